@@ -1,0 +1,31 @@
+import { createHmac, timingSafeEqual } from 'node:crypto';
+
+/** The `Authorization` header of an agent's request: it proves the session key without sending it. Runs inside pinned TLS. */
+export function agentAuthorization(session: { id: string; key: Uint8Array }, method: string, path: string): string {
+  return `Muster ${session.id}:${proof(session.key, `${method} ${path}`)}`;
+}
+
+/** The session id that a header claims, or undefined where it has another form. */
+export function claimedSessionId(header: string | undefined): string | undefined {
+  return /^Muster ([0-9a-f]{32}):[0-9a-f]{64}$/.exec(header ?? '')?.[1];
+}
+
+export function isAuthorized(
+  header: string,
+  session: { id: string; key: Uint8Array },
+  method: string,
+  path: string,
+): boolean {
+  const want = Buffer.from(agentAuthorization(session, method, path));
+  const got = Buffer.from(header);
+  return want.length === got.length && timingSafeEqual(want, got);
+}
+
+/** What a restarted agent sends with its session's id to be taken back: `JoinRequest.session.proof`. */
+export function sessionProof(key: Uint8Array, mac: string, bootId: string): string {
+  return proof(key, `rejoin ${mac} ${bootId}`);
+}
+
+function proof(key: Uint8Array, text: string): string {
+  return createHmac('sha256', key).update(text).digest('hex');
+}

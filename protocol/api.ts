@@ -1,0 +1,452 @@
+// The HTTP API, described once. From these schemas come the types, the validation of every request and answer,
+// `docs/openapi.json`, and the clients in the CLI, the page and the agent. No implementation here.
+//
+// Operators talk to /v1 on loopback (reads are open, every change wants the operators' token as a bearer token).
+// Agents talk to the routes of `agentRoutes` over TLS on the rack's interface, with the certificate pinned.
+import { Type, type Static } from 'typebox';
+import {
+  customerPattern,
+  imageNamePattern,
+  instancePattern,
+  nodeNamePattern,
+  sha256Pattern,
+  workloadPattern,
+} from './names.ts';
+import { macPattern } from './mac.ts';
+
+const closed = { additionalProperties: false } as const;
+/** Milliseconds since 1970, by the controller's clock. */
+const Instant = Type.Integer({ minimum: 0 });
+const MacAddress = Type.String({ pattern: macPattern });
+const CustomerName = Type.String({ pattern: customerPattern });
+const WorkloadName = Type.String({ pattern: workloadPattern });
+const InstanceId = Type.String({ pattern: instancePattern });
+const ImageName = Type.String({ pattern: imageNamePattern });
+const Sha256 = Type.String({ pattern: sha256Pattern });
+function oneOf<const T extends readonly string[]>(...values: T) {
+  return Type.Unsafe<T[number]>(Type.Union(values.map((value) => Type.Literal(value))));
+}
+
+// ---- nodes ----------------------------------------------------------------------------------------------------
+
+/** What each state waits for is told in `inventory/life-cycle.ts`. */
+export const nodeStates = ['seen', 'loading', 'joining', 'ready', 'silent', 'lost'] as const;
+export type NodeState = (typeof nodeStates)[number];
+
+/** What the agent finds out once, at join, with `systeminformation`. */
+export const NodeFacts = Type.Object({
+  model: Type.String({ maxLength: 200 }),
+  cpu: Type.String({ maxLength: 200 }),
+  cores: Type.Integer({ minimum: 0 }),
+  memoryBytes: Type.Integer({ minimum: 0 }),
+  kernel: Type.String({ maxLength: 200 }),
+  interfaces: Type.Array(
+    Type.Object({
+      name: Type.String({ maxLength: 32 }),
+      mac: Type.String({ maxLength: 32 }),
+      ip: Type.String({ maxLength: 64 }),
+      speedMbps: Type.Union([Type.Number(), Type.Null()]),
+    }),
+    { maxItems: 32 },
+  ),
+});
+export type NodeFacts = Static<typeof NodeFacts>;
+
+/** What the agent reports every few seconds. Shares are 0 to 1. */
+export const Sample = Type.Object({
+  cpu: Type.Number(),
+  cpuPerCore: Type.Array(Type.Number(), { maxItems: 256 }),
+  memoryUsedBytes: Type.Number(),
+  memoryTotalBytes: Type.Number(),
+  temperatureCelsius: Type.Union([Type.Number(), Type.Null()]),
+  uptimeSeconds: Type.Number(),
+  rxBytesPerSecond: Type.Number(),
+  txBytesPerSecond: Type.Number(),
+  agentRssBytes: Type.Number(),
+  /** Worst delay of the thread that obeys permits since the last sample, ms. */
+  permitThreadDelayMs: Type.Number(),
+});
+export type Sample = Static<typeof Sample>;
+
+export const Node = Type.Object({
+  mac: MacAddress,
+  /** Operators may rename it; `node-<last three bytes>` until then. */
+  name: Type.String({ pattern: nodeNamePattern }),
+  /** Place in the rack, 1 to 684 and up; the lowest free one until an operator says otherwise. */
+  slot: Type.Integer({ minimum: 1 }),
+  state: oneOf(...nodeStates),
+  /** When it entered the state, and why. */
+  since: Instant,
+  reason: Type.String(),
+  /** How far the boot has come: `dhcp`, `tftp`, `script`, `kernel`, `initrd`, `root`, `joined`, … */
+  stage: Type.String(),
+  firmware: Type.Union([oneOf('uboot', 'uefi', 'uefi-http'), Type.Null()]),
+  ip: Type.Union([Type.String(), Type.Null()]),
+  bootId: Type.Union([Type.String(), Type.Null()]),
+  serial: Type.Union([Type.String(), Type.Null()]),
+  /** An operator keeps it out: it gets no kernel, no workloads and no permits. */
+  fenced: Type.Boolean(),
+  lastHeartbeatAt: Type.Union([Instant, Type.Null()]),
+  /** Ready to work, from its first DHCP packet, ms. */
+  bootDurationMs: Type.Union([Type.Integer(), Type.Null()]),
+  instances: Type.Integer(),
+  customers: Type.Array(CustomerName),
+  facts: Type.Union([NodeFacts, Type.Null()]),
+  sample: Type.Union([Sample, Type.Null()]),
+});
+export type Node = Static<typeof Node>;
+
+export const NodePatch = Type.Partial(
+  Type.Object({
+    name: Type.String({ pattern: nodeNamePattern }),
+    slot: Type.Integer({ minimum: 1, maximum: 100_000 }),
+    fenced: Type.Boolean(),
+  }),
+  { ...closed, minProperties: 1 },
+);
+export type NodePatch = Static<typeof NodePatch>;
+
+/** What a board answers by SSH, by question: `kernel`, `processes`, … */
+export const Diagnosis = Type.Record(Type.String(), Type.String());
+export type Diagnosis = Static<typeof Diagnosis>;
+
+// ---- customers, images, workloads, instances ------------------------------------------------------------------
+
+export const OnSilence = oneOf('stop', 'hold');
+export const CustomerSpec = Type.Object(
+  {
+    name: CustomerName,
+    /** What a node that hears no controller does with this customer: `stop` keeps the bound, `hold` gives it up. */
+    onSilence: Type.Optional(OnSilence),
+    /** Most memory for all of the customer's instances on one node. Default 768 MiB. */
+    memoryBytes: Type.Optional(Type.Integer({ minimum: 16 * 2 ** 20, maximum: 2 ** 40 })),
+    /** Most processes for all of the customer's instances on one node. Default 512. */
+    processes: Type.Optional(Type.Integer({ minimum: 8, maximum: 32_768 })),
+  },
+  closed,
+);
+export type CustomerSpec = Static<typeof CustomerSpec>;
+
+export const Customer = Type.Object({
+  name: CustomerName,
+  onSilence: OnSilence,
+  memoryBytes: Type.Integer(),
+  processes: Type.Integer(),
+  /** Which range of 65,536 user ids its containers run as; never given to another customer. */
+  uidBase: Type.Integer(),
+  createdAt: Instant,
+  /** The standing order that stops it (its own or the one for everything), if any. */
+  killedBy: Type.Union([Type.Integer(), Type.Null()]),
+  workloads: Type.Integer(),
+  instances: Type.Integer(),
+  running: Type.Integer(),
+});
+export type Customer = Static<typeof Customer>;
+
+/** What an OCI image's configuration says about running it. */
+export const ImageConfig = Type.Object({
+  entrypoint: Type.Array(Type.String()),
+  cmd: Type.Array(Type.String()),
+  env: Type.Array(Type.String()),
+  workingDir: Type.String(),
+  /** Numeric or by name of the image's /etc/passwd, resolved at import to `uid:gid`. */
+  user: Type.String(),
+});
+export type ImageConfig = Static<typeof ImageConfig>;
+
+export const Image = Type.Object({
+  name: ImageName,
+  /** Of the OCI manifest that was imported. */
+  digest: Sha256,
+  architecture: Type.String(),
+  /** The one file a node fetches. */
+  squashfs: Type.Object({ sha256: Sha256, sizeBytes: Type.Integer() }),
+  config: ImageConfig,
+  importedAt: Instant,
+});
+export type Image = Static<typeof Image>;
+
+const EnvironmentVariables = Type.Record(
+  Type.String({ pattern: '^[A-Za-z_][A-Za-z0-9_]*$' }),
+  Type.String({ maxLength: 4096 }),
+);
+
+/** What a customer wants. `PUT` it again to change it: instances are replaced. */
+export const WorkloadSpec = Type.Object(
+  {
+    image: ImageName,
+    replicas: Type.Integer({ minimum: 0, maximum: 10_000, default: 1 }),
+    command: Type.Optional(Type.Array(Type.String({ maxLength: 4096 }), { maxItems: 64 })),
+    env: Type.Optional(EnvironmentVariables),
+    /** A port in the container; each instance gets a port of its node for it. */
+    port: Type.Optional(Type.Integer({ minimum: 1, maximum: 65_535 })),
+    memoryBytes: Type.Optional(Type.Integer({ minimum: 4 * 2 ** 20, maximum: 2 ** 40 })),
+    /** Cores, 0.05 and up. */
+    cpu: Type.Optional(Type.Number({ minimum: 0.05, maximum: 256 })),
+    processes: Type.Optional(Type.Integer({ minimum: 1, maximum: 32_768 })),
+  },
+  closed,
+);
+export type WorkloadSpec = Static<typeof WorkloadSpec>;
+
+export const Workload = Type.Object({
+  customer: CustomerName,
+  name: WorkloadName,
+  image: ImageName,
+  replicas: Type.Integer(),
+  command: Type.Union([Type.Array(Type.String()), Type.Null()]),
+  /** Names only: values may be secrets. */
+  env: Type.Array(Type.String()),
+  port: Type.Union([Type.Integer(), Type.Null()]),
+  memoryBytes: Type.Integer(),
+  cpu: Type.Number(),
+  processes: Type.Integer(),
+  createdAt: Instant,
+  running: Type.Integer(),
+  /** What keeps it from running as wanted, in words; empty when nothing does. */
+  problem: Type.String(),
+});
+export type Workload = Static<typeof Workload>;
+
+/** As the node sees it. `stopped` says why in `reason`: killed, silence, exited, removed. */
+export const instanceStates = ['placed', 'fetching', 'starting', 'running', 'exited', 'stopped', 'failed'] as const;
+export type InstanceState = (typeof instanceStates)[number];
+
+export const Instance = Type.Object({
+  id: InstanceId,
+  customer: CustomerName,
+  workload: WorkloadName,
+  node: MacAddress,
+  nodeName: Type.String(),
+  state: oneOf(...instanceStates),
+  reason: Type.String(),
+  since: Instant,
+  restarts: Type.Integer(),
+  /** Where its port can be reached, `http://10.77.0.51:20000`, or null. */
+  endpoint: Type.Union([Type.String(), Type.Null()]),
+});
+export type Instance = Static<typeof Instance>;
+
+export const LogLine = Type.Object({
+  at: Instant,
+  instance: InstanceId,
+  stream: oneOf('stdout', 'stderr', 'muster'),
+  text: Type.String(),
+});
+export type LogLine = Static<typeof LogLine>;
+
+// ---- kill ------------------------------------------------------------------------------------------------------
+
+/** Exactly one of `customer` and `everything`. */
+export const KillRequest = Type.Object(
+  {
+    customer: Type.Optional(CustomerName),
+    everything: Type.Optional(Type.Literal(true)),
+    reason: Type.String({ minLength: 1, maxLength: 500 }),
+  },
+  closed,
+);
+export type KillRequest = Static<typeof KillRequest>;
+export const LiftRequest = Type.Object(
+  {
+    customer: Type.Optional(CustomerName),
+    everything: Type.Optional(Type.Literal(true)),
+    reason: Type.Optional(Type.String({ maxLength: 500 })),
+  },
+  closed,
+);
+export type LiftRequest = Static<typeof LiftRequest>;
+
+export const KillNode = Type.Object({
+  mac: MacAddress,
+  name: Type.String(),
+  /** `receipt`: the node says so. `silence`: it heard nothing, and its permits have run out. null: unconfirmed. */
+  evidence: Type.Union([oneOf('receipt', 'silence'), Type.Null()]),
+  /** From the stored order until the receipt came in (or the silence was long enough), ms. */
+  confirmedAfterMs: Type.Union([Type.Number(), Type.Null()]),
+  /** The node's own figure: permit in, control group empty. */
+  stoppedAfterMs: Type.Union([Type.Number(), Type.Null()]),
+  processes: Type.Integer(),
+});
+export type KillNode = Static<typeof KillNode>;
+
+export const KillOrder = Type.Object({
+  number: Type.Integer({ minimum: 1 }),
+  /** A customer's name, or `*` for everything. */
+  scope: Type.String(),
+  reason: Type.String(),
+  at: Instant,
+  /** Stands until lifted. */
+  liftedAt: Type.Union([Instant, Type.Null()]),
+  /** Nodes that had to stop it when the order was stored, and how many have. */
+  nodes: Type.Integer(),
+  stopped: Type.Integer(),
+  slowestMs: Type.Union([Type.Number(), Type.Null()]),
+  /** Names of the nodes that have not confirmed. */
+  unconfirmed: Type.Array(Type.String()),
+});
+export type KillOrder = Static<typeof KillOrder>;
+
+export const KillTimeline = Type.Intersect([KillOrder, Type.Object({ timeline: Type.Array(KillNode) })]);
+export type KillTimeline = Static<typeof KillTimeline>;
+
+// ---- events, status, stream ------------------------------------------------------------------------------------
+
+export const Event = Type.Object({
+  id: Type.Integer(),
+  at: Instant,
+  /** `node`, `customer`, `workload`, `instance`, `image`, `kill`, `boot`, `controller` */
+  kind: Type.String(),
+  /** What it is about: a MAC, a customer, `acme/web`, an instance's id, an order's number. */
+  subject: Type.String(),
+  message: Type.String(),
+});
+export type Event = Static<typeof Event>;
+
+export const Status = Type.Object({
+  version: Type.String(),
+  startedAt: Instant,
+  /** Process start until serving, ms. */
+  startupMs: Type.Number(),
+  rack: Type.String(),
+  nodes: Type.Record(Type.String(), Type.Integer()),
+  customers: Type.Integer(),
+  instances: Type.Integer(),
+  running: Type.Integer(),
+  standingOrders: Type.Integer(),
+});
+export type Status = Static<typeof Status>;
+
+/**
+ * Server-sent events of `GET /v1/stream`. First one `snapshot`, then each change as it happens:
+ *   snapshot {status, nodes, customers, workloads, instances, kills, events}
+ *   node Node · node-removed {mac} · customer Customer · customer-removed {name} · workload Workload · workload-removed {customer, name}
+ *   instance Instance · instance-removed {id} · kill KillOrder · event Event · samples {[mac]: Sample} (once a second, changed ones only)
+ * A comment line goes out every 15 s. A client that reads too slowly is disconnected and starts again from a snapshot.
+ */
+export const Snapshot = Type.Object({
+  status: Status,
+  nodes: Type.Array(Node),
+  customers: Type.Array(Customer),
+  workloads: Type.Array(Workload),
+  instances: Type.Array(Instance),
+  kills: Type.Array(KillOrder),
+  events: Type.Array(Event),
+});
+export type Snapshot = Static<typeof Snapshot>;
+
+/** Every refusal: what was wrong and what was wanted, in one sentence. */
+export const Refusal = Type.Object({ error: Type.String() });
+export type Refusal = Static<typeof Refusal>;
+
+// ---- agents ----------------------------------------------------------------------------------------------------
+
+export const JoinRequest = Type.Object(
+  {
+    mac: MacAddress,
+    /** One-time, from the kernel's command line. An agent that restarts within one boot proves its session instead. */
+    token: Type.Optional(Type.String({ pattern: '^[0-9a-f]{64}$' })),
+    session: Type.Optional(Type.Object({ id: Type.String({ pattern: '^[0-9a-f]{32}$' }), proof: Sha256 }, closed)),
+    bootId: Type.String({ minLength: 1, maxLength: 64 }),
+    serial: Type.Union([Type.String({ maxLength: 100 }), Type.Null()]),
+    agentVersion: Type.String({ maxLength: 100 }),
+    sshHostKey: Type.Union([Type.String({ maxLength: 1000 }), Type.Null()]),
+    facts: NodeFacts,
+  },
+  closed,
+);
+export type JoinRequest = Static<typeof JoinRequest>;
+
+export const JoinAnswer = Type.Object({
+  name: Type.String(),
+  session: Type.String({ pattern: '^[0-9a-f]{32}$' }),
+  /** HMAC key of heartbeats and permits, 32 bytes in hex. */
+  key: Sha256,
+});
+export type JoinAnswer = Static<typeof JoinAnswer>;
+
+export const DesiredCustomer = Type.Object({
+  name: CustomerName,
+  uidBase: Type.Integer(),
+  memoryBytes: Type.Integer(),
+  processes: Type.Integer(),
+  onSilence: OnSilence,
+});
+export type DesiredCustomer = Static<typeof DesiredCustomer>;
+
+export const DesiredInstance = Type.Object({
+  id: InstanceId,
+  customer: CustomerName,
+  workload: WorkloadName,
+  squashfs: Type.Object({ sha256: Sha256, sizeBytes: Type.Integer() }),
+  args: Type.Array(Type.String()),
+  env: Type.Array(Type.String()),
+  workingDir: Type.String(),
+  uid: Type.Integer(),
+  gid: Type.Integer(),
+  memoryBytes: Type.Integer(),
+  cpu: Type.Number(),
+  processes: Type.Integer(),
+  /** Container's port and the node's port that leads to it. */
+  port: Type.Union([Type.Object({ container: Type.Integer(), node: Type.Integer() }), Type.Null()]),
+});
+export type DesiredInstance = Static<typeof DesiredInstance>;
+
+/** What should be on a node. Instances of killed customers are not listed. */
+export const Desired = Type.Object({
+  generation: Type.Integer(),
+  customers: Type.Array(DesiredCustomer),
+  instances: Type.Array(DesiredInstance),
+});
+export type Desired = Static<typeof Desired>;
+
+export const InstanceReport = Type.Object(
+  {
+    id: InstanceId,
+    state: oneOf(...instanceStates),
+    reason: Type.String({ maxLength: 500 }),
+    restarts: Type.Integer({ minimum: 0 }),
+  },
+  closed,
+);
+export type InstanceReport = Static<typeof InstanceReport>;
+
+/** Sent when something changed, and every few seconds for the sample. `instances` is always the whole list. */
+export const Report = Type.Object(
+  {
+    generation: Type.Integer({ minimum: 0 }),
+    instances: Type.Array(InstanceReport, { maxItems: 2000 }),
+    sample: Type.Union([Sample, Type.Null()]),
+    /** Once a boot, as soon as they are known: a join does not wait for them. */
+    facts: Type.Union([NodeFacts, Type.Null()]),
+    /** `at` by the node's wall clock is not trusted: ms before this report was sent. */
+    logs: Type.Array(
+      Type.Object(
+        {
+          agoMs: Type.Number(),
+          instance: InstanceId,
+          stream: oneOf('stdout', 'stderr', 'muster'),
+          text: Type.String({ maxLength: 4096 }),
+        },
+        closed,
+      ),
+      { maxItems: 1000 },
+    ),
+  },
+  closed,
+);
+export type Report = Static<typeof Report>;
+
+/**
+ * Over TLS, authorised by `Authorization: Muster <session id>:<hex of HMAC-SHA256(key, "<METHOD> <path>")>` (see `agent-authorization.ts`), but for join.
+ *   POST /v1/join                        JoinRequest → JoinAnswer
+ *   GET  /v1/nodes/:mac/desired          → Desired
+ *   POST /v1/nodes/:mac/report           Report → {}
+ *   GET  /v1/squashfs/:sha256            → the customer image's bytes
+ */
+export const agentRoutes = [
+  '/v1/join',
+  '/v1/nodes/:mac/desired',
+  '/v1/nodes/:mac/report',
+  '/v1/squashfs/:sha256',
+] as const;

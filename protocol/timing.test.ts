@@ -1,0 +1,12 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import * as timing from './timing.ts';
+
+test('the parts of the bound add up to the promise', () => {
+  const { permitValidityMs, leashSweepMs, killWorkMs, marginMs, boundMs } = timing;
+  assert.ok(permitValidityMs + leashSweepMs + killWorkMs + marginMs <= boundMs);
+});
+
+test('a node may lose three heartbeats in a row and keep its permit', () => {
+  assert.ok(3 * timing.heartbeatIntervalMs < timing.permitValidityMs);
+});

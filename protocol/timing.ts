@@ -1,0 +1,35 @@
+// The constants that both ends must agree on, and the arithmetic of the five seconds that follows from them.
+// All values are milliseconds. Change one and `timing.test.ts` says whether the bound still holds.
+
+/** An agent sends one heartbeat this often. */
+export const heartbeatIntervalMs = 750;
+
+/** A permit runs this long, counted on the node's monotonic clock from the moment the node sent the nonce. */
+export const permitValidityMs = 3_000;
+
+/** The leash looks at every deadline this often. */
+export const leashSweepMs = 250;
+
+/** Forbid new containers, `cgroup.kill`, bridge down, group empty: the longest of these seen with a fork bomb, and some. */
+export const killWorkMs = 750;
+
+/** What is left of the bound for everything not foreseen. */
+export const marginMs = 1_000;
+
+/** The promise: from the stored order until the last process of the customer is gone, on every honest node. */
+export const boundMs = 5_000;
+
+/** While a node has not confirmed a kill order, the controller sends it a fresh permit this often. */
+export const killResendMs = 100;
+
+/** A node is `silent` after this long without a heartbeat: its permits have run out. */
+export const silentAfterMs = 3_000;
+
+/** A node is `lost` after this long without a heartbeat: its instances are placed elsewhere. */
+export const lostAfterMs = 30_000;
+
+/** ZRE beacons go out this often (RFC 36). */
+export const beaconIntervalMs = 1_000;
+
+/** The UDP port of beacons (IANA: ZRE-DISC), heartbeats and permits. The first bytes tell them apart. */
+export const rollCallPort = 5670;
