@@ -1,0 +1,27 @@
+// Run by crash.test.ts in a process of its own, and killed there: writes without end, and says what was acknowledged.
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { writeSync } from 'node:fs';
+import { Type } from 'typebox';
+import { Value } from 'typebox/value';
+import { openInventory } from './inventory.ts';
+
+// Ends with the test, should that be the one to die.
+process.once('disconnect', () => process.exit(1));
+const [task]: unknown[] = await once(process, 'message');
+const { directory, round } = Value.Parse(Type.Object({ directory: Type.String(), round: Type.Integer() }), task);
+const inventory = await openInventory({ directory, now: Date.now, random: randomBytes });
+
+async function write(writer: number): Promise<never> {
+  for (let i = 0; ; i++) {
+    const name = `c${round}_${writer}_${i}`;
+    await inventory.addCustomer({ name });
+    writeSync(1, `customer ${name}\n`);
+    const order = await inventory.kill(name, 'crash test', 'test', []);
+    if ('refused' in order) throw new Error(order.refused);
+    writeSync(1, `kill ${order.number} ${name}\n`);
+  }
+}
+
+// Several at once, so that a kill also finds transactions of more than one writer.
+await Promise.all([1, 2, 3, 4].map(write));

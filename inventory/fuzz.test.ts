@@ -1,0 +1,280 @@
+// Random operations against the inventory and against a model of a few maps: what one holds the other must hold, also
+// after each restart. Prints its seed; `seedOf` below takes it back.
+import assert from 'node:assert/strict';
+import { randomInt } from 'node:crypto';
+import { test } from 'node:test';
+import { nodeStates } from '../protocol/api.ts';
+import { instanceId } from './placement.ts';
+import type { Placement } from './inventory.ts';
+import { heartbeat, macOf, rejoin, testImage, testRack } from './test-rack.ts';
+import { nodeView, orderTimeline, workloadView } from './views.ts';
+
+/** Put a printed seed here to see the same run again. */
+const seedOf = (): number => randomInt(2 ** 31);
+const operations = 400;
+
+interface Model {
+  customers: Map<string, { uidBase: number; order: number | undefined }>;
+  workloads: Map<string, number>;
+  /** Instance id to node. */
+  instances: Map<string, string>;
+  /** MAC to session id, or undefined while it has none. */
+  nodes: Map<string, string | undefined>;
+  fenced: Set<string>;
+  orders: number;
+  placed: number;
+  uidBases: Set<number>;
+}
+
+test('the inventory holds what a simple model holds, whatever is asked of it', async (t) => {
+  const seed = seedOf();
+  t.diagnostic(`seed ${seed}`);
+  const random = mulberry32(seed);
+  const pick = <T>(items: readonly T[]): T => {
+    const item = items[Math.floor(random() * items.length)];
+    if (item === undefined) throw new Error('cannot pick: no items, want at least one');
+    return item;
+  };
+  await using rack = await testRack();
+  const model: Model = {
+    customers: new Map(),
+    workloads: new Map(),
+    instances: new Map(),
+    nodes: new Map(),
+    fenced: new Set(),
+    orders: 0,
+    placed: 0,
+    uidBases: new Set(),
+  };
+  const macs = Array.from({ length: 6 }, (_, i) => macOf(i));
+  const customers = ['acme', 'bolt', 'crab'];
+  const workloads = ['web', 'job'];
+  await rack.inventory.saveImage(testImage('web'));
+
+  const steps: Record<string, () => Promise<void>> = {
+    async addCustomer() {
+      const name = pick(customers);
+      const answer = await rack.inventory.addCustomer({ name });
+      assert.equal('refused' in answer, model.customers.has(name));
+      if ('refused' in answer) return;
+      assert.ok(!model.uidBases.has(answer.uidBase), 'user ids given twice');
+      model.uidBases.add(answer.uidBase);
+      model.customers.set(name, { uidBase: answer.uidBase, order: undefined });
+    },
+    async removeCustomer() {
+      const name = pick(customers);
+      const known = model.customers.get(name);
+      const busy = [...model.workloads.keys()].some((key) => key.startsWith(`${name}/`));
+      const answer = await rack.inventory.removeCustomer(name);
+      assert.equal('refused' in answer, known === undefined || busy || known.order !== undefined);
+      if (!('refused' in answer)) model.customers.delete(name);
+    },
+    async putWorkload() {
+      const [customer, name] = [pick(customers), pick(workloads)];
+      const memoryBytes = pick([16, 32]) * 2 ** 20;
+      const answer = await rack.inventory.putWorkload(customer, name, { image: 'web', replicas: 1, memoryBytes });
+      assert.equal('refused' in answer, !model.customers.has(customer));
+      if (!('refused' in answer)) model.workloads.set(`${customer}/${name}`, answer.specRevision);
+    },
+    async removeWorkload() {
+      const [customer, name] = [pick(customers), pick(workloads)];
+      const answer = await rack.inventory.removeWorkload(customer, name);
+      assert.equal('refused' in answer, !model.workloads.delete(`${customer}/${name}`));
+      for (const { id, customer: owner, workload } of instancesBefore)
+        if (owner === customer && workload === name) model.instances.delete(id);
+    },
+    async place() {
+      const [customer, workload, node] = [pick(customers), pick(workloads), pick(macs)];
+      const specRevision = model.workloads.get(`${customer}/${workload}`) ?? 1;
+      const id = instanceId(workload, model.placed + 1 + Math.floor(random() * 3));
+      const placement: Placement = {
+        kind: 'place',
+        id,
+        customer,
+        workload,
+        node,
+        port: null,
+        specRevision,
+        reason: '',
+      };
+      const fits =
+        model.workloads.has(`${customer}/${workload}`) &&
+        rack.inventory.node(node)?.state === 'ready' &&
+        !model.fenced.has(node) &&
+        model.customers.get(customer)?.order === undefined;
+      const { applied } = await rack.inventory.applyPlacement([placement, placement]);
+      assert.equal(applied, fits ? 1 : 0);
+      if (!fits) return;
+      model.instances.set(id, node);
+      model.placed = Number.parseInt(id.slice(-8), 16);
+    },
+    async removeInstance() {
+      const id = model.instances.size === 0 ? 'web-0000ffff' : pick([...model.instances.keys()]);
+      const { applied } = await rack.inventory.applyPlacement([{ kind: 'remove', id, reason: '' }]);
+      assert.equal(applied, model.instances.delete(id) ? 1 : 0);
+    },
+    async boot() {
+      const mac = pick(macs);
+      await rack.inventory.bootStage({ mac, stage: 'dhcp-discover', firmware: 'uefi' });
+      if (!model.nodes.has(mac)) model.nodes.set(mac, undefined);
+      const ticket = await rack.inventory.issueTicket(mac);
+      assert.equal('refused' in ticket, model.fenced.has(mac));
+      if ('refused' in ticket) return;
+      const before = rack.inventory.sessionOf(mac);
+      const answer = await rack.join(mac, `boot ${random()}`, { token: ticket.token });
+      assert.ok(!('refused' in answer));
+      if (before !== undefined) assert.equal(rack.inventory.session(before.id), undefined, 'a ghost session');
+      model.nodes.set(mac, answer.session);
+      if (random() < 0.8) await heartbeat(rack, mac);
+    },
+    async rejoin() {
+      const mac = pick(macs);
+      const session = rack.inventory.sessionOf(mac);
+      if (session === undefined) return;
+      const proof = { name: '', session: session.id, key: session.key.toString('hex') };
+      const answer = await rack.join(mac, session.bootId, rejoin(proof, mac, session.bootId));
+      assert.equal('refused' in answer, model.fenced.has(mac));
+    },
+    async fence() {
+      const mac = pick(macs);
+      const fenced = random() < 0.5;
+      const answer = await rack.inventory.patchNode(mac, { fenced });
+      assert.equal('refused' in answer, !model.nodes.has(mac));
+      if ('refused' in answer) return;
+      if (fenced) model.fenced.add(mac);
+      else model.fenced.delete(mac);
+    },
+    async patch() {
+      const mac = pick(macs);
+      const before = new Map(rack.inventory.nodes().map((node) => [node.mac, node]));
+      const answer = await rack.inventory.patchNode(mac, {
+        slot: 1 + Math.floor(random() * 6),
+        name: `n${pick([1, 2, 3])}`,
+      });
+      if ('refused' in answer) return;
+      for (const each of before.keys())
+        if (rack.inventory.node(each) === undefined) {
+          assert.equal(before.get(each)?.state, 'lost', 'only a lost node is replaced');
+          forget(each);
+        }
+    },
+    async removeNode() {
+      const mac = pick(macs);
+      const state = rack.inventory.node(mac)?.state;
+      const answer = await rack.inventory.removeNode(mac);
+      assert.equal('refused' in answer, state === undefined || state === 'ready');
+      if (!('refused' in answer)) forget(mac);
+    },
+    async time() {
+      await rack.pass(pick([500, 3_500, 31_000]));
+      for (const mac of macs)
+        if (random() < 0.5 && rack.inventory.sessionOf(mac) !== undefined) await heartbeat(rack, mac);
+    },
+    async kill() {
+      const scope = pick(customers);
+      const known = model.customers.get(scope);
+      const answer = await rack.inventory.kill(scope, 'fuzz', 'test', [...model.nodes.keys()]);
+      assert.equal('refused' in answer, known === undefined || known.order !== undefined);
+      if ('refused' in answer || known === undefined) return;
+      assert.equal(answer.number, ++model.orders);
+      known.order = answer.number;
+    },
+    async lift() {
+      const scope = pick(customers);
+      const known = model.customers.get(scope);
+      const answer = await rack.inventory.lift(scope, '');
+      assert.equal('refused' in answer, known?.order === undefined);
+      if (known !== undefined) known.order = undefined;
+    },
+    async receipt() {
+      const mac = pick(macs);
+      const [order] = rack.inventory.pendingOrders(mac);
+      if (order === undefined) return;
+      const facts = { confirmedAfterMs: 1, stoppedAfterMs: 1, processes: 1 };
+      await rack.inventory.saveReceipt(order.number, mac, { evidence: 'receipt', ...facts });
+      assert.ok(!rack.inventory.pendingOrders(mac).some(({ number }) => number === order.number));
+    },
+    async restart() {
+      if (random() < 0.5) await rack.restart();
+    },
+  };
+
+  function forget(mac: string): void {
+    model.nodes.delete(mac);
+    model.fenced.delete(mac);
+    for (const [id, node] of model.instances) if (node === mac) model.instances.delete(id);
+  }
+
+  let instancesBefore = rack.inventory.instances();
+  const names = Object.keys(steps);
+  const generations = new Map<string, { generation: bigint; told: string }>();
+  for (let i = 0; i < operations; i++) {
+    const name = pick(names);
+    instancesBefore = rack.inventory.instances();
+    try {
+      await steps[name]?.();
+      check();
+    } catch (error) {
+      throw new Error(`seed ${seed}, operation ${i}: ${name}`, { cause: error });
+    }
+  }
+
+  function check(): void {
+    const { inventory } = rack;
+    assert.deepEqual(sorted(inventory.customers().map((each) => each.name)), sorted(model.customers.keys()));
+    assert.deepEqual(
+      sorted(inventory.workloads().map((each) => `${each.customer}/${each.name}`)),
+      sorted(model.workloads.keys()),
+    );
+    assert.deepEqual(sorted(inventory.nodes().map(({ mac }) => mac)), sorted(model.nodes.keys()));
+    assert.deepEqual(
+      sorted(inventory.instances().map(({ id, node }) => `${id} ${node}`)),
+      sorted(Array.from(model.instances, ([id, node]) => `${id} ${node}`)),
+    );
+    const nodes = inventory.nodes();
+    assert.equal(new Set(nodes.map((node) => node.name)).size, nodes.length, 'a name twice');
+    assert.equal(new Set(nodes.map(({ slot }) => slot)).size, nodes.length, 'a slot twice');
+    for (const [mac, session] of model.nodes) {
+      assert.equal(inventory.sessionOf(mac)?.id, session);
+      assert.ok(nodeStates.some((state) => state === nodeView(inventory, mac)?.state));
+      const allowed = new Set(inventory.permitted(mac).map(({ customer }) => customer));
+      for (const { customer } of inventory.instancesOn(mac))
+        assert.equal(
+          allowed.has(customer),
+          model.customers.get(customer)?.order === undefined && !model.fenced.has(mac),
+        );
+      const { generation: _, ...desired } = inventory.desired(mac);
+      const told = JSON.stringify([desired, inventory.permitted(mac)]);
+      const [known, generation] = [generations.get(mac), inventory.generation(mac)];
+      if (known !== undefined) {
+        assert.ok(generation >= known.generation, 'a generation fell');
+        if (told !== known.told) assert.ok(generation > known.generation, 'a node was told otherwise in secret');
+      }
+      generations.set(mac, { generation, told });
+    }
+    for (const [name, { order, uidBase }] of model.customers) {
+      assert.equal(inventory.killedBy(name), order);
+      assert.equal(inventory.customer(name)?.uidBase, uidBase);
+      if (order !== undefined) assert.equal(orderTimeline(inventory, order)?.liftedAt, null);
+    }
+    for (const key of model.workloads.keys()) {
+      const [customer = '', name = ''] = key.split('/');
+      assert.ok(workloadView(inventory, customer, name));
+    }
+  }
+});
+
+function sorted(items: Iterable<string>): string[] {
+  return [...items].toSorted();
+}
+
+/** A small seeded generator: 0 to 1. */
+function mulberry32(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}

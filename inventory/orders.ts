@@ -1,0 +1,105 @@
+// Decisions about kill orders: given, lifted, confirmed. An order stands while `kill/<scope>` is there.
+import type { Mac } from '../protocol/mac.ts';
+import { everything } from '../protocol/roll-call.ts';
+import { unknownCustomer } from './customers.ts';
+import type { OrderDocument } from './documents.ts';
+import type { Draft } from './draft.ts';
+import type { ReceiptFacts, Refused } from './inventory.ts';
+import type { Memory } from './memory.ts';
+
+/** Lifted orders that are kept with their receipts, 684 a piece; the events tell of older ones. */
+const liftedLimit = 50;
+
+export function decideKill(
+  draft: Draft,
+  { scope, reason, by, targets }: { scope: string; reason: string; by: string; targets: Mac[] },
+  now: number,
+): OrderDocument | Refused {
+  if (scope !== everything && draft.get('customers', scope) === undefined) return unknownCustomer(scope);
+  const standing = draft.get('kill', scope);
+  if (standing !== undefined) return { refused: `order ${standing.number} stops ${named(scope)} already` };
+  const number = draft.count('orders');
+  const order = {
+    number,
+    scope,
+    reason,
+    by,
+    at: now,
+    liftedAt: null,
+    liftReason: null,
+    targets: [...new Set(targets)],
+  };
+  draft.put('orders', String(number), order);
+  draft.put('kill', scope, { number });
+  forgetOldest(draft);
+  draft.event('kill', String(number), `${by} stops ${named(scope)} on ${order.targets.length} nodes: ${reason}`);
+  return order;
+}
+
+function forgetOldest(draft: Draft): void {
+  const lifted = Array.from(draft.all('orders'), ([, order]) => order).filter(({ liftedAt }) => liftedAt !== null);
+  const old = lifted.toSorted((a, b) => b.number - a.number).slice(liftedLimit);
+  for (const { number, targets } of old) {
+    draft.remove('orders', String(number));
+    for (const mac of targets) draft.remove('receipts', `${number}/${mac}`);
+  }
+}
+
+export function decideLift(
+  draft: Draft,
+  { scope, reason }: { scope: string; reason: string },
+  now: number,
+): OrderDocument | Refused {
+  if (scope !== everything && draft.get('customers', scope) === undefined) return unknownCustomer(scope);
+  const standing = draft.get('kill', scope);
+  const order = standing === undefined ? undefined : draft.get('orders', String(standing.number));
+  if (order === undefined) {
+    const above = draft.get('kill', everything);
+    return {
+      refused:
+        above === undefined || scope === everything
+          ? `no order stops ${named(scope)}`
+          : `no order of its own stops ${scope}: order ${above.number} stops everything, lift that one`,
+    };
+  }
+  const lifted = { ...order, liftedAt: now, liftReason: reason };
+  draft.put('orders', String(order.number), lifted);
+  draft.remove('kill', scope);
+  draft.event('kill', String(order.number), `lifted${reason === '' ? '' : `: ${reason}`}`);
+  return lifted;
+}
+
+/** The first receipt stays: a later one tells of a second, shorter stop. Only of nodes that the order named. */
+export function decideReceipt(
+  draft: Draft,
+  { number, mac, receipt, now }: { number: number; mac: Mac; receipt: ReceiptFacts; now: number },
+): void {
+  const id = `${number}/${mac}`;
+  const order = draft.get('orders', String(number));
+  if (order?.targets.includes(mac) !== true || draft.get('receipts', id) !== undefined) return;
+  draft.put('receipts', id, { number, mac, ...receipt });
+  // The node's own report follows within seconds: no screen should show as running what is proven gone.
+  for (const instance of draft.instancesOn(mac)) {
+    const key = draft.instanceKey(instance.id);
+    const inScope = order.scope === everything || order.scope === instance.customer;
+    if (key !== undefined && inScope && instance.state !== 'stopped')
+      draft.put('instances', key, { ...instance, state: 'stopped', reason: '', since: now });
+  }
+  const name = draft.get('nodes', mac)?.name ?? mac;
+  draft.event('kill', String(number), `${name}: ${receipt.evidence} after ${Math.round(receipt.confirmedAfterMs)} ms`);
+}
+
+/** Standing orders that this node has to confirm, oldest first. */
+export function pendingOrders(memory: Memory, mac: Mac): OrderDocument[] {
+  const pending: OrderDocument[] = [];
+  for (const { number } of memory.all('kill').values()) {
+    const order = memory.get('orders', String(number));
+    if (order === undefined || memory.get('receipts', `${number}/${mac}`) !== undefined) continue;
+    if (order.targets.includes(mac)) pending.push(order);
+  }
+  return pending.toSorted((a, b) => a.number - b.number);
+}
+
+function named(scope: string): string {
+  return scope === everything ? 'everything' : scope;
+}

@@ -1,0 +1,65 @@
+// The figures to design for: 1,200 boards, 10,000 instances. Prints what it measures.
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import type { InstanceDocument, NodeDocument } from './documents.ts';
+import { openSqliteStore } from './sqlite-store.ts';
+import { heartbeat, macOf, testImage, testRack } from './test-rack.ts';
+
+const nodes = 1_200;
+const instances = 10_000;
+
+test('1,200 nodes and 10,000 instances: open, stages at once, permits', async (t) => {
+  await using rack = await testRack();
+  await rack.ready(macOf(0));
+  await rack.inventory.addCustomer({ name: 'acme' });
+  await rack.inventory.saveImage(testImage('web'));
+  await rack.inventory.putWorkload('acme', 'web', { image: 'web', replicas: instances, port: 80 });
+  const place = { kind: 'place', customer: 'acme', workload: 'web', node: macOf(0), port: 20_001 } as const;
+  await rack.inventory.applyPlacement([{ ...place, id: 'web-00000001', specRevision: 1, reason: 'wanted' }]);
+  const [node, instance] = [rack.inventory.node(macOf(0)), rack.inventory.instance('web-00000001')];
+  assert.ok(node !== undefined && instance !== undefined);
+  await rack.inventory[Symbol.asyncDispose]();
+  await fill(join(rack.directory, 'inventory.sqlite'), node, instance);
+
+  const began = performance.now();
+  await rack.restart();
+  const openMs = performance.now() - began;
+  assert.equal(rack.inventory.nodes().length, nodes);
+  assert.equal(rack.inventory.instances().length, instances);
+
+  const permitsBegan = performance.now();
+  for (let i = 0; i < nodes; i++) {
+    rack.inventory.heartbeat(macOf(i), rack.now());
+    assert.equal(rack.inventory.permitted(macOf(i)).length, 1);
+    rack.inventory.pendingOrders(macOf(i));
+  }
+  const permitsMs = performance.now() - permitsBegan;
+  const stagesBegan = performance.now();
+  await Promise.all(
+    Array.from({ length: nodes }, (_, i) =>
+      rack.inventory.bootStage({ mac: macOf(i), stage: 'dhcp-discover', firmware: 'uboot' }),
+    ),
+  );
+  const stagesMs = performance.now() - stagesBegan;
+  await heartbeat(rack, macOf(0));
+  t.diagnostic(
+    `open ${openMs.toFixed(0)} ms, ${nodes} permits ${permitsMs.toFixed(0)} ms, ${nodes} boots at once ${stagesMs.toFixed(0)} ms`,
+  );
+  // Generous: the machine that runs this may be busy.
+  assert.ok(openMs < 2_000);
+});
+
+async function fill(file: string, node: NodeDocument, instance: InstanceDocument): Promise<void> {
+  await using store = await openSqliteStore(file);
+  const moreNodes = Array.from({ length: nodes }, (_, i): [string, NodeDocument] => [
+    `nodes/${macOf(i)}`,
+    { ...node, mac: macOf(i), name: `n${i}`, slot: i + 1 },
+  ]);
+  const moreInstances = Array.from({ length: instances }, (_, i): [string, InstanceDocument] => {
+    const id = `web-${(i + 1).toString(16).padStart(8, '0')}`;
+    const placed = { ...instance, id, node: macOf(i % nodes), port: 20_000 + (i % 10_000) };
+    return [`instances/acme/web/${id}`, { ...placed, desired: { ...instance.desired, id } }];
+  });
+  await store.transact([...moreNodes, ...moreInstances].map(([key, value]) => ({ key, value })));
+}

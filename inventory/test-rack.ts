@@ -1,0 +1,108 @@
+// A rack on paper for the tests of this room and those above it: a real inventory in a temporary directory, a clock that
+// is moved by hand, and boards that do what real ones do.
+import { createHash } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { sessionProof } from '../protocol/agent-authorization.ts';
+import type { JoinAnswer, JoinRequest } from '../protocol/api.ts';
+import type { Mac } from '../protocol/mac.ts';
+import { type Inventory, openInventory, type Refused } from './inventory.ts';
+
+export interface TestRack extends AsyncDisposable {
+  inventory: Inventory;
+  readonly directory: string;
+  /** Milliseconds since 1970. */
+  now: () => number;
+  /** Moves the clock, with a sweep every 250 ms. */
+  pass(ms: number): Promise<void>;
+  /** Closes the inventory and opens it again. */
+  restart(): Promise<void>;
+  /** Firmware's DHCP, one file, ticket: up to the agent's start. Returns the token. */
+  boot(mac: Mac): Promise<string>;
+  join(mac: Mac, bootId: string, credentials: Pick<JoinRequest, 'token' | 'session'>): Promise<JoinAnswer | Refused>;
+  /** From power-on to the first heartbeat. */
+  ready(mac: Mac, bootId?: string): Promise<JoinAnswer>;
+}
+
+export function macOf(number: number): Mac {
+  return `02:00:00:c2:${(number >> 8).toString(16).padStart(2, '0')}:${(number & 255).toString(16).padStart(2, '0')}`;
+}
+
+export async function testRack(): Promise<TestRack> {
+  const directory = await mkdtemp(join(tmpdir(), 'muster-inventory-'));
+  let now = 1_800_000_000_000;
+  let drawn = 0;
+  const open = () =>
+    openInventory({
+      directory,
+      now: () => now,
+      // Bytes that are never drawn twice, and the same in each run.
+      random: (bytes) => createHash('sha256').update(`${directory} ${drawn++}`).digest().subarray(0, bytes),
+    });
+  const rack: TestRack = {
+    inventory: await open(),
+    directory,
+    now: () => now,
+    async pass(ms) {
+      const until = now + ms;
+      while (now < until) {
+        now = Math.min(until, now + 250);
+        await rack.inventory.sweep(now);
+      }
+    },
+    async restart() {
+      await rack.inventory[Symbol.asyncDispose]();
+      rack.inventory = await open();
+    },
+    async boot(mac) {
+      await rack.inventory.bootStage({ mac, stage: 'dhcp-discover', firmware: 'uboot' });
+      await rack.inventory.bootStage({ mac, stage: 'script', ip: '10.77.0.50' });
+      const ticket = await rack.inventory.issueTicket(mac);
+      if ('refused' in ticket) throw new Error(ticket.refused);
+      return ticket.token;
+    },
+    join: (mac, bootId, credentials) => rack.inventory.join({ mac, bootId, ...credentials, ...machine }, '10.77.0.50'),
+    async ready(mac, bootId = 'boot-1') {
+      const answer = await rack.join(mac, bootId, { token: await rack.boot(mac) });
+      if ('refused' in answer) throw new Error(answer.refused);
+      await heartbeat(rack, mac);
+      return answer;
+    },
+    async [Symbol.asyncDispose]() {
+      await rack.inventory[Symbol.asyncDispose]();
+      await rm(directory, { recursive: true });
+    },
+  };
+  await rack.inventory.sweep(now);
+  return rack;
+}
+
+/** One heartbeat, and what follows from it on disk. */
+export async function heartbeat({ inventory, now }: TestRack, mac: Mac): Promise<void> {
+  inventory.heartbeat(mac, now());
+  // Decisions are taken in order: once this one is stored, so is the heartbeat's.
+  await inventory.applyPlacement([{ kind: 'remove', id: 'none-00000000', reason: '' }]);
+}
+
+export function rejoin(answer: JoinAnswer, mac: Mac, bootId: string): Pick<JoinRequest, 'session'> {
+  return { session: { id: answer.session, proof: sessionProof(Buffer.from(answer.key, 'hex'), mac, bootId) } };
+}
+
+export function testImage(name: string, content = 'a') {
+  return {
+    name,
+    digest: createHash('sha256').update(`${name} ${content}`).digest('hex'),
+    architecture: 'arm64',
+    squashfs: { sha256: createHash('sha256').update(content).digest('hex'), sizeBytes: 5_000 },
+    config: { entrypoint: ['/bin/app'], cmd: ['serve'], env: ['PATH=/bin', 'A=1'], workingDir: '', user: '101:102' },
+    importedAt: 1,
+  };
+}
+
+const machine = {
+  serial: null,
+  agentVersion: '1',
+  sshHostKey: null,
+  facts: { model: 'C2', cpu: 'A53', cores: 4, memoryBytes: 2 ** 31, kernel: '6.1', interfaces: [] },
+};

@@ -1,0 +1,163 @@
+// The API's types from the inventory's documents: every screen and every `--json` shows what these functions return.
+// Each returns undefined where there is no such thing (any more).
+import {
+  type Customer,
+  type Instance,
+  type KillNode,
+  type KillOrder,
+  type KillTimeline,
+  type Node,
+  nodeStates,
+  type Status,
+  type Workload,
+} from '../protocol/api.ts';
+import type { Mac } from '../protocol/mac.ts';
+import { workloadLimits } from './customers.ts';
+import type { InstanceDocument, OrderDocument } from './documents.ts';
+import type { Inventory } from './inventory.ts';
+
+export function nodeView(inventory: Inventory, mac: Mac): Node | undefined {
+  const node = inventory.node(mac);
+  if (node === undefined) return undefined;
+  const instances = inventory.instancesOn(mac);
+  const { name, slot, state, since, reason, stage, firmware, ip, bootId, serial, fenced, facts } = node;
+  return {
+    mac,
+    name,
+    slot,
+    state,
+    since,
+    reason,
+    stage,
+    firmware,
+    ip,
+    bootId,
+    serial,
+    fenced,
+    facts,
+    lastHeartbeatAt: inventory.lastHeartbeatWallClock(mac) ?? null,
+    bootDurationMs: node.readyAt === null || node.firstDhcpAt === null ? null : node.readyAt - node.firstDhcpAt,
+    instances: instances.length,
+    customers: [...new Set(instances.map(({ customer }) => customer))].toSorted(),
+    sample: inventory.latestSample(mac) ?? null,
+  };
+}
+
+export function customerView(inventory: Inventory, name: string): Customer | undefined {
+  const customer = inventory.customer(name);
+  if (customer === undefined) return undefined;
+  const instances = inventory.instancesOf(name);
+  return {
+    ...customer,
+    killedBy: inventory.killedBy(name) ?? null,
+    workloads: inventory.workloads().filter((workload) => workload.customer === name).length,
+    instances: instances.length,
+    running: running(instances),
+  };
+}
+
+export function workloadView(inventory: Inventory, customer: string, name: string): Workload | undefined {
+  const workload = inventory.workload(customer, name);
+  if (workload === undefined) return undefined;
+  const { spec, createdAt } = workload;
+  const order = inventory.killedBy(customer);
+  return {
+    customer,
+    name,
+    image: spec.image,
+    replicas: spec.replicas,
+    command: spec.command ?? null,
+    env: Object.keys(spec.env ?? {}),
+    port: spec.port ?? null,
+    ...workloadLimits(spec),
+    createdAt,
+    running: running(inventory.instancesOf(customer, name)),
+    problem: order === undefined ? inventory.problemOf(customer, name) : `stopped by kill order ${order}`,
+  };
+}
+
+export function instanceView(inventory: Inventory, id: string): Instance | undefined {
+  const instance = inventory.instance(id);
+  if (instance === undefined) return undefined;
+  const { customer, workload, node: mac, state, reason, since, restarts, port } = instance;
+  const node = inventory.node(mac);
+  const ip = node?.ip ?? null;
+  const order = inventory.killedBy(customer);
+  return {
+    id,
+    customer,
+    workload,
+    node: mac,
+    state,
+    // The node only knows that it is no longer wanted; why, is known here.
+    reason: order !== undefined && state === 'stopped' ? `kill order ${order}` : reason,
+    since,
+    restarts,
+    nodeName: node?.name ?? mac,
+    endpoint: ip === null || port === null ? null : `http://${ip}:${port}`,
+  };
+}
+
+export function orderView(inventory: Inventory, number: number): KillOrder | undefined {
+  const order = inventory.order(number);
+  return order === undefined ? undefined : summary(order, timelineOf(inventory, order));
+}
+
+/** Nodes in the order in which they confirmed, then those that have not. */
+export function orderTimeline(inventory: Inventory, number: number): KillTimeline | undefined {
+  const order = inventory.order(number);
+  if (order === undefined) return undefined;
+  const timeline = timelineOf(inventory, order);
+  return { ...summary(order, timeline), timeline };
+}
+
+function timelineOf(inventory: Inventory, order: OrderDocument): KillNode[] {
+  const receipts = new Map(inventory.receipts(order.number).map((receipt) => [receipt.mac, receipt]));
+  return order.targets
+    .map((mac) => {
+      const receipt = receipts.get(mac);
+      return {
+        mac,
+        name: inventory.node(mac)?.name ?? mac,
+        evidence: receipt?.evidence ?? null,
+        confirmedAfterMs: receipt?.confirmedAfterMs ?? null,
+        stoppedAfterMs: receipt?.stoppedAfterMs ?? null,
+        processes: receipt?.processes ?? 0,
+      };
+    })
+    .toSorted((a, b) => (a.confirmedAfterMs ?? Infinity) - (b.confirmedAfterMs ?? Infinity) || 0);
+}
+
+function summary({ number, scope, reason, at, liftedAt }: OrderDocument, timeline: KillNode[]): KillOrder {
+  const times = timeline.flatMap(({ confirmedAfterMs }) => confirmedAfterMs ?? []);
+  return {
+    number,
+    scope,
+    reason,
+    at,
+    liftedAt,
+    nodes: timeline.length,
+    stopped: times.length,
+    slowestMs: times.length === 0 ? null : Math.max(...times),
+    unconfirmed: timeline.flatMap(({ name, evidence }) => (evidence === null ? [name] : [])).toSorted(),
+  };
+}
+
+export function statusCounts(
+  inventory: Inventory,
+): Pick<Status, 'nodes' | 'customers' | 'instances' | 'running' | 'standingOrders'> {
+  const nodes: Record<string, number> = Object.fromEntries(nodeStates.map((state) => [state, 0]));
+  for (const { state } of inventory.nodes()) nodes[state] = (nodes[state] ?? 0) + 1;
+  const instances = inventory.instances();
+  return {
+    nodes,
+    customers: inventory.customers().length,
+    instances: instances.length,
+    running: running(instances),
+    standingOrders: inventory.standingOrders().length,
+  };
+}
+
+function running(instances: InstanceDocument[]): number {
+  return instances.filter(({ state }) => state === 'running').length;
+}
