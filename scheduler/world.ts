@@ -1,0 +1,49 @@
+// The scheduler's picture of the inventory.
+import { workloadLimits } from '../inventory/customers.ts';
+import type { Inventory } from '../inventory/inventory.ts';
+import type { World } from './plan.ts';
+
+export function readWorld(inventory: Inventory): World {
+  return {
+    nodes: inventory.nodes().map(({ mac, name, state, fenced, unreadyAt, since, facts }) => ({
+      mac,
+      name,
+      state,
+      fenced,
+      unreadyAt,
+      since,
+      memoryBytes: facts?.memoryBytes ?? 0,
+    })),
+    customers: inventory.customers().map(({ name, memoryBytes, processes }) => ({
+      name,
+      memoryBytes,
+      processes,
+      killed: inventory.killedBy(name) !== undefined,
+    })),
+    workloads: inventory.workloads().map(({ customer, name, spec, specRevision }) => {
+      const { memoryBytes, processes } = workloadLimits(spec);
+      const { replicas, port } = spec;
+      return { customer, name, replicas, specRevision, memoryBytes, processes, needsPort: port !== undefined };
+    }),
+    instances: inventory.instances().map((instance) => {
+      const { id, customer, workload, node, port, specRevision, attempt, state, reason, placedAt, since } = instance;
+      const { memoryBytes, processes } = instance.desired;
+      return {
+        id,
+        customer,
+        workload,
+        node,
+        port,
+        specRevision,
+        attempt,
+        memoryBytes,
+        processes,
+        state,
+        reason,
+        placedAt,
+        since,
+      };
+    }),
+    nextInstanceNumber: inventory.nextInstanceNumber(),
+  };
+}
