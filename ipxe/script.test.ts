@@ -1,0 +1,147 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { type NodeCmdline, nodeCmdline } from './cmdline.ts';
+import { pxelinuxLinux, pxelinuxPath } from './pxelinux.ts';
+import { bootScript, refusalScript } from './script.ts';
+import { ubootScript } from './uboot-image.ts';
+import { bootScriptText } from './uboot-script.ts';
+
+const mac = '02:00:00:c2:00:01';
+const kernel = 'a'.repeat(64);
+const initrd = 'b'.repeat(64);
+const http = 'http://10.77.0.1:8480';
+const script = { mac, http, kernel, initrd, cmdline: 'console=ttyAMA0 panic=5' };
+
+test('bootScript() loads, checks, closes the network and boots; what goes wrong is shown, reported and tried anew', () => {
+  assert.equal(
+    bootScript({ ...script, hashCheck: true }),
+    `#!ipxe
+echo Muster: board ${mac} loads its system from ${http}
+imgfetch --name linux ${http}/kernel/${kernel} || goto unreachable
+sha256sum --set digest linux || goto refused-kernel
+iseq \${digest} ${kernel} || goto refused-kernel
+imgfetch --name initrd ${http}/initrd/${initrd} || goto unreachable
+sha256sum --set digest initrd || goto refused-initrd
+iseq \${digest} ${initrd} || goto refused-initrd
+imgselect linux
+imgargs linux initrd=initrd console=ttyAMA0 panic=5
+ifclose net0
+boot ||
+echo Muster: the kernel did not start: error \${errno}
+ifopen net0 && dhcp net0 ||
+imgfetch --name report ${http}/stage?mac=${mac}&stage=refused-start ||
+goto again
+:refused-kernel
+echo Muster: REFUSED: the kernel is not the one that was built, sha256 \${digest}
+imgfetch --name report ${http}/stage?mac=${mac}&stage=refused-kernel ||
+goto again
+:refused-initrd
+echo Muster: REFUSED: the initramfs is not the one that was built, sha256 \${digest}
+imgfetch --name report ${http}/stage?mac=${mac}&stage=refused-initrd ||
+goto again
+:unreachable
+echo Muster: the boot server did not answer: error \${errno}
+:again
+echo Muster: starting over in 10 seconds
+sleep 10
+reboot
+`,
+  );
+});
+
+test('bootScript() for an iPXE that cannot check hashes says so, and leaves the network open', () => {
+  const text = bootScript({ ...script, hashCheck: false });
+  assert.match(text, /^echo Muster: this iPXE cannot check hashes, the kernel goes unchecked$/m);
+  assert.doesNotMatch(text, /sha256sum|iseq|refused-kernel|ifclose/);
+});
+
+test('refusalScript() shows the reason and holds no kernel, whatever an operator typed', () => {
+  assert.equal(
+    refusalScript({ mac, reason: 'fenced: "bad disk" || chain ${evil}\nboot' }),
+    `#!ipxe
+echo Muster: board ${mac} gets no system: fenced: bad disk chain evil boot
+echo Muster: asking again in 30 seconds
+sleep 30
+reboot
+`,
+  );
+});
+
+test('pxelinuxLinux() is what U-Boot boots by itself, under the name that it asks for first', () => {
+  assert.equal(pxelinuxPath(mac), 'pxelinux.cfg/01-02-00-00-c2-00-01');
+  assert.equal(
+    pxelinuxLinux({
+      kernel: 'kernel/k',
+      initrd: 'initrd/i',
+      fdt: 'dtb/amlogic/meson-gxbb-odroidc2.dtb',
+      cmdline: 'console=ttyAML0,115200 panic=5',
+    }),
+    `default muster
+prompt 0
+label muster
+  kernel kernel/k
+  initrd initrd/i
+  fdt dtb/amlogic/meson-gxbb-odroidc2.dtb
+  append console=ttyAML0,115200 panic=5
+`,
+  );
+});
+
+test('boot.scr starts iPXE with the kernel’s device tree where there is one, else with U-Boot’s own', () => {
+  assert.equal(
+    bootScriptText({ ipxe: 'ipxe-uboot.efi', fdt: 'dtb/x.dtb' }),
+    `echo Muster: loading iPXE from \${serverip}
+if tftpboot \${kernel_addr_r} ipxe-uboot.efi; then
+if tftpboot \${fdt_addr_r} dtb/x.dtb; then bootefi \${kernel_addr_r} \${fdt_addr_r}; else bootefi \${kernel_addr_r} \${fdtcontroladdr}; fi
+fi
+echo Muster: iPXE did not start, resetting
+sleep 5
+reset
+`,
+  );
+});
+
+test('ubootScript() writes what mkimage -A arm64 -T script -n muster writes', () => {
+  // mkimage 2023.01, of a file with `echo hi`, with the time and so the header's checksum left out.
+  const wanted =
+    '27051956 ........ 00000000 00000010 00000000 00000000 d9340162 05160600' +
+    `6d7573746572${'00'.repeat(26)} 00000008 00000000 6563686f2068690a`;
+  assert.match(ubootScript('echo hi\n').toString('hex'), new RegExp(`^${wanted.replaceAll(' ', '')}$`));
+});
+
+const node: NodeCmdline = {
+  console: ['ttyAML0,115200n8', 'ttyAMA0'],
+  http,
+  api: '10.77.0.1:8443',
+  udp: '10.77.0.1:5670',
+  fingerprint: 'c'.repeat(64),
+  token: 'd'.repeat(64),
+  root: 'e'.repeat(64),
+  ssh: Buffer.alloc(51).toString('base64'),
+};
+
+test('nodeCmdline() fits into the 511 characters that U-Boot allows', () => {
+  const line = nodeCmdline(node);
+  assert.equal(
+    line,
+    `console=ttyAML0,115200n8 console=ttyAMA0 panic=5 muster.http=${http} muster.api=10.77.0.1:8443 ` +
+      `muster.udp=10.77.0.1:5670 muster.fp=${node.fingerprint} muster.token=${node.token} muster.root=${node.root} ` +
+      `muster.ssh=${node.ssh}`,
+  );
+  assert.ok(line.length <= 511, `${line.length}`);
+});
+
+test('nodeCmdline() names the key whose value could mean something to a shell on its way', () => {
+  const table: [Partial<NodeCmdline>, RegExp][] = [
+    [{ console: ['ttyAMA0 init=/bin/sh'] }, /console=: 'ttyAMA0 init/],
+    [{ http: 'http://10.77.0.1:8480;reset' }, /muster\.http/],
+    [{ api: '10.77.0.1' }, /muster\.api/],
+    [{ udp: '${serverip}:5670' }, /muster\.udp/],
+    [{ fingerprint: 'C'.repeat(64) }, /muster\.fp/],
+    [{ token: '' }, /muster\.token/],
+    [{ root: 'e'.repeat(63) }, /muster\.root/],
+    [{ ssh: 'ssh-ed25519 AAAA' }, /muster\.ssh/],
+    [{ console: Array.from({ length: 8 }, () => 'ttyAML0,115200n8') }, /characters, want at most 511/],
+  ];
+  for (const [wrong, wanted] of table) assert.throws(() => nodeCmdline({ ...node, ...wrong }), wanted);
+});
