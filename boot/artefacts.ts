@@ -1,0 +1,97 @@
+// The files that boards load, read into memory once and checked against the digests of their manifests. They are few,
+// and asked for by hundreds of boards at once.
+
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { Check } from 'typebox/value';
+import { readNodeImageManifest } from '../images/manifest.ts';
+import { IpxeManifest } from '../ipxe/binary.ts';
+
+export interface Artefact {
+  bytes: Buffer;
+  /** In hex. */
+  sha256: string;
+}
+
+export interface BootArtefacts {
+  /** Which build of the node image this is. */
+  imageKey: string;
+  /** Raw, and an EFI program too. */
+  kernel: Artefact;
+  /** The same for U-Boot's `booti`, which unpacks it. */
+  kernelGz: Artefact;
+  initrd: Artefact;
+  /** The zstd squashfs that the initramfs fetches. */
+  root: Artefact;
+  /** Device trees by U-Boot's name: `amlogic/meson-gxbb-odroidc2.dtb`. */
+  dtb: ReadonlyMap<string, Artefact>;
+  ipxe: {
+    version: string;
+    /** For UEFI. */
+    plain: Artefact;
+    /** For U-Boot, under which iPXE must not wait for an interrupt. */
+    patched: Artefact;
+    /** Whether this build has `sha256sum --set`. */
+    hashCheck: boolean;
+  };
+}
+
+/** One file as a manifest names it, and where. */
+interface PinnedFile {
+  location: string;
+  sha256: string;
+}
+
+/**
+ * Loads what setup put under `<cacheDir>/images/node/current` and `<cacheDir>/ipxe/current`. Throws, naming every file
+ * at fault, where one is missing or is not what its manifest says.
+ */
+export async function loadBootArtefacts({ cacheDir }: { cacheDir: string }): Promise<BootArtefacts> {
+  const imageDir = path.join(cacheDir, 'images/node/current');
+  const ipxeDir = path.join(cacheDir, 'ipxe/current');
+  const [image, ipxe] = await Promise.all([readNodeImageManifest(imageDir), readIpxeManifest(ipxeDir)]);
+  const faults: string[] = [];
+  const load = (directory: string, { file, sha256 }: { file: string; sha256: string }) =>
+    loadPinned({ location: path.join(directory, file), sha256 }, faults);
+  const [kernel, kernelGz, initrd, root, plain, patched] = await Promise.all([
+    load(imageDir, image.kernel),
+    load(imageDir, image.kernelGz),
+    load(imageDir, image.initrd),
+    load(imageDir, image.root),
+    load(ipxeDir, ipxe.efi),
+    load(ipxeDir, ipxe.uboot),
+  ]);
+  const dtb = new Map<string, Artefact>();
+  for (const [name, file] of Object.entries(image.dtb)) dtb.set(name, await load(imageDir, file));
+  if (faults.length > 0) throw new Error(`cannot serve boot files:\n  ${faults.join('\n  ')}`);
+  return {
+    imageKey: image.key,
+    kernel,
+    kernelGz,
+    initrd,
+    root,
+    dtb,
+    ipxe: { version: ipxe.packageVersion, hashCheck: ipxe.hashCheck, plain, patched },
+  };
+}
+
+async function readIpxeManifest(directory: string): Promise<IpxeManifest> {
+  const location = path.join(directory, 'manifest.json');
+  const manifest: unknown = JSON.parse(await readFile(location, 'utf8'));
+  if (!Check(IpxeManifest, manifest)) throw new Error(`cannot use ${location}: it is not an iPXE manifest`);
+  return manifest;
+}
+
+/** What is wrong goes to `faults`, so that all of it can be said at once. */
+async function loadPinned({ location, sha256 }: PinnedFile, faults: string[]): Promise<Artefact> {
+  let bytes = Buffer.alloc(0);
+  try {
+    bytes = await readFile(location);
+    // On Node's own threads: 100 MB are half a second, in which heartbeats must be answered.
+    const found = Buffer.from(await crypto.subtle.digest('SHA-256', bytes)).toString('hex');
+    if (found !== sha256) faults.push(`${location}: sha256 ${found}, want ${sha256}`);
+  } catch (error) {
+    faults.push(error instanceof Error ? error.message : String(error));
+  }
+  return { bytes, sha256 };
+}

@@ -1,0 +1,203 @@
+// Real clients against the real server, each in a network namespace of its own, over a veth pair: busybox's udhcpc and
+// the `dhcp` package for DHCP; tftp-hpa, atftp and the `tftp` package for TFTP. Run as root.
+
+import assert from 'node:assert/strict';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { createInterface } from 'node:readline';
+import { after, before, test } from 'node:test';
+import { promisify } from 'node:util';
+import { withDeviceSockets } from './device-sockets.ts';
+import { testArtefacts } from './server.fixture.ts';
+
+const run = promisify(execFile);
+const repository = path.resolve(import.meta.dirname, '..');
+const boardMac = '02:00:00:c2:00:01';
+const { kernel, ipxe } = testArtefacts;
+
+/** A network namespace, kept by a process that waits for the end of its input. */
+async function namespace(): Promise<ChildProcess & { pid: number }> {
+  const holder = spawn('unshare', ['-n', 'sh', '-c', 'ip link set lo up && echo up && exec cat'], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  assert.ok(holder.stdout !== null && holder.pid !== undefined);
+  await once(holder.stdout, 'data');
+  return Object.assign(holder, { pid: holder.pid });
+}
+
+function inside(holder: { pid: number }, command: readonly string[]): [string, string[]] {
+  return ['nsenter', ['-t', String(holder.pid), '-n', ...command]];
+}
+
+async function runInside(holder: { pid: number }, ...command: string[]): Promise<string> {
+  const { stdout, stderr } = await run(...inside(holder, command), { cwd: repository, timeout: 30_000 });
+  return stdout + stderr;
+}
+
+let rack: Awaited<ReturnType<typeof namespace>>;
+let board: Awaited<ReturnType<typeof namespace>>;
+let server: ChildProcess;
+let directory: string;
+let address = '';
+const said: string[] = [];
+
+before(async () => {
+  directory = await mkdtemp(path.join(tmpdir(), 'muster-boot-'));
+  [rack, board] = await Promise.all([namespace(), namespace()]);
+  await runInside(
+    rack,
+    'ip',
+    'link',
+    'add',
+    'rack',
+    'type',
+    'veth',
+    'peer',
+    'name',
+    'board',
+    'netns',
+    String(board.pid),
+  );
+  await runInside(rack, 'ip', 'addr', 'add', '10.77.0.1/24', 'dev', 'rack');
+  await runInside(rack, 'ip', 'link', 'set', 'rack', 'up');
+  await runInside(board, 'ip', 'link', 'set', 'board', 'address', boardMac, 'up');
+  const command = withDeviceSockets({
+    interface: 'rack',
+    sockets: [
+      { name: 'dhcp', address: '0.0.0.0', port: 67 },
+      { name: 'tftp', address: '0.0.0.0', port: 69 },
+    ],
+    command: [process.execPath, path.join(repository, 'boot/server.fixture.ts'), '10.77.0.1'],
+  });
+  server = spawn(...inside(rack, command), { stdio: ['ignore', 'pipe', 'inherit'] });
+  assert.ok(server.stdout !== null);
+  const lines = createInterface({ input: server.stdout });
+  await new Promise<void>((resolve, reject) => {
+    lines.on('line', (line) => {
+      said.push(line);
+      if (line.includes('"ready"')) resolve();
+    });
+    server.once('exit', (code) => reject(new Error(`the boot server ended with ${code}`)));
+  });
+  // udhcpc hands what it learnt to a script; ours configures the interface and prints it.
+  const script = path.join(directory, 'udhcpc.sh');
+  await writeFile(
+    script,
+    '#!/bin/sh\n[ "$1" = bound ] || exit 0\nip addr replace "$ip/24" dev board\nip route replace default dev board\n' +
+      'echo "bound $ip siaddr=$siaddr file=$boot_file lease=$lease"\n',
+    { mode: 0o755 },
+  );
+  const output = await runInside(board, ...udhcpc(script), '-V', 'muster-node');
+  address = /^bound (\S+)/m.exec(output)?.[1] ?? '';
+  assert.match(output, /^bound 10\.77\.0\.\d+ siaddr= file= lease=3600$/m, output);
+});
+
+after(async () => {
+  if (server.exitCode === null) {
+    const ended = once(server, 'exit');
+    server.kill('SIGTERM');
+    await ended;
+  }
+  for (const holder of [rack, board]) holder.stdin?.end();
+  await rm(directory, { recursive: true });
+});
+
+function udhcpc(script: string): string[] {
+  return ['busybox', 'udhcpc', '-i', 'board', '-f', '-n', '-q', '-t', '5', '-T', '1', '-s', script];
+}
+
+test('udhcpc gets an address, which is stored before it is acknowledged', () => {
+  const saved = said.findIndex((line) => line.includes(`"saved":["${address}"]`));
+  const acknowledged = said.findIndex((line) => line.includes('"dhcp-ack"'));
+  assert.ok(saved !== -1 && saved < acknowledged, said.join('\n'));
+});
+
+test('the client of the dhcp package gets an address and our options', async () => {
+  const client = `
+    const client = require('dhcp').createClient({ mac: '02-00-00-C2-00-07' });
+    client.on('bound', (state) => { console.log(state.address, state.server, state.options.netmask); process.exit(); });
+    client.listen(68, '0.0.0.0', () => client.sendDiscover());`;
+  const output = await runInside(board, process.execPath, '-e', client);
+  assert.match(output, /^10\.77\.0\.7 10\.77\.0\.1 255\.255\.255\.0$/m);
+});
+
+const kernelPath = `kernel/${kernel.sha256}`;
+const tftpClients: [string, (local: string) => string[]][] = [
+  ['tftp-hpa', (local) => ['tftp', '-m', 'binary', '10.77.0.1', '-c', 'get', kernelPath, local]],
+  ['atftp, blocks of 1,468 bytes', (local) => atftp(local, ['blksize 1468', 'tsize 0', 'timeout 2'])],
+  ['atftp, eight blocks at a time', (local) => atftp(local, ['blksize 1468', 'windowsize 8'])],
+  ['atftp, windows of small blocks, beyond 65,535 of them', (local) => atftp(local, ['blksize 8', 'windowsize 16'])],
+  [
+    'the tftp package, sixteen blocks at a time',
+    (local) => [
+      process.execPath,
+      '-e',
+      `require('tftp').createClient({ host: '10.77.0.1', blockSize: 1468, windowSize: 16 })
+        .get(${JSON.stringify(kernelPath)}, ${JSON.stringify(local)}, (error) => { if (error) throw error; });`,
+    ],
+  ],
+];
+
+function atftp(local: string, options: string[]): string[] {
+  return [
+    'atftp',
+    ...options.flatMap((option) => ['--option', option]),
+    '-g',
+    '-r',
+    kernelPath,
+    '-l',
+    local,
+    '10.77.0.1',
+  ];
+}
+
+for (const [name, command] of tftpClients)
+  test(`${name} gets the kernel whole`, async () => {
+    const local = path.join(directory, name.replace(/\W+/g, '-'));
+    await runInside(board, ...command(local));
+    assert.deepEqual(await readFile(local), kernel.bytes);
+  });
+
+test('eight transfers of one board at once arrive whole', async () => {
+  const gets = Array.from(
+    { length: 8 },
+    (_, n) => `.get('ipxe.efi', '${directory}/many-${n}', (error) => { if (error) throw error; })`,
+  );
+  const script = `const client = () => require('tftp').createClient({ host: '10.77.0.1', blockSize: 1468, windowSize: 4 });
+    ${gets.map((get) => `client()${get};`).join('\n')}`;
+  await runInside(board, process.execPath, '-e', script);
+  for (let n = 0; n < 8; n++) assert.deepEqual(await readFile(path.join(directory, `many-${n}`)), ipxe.plain.bytes);
+});
+
+test('a missing file is answered at once', async () => {
+  const startedMs = performance.now();
+  const local = path.join(directory, 'missing');
+  const output = await runInside(board, 'tftp', '-m', 'binary', '10.77.0.1', '-c', 'get', 'nothing.efi', local);
+  assert.match(output, /Error code 1: no such file/);
+  assert.ok(performance.now() - startedMs < 1000);
+});
+
+test('the script is the board’s own, and names its kernel', async () => {
+  assert.match(
+    await bootScript(boardMac),
+    new RegExp(`imgfetch --name linux http://10.77.0.1:8480/kernel/${kernel.sha256}`),
+  );
+  await assert.rejects(bootScript('02:00:00:c2:00:07'), /403 Forbidden/);
+});
+
+test('a port in use and a missing interface are one clear sentence each', async () => {
+  await assert.rejects(run(...launch('rack')), /muster: port 69\/udp on rack is in use by .+ \(process \d+\)\n/);
+  await assert.rejects(run(...launch('eth9')), /muster: there is no network interface 'eth9'; there are: lo, rack\n/);
+});
+
+function bootScript(mac: string): Promise<string> {
+  return runInside(board, 'busybox', 'wget', '-q', '-O', '-', `http://10.77.0.1:8480/boot.ipxe?mac=${mac}`);
+}
+
+function launch(name: string): [string, string[]] {
+  const sockets = [{ name: 'tftp', address: '0.0.0.0', port: 69 }];
+  return inside(rack, withDeviceSockets({ interface: name, sockets, command: ['true'] }));
+}

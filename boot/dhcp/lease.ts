@@ -1,0 +1,150 @@
+import type { Mac } from '../../protocol/mac.ts';
+import { type Ipv4, formatIpv4, ipv4Number } from '../ipv4.ts';
+
+/**
+ * What we know of one address.
+ * - `offered`: we wait for the board's REQUEST; kept in memory only
+ * - `bound`: the board has it until `expiresAtMs`, and nobody else
+ * - `released`: the board gave it back; it gets the same again while nobody else needed it
+ * - `declined`: somebody else answers at this address: not to be given out until `expiresAtMs`
+ */
+export interface Lease {
+  ip: Ipv4;
+  mac: Mac;
+  state: 'offered' | 'bound' | 'released' | 'declined';
+  /** Milliseconds since 1970. */
+  expiresAtMs: number;
+}
+
+/** Where leases survive a restart. A lease that `save` has not resolved for was not given: the answer waits for it. */
+export interface LeaseStore {
+  load(): Promise<Lease[]>;
+  save(leases: Lease[]): Promise<void>;
+}
+
+export interface Pool {
+  from: Ipv4;
+  to: Ipv4;
+  /** Addresses that are a board's own, inside or outside the range. */
+  reservations: ReadonlyMap<Mac, Ipv4>;
+  /** The same, by address. */
+  reserved: ReadonlySet<Ipv4>;
+  /** Addresses that are nobody's: the server's, the gateway's. */
+  excluded: ReadonlySet<Ipv4>;
+}
+
+/** A pool is looked through one address at a time, so its size is bounded: a rack has 684 boards, a row of them 4,000. */
+export const maximumPoolAddresses = 4096;
+
+/** Throws where the range is none, or too large. */
+export function createPool(wanted: {
+  range: { from: Ipv4; to: Ipv4 };
+  reservations: ReadonlyMap<Mac, Ipv4>;
+  excluded: Iterable<Ipv4>;
+}): Pool {
+  const { range, reservations } = wanted;
+  const count = ipv4Number(range.to) - ipv4Number(range.from) + 1;
+  if (count < 1 || count > maximumPoolAddresses)
+    throw new Error(`cannot lease ${range.from} to ${range.to}: ${count} addresses, want 1 to ${maximumPoolAddresses}`);
+  const reserved = new Set(reservations.values());
+  if (reserved.size !== reservations.size) throw new Error('cannot reserve addresses: two boards have the same one');
+  return { ...range, reservations, reserved, excluded: new Set(wanted.excluded) };
+}
+
+/** The table of leases: by address and, newest first, by board. It only remembers; who gets what is decided below. */
+export class LeaseTable {
+  readonly #byIp = new Map<Ipv4, Lease>();
+  readonly #byMac = new Map<Mac, Ipv4>();
+
+  constructor(leases: Iterable<Lease> = []) {
+    for (const lease of [...leases].toSorted((a, b) => a.expiresAtMs - b.expiresAtMs)) this.put(lease);
+  }
+
+  at(ip: Ipv4): Lease | undefined {
+    return this.#byIp.get(ip);
+  }
+
+  /** The lease that this board got last, whether or not it still runs. */
+  of(mac: Mac): Lease | undefined {
+    const ip = this.#byMac.get(mac);
+    return ip === undefined ? undefined : this.#byIp.get(ip);
+  }
+
+  put(lease: Lease): void {
+    const former = this.#byIp.get(lease.ip);
+    if (former !== undefined && this.#byMac.get(former.mac) === lease.ip) this.#byMac.delete(former.mac);
+    this.#byIp.set(lease.ip, lease);
+    if (lease.state !== 'declined') this.#byMac.set(lease.mac, lease.ip);
+  }
+
+  delete(ip: Ipv4): void {
+    const former = this.#byIp.get(ip);
+    if (former === undefined) return;
+    this.#byIp.delete(ip);
+    if (this.#byMac.get(former.mac) === ip) this.#byMac.delete(former.mac);
+  }
+
+  all(): Iterable<Lease> {
+    return this.#byIp.values();
+  }
+}
+
+/** Whether the address is taken, as far as a board of this MAC is concerned. */
+export function isTaken(lease: Lease | undefined, { mac, nowMs }: { mac: Mac; nowMs: number }): boolean {
+  if (lease === undefined || lease.expiresAtMs <= nowMs || lease.state === 'released') return false;
+  return lease.state === 'declined' || lease.mac !== mac;
+}
+
+/** Whether the board may have exactly this address. */
+export function mayHave(ip: Ipv4, { table, pool, mac, nowMs }: Allocation): boolean {
+  if (pool.excluded.has(ip) || isTaken(table.at(ip), { mac, nowMs })) return false;
+  const reserved = pool.reservations.get(mac);
+  if (reserved !== undefined && reserved !== ip)
+    return isTaken(table.at(reserved), { mac, nowMs }) && inRange(ip, pool);
+  if (reserved === ip) return true;
+  return inRange(ip, pool) && !pool.reserved.has(ip);
+}
+
+export interface Allocation {
+  table: LeaseTable;
+  pool: Pool;
+  mac: Mac;
+  nowMs: number;
+}
+
+/**
+ * The address to offer: the board's reserved one, the one it had, the one it asks for, a free one, the one that
+ * expired longest ago. `undefined` when the pool is exhausted.
+ */
+export function chooseAddress(allocation: Allocation, requested: Ipv4 | undefined): Ipv4 | undefined {
+  const { table, pool, mac, nowMs } = allocation;
+  const preferred = [pool.reservations.get(mac), table.of(mac)?.ip, requested];
+  for (const ip of preferred) if (ip !== undefined && mayHave(ip, allocation)) return ip;
+
+  const first = ipv4Number(pool.from);
+  const count = ipv4Number(pool.to) - first + 1;
+  // From a place that the MAC decides, so that a board finds its old address even where the leases were lost.
+  const start = hash(mac) % count;
+  let oldest: Lease | undefined;
+  for (let step = 0; step < count; step++) {
+    const ip = formatIpv4(first + ((start + step) % count));
+    if (pool.excluded.has(ip) || pool.reserved.has(ip)) continue;
+    const lease = table.at(ip);
+    if (lease === undefined) return ip;
+    if (isTaken(lease, { mac, nowMs })) continue;
+    if (oldest === undefined || lease.expiresAtMs < oldest.expiresAtMs) oldest = lease;
+  }
+  return oldest?.ip;
+}
+
+function inRange(ip: Ipv4, pool: Pool): boolean {
+  const number = ipv4Number(ip);
+  return number >= ipv4Number(pool.from) && number <= ipv4Number(pool.to);
+}
+
+/** FNV-1a: spread, not secrecy. */
+function hash(text: string): number {
+  let value = 0x811c9dc5;
+  for (let at = 0; at < text.length; at++) value = Math.imul(value ^ text.charCodeAt(at), 0x01000193);
+  return value >>> 0;
+}

@@ -1,0 +1,159 @@
+// The DHCP loop: receive, decide (answer.ts), store, send. Answers that come close together share one write to the
+// store, so that a rack that powers on at once does not wait for 684 commits.
+
+import type { Socket } from 'node:dgram';
+import type { Mac } from '../../protocol/mac.ts';
+import { ipv4Number } from '../ipv4.ts';
+import { type Answer, type World, answer } from './answer.ts';
+import type { ClientClass } from './client-class.ts';
+import type { Lease, LeaseStore } from './lease.ts';
+import { optionName } from './option.ts';
+import { type Packet, decodePacket, encodePacket } from './packet.ts';
+
+export interface DhcpCounters {
+  received: number;
+  /** Datagrams that were no DHCP packets. */
+  refused: number;
+  /** Packets that we rightly did not answer. */
+  silent: number;
+  /** Packets dropped because the store had not caught up. */
+  dropped: number;
+  /** Answers lost because their lease could not be stored, or the network would not take them. */
+  failed: number;
+  offers: number;
+  acks: number;
+  naks: number;
+}
+
+export interface DhcpEvent {
+  mac: Mac;
+  ip?: string;
+  type: 'discover' | 'ack' | 'nak';
+  class: ClientClass;
+}
+
+export interface DhcpOptions {
+  /** Bound, on one interface, with broadcast allowed. The server closes it. */
+  socket: Socket;
+  world: World;
+  store: LeaseStore;
+  now(): number;
+  heard(event: DhcpEvent): void;
+  log(line: string): void;
+}
+
+export interface DhcpServer extends AsyncDisposable {
+  readonly counters: Readonly<DhcpCounters>;
+}
+
+/** Six times a rack. Beyond it packets are dropped: the boards ask again, and the store is what we wait for. */
+const maximumWaiting = 4096;
+
+export function serveDhcp(options: DhcpOptions): DhcpServer {
+  const { socket, world, store } = options;
+  const counters: DhcpCounters = {
+    received: 0,
+    refused: 0,
+    silent: 0,
+    dropped: 0,
+    failed: 0,
+    offers: 0,
+    acks: 0,
+    naks: 0,
+  };
+  let waiting: { packet: Packet; answer: Answer }[] = [];
+  let flushing: Promise<void> | undefined;
+  let closed = false;
+
+  socket.on('message', (datagram) => {
+    counters.received++;
+    const packet = decodePacket(datagram);
+    if ('refused' in packet) {
+      counters.refused++;
+      return;
+    }
+    if (waiting.length >= maximumWaiting) {
+      counters.dropped++;
+      return;
+    }
+    const decided = answer(packet, world, options.now());
+    for (const lease of decided.leases) world.table.put(lease);
+    if (packet.type === 'discover') options.heard({ mac: packet.mac, type: 'discover', class: decided.class });
+    if ('silent' in decided && decided.leases.length === 0) {
+      counters.silent++;
+      return;
+    }
+    waiting.push({ packet, answer: decided });
+    flushing ??= flush();
+  });
+  // Nothing that a board sends may end the controller: an ICMP error or a full buffer is the network's, not ours.
+  socket.on('error', (error) => {
+    counters.failed++;
+    options.log(`DHCP socket: ${error.message}`);
+  });
+
+  async function flush(): Promise<void> {
+    // Let the datagrams that the kernel already holds join the first batch.
+    await new Promise(setImmediate);
+    while (waiting.length > 0) {
+      const batch = waiting;
+      waiting = [];
+      const leases = batch.flatMap((entry) => entry.answer.leases.filter(({ state }) => state !== 'offered'));
+      if (leases.length > 0) {
+        try {
+          await store.save(latest(leases));
+        } catch (error) {
+          counters.failed += batch.length;
+          options.log(`cannot store ${leases.length} leases, so their boards get no answer: ${String(error)}`);
+          // Not stored is not given. The board's claim on its address stays in memory; it asks again.
+          continue;
+        }
+      }
+      for (const entry of batch) if (!closed) send(entry.packet, entry.answer);
+    }
+    flushing = undefined;
+  }
+
+  function send(packet: Packet, decided: Answer): void {
+    if ('silent' in decided) {
+      counters.silent++;
+      options.log(`${packet.mac} ${decided.silent}`);
+      return;
+    }
+    const { reply, to } = decided;
+    socket.send(encodePacket(reply), to.port, to.address, (error) => {
+      if (error === null) return;
+      counters.failed++;
+      options.log(`cannot send ${reply.type} for ${reply.mac} to ${to.address}: ${error.message}`);
+    });
+    if (reply.type === 'offer') counters.offers++;
+    if (reply.type === 'ack') counters.acks++;
+    if (reply.type === 'nak') counters.naks++;
+    options.log(summary(packet, decided.class, reply));
+    if (reply.type === 'ack' && reply.yiaddr !== '0.0.0.0')
+      options.heard({ mac: reply.mac, ip: reply.yiaddr, type: 'ack', class: decided.class });
+    if (reply.type === 'nak') options.heard({ mac: reply.mac, type: 'nak', class: decided.class });
+  }
+
+  return {
+    counters,
+    async [Symbol.asyncDispose]() {
+      closed = true;
+      await flushing;
+      await new Promise<void>((resolve) => socket.close(resolve));
+    },
+  };
+}
+
+/** One line for a person: who asked as what, and what it was told. */
+function summary(packet: Packet, client: ClientClass, reply: Packet): string {
+  const asked = [...packet.options.keys()].map(optionName).join(', ');
+  const file = reply.file === '' ? '' : ` file ${reply.file}`;
+  return `${packet.mac} ${client} ${packet.type} -> ${reply.type} ${reply.yiaddr}${file} (sent: ${asked})`;
+}
+
+/** The last word on each address, in order of address. */
+function latest(leases: Lease[]): Lease[] {
+  const byIp = new Map(leases.map((lease) => [lease.ip, lease]));
+  return [...byIp.values()].toSorted((a, b) => ipv4Number(a.ip) - ipv4Number(b.ip));
+}

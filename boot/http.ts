@@ -1,0 +1,251 @@
+// The HTTP that boards speak before they run our agent: UEFI, iPXE and busybox wget. Plain HTTP: what matters is pinned by
+// its hash, and the join token in a script is good for one start of one board. Everything comes from memory.
+//
+//   GET  /boot.ipxe?mac=              the script for this board
+//   GET  /ipxe.efi                    iPXE, for UEFI HTTP boot
+//   GET  /kernel|initrd|image|dtb/<sha256>   immutable, with Range
+//   GET  /stage?mac=&stage=[&detail=] what a script or the initramfs has to report
+
+import { type IncomingMessage, type Server, type ServerResponse, createServer } from 'node:http';
+import { isIP } from 'node:net';
+import { type Mac, parseMac } from '../protocol/mac.ts';
+import type { Artefact } from './artefacts.ts';
+import { type Ipv4 } from './ipv4.ts';
+import { type BootStage, isReportedStage } from './stage.ts';
+
+export interface HttpCounters {
+  requests: number;
+  /** Requests that were not HTTP, or asked for what is not there or not theirs. */
+  refused: number;
+  failed: number;
+  bytesSent: number;
+}
+
+export interface HttpOptions {
+  address: Ipv4;
+  port: number;
+  /** By path: `/ipxe.efi`, `/kernel/<sha256>`. */
+  artefacts: ReadonlyMap<string, { artefact: Artefact; type: string; stage: BootStage | undefined }>;
+  /** The board that has this address now. */
+  macOf(ip: Ipv4): Mac | undefined;
+  script(mac: Mac): Promise<string>;
+  stage(event: { mac: Mac; ip: Ipv4; stage: BootStage; detail?: string }): void;
+  log(line: string): void;
+}
+
+export interface HttpServer extends AsyncDisposable {
+  readonly counters: Readonly<HttpCounters>;
+  readonly port: number;
+}
+
+const limits = {
+  headerBytes: 8192,
+  headersMs: 10_000,
+  requestMs: 20_000,
+  /** A connection on which nothing moves is closed: a board that lost power does not say goodbye. */
+  idleMs: 30_000,
+  keepAliveMs: 5_000,
+  connections: 4096,
+  /** Of one address. A board uses one or two. */
+  connectionsPerBoard: 16,
+  urlLength: 1024,
+  detailLength: 200,
+};
+
+export async function serveHttp(options: HttpOptions): Promise<HttpServer> {
+  const counters: HttpCounters = { requests: 0, refused: 0, failed: 0, bytesSent: 0 };
+  const perBoard = new Map<Ipv4, number>();
+
+  const server = createServer(
+    {
+      maxHeaderSize: limits.headerBytes,
+      headersTimeout: limits.headersMs,
+      requestTimeout: limits.requestMs,
+      keepAliveTimeout: limits.keepAliveMs,
+      connectionsCheckingInterval: 2000,
+    },
+    (request, response) => {
+      counters.requests++;
+      response.on('error', ignore);
+      respond(request, response).catch((error: unknown) => {
+        counters.failed++;
+        options.log(`cannot answer ${request.method} ${request.url}: ${String(error)}`);
+        if (!response.headersSent) plain(response, 500, 'the boot server failed; ask again');
+        else response.destroy();
+      });
+    },
+  );
+  server.maxConnections = limits.connections;
+  server.setTimeout(limits.idleMs);
+  server.on('connection', (socket) => {
+    const ip = address(socket.remoteAddress);
+    const count = (perBoard.get(ip) ?? 0) + 1;
+    perBoard.set(ip, count);
+    socket.on('error', ignore);
+    socket.once('close', () => {
+      const left = (perBoard.get(ip) ?? 1) - 1;
+      if (left === 0) perBoard.delete(ip);
+      else perBoard.set(ip, left);
+    });
+    if (count > limits.connectionsPerBoard) {
+      counters.refused++;
+      socket.destroy();
+    }
+  });
+  server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
+    counters.refused++;
+    if (error.code === 'ECONNRESET' || !socket.writable) socket.destroy();
+    else socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n');
+  });
+  server.on('upgrade', (_request, socket) => {
+    counters.refused++;
+    socket.destroy();
+  });
+  server.on('connect', (_request, socket) => {
+    counters.refused++;
+    socket.destroy();
+  });
+
+  async function respond(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const head = request.method === 'HEAD';
+    if (request.method !== 'GET' && !head) return refuse(response, 405, 'want GET or HEAD');
+    if (request.url === undefined || request.url.length > limits.urlLength)
+      return refuse(response, 414, `want at most ${limits.urlLength} characters`);
+    const [pathname, query] = request.url.split('?', 2);
+    const ip = address(request.socket.remoteAddress);
+    const stored = options.artefacts.get(pathname ?? '');
+    if (stored !== undefined) {
+      const mac = options.macOf(ip);
+      if (!head && mac !== undefined && stored.stage !== undefined) options.stage({ mac, ip, stage: stored.stage });
+      return sendArtefact(request, response, stored);
+    }
+    if (pathname !== '/boot.ipxe' && pathname !== '/stage') return refuse(response, 404, 'no such file');
+
+    const parameters = new URLSearchParams(query ?? '');
+    const mac = parseMac(parameters.get('mac') ?? '');
+    if (mac === undefined) return refuse(response, 400, 'want ?mac=, a MAC address');
+    // A script holds a join token, and a report changes what we believe of a board: both are the board's own.
+    if (options.macOf(ip) !== mac) return refuse(response, 403, `${ip} is not the address of ${mac}`);
+    if (pathname === '/boot.ipxe') {
+      if (!head) options.stage({ mac, ip, stage: 'script' });
+      return plain(response, 200, head ? '' : await options.script(mac));
+    }
+    const stage = parameters.get('stage') ?? '';
+    if (!isReportedStage(stage)) return refuse(response, 400, 'want ?stage=, a stage that a board may report');
+    const detail = printable(parameters.get('detail') ?? '');
+    if (!head) options.stage({ mac, ip, stage, ...(detail === '' ? {} : { detail }) });
+    return plain(response, 200, 'noted\n');
+  }
+
+  function sendArtefact(
+    request: IncomingMessage,
+    response: ServerResponse,
+    { artefact, type }: { artefact: Artefact; type: string },
+  ): void {
+    const { bytes, sha256 } = artefact;
+    const etag = `"${sha256}"`;
+    response.setHeader('Content-Type', type);
+    response.setHeader('ETag', etag);
+    response.setHeader('Cache-Control', 'public, max-age=31536000, immutable');
+    response.setHeader('Accept-Ranges', 'bytes');
+    if (request.headers['if-none-match'] === etag) {
+      response.writeHead(304).end();
+      return;
+    }
+    const ifRange = request.headers['if-range'];
+    const header = ifRange === undefined || ifRange === etag ? request.headers.range : undefined;
+    const range = parseRange(header, bytes.length);
+    if (range === 'unsatisfiable') {
+      counters.refused++;
+      response.writeHead(416, { 'Content-Range': `bytes */${bytes.length}`, 'Content-Length': 0 }).end();
+      return;
+    }
+    const part = range === undefined ? bytes : bytes.subarray(range.from, range.to + 1);
+    response.setHeader('Content-Length', part.length);
+    if (range !== undefined) response.setHeader('Content-Range', `bytes ${range.from}-${range.to}/${bytes.length}`);
+    response.writeHead(range === undefined ? 200 : 206);
+    if (request.method === 'HEAD') {
+      response.end();
+      return;
+    }
+    counters.bytesSent += part.length;
+    response.end(part);
+  }
+
+  function refuse(response: ServerResponse, status: number, reason: string): void {
+    counters.refused++;
+    plain(response, status, `${reason}\n`);
+  }
+
+  await listen(server, options);
+  const bound = server.address();
+  return {
+    counters,
+    port: bound !== null && typeof bound === 'object' ? bound.port : options.port,
+    async [Symbol.asyncDispose]() {
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      server.closeAllConnections();
+      await closed;
+    },
+  };
+}
+
+async function listen(server: Server, { address: host, port }: { address: Ipv4; port: number }): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) => {
+      const why =
+        error.code === 'EADDRINUSE'
+          ? 'another program has this port'
+          : error.code === 'EADDRNOTAVAIL'
+            ? 'this machine does not have this address'
+            : error.message;
+      reject(new Error(`cannot serve boot files on ${host}:${port}/tcp: ${why}`, { cause: error }));
+    });
+    // A rack that powers on at once knocks 684 times before we come to accept.
+    server.listen({ host, port, backlog: 2048 }, resolve);
+  });
+}
+
+/**
+ * One range of RFC 9110, 14.2; `undefined` (send everything) where there is none, or several, or it cannot be read.
+ */
+export function parseRange(
+  header: string | undefined,
+  sizeBytes: number,
+): { from: number; to: number } | 'unsatisfiable' | undefined {
+  const match = /^bytes=(\d{0,15})-(\d{0,15})$/.exec(header ?? '');
+  if (match === null) return undefined;
+  const [, first = '', last = ''] = match;
+  if (first === '' && last === '') return undefined;
+  if (first === '') {
+    const suffix = Math.min(Number(last), sizeBytes);
+    return suffix === 0 ? 'unsatisfiable' : { from: sizeBytes - suffix, to: sizeBytes - 1 };
+  }
+  const from = Number(first);
+  const to = last === '' ? sizeBytes - 1 : Math.min(Number(last), sizeBytes - 1);
+  if (last !== '' && Number(last) < from) return undefined;
+  return from >= sizeBytes ? 'unsatisfiable' : { from, to };
+}
+
+function plain(response: ServerResponse, status: number, text: string): void {
+  const body = Buffer.from(text);
+  response.writeHead(status, {
+    'Content-Type': 'text/plain; charset=utf-8',
+    'Content-Length': body.length,
+    'Cache-Control': 'no-store',
+  });
+  response.end(body);
+}
+
+function printable(text: string): string {
+  return text.replace(/[^\x20-\x7e]+/g, ' ').slice(0, limits.detailLength);
+}
+
+/** `::ffff:10.77.0.1` is an IPv4 address in disguise. */
+function address(remote: string | undefined): Ipv4 {
+  const text = (remote ?? '').replace(/^::ffff:/, '');
+  return isIP(text) === 4 ? text : '0.0.0.0';
+}
+
+/** A connection that broke: the board will come again, and its socket closes itself. */
+function ignore(): void {}

@@ -1,0 +1,312 @@
+// What a board talks to before it has an operating system: DHCP, TFTP and HTTP on the rack's interface. In wire order:
+//
+//   U-Boot   DHCP ─ TFTP pxelinux.cfg/01-<mac> ┬ chain `pxelinux`: TFTP kernel, initramfs
+//                                              └ chain `ipxe`: DHCP ─ TFTP boot.scr.uimg, ipxe-uboot.efi ─ iPXE
+//            (without the script, its EFI step: DHCP as a PXE client ─ TFTP ipxe-uboot.efi ─ iPXE)
+//   UEFI     DHCP ─ TFTP ipxe.efi ─ iPXE        UEFI HTTP boot   DHCP ─ HTTP /ipxe.efi ─ iPXE
+//   iPXE     DHCP ─ HTTP /boot.ipxe, /kernel/…, /initrd/…        initramfs   DHCP ─ HTTP /image/…
+//
+// This room decides nothing about nodes: it asks its host for a ticket, and tells it every sign of life. It may import
+// ipxe, images, inventory and protocol.
+
+import { type Socket, createSocket } from 'node:dgram';
+import { type NodeCmdline, nodeCmdline } from '../ipxe/cmdline.ts';
+import { pxelinuxGoOn, pxelinuxLinux, pxelinuxPath } from '../ipxe/pxelinux.ts';
+import { bootScript, refusalScript } from '../ipxe/script.ts';
+import { bootScriptImage } from '../ipxe/uboot-script.ts';
+import type { Mac } from '../protocol/mac.ts';
+import type { Artefact, BootArtefacts } from './artefacts.ts';
+import type { World } from './dhcp/answer.ts';
+import type { ClientClass } from './dhcp/client-class.ts';
+import { type LeaseStore, LeaseTable, createPool } from './dhcp/lease.ts';
+import { type DhcpCounters, type DhcpEvent, serveDhcp } from './dhcp/server.ts';
+import { type HttpCounters, serveHttp } from './http.ts';
+import { type Ipv4, sameNetwork } from './ipv4.ts';
+import type { BootStage } from './stage.ts';
+import { type TftpCounters, serveTftp } from './tftp/server.ts';
+
+export type { LeaseStore } from './dhcp/lease.ts';
+export type { BootStage } from './stage.ts';
+
+/** What the controller provides. */
+export interface BootHost {
+  leases: LeaseStore;
+  /**
+   * A one-time ticket for this start of the board: asked for when a script or a pxelinux configuration is written.
+   * `refused` is a reason such as `fenced`, which the board shows on its console.
+   */
+  ticket(mac: Mac): Promise<{ token: string } | { refused: string }>;
+  /** Every sign of life of a board. Must not throw. */
+  stage(event: BootEvent): void;
+  /** One line for whoever watches the boot server closely. */
+  log(line: string): void;
+}
+
+export interface BootEvent {
+  mac: Mac;
+  ip?: Ipv4;
+  stage: BootStage;
+  detail?: string;
+  firmware?: 'uboot' | 'uefi' | 'uefi-http' | 'ipxe' | 'linux';
+}
+
+/** How a U-Boot board comes by its kernel: iPXE, which checks hashes, or U-Boot itself over TFTP, which does not. */
+export type UbootChain = 'ipxe' | 'pxelinux';
+
+export interface BootOptions {
+  /** Our own address on the rack. */
+  address: Ipv4;
+  netmask: Ipv4;
+  range: { from: Ipv4; to: Ipv4 };
+  gateway?: Ipv4;
+  leaseSeconds: number;
+  reservations: ReadonlyMap<Mac, Ipv4>;
+  httpPort: number;
+  /** Bound to the rack's interface by the launcher (device-sockets.ts). Left out, the server binds them itself. */
+  sockets: { dhcpFd?: number; tftpFd?: number };
+  artefacts: BootArtefacts;
+  cmdline: Pick<NodeCmdline, 'console' | 'api' | 'udp' | 'fingerprint' | 'ssh'>;
+  uboot: UbootChain;
+  /** Boards that differ. */
+  ubootOf?: ReadonlyMap<Mac, UbootChain>;
+  /** Milliseconds since 1970. */
+  now(): number;
+}
+
+export interface BootServer extends AsyncDisposable {
+  /** For /metrics. */
+  readonly counters: {
+    dhcp: Readonly<DhcpCounters>;
+    tftp: Readonly<TftpCounters>;
+    http: Readonly<HttpCounters>;
+  };
+  readonly http: string;
+  /** The board that has this address now. */
+  macOf(ip: Ipv4): Mac | undefined;
+}
+
+const files = {
+  script: 'boot.scr.uimg',
+  ipxeForUboot: 'ipxe-uboot.efi',
+  ipxeForUefi: 'ipxe.efi',
+} as const;
+
+const c2DeviceTree = 'amlogic/meson-gxbb-odroidc2.dtb';
+
+/** Resolves once all three protocols are served. Throws one sentence where a port, an address or an option is wrong. */
+export async function startBoot(options: BootOptions, host: BootHost): Promise<BootServer> {
+  const { artefacts, address } = options;
+  for (const ip of [options.range.from, options.range.to, ...options.reservations.values()])
+    if (!sameNetwork(ip, address, options.netmask))
+      throw new Error(`cannot lease ${ip}: it is not in the network of ${address}, netmask ${options.netmask}`);
+  const pool = createPool({
+    range: options.range,
+    reservations: options.reservations,
+    excluded: options.gateway === undefined ? [address] : [address, options.gateway],
+  });
+  const table = new LeaseTable(await host.leases.load());
+  const http = `http://${address}:${options.httpPort}`;
+  const cmdline = (token: string): string =>
+    nodeCmdline({ ...options.cmdline, http, token, root: artefacts.root.sha256 });
+  // Every value but the token is known now: a wrong one is found at the start and not when the first board boots.
+  cmdline('0'.repeat(64));
+
+  const macOf = (ip: Ipv4): Mac | undefined => {
+    const lease = table.at(ip);
+    return lease?.state === 'bound' && lease.expiresAtMs > options.now() ? lease.mac : undefined;
+  };
+  // iPXE 1.21 cannot close the network before it starts Linux, which under U-Boot costs one boot in five (ipxe/script.ts).
+  const ipxeSuitsUboot = artefacts.ipxe.hashCheck;
+  if (!ipxeSuitsUboot) host.log(`iPXE ${artefacts.ipxe.version} is too old for U-Boot: its boards load by pxelinux`);
+  const chainOf = (mac: Mac): UbootChain =>
+    ipxeSuitsUboot ? (options.ubootOf?.get(mac) ?? options.uboot) : 'pxelinux';
+
+  const world: World = {
+    table,
+    pool,
+    address,
+    netmask: options.netmask,
+    gateway: options.gateway,
+    leaseSeconds: options.leaseSeconds,
+    bootFile: ({ class: client, mac }) => bootFile(client, { mac, http }),
+  };
+
+  await using stack = new AsyncDisposableStack();
+  const dhcp = stack.use(
+    serveDhcp({
+      socket: await udpSocket({ fd: options.sockets.dhcpFd, address: '0.0.0.0', port: 67 }),
+      world,
+      store: host.leases,
+      now: () => options.now(),
+      heard: (event) => host.stage(dhcpStage(event)),
+      log: (line) => host.log(`dhcp: ${line}`),
+    }),
+  );
+
+  const byTftp = new Map<string, Artefact>([
+    [files.ipxeForUboot, artefacts.ipxe.patched],
+    [files.ipxeForUefi, artefacts.ipxe.plain],
+    [`kernel/${artefacts.kernel.sha256}`, artefacts.kernel],
+    [`kernel/${artefacts.kernelGz.sha256}`, artefacts.kernelGz],
+    [`initrd/${artefacts.initrd.sha256}`, artefacts.initrd],
+    ...[...artefacts.dtb].map(([name, artefact]) => [`dtb/${name}`, artefact] as const),
+  ]);
+
+  const tftpFile = async (path: string, { ip }: { ip: Ipv4 }): Promise<Uint8Array | { missing: string }> => {
+    const mac = macOf(ip);
+    if (mac === undefined) return { missing: `no board has the address ${ip}` };
+    if (path === pxelinuxPath(mac)) {
+      if (chainOf(mac) === 'ipxe') return Buffer.from(pxelinuxGoOn);
+      const ticket = await host.ticket(mac);
+      if ('refused' in ticket) {
+        host.stage({ mac, ip, stage: 'fenced', detail: ticket.refused, firmware: 'uboot' });
+        // U-Boot goes on to its next target, and so to the iPXE script that tells the reason.
+        return { missing: `this board gets no system: ${ticket.refused}` };
+      }
+      return Buffer.from(
+        pxelinuxLinux({
+          kernel: `kernel/${(isQemu(mac) ? artefacts.kernel : artefacts.kernelGz).sha256}`,
+          initrd: `initrd/${artefacts.initrd.sha256}`,
+          fdt: deviceTree(mac),
+          cmdline: cmdline(ticket.token),
+        }),
+      );
+    }
+    if (path === files.script) return bootScriptImage({ ipxe: files.ipxeForUboot, fdt: deviceTree(mac) });
+    if (path.startsWith('dtb/') && deviceTree(mac) === undefined) return { missing: 'this board has its own' };
+    return byTftp.get(path)?.bytes ?? { missing: 'no such file' };
+  };
+
+  function deviceTree(mac: Mac): string | undefined {
+    return isQemu(mac) || !artefacts.dtb.has(c2DeviceTree) ? undefined : `dtb/${c2DeviceTree}`;
+  }
+
+  const tftp = stack.use(
+    serveTftp({
+      socket: await udpSocket({ fd: options.sockets.tftpFd, address, port: 69 }),
+      address,
+      file: tftpFile,
+      ended: ({ path, ip, outcome, detail }) => {
+        host.log(`tftp: ${path} to ${ip}: ${outcome}${detail === '' ? '' : `, ${detail}`}`);
+        const mac = macOf(ip);
+        if (mac === undefined || outcome !== 'done') return;
+        const stage = path.startsWith('kernel/') ? 'kernel' : path.startsWith('initrd/') ? 'initrd' : 'tftp';
+        host.stage({ mac, ip, stage, detail: path });
+      },
+      log: (line) => host.log(`tftp: ${line}`),
+    }),
+  );
+
+  const script = async (mac: Mac): Promise<string> => {
+    const ticket = await host.ticket(mac);
+    if ('refused' in ticket) {
+      host.stage({ mac, stage: 'fenced', detail: ticket.refused, firmware: 'ipxe' });
+      return refusalScript({ mac, reason: ticket.refused });
+    }
+    return bootScript({
+      mac,
+      http,
+      kernel: artefacts.kernel.sha256,
+      initrd: artefacts.initrd.sha256,
+      cmdline: cmdline(ticket.token),
+      hashCheck: artefacts.ipxe.hashCheck,
+    });
+  };
+
+  const binary = 'application/octet-stream';
+  const httpServer = stack.use(
+    await serveHttp({
+      address,
+      port: options.httpPort,
+      artefacts: new Map([
+        // EDK2 boots what calls itself application/efi.
+        [`/${files.ipxeForUefi}`, { artefact: artefacts.ipxe.plain, type: 'application/efi', stage: undefined }],
+        [`/kernel/${artefacts.kernel.sha256}`, { artefact: artefacts.kernel, type: binary, stage: 'kernel' }],
+        [`/initrd/${artefacts.initrd.sha256}`, { artefact: artefacts.initrd, type: binary, stage: 'initrd' }],
+        [`/image/${artefacts.root.sha256}`, { artefact: artefacts.root, type: binary, stage: 'root' }],
+        ...[...artefacts.dtb.values()].map(
+          (artefact) => [`/dtb/${artefact.sha256}`, { artefact, type: binary, stage: undefined }] as const,
+        ),
+      ]),
+      macOf,
+      script,
+      stage: (event) => host.stage(event),
+      log: (line) => host.log(`http: ${line}`),
+    }),
+  );
+
+  const running = stack.move();
+  return {
+    counters: { dhcp: dhcp.counters, tftp: tftp.counters, http: httpServer.counters },
+    http,
+    macOf,
+    [Symbol.asyncDispose]: () => running.disposeAsync(),
+  };
+}
+
+/**
+ * QEMU's MAC addresses begin so. Such a board has a device tree of its own, whatever its environment says of a C2, and
+ * its U-Boot has set no room aside to unpack a compressed kernel.
+ */
+function isQemu(mac: Mac): boolean {
+  return mac.startsWith('52:54:00:');
+}
+
+/** What a client is told to load; `undefined` for one that only wants an address. */
+export function bootFile(client: ClientClass, { mac, http }: { mac: Mac; http: string }): string | undefined {
+  switch (client) {
+    case 'ipxe':
+      return `${http}/boot.ipxe?mac=${mac}`;
+    case 'uboot':
+      return files.script;
+    case 'uboot-efi':
+      return files.ipxeForUboot;
+    case 'uefi':
+      return files.ipxeForUefi;
+    case 'uefi-http':
+      return `${http}/${files.ipxeForUefi}`;
+    case 'node':
+    case 'other':
+      return undefined;
+  }
+}
+
+const firmwareOf = {
+  ipxe: 'ipxe',
+  uboot: 'uboot',
+  'uboot-efi': 'uboot',
+  uefi: 'uefi',
+  'uefi-http': 'uefi-http',
+  node: 'linux',
+  other: undefined,
+} as const;
+
+function dhcpStage(event: DhcpEvent): BootEvent {
+  const firmware = firmwareOf[event.class];
+  return {
+    mac: event.mac,
+    stage: event.type === 'ack' ? 'dhcp-ack' : 'dhcp-discover',
+    ...(event.type === 'nak' ? { detail: 'refused an address' } : {}),
+    ...(event.ip === undefined ? {} : { ip: event.ip }),
+    ...(firmware === undefined ? {} : { firmware }),
+  };
+}
+
+/** An inherited socket, or one bound here, which hears every interface of this machine. */
+async function udpSocket(wanted: { fd: number | undefined; address: Ipv4; port: number }): Promise<Socket> {
+  const socket = createSocket('udp4');
+  await new Promise<void>((resolve, reject) => {
+    socket.once('error', (error: NodeJS.ErrnoException) => {
+      const why = error.code === 'EADDRINUSE' ? 'another program has this port' : error.message;
+      reject(new Error(`cannot serve ${wanted.address}:${wanted.port}/udp: ${why}`, { cause: error }));
+    });
+    const bound = () => {
+      socket.removeAllListeners('error');
+      resolve();
+    };
+    if (wanted.fd !== undefined) socket.bind({ fd: wanted.fd }, bound);
+    else socket.bind({ address: wanted.address, port: wanted.port }, bound);
+  });
+  socket.setBroadcast(true);
+  return socket;
+}
