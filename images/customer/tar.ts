@@ -1,0 +1,323 @@
+/**
+ * The tar format, as far as container images use it: ustar with pax and GNU long names in, ustar with pax out.
+ *
+ * Names are byte strings (`latin1`): an image may hold file names that are not UTF-8, and they must come out as they went
+ * in. `shown()` makes one readable. The reader trusts nothing: every length is checked against the file's before use.
+ */
+import type { FileHandle } from 'node:fs/promises';
+
+/** Names that this program makes out of text become byte strings; those of an archive already are. */
+export function byteName(text: string): string {
+  return Buffer.from(text, 'utf8').toString('latin1');
+}
+
+/** A byte string for an error message. */
+export function shown(name: string): string {
+  const text = JSON.stringify(Buffer.from(name, 'latin1').toString('utf8'));
+  return text.length > 120 ? `${text.slice(0, 117)}…"` : text;
+}
+
+export type TarKind = 'file' | 'hardlink' | 'symlink' | 'device' | 'directory' | 'fifo';
+
+export interface TarEntry {
+  name: string;
+  kind: TarKind;
+  /** Permission bits, with set-id and sticky. */
+  mode: number;
+  uid: number;
+  gid: number;
+  /** Seconds since 1970. */
+  mtime: number;
+  /** Where a link leads; '' for others. */
+  target: string;
+  sizeBytes: number;
+  /** Where the content starts in the file. */
+  offset: number;
+  /** Byte strings by attribute name. */
+  xattrs: Map<string, string>;
+}
+
+const BLOCK = 512;
+// Names, values and extended attributes of one entry; the kernel allows 64 KiB for one attribute.
+const MOST_EXTENSION_BYTES = 1 << 20;
+
+// name, offset, length in a header
+const FIELD = {
+  name: [0, 100],
+  mode: [100, 8],
+  uid: [108, 8],
+  gid: [116, 8],
+  size: [124, 12],
+  mtime: [136, 12],
+  checksum: [148, 8],
+  type: [156, 1],
+  target: [157, 100],
+  magic: [257, 8],
+  prefix: [345, 155],
+} as const;
+type Field = keyof typeof FIELD;
+
+const KINDS: Record<string, TarKind> = {
+  '\0': 'file',
+  '0': 'file',
+  '7': 'file',
+  '1': 'hardlink',
+  '2': 'symlink',
+  '3': 'device',
+  '4': 'device',
+  '5': 'directory',
+  '6': 'fifo',
+};
+const XATTR = 'SCHILY.xattr.';
+
+/**
+ * The entries of a tar file, in order. `what` names it in errors.
+ * Throws one sentence for whatever is not a sound tar.
+ */
+export async function* readTar(
+  file: FileHandle,
+  options: { what: string; sizeBytes: number },
+): AsyncGenerator<TarEntry> {
+  const { what, sizeBytes } = options;
+  const read = windowedReader(file, sizeBytes);
+  let extended = new Map<string, string>();
+  const inherited = new Map<string, string>();
+  let offset = 0;
+  while (offset < sizeBytes) {
+    if (offset + BLOCK > sizeBytes) throw new Error(`cannot read ${what}: it ends within a header`);
+    const header = await read(offset, BLOCK);
+    if (header.every((byte) => byte === 0)) return;
+    offset += BLOCK;
+    checkSum(header, what);
+    const type = fieldText(header, 'type');
+    const size = number(header, 'size', what);
+
+    if (type === 'x' || type === 'g' || type === 'L' || type === 'K') {
+      if (size > MOST_EXTENSION_BYTES) {
+        throw new Error(
+          `cannot read ${what}: ${size} bytes of names in one entry, want at most ${MOST_EXTENSION_BYTES}`,
+        );
+      }
+      if (offset + size > sizeBytes) throw new Error(`cannot read ${what}: it ends within a name`);
+      const content = (await read(offset, size)).toString('latin1');
+      offset += padded(size);
+      if (type === 'L') extended.set('path', content.replace(/\0.*$/s, ''));
+      else if (type === 'K') extended.set('linkpath', content.replace(/\0.*$/s, ''));
+      else for (const [key, value] of paxRecords(content, what)) (type === 'x' ? extended : inherited).set(key, value);
+      continue;
+    }
+
+    const pax = new Map([...inherited, ...extended]);
+    extended = new Map();
+    const entry = entryOf({ header, type, size, pax, what, offset });
+    if (offset + entry.sizeBytes > sizeBytes) {
+      throw new Error(
+        `cannot read ${what}: it ends within ${shown(entry.name)}, after ${sizeBytes - offset} of ${entry.sizeBytes} bytes`,
+      );
+    }
+    yield entry;
+    offset += padded(entry.sizeBytes);
+  }
+}
+
+interface RawEntry {
+  header: Buffer;
+  type: string;
+  size: number;
+  pax: Map<string, string>;
+  what: string;
+  offset: number;
+}
+
+function entryOf({ header, type, size, pax, what, offset }: RawEntry): TarEntry {
+  const magic = fieldText(header, 'magic');
+  const prefix = magic.startsWith('ustar') && !magic.startsWith('ustar ') ? fieldText(header, 'prefix') : '';
+  const ownName = fieldText(header, 'name');
+  const name = pax.get('path') ?? (prefix === '' ? ownName : `${prefix}/${ownName}`);
+  const target = pax.get('linkpath') ?? fieldText(header, 'target');
+  if (name.includes('\0') || target.includes('\0')) throw new Error(`cannot read ${what}: a name holds a zero byte`);
+  // Old writers say "directory" by a trailing slash only.
+  const kind = KINDS[type] === 'file' && name.endsWith('/') ? 'directory' : KINDS[type];
+  if (type === 'S' || [...pax.keys()].some((key) => key.startsWith('GNU.sparse.'))) {
+    throw new Error(`cannot read ${what}: ${shown(name)} is stored sparsely, want a plain file`);
+  }
+  if (kind === undefined)
+    throw new Error(`cannot read ${what}: ${shown(name)} is of unknown type ${JSON.stringify(type)}`);
+  const xattrs = new Map<string, string>();
+  for (const [key, value] of pax) if (key.startsWith(XATTR)) xattrs.set(key.slice(XATTR.length), value);
+  const paxNumber = (key: string, own: () => number): number => {
+    const value = pax.get(key);
+    if (value === undefined) return own();
+    const found = Number(value);
+    if (value.trim() === '' || !Number.isFinite(found) || Math.abs(found) > Number.MAX_SAFE_INTEGER) {
+      throw new Error(`cannot read ${what}: ${key} of ${shown(name)} is ${shown(value)}, want a number`);
+    }
+    return Math.floor(found);
+  };
+  const sizeBytes = paxNumber('size', () => size);
+  const uid = paxNumber('uid', () => number(header, 'uid', what));
+  const gid = paxNumber('gid', () => number(header, 'gid', what));
+  const mtime = paxNumber('mtime', () => number(header, 'mtime', what));
+  const mode = number(header, 'mode', what) & 0o7777;
+  for (const [key, value] of Object.entries({ size: sizeBytes, uid, gid })) {
+    if (value < 0) throw new Error(`cannot read ${what}: ${key} of ${shown(name)} is ${value}, want 0 or more`);
+  }
+  // Links, devices and directories have no content whatever their size field says (as GNU tar and Go read it).
+  return { name, kind, mode, uid, gid, mtime, target, sizeBytes: kind === 'file' ? sizeBytes : 0, offset, xattrs };
+}
+
+/** Reads through a window, because headers of small files stand close together. */
+function windowedReader(file: FileHandle, sizeBytes: number) {
+  let window = Buffer.alloc(0);
+  let start = 0;
+  return async (offset: number, length: number): Promise<Buffer> => {
+    if (offset < start || offset + length > start + window.length) {
+      const wanted = Math.min(Math.max(length, 1 << 18), sizeBytes - offset);
+      const next = Buffer.alloc(wanted);
+      let filled = 0;
+      while (filled < wanted) {
+        const { bytesRead } = await file.read(next, filled, wanted - filled, offset + filled);
+        if (bytesRead === 0) throw new Error(`cannot read ${length} bytes at ${offset}: the file became shorter`);
+        filled += bytesRead;
+      }
+      window = next;
+      start = offset;
+    }
+    return window.subarray(offset - start, offset - start + length);
+  };
+}
+
+function padded(sizeBytes: number): number {
+  return Math.ceil(sizeBytes / BLOCK) * BLOCK;
+}
+
+function field(header: Buffer, name: Field): Buffer {
+  const [start, length] = FIELD[name];
+  return header.subarray(start, start + length);
+}
+
+function fieldText(header: Buffer, name: Field): string {
+  const value = field(header, name).toString('latin1');
+  const end = value.indexOf('\0');
+  return end < 0 || name === 'type' ? value : value.slice(0, end);
+}
+
+/** Octal text, or (GNU) base 256 with the first bit set. */
+function number(header: Buffer, name: Field, what: string): number {
+  const bytes = field(header, name);
+  if (((bytes[0] ?? 0) & 0x80) !== 0) {
+    // 0xff leads a negative number; none of the fields but mtime may be one, and nobody needs a time before 1970.
+    if (bytes[0] === 0xff) return name === 'mtime' ? 0 : -1;
+    const value = bytes.reduce((sum, byte, index) => sum * 256 + (index === 0 ? byte & 0x7f : byte), 0);
+    if (!Number.isSafeInteger(value)) throw new Error(`cannot read ${what}: a ${name} of ${value} is too large`);
+    return value;
+  }
+  const digits = bytes
+    .toString('latin1')
+    .replace(/[\0 ]+$/, '')
+    .replace(/^[\0 ]+/, '');
+  if (digits === '') return 0;
+  if (!/^[0-7]+$/.test(digits))
+    throw new Error(`cannot read ${what}: ${name} is ${shown(digits)}, want an octal number`);
+  return Number.parseInt(digits, 8);
+}
+
+function checkSum(header: Buffer, what: string): void {
+  const digits = fieldText(header, 'checksum').trim();
+  const stored = /^[0-7]{1,7}$/.test(digits) ? Number.parseInt(digits, 8) : -1;
+  const sum = header.reduce((total, byte, index) => total + (index >= 148 && index < 156 ? 0x20 : byte), 0);
+  if (stored !== sum)
+    throw new Error(
+      `cannot read ${what}: a header's checksum is ${shown(digits)}, want ${sum.toString(8)} (is it a tar archive?)`,
+    );
+}
+
+function* paxRecords(content: string, what: string): Generator<[string, string]> {
+  let at = 0;
+  while (at < content.length && content[at] !== '\0') {
+    const space = content.indexOf(' ', at);
+    const digits = content.slice(at, space);
+    const end = at + Number(digits);
+    const equals = content.indexOf('=', space);
+    if (
+      space < 0 ||
+      !/^[0-9]{1,7}$/.test(digits) ||
+      end > content.length ||
+      equals < 0 ||
+      equals >= end ||
+      content[end - 1] !== '\n'
+    ) {
+      throw new Error(`cannot read ${what}: malformed pax record at byte ${at}`);
+    }
+    yield [content.slice(space + 1, equals), content.slice(equals + 1, end - 1)];
+    at = end;
+  }
+}
+
+export type TarHeader = Omit<TarEntry, 'offset'>;
+
+const TYPES: Record<Exclude<TarKind, 'device'>, string> = {
+  file: '0',
+  hardlink: '1',
+  symlink: '2',
+  directory: '5',
+  fifo: '6',
+};
+
+/** The header blocks of one entry: a pax header before the ustar one where that cannot say it all. */
+export function tarHeader(entry: TarHeader): Buffer {
+  if (entry.kind === 'device') throw new Error(`cannot write ${shown(entry.name)}: devices are left out of images`);
+  const pax: [string, string][] = [];
+  // Paths of 100 bytes and more go to pax: simpler than ustar's prefix, and every reader knows it.
+  if (entry.name.length > 100) pax.push(['path', entry.name]);
+  if (entry.target.length > 100) pax.push(['linkpath', entry.target]);
+  if (entry.sizeBytes >= 8 ** 11) pax.push(['size', String(entry.sizeBytes)]);
+  if (entry.uid >= 8 ** 7) pax.push(['uid', String(entry.uid)]);
+  if (entry.gid >= 8 ** 7) pax.push(['gid', String(entry.gid)]);
+  for (const [key, value] of [...entry.xattrs].toSorted(([a], [b]) => (a < b ? -1 : 1))) pax.push([XATTR + key, value]);
+  const main = ustar(entry, TYPES[entry.kind]);
+  if (pax.length === 0) return main;
+  const records = Buffer.from(pax.map(([key, value]) => paxRecord(key, value)).join(''), 'latin1');
+  const extension = ustar(
+    { ...entry, name: 'pax', target: '', mode: 0o644, uid: 0, gid: 0, sizeBytes: records.length },
+    'x',
+  );
+  return Buffer.concat([extension, records, tarPadding(records.length), main]);
+}
+
+/** What fills the last block of a content of that size. */
+export function tarPadding(sizeBytes: number): Buffer {
+  return Buffer.alloc(padded(sizeBytes) - sizeBytes);
+}
+
+export const tarEnd = Buffer.alloc(2 * BLOCK);
+
+function ustar(entry: TarHeader, type: string): Buffer {
+  const header = Buffer.alloc(BLOCK);
+  const put = (name: Field, value: string) => field(header, name).write(value.slice(0, FIELD[name][1]), 'latin1');
+  const octal = (name: Field, value: number) => {
+    const width = FIELD[name][1] - 1;
+    put(name, (value >= 8 ** width ? 0 : value).toString(8).padStart(width, '0'));
+  };
+  put('name', entry.name);
+  octal('mode', entry.mode);
+  octal('uid', entry.uid);
+  octal('gid', entry.gid);
+  octal('size', entry.sizeBytes);
+  octal('mtime', Math.min(Math.max(entry.mtime, 0), 2 ** 32 - 1));
+  put('checksum', ' '.repeat(8));
+  put('type', type);
+  put('target', entry.target);
+  put('magic', 'ustar\x0000');
+  const sum = header.reduce((total, byte) => total + byte, 0);
+  put('checksum', `${sum.toString(8).padStart(6, '0')}\0 `);
+  return header;
+}
+
+/** `<length> <key>=<value>\n`, where the length counts its own digits. */
+function paxRecord(key: string, value: string): string {
+  const rest = ` ${key}=${value}\n`;
+  let length = rest.length + 1;
+  while (String(length).length + rest.length !== length) length = String(length).length + rest.length;
+  return `${length}${rest}`;
+}

@@ -1,0 +1,99 @@
+/**
+ * The seccomp profile for containers: the default of Debian's container tools, which is written for any architecture and
+ * any set of capabilities, narrowed to the one form that crun takes (the OCI runtime specification's `linux.seccomp`).
+ */
+import { Type, type Static } from 'typebox';
+import { Parse } from 'typebox/value';
+
+const Filter = Type.Object({
+  arches: Type.Optional(Type.Array(Type.String())),
+  caps: Type.Optional(Type.Array(Type.String())),
+  minKernel: Type.Optional(Type.String()),
+});
+
+const Argument = Type.Object({
+  index: Type.Integer(),
+  value: Type.Number(),
+  valueTwo: Type.Optional(Type.Number()),
+  op: Type.String(),
+});
+
+const Profile = Type.Object({
+  defaultAction: Type.String(),
+  defaultErrnoRet: Type.Optional(Type.Integer()),
+  archMap: Type.Array(
+    Type.Object({
+      architecture: Type.String(),
+      subArchitectures: Type.Union([Type.Array(Type.String()), Type.Null()]),
+    }),
+  ),
+  syscalls: Type.Array(
+    Type.Object({
+      names: Type.Array(Type.String()),
+      action: Type.String(),
+      args: Type.Optional(Type.Union([Type.Array(Argument), Type.Null()])),
+      includes: Type.Optional(Filter),
+      excludes: Type.Optional(Filter),
+      errnoRet: Type.Optional(Type.Integer()),
+    }),
+  ),
+});
+
+/** containers-common's seccomp.json, parsed. */
+export type ContainersProfile = Static<typeof Profile>;
+
+export function parseContainersProfile(text: string): ContainersProfile {
+  return Parse(Profile, JSON.parse(text));
+}
+
+/** The OCI runtime specification's `linux.seccomp`. */
+export interface OciSeccomp {
+  defaultAction: string;
+  defaultErrnoRet?: number;
+  architectures: string[];
+  syscalls: { names: string[]; action: string; errnoRet?: number; args?: OciArgument[] }[];
+}
+
+interface OciArgument {
+  index: number;
+  value: number;
+  valueTwo?: number;
+  op: string;
+}
+
+const ARCHITECTURES: Record<string, string> = { arm64: 'SCMP_ARCH_AARCH64', amd64: 'SCMP_ARCH_X86_64' };
+
+/**
+ * @param options.arch Debian's (and Go's) name of the architecture: `arm64` or `amd64`
+ * @param options.caps the capabilities that the container will hold, such as `CAP_SYS_ADMIN`
+ */
+export function seccompFor(profile: ContainersProfile, options: { arch: string; caps: readonly string[] }): OciSeccomp {
+  const { arch, caps } = options;
+  const native = profile.archMap.find(({ architecture }) => architecture === ARCHITECTURES[arch]);
+  if (native === undefined) {
+    throw new Error(`cannot make a seccomp profile for ${arch}: want one of ${Object.keys(ARCHITECTURES).join(', ')}`);
+  }
+  const applies = (rule: ContainersProfile['syscalls'][number]): boolean => {
+    const { includes = {}, excludes = {} } = rule;
+    // All of the included capabilities must be held; one excluded capability is enough to drop the rule.
+    if (includes.arches !== undefined && includes.arches.length > 0 && !includes.arches.includes(arch)) return false;
+    if (includes.caps !== undefined && !includes.caps.every((cap) => caps.includes(cap))) return false;
+    if (excludes.arches?.includes(arch) === true) return false;
+    return excludes.caps === undefined || !excludes.caps.some((cap) => caps.includes(cap));
+  };
+  return {
+    defaultAction: profile.defaultAction,
+    ...(profile.defaultErrnoRet === undefined ? {} : { defaultErrnoRet: profile.defaultErrnoRet }),
+    architectures: [native.architecture, ...(native.subArchitectures ?? [])],
+    syscalls: profile.syscalls.filter(applies).map(({ names, action, errnoRet, args }) => ({
+      names,
+      action,
+      ...(errnoRet === undefined ? {} : { errnoRet }),
+      ...(args === undefined || args === null || args.length === 0 ? {} : { args: args.map(argument) }),
+    })),
+  };
+}
+
+function argument({ index, value, valueTwo, op }: Static<typeof Argument>): OciArgument {
+  return { index, value, ...(valueTwo === undefined || valueTwo === 0 ? {} : { valueTwo }), op };
+}
