@@ -1,0 +1,46 @@
+import assert from 'node:assert/strict';
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { test } from 'node:test';
+import { decodeBeacon, type Beacon } from '../protocol/beacon.ts';
+import { beaconUuid, broadcastOf, startBeacon, subnetOf } from './beacon.ts';
+import { until } from './controller-peer.ts';
+
+test('beacons reach the broadcast address and the group, and the last one says goodbye', async (t) => {
+  const heard: Beacon[] = [];
+  const listener = createSocket({ type: 'udp4', reuseAddr: true });
+  listener.on('message', (bytes) => heard.push(decodeBeacon(bytes)));
+  listener.bind(0);
+  await once(listener, 'listening');
+  t.after(() => listener.close());
+  listener.addMembership('224.0.0.250', '127.0.0.1');
+  const { port } = listener.address();
+  const sender = startBeacon({ interface: 'lo', mac: '02:00:00:00:00:01', bootId: 'one', port });
+  await until('broadcast and group', () => heard.length >= 2);
+  await sender[Symbol.asyncDispose]();
+  await until('goodbye', () => heard.some((beacon) => beacon.port === 0));
+  for (const { uuid } of heard) assert.ok(uuid.equals(beaconUuid('02:00:00:00:00:01', 'one')));
+});
+
+test('a board has another name for each boot, the same within one', () => {
+  const mac = '02:00:00:00:00:01';
+  assert.ok(beaconUuid(mac, 'one').equals(beaconUuid(mac, 'one')));
+  assert.ok(!beaconUuid(mac, 'one').equals(beaconUuid(mac, 'two')));
+  assert.ok(!beaconUuid(mac, 'one').equals(beaconUuid('02:00:00:00:00:02', 'one')));
+});
+
+test('an interface without an address sends nothing, and says no goodbye', async () => {
+  const sender = startBeacon({ interface: 'none', mac: '02:00:00:00:00:01', bootId: 'one', port: 9 });
+  await sender[Symbol.asyncDispose]();
+});
+
+test('broadcast address and subnet', () => {
+  for (const [address, netmask, broadcast, subnet] of [
+    ['10.77.0.51', '255.255.255.0', '10.77.0.255', '10.77.0.0/24'],
+    ['172.16.35.9', '255.255.240.0', '172.16.47.255', '172.16.32.0/20'],
+    ['127.0.0.1', '255.0.0.0', '127.255.255.255', '127.0.0.0/8'],
+  ] as const) {
+    assert.equal(broadcastOf(address, netmask), broadcast);
+    assert.equal(subnetOf(address, netmask), subnet);
+  }
+});

@@ -1,0 +1,151 @@
+// What crun is told about one container: a pure function from what the controller wants to the OCI runtime configuration.
+// Its golden file is `oci-config.golden.txt`.
+import type { DesiredInstance } from '../../protocol/api.ts';
+
+export const idRange = 65_536;
+
+export interface ContainerPlace {
+  uidBase: number;
+  nodeName: string;
+  /** The overlay that crun pivots into. */
+  rootDirectory: string;
+  /** `ip netns` name's path. */
+  networkNamespace: string;
+  cgroupRoot: string;
+  /** The `linux.seccomp` object, or null where the node has no profile (tests of hosts only). */
+  seccomp: unknown;
+  /** Controllers that exist: limits of the others are left out. */
+  controllers: { cpu: boolean; memory: boolean; pids: boolean };
+  /** The agent's own hard limits: crun may not give more than it has. */
+  hardLimits: { openFiles: number; processes: number };
+}
+
+const cpuPeriodMicroseconds = 100_000;
+
+export function ociConfig(instance: DesiredInstance, place: ContainerPlace): Record<string, unknown> {
+  const group = `/customers/${instance.customer}`;
+  const openFiles = Math.min(65_536, place.hardLimits.openFiles);
+  const processes = Math.min(instance.processes, place.hardLimits.processes);
+  const mappings = [{ containerID: 0, hostID: place.uidBase, size: idRange }];
+  return {
+    ociVersion: '1.0.2',
+    process: {
+      terminal: false,
+      user: { uid: instance.uid, gid: instance.gid },
+      args: instance.args,
+      env: [
+        ...(instance.env.some((variable) => variable.startsWith('PATH='))
+          ? []
+          : ['PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin']),
+        ...instance.env,
+        `MUSTER_INSTANCE=${instance.id}`,
+        `MUSTER_CUSTOMER=${instance.customer}`,
+        `MUSTER_WORKLOAD=${instance.workload}`,
+        `MUSTER_NODE=${place.nodeName}`,
+      ],
+      cwd: instance.workingDir || '/',
+      capabilities: { bounding: [], effective: [], inheritable: [], permitted: [], ambient: [] },
+      rlimits: [
+        { type: 'RLIMIT_CORE', soft: 0, hard: 0 },
+        { type: 'RLIMIT_NOFILE', soft: openFiles, hard: openFiles },
+        // Counted per user of the user namespace: a second line behind pids.max, and the only one where the host lacks it.
+        { type: 'RLIMIT_NPROC', soft: processes, hard: processes },
+      ],
+      noNewPrivileges: true,
+      // A customer dies before the agent (0) and long before the leash (-1000).
+      oomScoreAdj: 500,
+    },
+    root: { path: place.rootDirectory, readonly: false },
+    hostname: instance.id,
+    mounts: [
+      { destination: '/proc', type: 'proc', source: 'proc', options: ['nosuid', 'noexec', 'nodev'] },
+      { destination: '/dev', type: 'tmpfs', source: 'tmpfs', options: ['nosuid', 'noexec', 'mode=755', 'size=64k'] },
+      {
+        destination: '/dev/pts',
+        type: 'devpts',
+        source: 'devpts',
+        options: ['nosuid', 'noexec', 'newinstance', 'ptmxmode=0666', 'mode=0620'],
+      },
+      {
+        destination: '/dev/shm',
+        type: 'tmpfs',
+        source: 'shm',
+        options: ['nosuid', 'noexec', 'nodev', 'mode=1777', 'size=16m'],
+      },
+      // No sysfs: the network namespace is the node's to configure, and the board's hardware is nobody's business.
+      // Language runtimes read their limits here.
+      {
+        destination: '/sys/fs/cgroup',
+        type: 'cgroup',
+        source: 'cgroup',
+        options: ['nosuid', 'noexec', 'nodev', 'relatime', 'ro'],
+      },
+    ],
+    hooks: {
+      // crun has put the first process into its group by now and holds it back until this ends. Either a stop forbade
+      // the group before, then this refuses; or it comes after, then `cgroup.kill` finds the process there.
+      createRuntime: [
+        {
+          path: '/bin/sh',
+          // It reads what crun writes to it first: crun dies of SIGPIPE where nobody does.
+          args: [
+            'sh',
+            '-c',
+            'read -r state; read -r n <"$0" && [ "$n" != 0 ]',
+            `${place.cgroupRoot}${group}/cgroup.max.descendants`,
+          ],
+          timeout: 10,
+        },
+      ],
+    },
+    linux: {
+      cgroupsPath: `${group}/${instance.id}`,
+      resources: {
+        ...(place.controllers.memory && { memory: { limit: instance.memoryBytes } }),
+        ...(place.controllers.cpu && {
+          cpu: {
+            quota: Math.max(1_000, Math.round(instance.cpu * cpuPeriodMicroseconds)),
+            period: cpuPeriodMicroseconds,
+          },
+        }),
+        ...(place.controllers.pids && { pids: { limit: instance.processes } }),
+      },
+      uidMappings: mappings,
+      gidMappings: mappings,
+      namespaces: [
+        { type: 'pid' },
+        { type: 'ipc' },
+        { type: 'uts' },
+        { type: 'mount' },
+        { type: 'cgroup' },
+        { type: 'user' },
+        { type: 'network', path: place.networkNamespace },
+      ],
+      ...(place.seccomp !== null && { seccomp: place.seccomp }),
+      maskedPaths: [
+        '/proc/acpi',
+        '/proc/asound',
+        '/proc/interrupts',
+        '/proc/kallsyms',
+        '/proc/kcore',
+        '/proc/keys',
+        '/proc/latency_stats',
+        '/proc/sched_debug',
+        '/proc/scsi',
+        '/proc/timer_list',
+        '/proc/timer_stats',
+        '/sys/firmware',
+      ],
+      readonlyPaths: ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysrq-trigger'],
+    },
+  };
+}
+
+/** From the text of `/proc/self/limits`. */
+export function hardLimits(limits: string): ContainerPlace['hardLimits'] {
+  const hard = (name: string) => {
+    const value = new RegExp(`^${name} +\\S+ +(\\S+)`, 'm').exec(limits)?.[1];
+    return value === undefined || value === 'unlimited' ? Infinity : Number(value);
+  };
+  return { openFiles: hard('Max open files'), processes: hard('Max processes') };
+}

@@ -1,0 +1,498 @@
+// The runtime's tests with real crun: run by `runtime.root.test.ts` in namespaces of their own. Not a `.test.ts`, because on
+// a host's own cgroups and network they would do harm.
+import assert from 'node:assert/strict';
+import { execFileSync, spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { copyFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
+import type { Desired, DesiredCustomer, DesiredInstance } from '../../protocol/api.ts';
+import { createRuntime, type Runtime } from './runtime.ts';
+
+const cgroupRoot = '/sys/fs/cgroup';
+const nodeAddress = '10.77.0.50';
+const scratch = mkdtempSync(join(tmpdir(), 'muster-containers-'));
+after(() => execFileSync('rm', ['-rf', scratch]));
+const image = makeImage();
+const seccompFile = join(scratch, 'seccomp.json');
+writeFileSync(
+  seccompFile,
+  JSON.stringify({
+    defaultAction: 'SCMP_ACT_ALLOW',
+    architectures: ['SCMP_ARCH_X86_64', 'SCMP_ARCH_AARCH64'],
+    syscalls: [{ names: ['unshare', 'keyctl', 'bpf'], action: 'SCMP_ACT_ERRNO', errnoRet: 1 }],
+  }),
+);
+const notices: string[] = [];
+let stateNumber = 0;
+let latest: Runtime | undefined;
+
+function makeImage(): { sha256: string; sizeBytes: number; file: string } {
+  const root = join(scratch, 'root');
+  for (const directory of ['bin', 'etc', 'www', 'tmp', 'secret']) mkdirSync(join(root, directory), { recursive: true });
+  copyFileSync('/bin/busybox', join(root, 'bin/busybox'));
+  for (const applet of [
+    'sh',
+    'sleep',
+    'cat',
+    'id',
+    'httpd',
+    'nc',
+    'wget',
+    'echo',
+    'yes',
+    'stat',
+    'hostname',
+    'kill',
+    'touch',
+    'unshare',
+    'mount',
+    'dd',
+    'ls',
+    'ping',
+  ])
+    symlinkSync('busybox', join(root, 'bin', applet));
+  writeFileSync(join(root, 'www/index.html'), 'here\n');
+  writeFileSync(join(root, 'secret/key'), 'for root alone\n');
+  chmodSync(join(root, 'secret/key'), 0o600);
+  chmodSync(join(root, 'secret'), 0o700);
+  chmodSync(join(root, 'tmp'), 0o1777);
+  const file = join(scratch, 'image.squashfs');
+  execFileSync('mksquashfs', [root, file, '-quiet', '-no-progress', '-all-root'], { stdio: 'ignore' });
+  const bytes = readFileSync(file);
+  return { sha256: createHash('sha256').update(bytes).digest('hex'), sizeBytes: bytes.length, file };
+}
+
+function freshState(): string {
+  return `/run/muster-${++stateNumber}`;
+}
+
+function start(stateDir: string): Runtime {
+  latest = createRuntime({
+    cgroupRoot,
+    stateDir,
+    imageCacheBytes: 64 * 2 ** 20,
+    seccompFile,
+    requireLimits: false,
+    nodeName: () => 'node-test',
+    network: { rackInterface: 'rack0', rackSubnet: '10.77.0.0/24', nodeAddress, controllerAddress: '10.77.0.1' },
+    fetchSquashfs: (_sha256, destination) => copyFile(image.file, destination),
+    notice: (text) => notices.push(text),
+  });
+  return latest;
+}
+
+/** Stops everything and waits until nothing of it is left, so that each test begins on a clean node. */
+async function end(runtime: Runtime): Promise<void> {
+  await runtime.stopEverything('removed').gone;
+  runtime.apply({ generation: 1_000_000, customers: [], instances: [] });
+  await until('the node is clean', () => runtime.reports().length === 0 && runtime.loads().length === 0);
+  await runtime[Symbol.asyncDispose]();
+}
+
+const customers: Record<string, DesiredCustomer> = Object.fromEntries(
+  ['acme', 'globex'].map((name, index) => [
+    name,
+    { name, uidBase: 200_000 + index * 65_536, memoryBytes: 256 * 2 ** 20, processes: 400, onSilence: 'stop' as const },
+  ]),
+);
+
+function desired(generation: number, ...instances: DesiredInstance[]): Desired {
+  const names = new Set(instances.map(({ customer }) => customer));
+  return { generation, customers: Object.values(customers).filter(({ name }) => names.has(name)), instances };
+}
+
+let serial = 0;
+function instance(customer: string, script: string, extra: Partial<DesiredInstance> = {}): DesiredInstance {
+  return {
+    id: `web-${(++serial).toString(16).padStart(8, '0')}`,
+    customer,
+    workload: 'web',
+    squashfs: { sha256: image.sha256, sizeBytes: image.sizeBytes },
+    args: ['/bin/sh', '-c', script],
+    env: ['GREETING=hello'],
+    workingDir: '/',
+    uid: 0,
+    gid: 0,
+    memoryBytes: 64 * 2 ** 20,
+    cpu: 1,
+    processes: 200,
+    port: null,
+    ...extra,
+  };
+}
+
+const service = 'exec httpd -f -p 80 -h /www';
+
+async function until(what: string, condition: () => boolean | Promise<boolean>, boundMs = 20_000): Promise<void> {
+  const deadline = performance.now() + boundMs;
+  while (!(await condition())) {
+    if (performance.now() > deadline)
+      throw new Error(
+        `waited ${boundMs} ms in vain: ${what}; ${notices.join('; ')}; ${JSON.stringify(latest?.reports())}`,
+      );
+    await pause(5);
+  }
+}
+
+function isRunning(runtime: Runtime, { id }: DesiredInstance): boolean {
+  return runtime.reports().some((report) => report.id === id && report.state === 'running');
+}
+
+async function running(runtime: Runtime, ...instances: DesiredInstance[]): Promise<void> {
+  try {
+    await until('instances run', () => instances.every((one) => isRunning(runtime, one)));
+  } catch (cause) {
+    throw new Error(JSON.stringify(runtime.reports()), { cause });
+  }
+}
+
+async function get(port: number): Promise<string> {
+  const answer = await fetch(`http://${nodeAddress}:${port}/`, { signal: AbortSignal.timeout(2_000) });
+  return answer.text();
+}
+
+function answers(port: number): Promise<boolean> {
+  return get(port).then(
+    (text) => text === 'here\n',
+    () => false,
+  );
+}
+
+function processesOf(customer: string): number {
+  const group = join(cgroupRoot, 'customers', customer);
+  if (!existsSync(group)) return 0;
+  return readdirSync(group, { withFileTypes: true })
+    .filter((entry) => entry.isDirectory())
+    .reduce((sum, { name }) => sum + readFileSync(join(group, name, 'cgroup.procs'), 'utf8').split('\n').length - 1, 0);
+}
+
+function collect(runtime: Runtime, into: string[]): void {
+  for (const line of runtime.takeLogs(10_000)) into.push(`${line.stream}: ${line.text}`);
+}
+
+test('stopping one customer ends its processes; the other never stops answering', async () => {
+  const runtime = start(freshState());
+  const acme = instance('acme', service, { port: { container: 80, node: 20_000 } });
+  const globex = instance('globex', service, { port: { container: 80, node: 20_001 }, uid: 0 });
+  runtime.allowCustomer('acme');
+  runtime.allowCustomer('globex');
+  runtime.apply(desired(1, acme, globex));
+  await running(runtime, acme, globex);
+  await until('both answer', async () => (await answers(20_000)) && (await answers(20_001)));
+  const fromRack = execFileSync('ip', [
+    'netns',
+    'exec',
+    'rack',
+    process.execPath,
+    '--input-type=module',
+    '-e',
+    `process.stdout.write(await (await fetch('http://${nodeAddress}:20000/')).text())`,
+  ]);
+  assert.equal(String(fromRack), 'here\n', 'the rack network reaches it');
+
+  let failures = 0;
+  let asked = 0;
+  const over = new AbortController();
+  const asking = (async () => {
+    while (!over.signal.aborted) {
+      asked++;
+      if (!(await answers(20_001))) failures++;
+    }
+  })();
+  const stop = runtime.stopCustomer('acme', 'killed');
+  assert.equal(stop.processes, 1);
+  const { afterMs } = await stop.gone;
+  assert.equal(processesOf('acme'), 0);
+  assert.ok(afterMs < 750, `gone after ${afterMs} ms`);
+  await until('the report says killed', () =>
+    runtime.reports().some(({ id, state, reason }) => id === acme.id && state === 'stopped' && reason === 'killed'),
+  );
+  assert.equal(await answers(20_000), false);
+  runtime.allowCustomer('acme');
+  await until('acme answers again', () => answers(20_000));
+  over.abort();
+  await asking;
+  assert.ok(asked > 5);
+  assert.equal(failures, 0, `of ${asked} requests`);
+  await end(runtime);
+  assert.deepEqual(readdirSync('/run/netns'), ['rack']);
+  assert.equal(existsSync('/sys/class/net/br-acme'), false);
+});
+
+test('a container is confined as designed', async () => {
+  const serve = ['busybox', 'httpd', '-f', '-p', '8480', '-h', scratch];
+  const controller = spawn('ip', ['netns', 'exec', 'rack', ...serve], { stdio: 'ignore' });
+  const self = createServer().listen(8_479, nodeAddress);
+  await until('the controller can be reached by the node', () =>
+    fetch('http://10.77.0.1:8480/').then(
+      () => true,
+      () => false,
+    ),
+  );
+  const runtime = start(freshState());
+  const probe = instance(
+    'acme',
+    `exec 2>&1; id -u; cat /proc/self/uid_map; cat /proc/self/status | while read k v; do case $k in Cap*|NoNewPrivs:|Seccomp:) echo $k $v;; esac; done
+     stat -c %u /bin/busybox; cat /secret/key; hostname; cat /etc/hosts; echo $GREETING $MUSTER_CUSTOMER $MUSTER_WORKLOAD $MUSTER_NODE
+     echo x > /bin/new && echo writable; dd if=/dev/zero of=/fill bs=1M count=64 2>/dev/null || echo capped
+     unshare -n true || echo no-unshare; mount -t tmpfs t /tmp || echo no-mount
+     for a in '10.77.0.1 8480' '10.77.0.50 20001' '172.28.1.2 80' '172.28.2.2 80' '10.77.0.50 8479'; do nc -w 1 $a </dev/null && echo reached $a; done
+     ls /sys; echo done; sleep 1000`,
+  );
+  const neighbour = instance('globex', service, { port: { container: 80, node: 20_001 } });
+  for (const name of ['acme', 'globex']) runtime.allowCustomer(name);
+  runtime.apply(desired(1, neighbour, probe));
+  await running(runtime, neighbour, probe);
+  const lines: string[] = [];
+  await until('it has looked around', () => (collect(runtime, lines), lines.includes('stdout: done')));
+  const text = lines.join('\n');
+  for (const want of [
+    /stdout: 0\n/,
+    /0 +200000 +65536/,
+    /CapEff: 0000000000000000/,
+    /CapBnd: 0000000000000000/,
+    /NoNewPrivs: 1/,
+    /Seccomp: 2/,
+    /for root alone/,
+    new RegExp(probe.id),
+    /hello acme web node-test/,
+    /writable/,
+    /capped/,
+    /no-unshare/,
+    /no-mount/,
+  ])
+    assert.match(text, want);
+  // One of the two addresses in 172.28 is its own, where nobody listens.
+  assert.doesNotMatch(text, /reached/);
+  controller.kill();
+  self.close();
+  await end(runtime);
+});
+
+test('a fork bomb is stopped', async () => {
+  const runtime = start(freshState());
+  const bomb = instance('acme', 'b() { b & b & wait; }; b & exec sleep 1000', { processes: 200 });
+  runtime.allowCustomer('acme');
+  runtime.apply(desired(1, bomb));
+  await until('it has multiplied', () => processesOf('acme') > 100);
+  const stop = runtime.stopCustomer('acme', 'killed');
+  const { afterMs } = await stop.gone;
+  console.log(`fork bomb of ${stop.processes} processes: gone after ${afterMs.toFixed(1)} ms`);
+  assert.equal(processesOf('acme'), 0);
+  assert.ok(afterMs < 2_000);
+  await end(runtime);
+});
+
+test('a stop at any moment of a start leaves nothing running', async () => {
+  const runtime = start(freshState());
+  for (let round = 0; round < 25; round++) {
+    const one = instance('acme', 'echo ran; sleep 1000');
+    runtime.allowCustomer('acme');
+    runtime.apply(desired(round, one));
+    // Spread over a whole start: from the fetch to after it runs.
+    await pause(round * 4);
+    const { gone } = runtime.stopCustomer('acme', 'killed');
+    await gone;
+    assert.equal(processesOf('acme'), 0, `round ${round}`);
+    await until('it is told as stopped', () =>
+      runtime.reports().every(({ state, id }) => id !== one.id || state === 'stopped'),
+    );
+    assert.equal(processesOf('acme'), 0, `round ${round}, a while later`);
+  }
+  await end(runtime);
+});
+
+test('stopped processes (SIGSTOP) die as well', async () => {
+  const runtime = start(freshState());
+  const one = instance('acme', 'for i in 1 2 3; do sleep 1000 & kill -STOP $!; done; echo frozen; wait; sleep 1000');
+  runtime.allowCustomer('acme');
+  runtime.apply(desired(1, one));
+  const lines: string[] = [];
+  await until('they are stopped', () => (collect(runtime, lines), lines.includes('stdout: frozen')));
+  const stop = runtime.stopCustomer('acme', 'silence');
+  assert.ok(stop.processes >= 4);
+  await stop.gone;
+  assert.equal(processesOf('acme'), 0);
+  await end(runtime);
+});
+
+test('a flood of output is cut off and counted, and disturbs nobody', async () => {
+  const runtime = start(freshState());
+  const flood = instance('acme', 'yes 0123456789012345678901234567890123456789');
+  const quiet = instance('globex', 'echo quiet; i=0; while :; do i=$((i+1)); echo tick $i; sleep 0.2; done');
+  for (const name of ['acme', 'globex']) runtime.allowCustomer(name);
+  runtime.apply(desired(1, flood, quiet));
+  const lines: string[] = [];
+  let most = 0;
+  await until('the flood is told and the other is heard', () => {
+    const taken = runtime.takeLogs(1_000);
+    most = Math.max(most, taken.length);
+    for (const { instance: id, stream, text } of taken) lines.push(`${id} ${stream}: ${text}`);
+    return (
+      lines.some((line) => line.startsWith(`${flood.id} muster:`) && line.includes('dropped')) &&
+      lines.includes(`${quiet.id} stdout: tick 3`)
+    );
+  });
+  assert.ok(most <= 1_000);
+  await end(runtime);
+});
+
+test('what exits is started again after a growing pause, and says why', async () => {
+  const runtime = start(freshState());
+  const one = instance('acme', 'echo once >&2; exit 7');
+  const wrong = instance('acme', '', { args: ['/bin/no-such-program'] });
+  runtime.allowCustomer('acme');
+  runtime.apply(desired(1, one, wrong));
+  const seen = new Set<string>();
+  runtime.onChange(() => {
+    for (const { state, reason } of runtime.reports()) seen.add(`${state}: ${reason}`);
+  });
+  await until('it was started three times', () =>
+    runtime.reports().some(({ id, restarts }) => id === one.id && restarts >= 2),
+  );
+  assert.ok(seen.has('exited: exited with 7; again in 0.5 s'), [...seen].join('\n'));
+  assert.ok(seen.has('exited: exited with 7; again in 1 s'), [...seen].join('\n'));
+  assert.ok(
+    [...seen].some((text) => text.startsWith('failed: cannot start:') && text.includes('no-such-program')),
+    [...seen].join('\n'),
+  );
+  const lines: string[] = [];
+  collect(runtime, lines);
+  assert.ok(lines.includes('stderr: once'));
+  await end(runtime);
+});
+
+test('the next agent adopts what runs, with its output, and can stop it', async () => {
+  const stateDir = freshState();
+  const first = start(stateDir);
+  const one = instance('acme', 'i=0; while :; do i=$((i+1)); echo tick $i; sleep 0.1; done');
+  const web = instance('acme', service, { port: { container: 80, node: 20_000 } });
+  const old = instance('globex', service);
+  for (const name of ['acme', 'globex']) first.allowCustomer(name);
+  first.apply(desired(1, one, web, old));
+  await running(first, one, web, old);
+  const lines: string[] = [];
+  await until('it ticks', () => (collect(first, lines), lines.includes('stdout: tick 3')));
+  const pids = processesOf('acme');
+  await first[Symbol.asyncDispose]();
+  collect(first, lines);
+
+  assert.equal(await answers(20_000), true, 'it answers while no agent is there');
+  const second = start(stateDir);
+  await running(second, one, web, old);
+  assert.equal(processesOf('acme') >= pids - 1, true);
+  second.allowCustomer('acme');
+  second.apply(desired(2, one, web));
+  const last = lines.filter((line) => line.startsWith('stdout: tick')).length;
+  await until('its ticks go on', () => (collect(second, lines), lines.includes(`stdout: tick ${last + 8}`)));
+  const ticks = lines.filter((line) => line.startsWith('stdout: tick')).map((line) => Number(line.split(' ')[2]));
+  assert.deepEqual(
+    ticks,
+    ticks.map((_, index) => index + 1),
+    'no line is lost or told twice',
+  );
+  await until('what is no longer wanted goes', () => !second.reports().some(({ id }) => id === old.id));
+  assert.equal(second.reports().find(({ id }) => id === web.id)?.restarts, 0);
+  await second.stopCustomer('acme', 'killed').gone;
+  assert.equal(processesOf('acme'), 0);
+  await end(second);
+});
+
+test('what the leash killed starts again with the next permit, and is reachable', async () => {
+  const runtime = start(freshState());
+  const web = instance('acme', service, { port: { container: 80, node: 20_000 } });
+  runtime.allowCustomer('acme');
+  runtime.apply(desired(1, web));
+  await until('it answers', () => answers(20_000));
+  const group = join(cgroupRoot, 'customers/acme');
+  writeFileSync(join(group, 'cgroup.max.descendants'), '0');
+  writeFileSync(join(group, 'cgroup.kill'), '1');
+  writeFileSync('/sys/class/net/br-acme/flags', '0x1002');
+  await until('it is told as silenced', () =>
+    runtime.reports().some(({ state, reason }) => state === 'stopped' && reason === 'silence'),
+  );
+  runtime.allowCustomer('acme');
+  await until('it answers again', () => answers(20_000));
+  await end(runtime);
+});
+
+test('what the leash refused and took back again starts with the next permit', async () => {
+  const runtime = start(freshState());
+  const first = instance('acme', 'exec sleep 1000');
+  runtime.allowCustomer('acme');
+  runtime.apply(desired(1, first));
+  await running(runtime, first);
+  const limit = join(cgroupRoot, 'customers/acme/cgroup.max.descendants');
+  writeFileSync(limit, '0');
+  const second = instance('acme', 'exec sleep 1000');
+  runtime.apply(desired(2, first, second));
+  await until('the second is refused', () =>
+    runtime.reports().some(({ id, reason }) => id === second.id && reason === 'silence'),
+  );
+  writeFileSync(limit, 'max');
+  runtime.allowCustomer('acme');
+  await running(runtime, second);
+  await end(runtime);
+});
+
+test('an image with another hash is refused', async () => {
+  const runtime = start(freshState());
+  const wrong = instance('acme', service, { squashfs: { sha256: 'a'.repeat(64), sizeBytes: image.sizeBytes } });
+  const missized = instance('acme', service, { squashfs: { sha256: 'b'.repeat(64), sizeBytes: 1 } });
+  runtime.allowCustomer('acme');
+  runtime.apply(desired(1, wrong, missized));
+  await until('it is refused', () => runtime.reports().every(({ state }) => state === 'failed'));
+  assert.match(runtime.reports()[0]?.reason ?? '', new RegExp(`its sha256 is ${image.sha256}`));
+  assert.match(runtime.reports()[1]?.reason ?? '', /want 1;/);
+  await end(runtime);
+});
+
+function median(all: number[]): string | undefined {
+  return all.toSorted((a, b) => a - b)[all.length >> 1]?.toFixed(1);
+}
+
+test('starts and kills in numbers', async () => {
+  const runtime = start(freshState());
+  const startsMs: number[] = [];
+  const killsMs: number[] = [];
+  for (let round = 0; round < 15; round++) {
+    // The one before is cleaned up: this one's start is timed alone.
+    await until('nothing is left', () => runtime.reports().length === 0);
+    const one = instance('acme', service, { port: { container: 80, node: 20_000 } });
+    runtime.allowCustomer('acme');
+    const at = performance.now();
+    runtime.apply(desired(round, one));
+    await until('it runs', () => isRunning(runtime, one));
+    startsMs.push(performance.now() - at);
+    const { afterMs } = await runtime.stopCustomer('acme', 'killed').gone;
+    killsMs.push(afterMs);
+    runtime.apply({ ...desired(round, one), instances: [] });
+  }
+  const many = Array.from({ length: 30 }, () => instance('acme', 'sleep 1000 & sleep 1000 & wait'));
+  runtime.allowCustomer('acme');
+  runtime.apply(desired(100, ...many));
+  await running(runtime, ...many);
+  const { processes, gone } = runtime.stopCustomer('acme', 'killed');
+  const { afterMs } = await gone;
+  console.log(
+    `start, median of ${startsMs.length}: ${median(startsMs)} ms; kill: ${median(killsMs)} ms, worst ${Math.max(...killsMs).toFixed(1)}; ` +
+      `30 containers (${processes} processes): ${afterMs.toFixed(1)} ms`,
+  );
+  await end(runtime);
+  console.log([...new Set(notices)].join('\n'));
+});

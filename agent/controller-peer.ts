@@ -1,0 +1,184 @@
+// For tests: the other end of the agent's protocol, on loopback, made of the same codecs as the controller. It takes joins,
+// answers heartbeats with what it was told to permit, serves desired state and images, and keeps what it was sent.
+import { createHash, randomBytes } from 'node:crypto';
+import { createSocket, type RemoteInfo } from 'node:dgram';
+import { once } from 'node:events';
+import { createServer } from 'node:https';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { setTimeout as wait } from 'node:timers/promises';
+import { generate } from 'selfsigned';
+import { Value } from 'typebox/value';
+import { claimedSessionId, isAuthorized, sessionProof } from '../protocol/agent-authorization.ts';
+import { JoinRequest, Report, type Desired } from '../protocol/api.ts';
+import {
+  claimedSession,
+  decodeHeartbeat,
+  encodePermit,
+  type Heartbeat,
+  type OrderToConfirm,
+  type PermittedCustomer,
+} from '../protocol/roll-call.ts';
+import { permitValidityMs } from '../protocol/timing.ts';
+import type { Endpoint } from './cmdline.ts';
+
+export interface ControllerPeer extends AsyncDisposable {
+  api: Endpoint;
+  udp: Endpoint;
+  fingerprint: string;
+  /** Spent by a join; put a new one here for another. */
+  tokens: Set<string>;
+  /** Of sessions given and not lost. */
+  keys: Map<string, Buffer>;
+  joins: JoinRequest[];
+  heartbeats: Heartbeat[];
+  reports: Report[];
+  /** Answers to heartbeats, or not. */
+  answers: boolean;
+  customers: PermittedCustomer[];
+  orders: OrderToConfirm[];
+  desired: Desired;
+  images: Map<string, Buffer>;
+  /** Requests answered by something other than what they asked for: a status for a path. */
+  failures: Map<string, number>;
+  /** A permit at once, as an answer to the last heartbeat; gives the bytes. */
+  permit(): Buffer;
+  /** Any bytes, from the address that permits come from. */
+  send(bytes: Uint8Array): void;
+  /** Where the last heartbeat came from. */
+  node(): Endpoint;
+}
+
+export async function controllerPeer(): Promise<ControllerPeer> {
+  const pems = await generate([{ name: 'commonName', value: 'muster' }], { keyType: 'ec', algorithm: 'sha256' });
+  const der = Buffer.from(pems.cert.replaceAll(/-----[^-]+-----|\s/g, ''), 'base64');
+  const server = createServer(
+    { key: pems.private, cert: pems.cert },
+    (request, response) => void serve(request, response),
+  );
+  server.listen(0, '127.0.0.1');
+  const socket = createSocket('udp4');
+  socket.bind(0, '127.0.0.1');
+  await Promise.all([once(server, 'listening'), once(socket, 'listening')]);
+  const bound = server.address();
+  if (bound === null || typeof bound === 'string') throw new Error('cannot listen on TCP');
+
+  let last: { heartbeat: Heartbeat; from: RemoteInfo } | undefined;
+  let sequence = 0n;
+  const peer: ControllerPeer = {
+    api: { host: '127.0.0.1', port: bound.port },
+    udp: { host: '127.0.0.1', port: socket.address().port },
+    fingerprint: createHash('sha256').update(der).digest('hex'),
+    tokens: new Set([randomBytes(32).toString('hex')]),
+    keys: new Map(),
+    joins: [],
+    heartbeats: [],
+    reports: [],
+    answers: true,
+    customers: [],
+    orders: [],
+    desired: { generation: 0, customers: [], instances: [] },
+    images: new Map(),
+    failures: new Map(),
+    permit() {
+      if (last === undefined) throw new Error('cannot permit: no heartbeat yet');
+      const { heartbeat, from } = last;
+      const key = peer.keys.get(heartbeat.session.toString('hex'));
+      if (key === undefined) throw new Error('cannot permit: the session is lost');
+      sequence += 1n;
+      const bytes = encodePermit(
+        {
+          session: heartbeat.session,
+          sequence,
+          nonce: heartbeat.nonce,
+          generation: BigInt(peer.desired.generation),
+          validityMs: permitValidityMs,
+          customers: peer.customers,
+          orders: peer.orders,
+        },
+        key,
+      );
+      socket.send(bytes, from.port, from.address);
+      return bytes;
+    },
+    send(bytes) {
+      const { host, port } = peer.node();
+      socket.send(bytes, port, host);
+    },
+    node() {
+      if (last === undefined) throw new Error('no heartbeat yet');
+      return { host: last.from.address, port: last.from.port };
+    },
+    async [Symbol.asyncDispose]() {
+      socket.close();
+      server.closeAllConnections();
+      server.close();
+      await once(server, 'close');
+    },
+  };
+
+  socket.on('message', (bytes, from) => {
+    const session = claimedSession(bytes)?.toString('hex');
+    const key = session === undefined ? undefined : peer.keys.get(session);
+    if (key === undefined) return;
+    const heartbeat = decodeHeartbeat(bytes, key);
+    peer.heartbeats.push(heartbeat);
+    last = { heartbeat, from };
+    if (peer.answers) peer.permit();
+  });
+
+  async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const chunks: Buffer[] = [];
+    for await (const chunk of request) chunks.push(Buffer.from(chunk));
+    const path = request.url ?? '';
+    const failure = peer.failures.get(path);
+    const [status, body] =
+      failure === undefined ? route(request, path, Buffer.concat(chunks)) : [failure, Buffer.from('{}')];
+    response.writeHead(status, { 'content-length': body.length }).end(body);
+  }
+
+  function route(request: IncomingMessage, path: string, body: Buffer): [number, Buffer] {
+    if (path === '/v1/join') return joinNode(parse(body));
+    const header = request.headers.authorization ?? '';
+    const id = claimedSessionId(header) ?? '';
+    const key = peer.keys.get(id);
+    if (key === undefined || !isAuthorized(header, { id, key }, request.method ?? '', path)) return json(401, {});
+    if (path.endsWith('/desired')) return json(200, peer.desired);
+    if (path.endsWith('/report')) {
+      const report = parse(body);
+      if (!Value.Check(Report, report)) return json(400, { error: 'no Report' });
+      peer.reports.push(report);
+      return json(200, {});
+    }
+    const image = peer.images.get(path.replace('/v1/squashfs/', ''));
+    return image === undefined ? json(404, {}) : [200, image];
+  }
+
+  function joinNode(body: unknown): [number, Buffer] {
+    if (!Value.Check(JoinRequest, body)) return json(400, { error: 'no JoinRequest' });
+    peer.joins.push(body);
+    const { session, token, mac, bootId } = body;
+    const old = session && peer.keys.get(session.id);
+    if (session !== undefined && old !== undefined && session.proof === sessionProof(old, mac, bootId))
+      return json(200, { name: 'node-peer', session: session.id, key: old.toString('hex') });
+    if (token === undefined || !peer.tokens.delete(token)) return json(401, { error: 'unknown token' });
+    const id = randomBytes(16).toString('hex');
+    const key = randomBytes(32);
+    peer.keys.set(id, key);
+    return json(200, { name: 'node-peer', session: id, key: key.toString('hex') });
+  }
+  return peer;
+}
+
+/** Waits for the thing itself, with a bound. */
+export async function until(what: string, holds: () => boolean, withinMs = 10_000): Promise<void> {
+  for (const end = performance.now() + withinMs; !holds(); await wait(5))
+    if (performance.now() > end) throw new Error(`not within ${withinMs} ms: ${what}`);
+}
+
+function json(status: number, value: unknown): [number, Buffer] {
+  return [status, Buffer.from(JSON.stringify(value))];
+}
+
+function parse(bytes: Buffer): unknown {
+  return JSON.parse(bytes.toString('utf8'));
+}

@@ -1,0 +1,90 @@
+// Brings the desired state here when a permit speaks of a newer generation. One fetch at a time; the newest wish counts.
+import { Value } from 'typebox/value';
+import { setTimeout as wait } from 'node:timers/promises';
+import { Desired } from '../protocol/api.ts';
+import { backoffMs } from './backoff.ts';
+import { inWords, type ControllerClient } from './controller-client.ts';
+import type { SessionKey } from './roll-call.ts';
+
+const callDeadlineMs = 10_000;
+/** Parsing blocks the permit thread: about 10 ms here, 100 ms on a slow board, for so much. */
+const answerLimitBytes = 1024 * 1024;
+
+export interface DesiredStateOptions {
+  client: ControllerClient;
+  mac: string;
+  session: () => SessionKey;
+  apply: (desired: Desired) => void;
+  notice: (text: string) => void;
+  random: () => number;
+}
+
+export interface DesiredState extends Disposable {
+  want: (generation: bigint) => void;
+  /** A new session: the state that was applied may belong to another controller. */
+  forget: () => void;
+  applied: () => number;
+}
+
+export function desiredState(options: DesiredStateOptions): DesiredState {
+  const { client, mac, notice, random } = options;
+  const ended = new AbortController();
+  let wanted = 0n;
+  let applied = 0;
+  let fetching = false;
+  const path = `/v1/nodes/${mac}/desired`;
+
+  async function fetchUntilCurrent(): Promise<void> {
+    fetching = true;
+    try {
+      for (let attempt = 0; BigInt(applied) < wanted && !ended.signal.aborted; attempt += 1) {
+        const outcome = await fetchOnce();
+        if ('desired' in outcome && outcome.desired.generation > applied) {
+          applied = outcome.desired.generation;
+          options.apply(outcome.desired);
+        }
+        if (BigInt(applied) >= wanted) break;
+        const why = 'why' in outcome ? outcome.why : `generation ${outcome.desired.generation}, want ${wanted}`;
+        if (attempt % 10 === 0) notice(`no desired state: ${why}`);
+        await wait(backoffMs(attempt, { firstMs: 200, mostMs: 5_000, random }), undefined, { signal: ended.signal });
+      }
+    } catch (error) {
+      if (!ended.signal.aborted) throw error;
+    } finally {
+      fetching = false;
+    }
+  }
+
+  async function fetchOnce(): Promise<{ desired: Desired } | { why: string }> {
+    try {
+      const { status, body } = await client.call({
+        method: 'GET',
+        path,
+        session: options.session(),
+        deadlineMs: callDeadlineMs,
+        limitBytes: answerLimitBytes,
+        signal: ended.signal,
+      });
+      if (status !== 200) return { why: `status ${status}, want 200` };
+      const desired: unknown = JSON.parse(body.toString('utf8'));
+      return Value.Check(Desired, desired) ? { desired } : { why: 'the answer has another form than Desired' };
+    } catch (error) {
+      return { why: inWords(error) };
+    }
+  }
+
+  return {
+    want(generation) {
+      if (generation > wanted) wanted = generation;
+      if (!fetching) void fetchUntilCurrent();
+    },
+    forget() {
+      wanted = 0n;
+      applied = 0;
+    },
+    applied: () => applied,
+    [Symbol.dispose]() {
+      ended.abort();
+    },
+  };
+}

@@ -1,0 +1,232 @@
+// The permit thread's loop: heartbeats out, permits in, and what a permit forbids is killed in the same turn of the event
+// loop that read its datagram. Decides nothing itself: see `permit-keeper.ts`.
+import { createSocket, type Socket } from 'node:dgram';
+import { loadavg, uptime } from 'node:os';
+import { performance } from 'node:perf_hooks';
+import { randomBytes } from 'node:crypto';
+import { MalformedError } from '../protocol/bytes.ts';
+import {
+  customersPerNodeLimit,
+  decodePermit,
+  encodeHeartbeat,
+  everything,
+  type CustomerLoad,
+  type Permit,
+} from '../protocol/roll-call.ts';
+import { heartbeatIntervalMs, silentAfterMs } from '../protocol/timing.ts';
+import type { Endpoint } from './cmdline.ts';
+import type { Runtime } from './containers/runtime.ts';
+import type { Vouch } from './leash.ts';
+import { newKeeper, nextTickMs, receipts, step, type Action, type Keeper, type KeeperEvent } from './permit-keeper.ts';
+
+/** Extra heartbeats, that carry a receipt at once, keep this distance. */
+const leastGapMs = 25;
+
+export interface SessionKey {
+  /** 32 hex digits. */
+  id: string;
+  key: Buffer;
+}
+
+export interface RollCallOptions {
+  controller: Endpoint;
+  session: SessionKey;
+  runtime: Pick<Runtime, 'allowCustomer' | 'stopCustomer' | 'stopEverything' | 'loads'>;
+  /** Tells the leash; must not wait. */
+  vouch: (vouches: Vouch[]) => void;
+  /** The desired generation that the runtime has been given. */
+  appliedGeneration: () => number;
+  /** A permit speaks of a newer desired generation. Must not wait. */
+  onGeneration: (generation: bigint) => void;
+  notice: (text: string) => void;
+}
+
+export interface RollCall extends Disposable {
+  useSession: (session: SessionKey) => void;
+  /** Of the last permit that was accepted, on the clock of `performance.now()`. */
+  lastPermitMs: () => number | undefined;
+  permitted: () => readonly string[];
+  /** Since the start. `refused` are datagrams that were no permit of ours. */
+  counts: () => Readonly<RollCallCounts>;
+}
+
+interface RollCallCounts {
+  heartbeats: number;
+  permits: number;
+  refused: number;
+  /** Longest time from the read of a permit until everything it asks for was done, ms. */
+  slowestPermitMs: number;
+}
+
+export function startRollCall(options: RollCallOptions): RollCall {
+  const { runtime, controller, notice } = options;
+  const counts: RollCallCounts = { heartbeats: 0, permits: 0, refused: 0, slowestPermitMs: 0 };
+  const running = runtime.loads().map(({ customer }) => customer);
+  let keeper: Keeper = newKeeper(running, performance.now());
+  let session = options.session;
+  let sequence = 0n;
+  let lastPermitMs: number | undefined;
+  let socket: Socket | undefined;
+  let connected = false;
+  let openedMs = 0;
+  let lastBeatMs = -Infinity;
+  let nextBeatMs = performance.now();
+  let extraBeat: NodeJS.Timeout | undefined;
+  let tick: NodeJS.Timeout | undefined;
+  let ended = false;
+
+  function apply(event: KeeperEvent): void {
+    if (ended) return;
+    const next = step(keeper, event);
+    keeper = next.keeper;
+    perform(next.actions);
+    clearTimeout(tick);
+    const tickMs = nextTickMs(keeper);
+    if (tickMs !== undefined)
+      tick = setTimeout(
+        () => apply({ type: 'tick', nowMs: performance.now() }),
+        Math.max(1, tickMs - performance.now()),
+      );
+  }
+
+  function perform(actions: readonly Action[]): void {
+    // All kills first: nothing that follows may delay one.
+    for (const action of actions) if (action.type === 'stop') stop(action);
+    const vouches = actions.filter((action) => action.type === 'vouch');
+    if (vouches.length > 0) options.vouch(vouches);
+    for (const action of actions) {
+      if (action.type === 'allow') runtime.allowCustomer(action.customer);
+      else if (action.type === 'fetch') options.onGeneration(action.generation);
+      else if (action.type === 'beat') beatSoon();
+    }
+  }
+
+  function stop({ scope, reason, orders }: Extract<Action, { type: 'stop' }>): void {
+    const { processes, gone } =
+      scope === everything ? runtime.stopEverything(reason) : runtime.stopCustomer(scope, reason);
+    notice(`stop ${scope}: ${reason}, ${processes} processes`);
+    if (orders.length > 0)
+      void gone.then(({ afterMs }) => apply({ type: 'stopped', orders, stoppedAfterMs: afterMs, processes }));
+  }
+
+  function beatSoon(): void {
+    const waitMs = lastBeatMs + leastGapMs - performance.now();
+    if (waitMs <= 0) return beat();
+    extraBeat ??= setTimeout(() => {
+      extraBeat = undefined;
+      beat();
+    }, waitMs);
+  }
+
+  function beat(): void {
+    if (socket === undefined || !connected) return;
+    const loads = mostLoaded(runtime.loads());
+    const ready = receipts(keeper);
+    const nonce = randomBytes(16);
+    const uptimeSeconds = uptime();
+    // Grows over an agent's restart within one boot, as the session may go on then.
+    const micros = BigInt(Math.floor(uptimeSeconds * 1e6));
+    sequence = micros > sequence ? micros : sequence + 1n;
+    const bytes = encodeHeartbeat(
+      {
+        session: Buffer.from(session.id, 'hex'),
+        sequence,
+        nonce,
+        generation: BigInt(options.appliedGeneration()),
+        permitSequence: keeper.permitSequence,
+        uptimeSeconds,
+        load: loadavg()[0] ?? 0,
+        customers: loads,
+        receipts: ready,
+      },
+      session.key,
+    );
+    lastBeatMs = performance.now();
+    // Before it is sent: a permit must never count from later than the nonce's departure.
+    apply({ type: 'sent', nonce, nowMs: lastBeatMs });
+    counts.heartbeats += 1;
+    // A refused send (controller or cable away) is the same as a lost datagram: silence says it all.
+    socket.send(bytes, () => {});
+  }
+
+  function receive(bytes: Buffer): void {
+    const nowMs = performance.now();
+    const permit = read(bytes);
+    if (permit === undefined) {
+      counts.refused += 1;
+      return;
+    }
+    counts.permits += 1;
+    lastPermitMs = nowMs;
+    apply({ type: 'permit', permit, nowMs });
+    counts.slowestPermitMs = Math.max(counts.slowestPermitMs, performance.now() - nowMs);
+  }
+
+  function read(bytes: Buffer): Permit | undefined {
+    try {
+      const permit = decodePermit(bytes, session.key);
+      return permit.session.toString('hex') === session.id ? permit : undefined;
+    } catch (error) {
+      if (error instanceof MalformedError) return undefined;
+      throw error;
+    }
+  }
+
+  // Connected: the kernel drops what does not come from the controller's address and port. A connected socket also keeps
+  // the address that the node had at that time, so a silent one is replaced.
+  function open(): void {
+    socket?.close();
+    connected = false;
+    openedMs = performance.now();
+    const opened = createSocket('udp4');
+    socket = opened;
+    opened.on('message', receive);
+    // ECONNREFUSED while the controller restarts, ENETUNREACH without an address.
+    opened.on('error', () => {});
+    opened.connect(controller.port, controller.host, (error?: Error) => {
+      if (error !== undefined || socket !== opened || ended) return;
+      connected = true;
+      beat();
+    });
+  }
+
+  function regular(): void {
+    const nowMs = performance.now();
+    if (nowMs - Math.max(lastPermitMs ?? 0, openedMs) > silentAfterMs) open();
+    else beat();
+    nextBeatMs = Math.max(nextBeatMs + heartbeatIntervalMs, nowMs);
+    beatTimer = setTimeout(regular, nextBeatMs - nowMs);
+  }
+
+  let beatTimer: NodeJS.Timeout | undefined;
+  open();
+  nextBeatMs += heartbeatIntervalMs;
+  beatTimer = setTimeout(regular, heartbeatIntervalMs);
+  apply({ type: 'tick', nowMs: performance.now() });
+
+  return {
+    useSession(next) {
+      if (next.id === session.id && next.key.equals(session.key)) return;
+      session = next;
+      apply({ type: 'session' });
+      beatSoon();
+    },
+    lastPermitMs: () => lastPermitMs,
+    permitted: () => [...keeper.customers.keys()],
+    counts: () => counts,
+    [Symbol.dispose]() {
+      ended = true;
+      clearTimeout(beatTimer);
+      clearTimeout(extraBeat);
+      clearTimeout(tick);
+      socket?.close();
+      socket = undefined;
+    },
+  };
+}
+
+/** A heartbeat has room for so many; where there are more, those with processes are told of. */
+function mostLoaded(loads: CustomerLoad[]): CustomerLoad[] {
+  if (loads.length <= customersPerNodeLimit) return loads;
+  return loads.toSorted((one, other) => other.processes - one.processes).slice(0, customersPerNodeLimit);
+}
