@@ -1,0 +1,239 @@
+// The composition root: opens the store, the sockets and the servers, and runs the loops between them.
+// Order matters at start: the store first, then the roll call (permits are running out), then everything else.
+import { createSocket, type Socket } from 'node:dgram';
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { dashboard } from '../dashboard/plugin.ts';
+import { startBoot, type BootServer } from '../boot/server.ts';
+import { openInventory } from '../inventory/inventory.ts';
+import { statusCounts } from '../inventory/views.ts';
+import { nodeStates, type Status } from '../protocol/api.ts';
+import { killResendMs, rollCallPort } from '../protocol/timing.ts';
+import { startScheduler } from '../scheduler/loop.ts';
+import { registerAgentApi } from './agent-api.ts';
+import type { Configuration } from './configuration.ts';
+import { loadBootArtefacts } from '../boot/artefacts.ts';
+import { loadCredentials } from './credentials.ts';
+import { chain, createServer, type Server } from './http.ts';
+import { openImageStore } from './image-store.ts';
+import { renderMetrics, type Metric } from './metrics.ts';
+import { createNodeShell } from './node-shell.ts';
+import { registerOperatorApi } from './operator-api.ts';
+import { startRollCall } from './roll-call.ts';
+import { startStream } from './stream.ts';
+import { version } from './version.ts';
+
+export const bootHttpPort = 8480;
+export const agentApiPort = 8443;
+const sweepIntervalMs = 250;
+
+export interface ControllerOptions {
+  configuration: Configuration;
+  /** Sockets that were bound to the interface by the launcher: Node cannot set SO_BINDTODEVICE. */
+  sockets: { dhcpFd: number; tftpFd: number; rollCallFd: number };
+  /** A listening TCP socket for operators, made by a launcher in another network namespace; else `configuration.operator`. */
+  operatorFd: number | undefined;
+  random: (bytes: number) => Buffer;
+  /** Monotonic, ms since the process started. */
+  monotonic: () => number;
+  wallClock: () => number;
+  log: (line: string) => void;
+}
+
+export interface Controller extends AsyncDisposable {
+  operatorUrl: string;
+  status(): Status;
+}
+
+export async function startController(options: ControllerOptions): Promise<Controller> {
+  const { configuration, sockets, random, monotonic, wallClock, log } = options;
+  await using stack = new AsyncDisposableStack();
+  mkdirSync(configuration.stateDirectory, { recursive: true, mode: 0o700 });
+  const startedAt = wallClock();
+
+  // Read and checked while everything else starts.
+  const bootFiles = loadBootArtefacts({ cacheDir: configuration.cacheDirectory });
+  bootFiles.catch(() => undefined);
+  // A start that fails meanwhile must not end the process while other threads still read and hash.
+  stack.defer(() => Promise.allSettled([bootFiles]).then(() => undefined));
+  const credentials = await loadCredentials(configuration.stateDirectory, random);
+  const inventory = stack.use(await openInventory({ directory: configuration.stateDirectory, now: wallClock, random }));
+  /** A write that could not be kept is said once, loudly; the state in memory is what it was before. */
+  const onFailure = (error: unknown) => log(`cannot keep a change: ${chain(error)}`);
+
+  const rollCallSocket = await bindInherited(sockets.rollCallFd);
+  stack.defer(() => void rollCallSocket.close());
+  const rollCall = startRollCall({ socket: rollCallSocket, inventory, now: monotonic, onFailure });
+  stack.adopt(
+    setInterval(() => void rollCall.pursue().catch(onFailure), killResendMs),
+    clearInterval,
+  );
+  stack.adopt(
+    setInterval(() => void inventory.sweep(monotonic()).catch(onFailure), sweepIntervalMs),
+    clearInterval,
+  );
+  stack.use(startScheduler({ inventory, onFailure }));
+
+  const squashfsDirectory = join(configuration.stateDirectory, 'images');
+  const images = await openImageStore({ directory: squashfsDirectory, inventory, random, wallClock });
+  const agents = createServer({ https: { key: credentials.key, cert: credentials.certificate } });
+  registerAgentApi(agents, { inventory, squashfsDirectory, now: wallClock });
+  stack.defer(() => agents.close());
+  await listen(agents, { host: configuration.address, port: agentApiPort });
+
+  let startupMs = 0;
+  const status = (): Status => ({
+    version,
+    startedAt,
+    startupMs,
+    rack: configuration.rack,
+    ...statusCounts(inventory),
+  });
+  const stream = startStream({ inventory, status });
+  stack.defer(() => stream.close());
+  // An upload takes as long as it takes.
+  const operators = createServer({ requestTimeout: 0 });
+  stack.defer(() => operators.close());
+  let boot: BootServer | undefined;
+  registerOperatorApi(operators, {
+    inventory,
+    rollCall,
+    images,
+    shell: createNodeShell(credentials.sshPrivateKey),
+    stream,
+    status,
+    metrics: () =>
+      renderMetrics([...metricsOf(status(), { ...rollCall.counters }, stream.listeners), ...bootMetrics(boot)]),
+    token: credentials.operatorToken,
+  });
+  await operators.register(dashboard);
+  const { host, port } = configuration.operator;
+  if (options.operatorFd === undefined) await listen(operators, { host, port });
+  else await listenOn(operators, options.operatorFd);
+
+  boot = stack.use(
+    await startBoot(
+      {
+        address: configuration.address,
+        netmask: configuration.netmask,
+        range: configuration.range,
+        ...(configuration.gateway === undefined ? {} : { gateway: configuration.gateway }),
+        leaseSeconds: configuration.leaseSeconds,
+        reservations: configuration.reservations,
+        httpPort: bootHttpPort,
+        uboot: configuration.uboot,
+        sockets,
+        artefacts: await bootFiles,
+        now: wallClock,
+        cmdline: {
+          api: `${configuration.address}:${agentApiPort}`,
+          udp: `${configuration.address}:${rollCallPort}`,
+          fingerprint: credentials.fingerprint,
+          ssh: credentials.sshPublicKey,
+          console: configuration.console,
+        },
+      },
+      {
+        leases: inventory.leases(),
+        ticket: (mac) => inventory.issueTicket(mac),
+        stage: ({ firmware, ...event }) => {
+          // iPXE and Linux are steps of a boot that some firmware began.
+          const began = firmware === 'ipxe' || firmware === 'linux' ? undefined : firmware;
+          inventory.bootStage(began === undefined ? event : { ...event, firmware: began }).catch(onFailure);
+        },
+        log: (line) => log(`boot: ${line}`),
+      },
+    ),
+  );
+  startupMs = Math.round(monotonic());
+  const running = stack.move();
+  return {
+    operatorUrl: `http://${host}:${port}`,
+    status,
+    [Symbol.asyncDispose]: () => running.disposeAsync(),
+  };
+}
+
+async function bindInherited(fd: number): Promise<Socket> {
+  const socket = createSocket('udp4');
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  socket.once('error', reject);
+  socket.bind({ fd }, resolve);
+  await promise;
+  socket.off('error', reject);
+  // A send to a board that is gone reports here (ECONNREFUSED by ICMP); its silence is what counts.
+  socket.on('error', () => undefined);
+  return socket;
+}
+
+async function listen(app: Server, { host, port }: { host: string; port: number }): Promise<void> {
+  await app.listen({ host, port }).catch((cause: unknown) => {
+    const inUse = cause instanceof Error && 'code' in cause && cause.code === 'EADDRINUSE';
+    throw inUse
+      ? new Error(`cannot listen on ${host}:${port}: another program has this port (ss -ltnp tells which)`)
+      : new Error(`cannot listen on ${host}:${port}`, { cause });
+  });
+}
+
+async function listenOn(app: Server, fd: number): Promise<void> {
+  await app.ready();
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  app.server.once('error', reject);
+  app.server.listen({ fd }, resolve);
+  await promise;
+}
+
+function metricsOf(status: Status, rollCall: Record<string, number>, listeners: number): Metric[] {
+  return [
+    {
+      name: 'muster_nodes',
+      help: 'Nodes by state.',
+      type: 'gauge',
+      values: nodeStates.map((state) => ({ labels: { state }, value: status.nodes[state] ?? 0 })),
+    },
+    {
+      name: 'muster_instances',
+      help: 'Instances that should run.',
+      type: 'gauge',
+      values: [{ value: status.instances }],
+    },
+    {
+      name: 'muster_instances_running',
+      help: 'Instances that run.',
+      type: 'gauge',
+      values: [{ value: status.running }],
+    },
+    {
+      name: 'muster_kill_orders_standing',
+      help: 'Kill orders that stand.',
+      type: 'gauge',
+      values: [{ value: status.standingOrders }],
+    },
+    { name: 'muster_stream_listeners', help: 'Open event streams.', type: 'gauge', values: [{ value: listeners }] },
+    {
+      name: 'muster_roll_call_total',
+      help: 'Datagrams of the roll call, by what they were.',
+      type: 'counter',
+      values: Object.entries(rollCall).map(([what, value]) => ({ labels: { what }, value })),
+    },
+    {
+      name: 'muster_resident_bytes',
+      help: 'Resident memory of the controller.',
+      type: 'gauge',
+      values: [{ value: process.memoryUsage.rss() }],
+    },
+  ];
+}
+
+function bootMetrics(boot: BootServer | undefined): Metric[] {
+  return [
+    {
+      name: 'muster_boot_total',
+      help: 'What the boot servers did.',
+      type: 'counter',
+      values: Object.entries(boot?.counters ?? {}).flatMap(([server, counters]) =>
+        Object.entries(counters).map(([what, value]) => ({ labels: { server, what }, value })),
+      ),
+    },
+  ];
+}

@@ -1,0 +1,59 @@
+// The secrets that a controller makes for itself at its first start, in files that only root can read.
+import { createHash, X509Certificate } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import ssh2 from 'ssh2';
+
+export interface Credentials {
+  /** The TLS certificate that agents pin, PEM. */
+  certificate: string;
+  key: string;
+  /** SHA-256 of the certificate's DER, hex. */
+  fingerprint: string;
+  /** OpenSSH private key for `node-ssh`. */
+  sshPrivateKey: string;
+  /** The blob of the public key as `authorized_keys` has it, base64. */
+  sshPublicKey: string;
+  /** What operators send as a bearer token. */
+  operatorToken: string;
+}
+
+/** What only a first start needs is loaded only then: starting fast is a safety property here. */
+export async function loadCredentials(directory: string, random: (bytes: number) => Buffer): Promise<Credentials> {
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  const file = (name: string) => join(directory, name);
+  if (!existsSync(file('tls-certificate.pem')) || !existsSync(file('tls-key.pem'))) {
+    // Boards have no clock before they are up, so the certificate is valid from long ago; the pin is what is trusted.
+    const { generate } = await import('selfsigned');
+    const made = await generate([{ name: 'commonName', value: 'muster' }], {
+      keyType: 'ec',
+      curve: 'P-256',
+      algorithm: 'sha256',
+      notBeforeDate: new Date('2000-01-01'),
+      notAfterDate: new Date('2100-01-01'),
+    });
+    write(file('tls-key.pem'), made.private);
+    write(file('tls-certificate.pem'), made.cert);
+  }
+  if (!existsSync(file('ssh-key')))
+    write(file('ssh-key'), ssh2.utils.generateKeyPairSync('ed25519', { comment: 'muster' }).private);
+  if (!existsSync(file('operator-token'))) write(file('operator-token'), random(24).toString('hex') + '\n');
+  const certificate = readFileSync(file('tls-certificate.pem'), 'utf8');
+  const sshPrivateKey = readFileSync(file('ssh-key'), 'utf8');
+  const parsed = ssh2.utils.parseKey(sshPrivateKey);
+  if (parsed instanceof Error) throw new Error(`cannot read ${file('ssh-key')}`, { cause: parsed });
+  return {
+    certificate,
+    key: readFileSync(file('tls-key.pem'), 'utf8'),
+    fingerprint: createHash('sha256').update(new X509Certificate(certificate).raw).digest('hex'),
+    sshPrivateKey,
+    sshPublicKey: parsed.getPublicSSH().toString('base64'),
+    operatorToken: readFileSync(file('operator-token'), 'utf8').trim(),
+  };
+}
+
+/** Whole or not at all: a crash between the two files of a pair makes a new pair at the next start. */
+function write(path: string, text: string): void {
+  writeFileSync(`${path}.new`, text, { mode: 0o600, flush: true });
+  renameSync(`${path}.new`, path);
+}

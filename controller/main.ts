@@ -1,0 +1,99 @@
+// `muster up`: reads the flags, opens device-bound sockets by way of the launcher, runs the controller until a signal.
+import { randomBytes } from 'node:crypto';
+import { enableCompileCache, flushCompileCache } from 'node:module';
+import { parseArgs } from 'node:util';
+import { deviceSocketsVariable, inheritedSockets, withDeviceSockets } from '../boot/device-sockets.ts';
+import {
+  checkConfiguration,
+  ConfigurationError,
+  controllerSockets,
+  readConfigurationFile,
+  readInterfaces,
+  resolveConfiguration,
+} from './configuration.ts';
+
+enableCompileCache();
+
+const help = `muster up: serve a rack
+
+  --interface NAME     the network interface that the boards hang on (required)
+  --config FILE        a JSON file with the same keys; flags win over it
+  --address CIDR       our address on the interface, as 10.77.0.1/24 (default: what it has)
+  --range FROM-TO      addresses to lease (default: the upper three quarters of the network)
+  --gateway IP         the default route that boards are given (default: none)
+  --uboot WAY          ipxe (default) or pxelinux: the way U-Boot boards take
+  --console NAME       the boards' serial console (default: what their device tree says)
+  --operator HOST:PORT the dashboard and the operators' API (default 127.0.0.1:8080)
+  --rack NAME          the rack's name on every screen (default rack-1)
+  --state DIR          everything that must survive (default /var/lib/muster)
+  --cache DIR          downloads and built images
+`;
+
+async function main(): Promise<void> {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      help: { type: 'boolean' },
+      config: { type: 'string' },
+      'operator-fd': { type: 'string' },
+      interface: { type: 'string' },
+      address: { type: 'string' },
+      range: { type: 'string' },
+      gateway: { type: 'string' },
+      uboot: { type: 'string' },
+      console: { type: 'string' },
+      operator: { type: 'string' },
+      rack: { type: 'string' },
+      state: { type: 'string' },
+      cache: { type: 'string' },
+    },
+  });
+  if (values.help === true || positionals[0] !== 'up') {
+    process.stdout.write(help);
+    process.exitCode = values.help === true ? 0 : 2;
+    return;
+  }
+  const { config, help: _help, 'operator-fd': operatorFd, ...flags } = values;
+  const file = config === undefined ? {} : readConfigurationFile(config);
+  const configuration = resolveConfiguration({ ...file, ...checkConfiguration(flags, 'the flags') }, readInterfaces());
+
+  const sockets = inheritedSockets(process.env[deviceSocketsVariable]);
+  const [dhcpFd, tftpFd, rollCallFd] = [sockets.get('dhcp'), sockets.get('tftp'), sockets.get('udp')];
+  if (dhcpFd === undefined || tftpFd === undefined || rollCallFd === undefined) {
+    // Becomes the launcher, which opens the sockets and becomes this program again.
+    const [program = '', ...args] = withDeviceSockets({
+      interface: configuration.interface,
+      sockets: controllerSockets(configuration.address),
+      command: [process.execPath, ...process.execArgv, ...process.argv.slice(1)],
+    });
+    process.execve?.(`/usr/bin/${program}`, [program, ...args], process.env);
+    return;
+  }
+  const { startController } = await import('./controller.ts');
+  const log = (line: string) => process.stderr.write(`muster: ${line}\n`);
+  const controller = await startController({
+    configuration,
+    sockets: { dhcpFd, tftpFd, rollCallFd },
+    operatorFd: operatorFd === undefined ? undefined : Number(operatorFd),
+    random: randomBytes,
+    monotonic: () => performance.now(),
+    wallClock: () => Date.now(),
+    log,
+  });
+  process.stdout.write(
+    `${JSON.stringify({ ready: true, startupMs: controller.status().startupMs, url: controller.operatorUrl })}\n`,
+  );
+  // For the next start: a process that is killed writes nothing at its end.
+  setTimeout(flushCompileCache, 5_000).unref();
+  const stop = () => void controller[Symbol.asyncDispose]().then(() => process.exit(0));
+  process.once('SIGINT', stop);
+  process.once('SIGTERM', stop);
+}
+
+main().catch((error: unknown) => {
+  const causes = [];
+  for (let at: unknown = error; at instanceof Error; at = at.cause) causes.push(at.message);
+  process.stderr.write(`muster: ${causes.join(': ') || String(error)}\n`);
+  const usage = error instanceof TypeError && 'code' in error && String(error.code).startsWith('ERR_PARSE_ARGS');
+  process.exit(usage || error instanceof ConfigurationError ? 2 : 1);
+});

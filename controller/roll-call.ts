@@ -1,0 +1,260 @@
+// The controller's end of the roll call: one UDP socket that hears beacons and heartbeats and answers each heartbeat
+// with a permit. A kill order is a permit that no longer lists the customer, sent at once and every 100 ms to each
+// node that has not confirmed.
+//
+// Presence, nonces and sequences live in memory only: after a restart the next heartbeat, at most 750 ms away,
+// brings them back, well inside the 3 s that a permit lasts.
+import { createSecretKey, type KeyObject } from 'node:crypto';
+import type { Socket } from 'node:dgram';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { decodeBeacon } from '../protocol/beacon.ts';
+import { MalformedError } from '../protocol/bytes.ts';
+import type { Mac } from '../protocol/mac.ts';
+import {
+  claimedSession,
+  decodeHeartbeat,
+  encodePermit,
+  everything,
+  ordersPerPermitLimit,
+  type Heartbeat,
+  type Receipt,
+} from '../protocol/roll-call.ts';
+import { killWorkMs, leashSweepMs, permitValidityMs } from '../protocol/timing.ts';
+import type { OrderDocument } from '../inventory/documents.ts';
+import type { Inventory } from '../inventory/inventory.ts';
+
+/** What the last heartbeat of a session left behind. */
+interface Peer {
+  mac: Mac;
+  sessionId: string;
+  session: Buffer;
+  key: KeyObject;
+  address: string;
+  port: number;
+  nonce: Buffer;
+  sequence: bigint;
+}
+
+export interface RollCallCounters {
+  beacons: number;
+  heartbeats: number;
+  permits: number;
+  refused: number;
+  sendErrors: number;
+}
+
+export interface RollCall {
+  readonly counters: RollCallCounters;
+  /** A fresh permit to each node now, for an order that was just stored. */
+  enforce(macs: Iterable<Mac>): void;
+  /** Resends to the unconfirmed, and counts a node as stopped whose silence proves it. Called every `killResendMs`. */
+  pursue(): Promise<void>;
+  /** From now on counts the time of this order. */
+  orderStored(order: OrderDocument): void;
+}
+
+/**
+ * After this long without a heartbeat nothing of a customer runs on an honest node any more: the last permit was
+ * counted from before that heartbeat arrived, then comes the leash's sweep and its work.
+ */
+export const silenceProvesStopMs = permitValidityMs + leashSweepMs + killWorkMs;
+
+/** A pause of ours this long may have cost datagrams: the socket's buffer holds a few seconds of a whole rack. */
+const stallMs = 1_000;
+
+export function startRollCall({
+  socket,
+  inventory,
+  now,
+  onFailure,
+}: {
+  socket: Socket;
+  inventory: Inventory;
+  /** Monotonic ms. */
+  now: () => number;
+  /** A write that failed: the receipt stays unconfirmed and the node will repeat it. */
+  onFailure: (error: unknown) => void;
+}): RollCall {
+  let listeningSince = now();
+  let lastPursuitAt = listeningSince;
+  let pursuing = false;
+  let received = 0;
+  const peers = new Map<Mac, Peer>();
+  const storedAt = new Map<number, number>();
+  const counters = { beacons: 0, heartbeats: 0, permits: 0, refused: 0, sendErrors: 0 };
+  /** Receipts being written: the node repeats them until a permit no longer asks. */
+  const writing = new Set<string>();
+  let permitCount = 0n;
+
+  socket.on('message', (bytes, from) => {
+    received++;
+    // Nobody can be answered at port 0.
+    if (from.port === 0) {
+      counters.refused++;
+      return;
+    }
+    const session = claimedSession(bytes);
+    try {
+      if (session !== undefined) hearHeartbeat(session.toString('hex'), bytes, from);
+      else {
+        counters.beacons++;
+        inventory.beaconSeen({ ip: from.address, uuid: decodeBeacon(bytes).uuid.toString('hex') });
+      }
+    } catch (error) {
+      // Anybody on the segment can send anything here: refused and counted, never more.
+      if (!(error instanceof MalformedError)) throw error;
+      counters.refused++;
+    }
+  });
+
+  function hearHeartbeat(sessionId: string, bytes: Buffer, from: { address: string; port: number }): void {
+    const session = inventory.session(sessionId);
+    if (session === undefined) {
+      counters.refused++;
+      return;
+    }
+    const former = peers.get(session.mac);
+    const known = former?.sessionId === sessionId ? former : undefined;
+    const key = known?.key ?? createSecretKey(session.key);
+    const heartbeat = decodeHeartbeat(bytes, key);
+    if (known !== undefined && heartbeat.sequence <= known.sequence) {
+      counters.refused++;
+      return;
+    }
+    counters.heartbeats++;
+    const peer = {
+      mac: session.mac,
+      sessionId,
+      session: Buffer.from(heartbeat.session),
+      key,
+      address: from.address,
+      port: from.port,
+      nonce: Buffer.from(heartbeat.nonce),
+      sequence: heartbeat.sequence,
+    };
+    peers.set(session.mac, peer);
+    inventory.heartbeat(session.mac, now());
+    sendPermit(peer);
+    hearReceipts(session.mac, heartbeat);
+  }
+
+  function hearReceipts(mac: Mac, { receipts }: Heartbeat): void {
+    if (receipts.length === 0) return;
+    const pending = inventory.pendingOrders(mac);
+    for (const receipt of receipts) {
+      const order = pending.find(({ number }) => BigInt(number) === receipt.order);
+      if (order !== undefined) confirm(order, mac, 'receipt', receipt);
+    }
+  }
+
+  function confirm(order: OrderDocument, mac: Mac, evidence: 'receipt' | 'silence', receipt?: Receipt): void {
+    const key = `${order.number} ${mac}`;
+    if (writing.has(key)) return;
+    writing.add(key);
+    inventory
+      .saveReceipt(order.number, mac, {
+        evidence,
+        confirmedAfterMs: Math.round(10 * sinceStored(order)) / 10,
+        stoppedAfterMs: receipt?.stoppedAfterMs ?? null,
+        processes: receipt?.processes ?? 0,
+      })
+      .catch(onFailure)
+      .finally(() => writing.delete(key));
+  }
+
+  /** By the monotonic clock, or by the wall clock for an order that an earlier process stored. */
+  function sinceStored(order: OrderDocument): number {
+    const at = storedAt.get(order.number);
+    return at === undefined ? Math.max(0, Date.now() - order.at) : now() - at;
+  }
+
+  function sendPermit(peer: Peer): void {
+    // A board that started again has a new session: what the old one hears no longer matters.
+    if (inventory.sessionOf(peer.mac)?.id !== peer.sessionId) return;
+    const permit = {
+      session: peer.session,
+      sequence: (BigInt(inventory.epoch) << 40n) | ++permitCount,
+      nonce: peer.nonce,
+      generation: inventory.generation(peer.mac),
+      validityMs: permitValidityMs,
+      customers: inventory.permitted(peer.mac),
+      orders: inventory
+        .pendingOrders(peer.mac)
+        .slice(0, ordersPerPermitLimit)
+        .map(({ number, scope }) => ({ order: BigInt(number), scope })),
+    };
+    counters.permits++;
+    socket.send(encodePermit(permit, peer.key), peer.port, peer.address, (error) => {
+      if (error) counters.sendErrors++;
+    });
+  }
+
+  async function pursueAll(): Promise<void> {
+    const quiet: Mac[] = [];
+    let sent = 0;
+    for (const { mac } of inventory.nodes()) {
+      if (inventory.pendingOrders(mac).length === 0) continue;
+      const peer = peers.get(mac);
+      if (now() - heardAt(mac) >= silenceProvesStopMs) quiet.push(mac);
+      else if (peer !== undefined) {
+        sendPermit(peer);
+        // Heartbeats are read between the batches.
+        if (++sent % 64 === 0) await nextTurn();
+      }
+    }
+    if (quiet.length === 0) return;
+    const readUpTo = now();
+    if (!(await drained())) return;
+    for (const mac of quiet) {
+      if (readUpTo - heardAt(mac) < silenceProvesStopMs) continue;
+      for (const order of inventory.pendingOrders(mac))
+        if (!holdsOnSilence(inventory, mac, order.scope)) confirm(order, mac, 'silence');
+    }
+  }
+
+  /** Our own deafness is never taken for a node's silence. */
+  function heardAt(mac: Mac): number {
+    return Math.max(inventory.lastHeartbeatAt(mac) ?? listeningSince, listeningSince);
+  }
+
+  /** True once a whole turn of the event loop brought no datagram: all that had arrived at the call has been read. */
+  async function drained(): Promise<boolean> {
+    for (let turns = 0; turns < 1_000; turns++) {
+      const before = received;
+      await nextTurn();
+      if (received === before) return true;
+    }
+    return false;
+  }
+
+  return {
+    counters,
+    orderStored: (order) => void storedAt.set(order.number, now()),
+    enforce: (macs) => {
+      for (const mac of macs) {
+        const peer = peers.get(mac);
+        if (peer !== undefined) sendPermit(peer);
+      }
+    },
+    pursue: async () => {
+      const at = now();
+      if (at - lastPursuitAt > stallMs) listeningSince = at;
+      lastPursuitAt = at;
+      if (pursuing) return;
+      pursuing = true;
+      try {
+        await pursueAll();
+      } finally {
+        pursuing = false;
+      }
+    },
+  };
+}
+
+/** Whether silence proves nothing here: a customer that keeps running on a node that hears no controller. */
+function holdsOnSilence(inventory: Inventory, mac: Mac, scope: string): boolean {
+  const holding = new Set(inventory.customers().flatMap(({ name, onSilence }) => (onSilence === 'hold' ? [name] : [])));
+  return inventory
+    .instancesOn(mac)
+    .some(({ customer }) => holding.has(customer) && (scope === everything || scope === customer));
+}

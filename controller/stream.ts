@@ -1,0 +1,171 @@
+// Server-sent events: one snapshot for each new listener, then every change, rendered once for all of them.
+import type { ServerResponse } from 'node:http';
+import type { Sample, Snapshot } from '../protocol/api.ts';
+import type { Change, Inventory } from '../inventory/inventory.ts';
+import { customerView, instanceView, nodeView, orderView, workloadView } from '../inventory/views.ts';
+
+/** Changes are collected this long, so that 684 boards that boot at once are a few messages and not thousands. */
+const flushAfterMs = 50;
+/** A listener with more than this unsent is let go: it comes back for a snapshot. */
+const unsentLimitBytes = 8 * 2 ** 20;
+const listenerLimit = 200;
+const eventsInSnapshot = 200;
+
+export interface Stream {
+  /** False where there are too many listeners already. */
+  add(response: ServerResponse): Promise<boolean>;
+  close(): void;
+  readonly listeners: number;
+}
+
+export function startStream({ inventory, status }: { inventory: Inventory; status: () => Snapshot['status'] }): Stream {
+  const listeners = new Set<ServerResponse>();
+  const dirty = new Map<string, Change>();
+  let flushing: NodeJS.Timeout | undefined;
+  const lastSamples = new Map<string, Sample>();
+
+  const unsubscribe = inventory.subscribe((change) => {
+    if (listeners.size === 0) return;
+    for (const each of [change, ...touchedBy(change)]) dirty.set(keyOf(each), each);
+    flushing ??= setTimeout(flush, flushAfterMs);
+  });
+  /** Counts that another document's view shows change with the document. */
+  function touchedBy(change: Change): Change[] {
+    switch (change.kind) {
+      case 'instance':
+        return [
+          { kind: 'workload', customer: change.customer, name: change.workload },
+          { kind: 'customer', name: change.customer },
+          { kind: 'node', mac: change.node },
+        ];
+      case 'workload':
+        return [{ kind: 'customer', name: change.customer }];
+      case 'order':
+        return inventory.customers().map(({ name }) => ({ kind: 'customer' as const, name }));
+      default:
+        return [];
+    }
+  }
+
+  const samples = setInterval(() => {
+    if (listeners.size === 0) return;
+    const changed: Record<string, Sample> = {};
+    for (const { mac } of inventory.nodes()) {
+      const sample = inventory.latestSample(mac);
+      if (sample !== undefined && lastSamples.get(mac) !== sample) {
+        lastSamples.set(mac, sample);
+        changed[mac] = sample;
+      }
+    }
+    if (Object.keys(changed).length > 0) broadcast(message('samples', changed));
+  }, 1_000);
+  const keepAlive = setInterval(() => broadcast(': here\n\n'), 15_000);
+
+  function flush(): void {
+    flushing = undefined;
+    const changes = [...dirty.values()];
+    dirty.clear();
+    broadcast(changes.map((change) => render(inventory, change)).join(''));
+  }
+
+  function broadcast(text: string): void {
+    if (text === '') return;
+    for (const response of listeners) {
+      if (response.writableLength > unsentLimitBytes) response.destroy();
+      else response.write(text);
+    }
+  }
+
+  return {
+    get listeners() {
+      return listeners.size;
+    },
+    add: async (response) => {
+      const events = await inventory.events({ limit: eventsInSnapshot });
+      if (listeners.size >= listenerLimit) return false;
+      // Gone already: its `close` was before we listened for it.
+      if (response.destroyed) return true;
+      response.on('error', () => response.destroy());
+      response.on('close', () => listeners.delete(response));
+      response.writeHead(200, {
+        'content-type': 'text/event-stream',
+        'cache-control': 'no-store',
+        'x-accel-buffering': 'no',
+      });
+      const snapshot: Snapshot = {
+        status: status(),
+        nodes: inventory.nodes().flatMap(({ mac }) => nodeView(inventory, mac) ?? []),
+        customers: inventory.customers().flatMap(({ name }) => customerView(inventory, name) ?? []),
+        workloads: inventory.workloads().flatMap(({ customer, name }) => workloadView(inventory, customer, name) ?? []),
+        instances: inventory.instances().flatMap(({ id }) => instanceView(inventory, id) ?? []),
+        kills: inventory.orders().flatMap(({ number }) => orderView(inventory, number) ?? []),
+        events,
+      };
+      response.write(message('snapshot', snapshot));
+      listeners.add(response);
+      return true;
+    },
+    close: () => {
+      unsubscribe();
+      clearTimeout(flushing);
+      clearInterval(samples);
+      clearInterval(keepAlive);
+      for (const response of listeners) response.destroy();
+    },
+  };
+}
+
+/** What a listener is told of one change; a thing that is gone by now is told as gone. */
+function render(inventory: Inventory, change: Change): string {
+  switch (change.kind) {
+    case 'node': {
+      const node = nodeView(inventory, change.mac);
+      return node === undefined ? message('node-removed', { mac: change.mac }) : message('node', node);
+    }
+    case 'customer': {
+      const customer = customerView(inventory, change.name);
+      return customer === undefined
+        ? message('customer-removed', { name: change.name })
+        : message('customer', customer);
+    }
+    case 'workload': {
+      const { customer, name } = change;
+      const workload = workloadView(inventory, customer, name);
+      return workload === undefined ? message('workload-removed', { customer, name }) : message('workload', workload);
+    }
+    case 'instance': {
+      const instance = instanceView(inventory, change.id);
+      return instance === undefined ? message('instance-removed', { id: change.id }) : message('instance', instance);
+    }
+    case 'order': {
+      const order = orderView(inventory, change.number);
+      return order === undefined ? '' : message('kill', order);
+    }
+    case 'image':
+      return '';
+    case 'event':
+      return message('event', change.event);
+  }
+}
+
+/** One entry for each thing however often it changed, and one for each event. */
+function keyOf(change: Change): string {
+  switch (change.kind) {
+    case 'node':
+      return `node ${change.mac}`;
+    case 'workload':
+      return `workload ${change.customer}/${change.name}`;
+    case 'instance':
+      return `instance ${change.id}`;
+    case 'order':
+      return `order ${change.number}`;
+    case 'event':
+      return `event ${change.event.id}`;
+    default:
+      return `${change.kind} ${change.name}`;
+  }
+}
+
+function message(name: string, data: unknown): string {
+  return `event: ${name}\ndata: ${JSON.stringify(data)}\n\n`;
+}
