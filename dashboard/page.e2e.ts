@@ -1,0 +1,451 @@
+// The page in headless Chromium, at the size of a whole rack, with a stream that follows a script. Screenshots are
+// kept under `artefacts/dashboard/`.
+import assert from 'node:assert/strict';
+import { mkdirSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { after, before, test } from 'node:test';
+import type { Locator, Page } from 'playwright-core';
+import {
+  confirmKill,
+  customerEntry,
+  killCustomer,
+  launchBrowser,
+  live,
+  readyBoards,
+  sidewaysOverflow,
+  type DashboardBrowser,
+} from './browser.ts';
+import {
+  macOf,
+  sampleOf,
+  scriptedEvent,
+  scriptedOrder,
+  scriptedRack,
+  scriptedSnapshot,
+  token,
+} from './scripted-rack.ts';
+
+const pictures = fileURLToPath(new URL('../artefacts/dashboard/', import.meta.url));
+const wholeRack = 684;
+
+let browser: DashboardBrowser;
+before(async () => {
+  mkdirSync(pictures, { recursive: true });
+  browser = await launchBrowser();
+});
+after(() => browser[Symbol.asyncDispose]());
+
+const rackOf = (boards: number) => scriptedRack(scriptedSnapshot({ boards, now: Date.now() }));
+const picture = (page: Page, name: string, fullPage = false) =>
+  page.screenshot({ path: `${pictures}${name}.png`, fullPage });
+
+/** Waits until the element's text is this: the page draws a frame later than the stream speaks. */
+async function says(element: Locator, text: string | RegExp): Promise<void> {
+  await element.filter({ hasText: text }).first().waitFor();
+}
+
+for (const colorScheme of ['light', 'dark'] as const) {
+  test(`a whole rack shows every board by its state, in ${colorScheme}`, async () => {
+    await using rack = await rackOf(wholeRack);
+    await using opened = await browser.open(rack.url, { colorScheme });
+    const { page, complaints } = opened;
+    assert.equal(await page.getByTestId('cell').count(), wholeRack);
+    assert.equal(await page.getByTestId('ready-count').textContent(), '676/684');
+    assert.equal(await page.getByTestId('rack-name').textContent(), 'rack-07');
+    assert.equal(await page.getByTestId('connection').textContent(), 'Live');
+    assert.equal(await page.locator('[data-testid="cell"][data-state="silent"] .mark').textContent(), '!');
+    assert.equal(await page.locator('[data-testid="cell"][data-fenced="true"] .mark').textContent(), 'F');
+    assert.equal(await sidewaysOverflow(page), 0);
+    await picture(page, `rack-684-${colorScheme}`);
+    await page.setViewportSize({ width: 1440, height: 1200 });
+    await page.getByTestId('customers').scrollIntoViewIfNeeded();
+    await picture(page, `rack-684-${colorScheme}-whole`, true);
+    assert.deepEqual(complaints, []);
+  });
+}
+
+test('two boards are shown as cards, one of them on its way up', async () => {
+  await using rack = await rackOf(2);
+  const [, second] = rack.snapshot.nodes;
+  assert.ok(second);
+  Object.assign(second, { state: 'loading', stage: 'kernel', reason: 'loads its system', sample: null });
+  await using opened = await browser.open(rack.url, { width: 1280, height: 860 });
+  const { page, complaints } = opened;
+  await page.getByTestId('cell').nth(1).click();
+  await says(page.getByTestId('node-name'), second.name);
+  const current = page.getByTestId('boot-steps').locator('[aria-current="step"]');
+  assert.equal(await current.textContent(), 'kernel');
+  await picture(page, 'two-boards-booting');
+  rack.tell('node', { ...second, stage: 'root-verified' });
+  await page.locator('[aria-current="step"]', { hasText: 'root' }).waitFor();
+  rack.tell('node', {
+    ...second,
+    state: 'ready',
+    stage: 'joined',
+    reason: 'first heartbeat',
+    bootDurationMs: 41_230,
+    sample: sampleOf(() => 0.5),
+  });
+  await readyBoards(page, { count: 2, timeoutMs: 10_000 });
+  await says(page.getByTestId('node-panel'), 'Booted in 41.2 s.');
+  assert.equal(await page.getByRole('meter', { name: 'CPU core 1' }).getAttribute('aria-valuenow'), '25');
+  await picture(page, 'two-boards-light');
+  await page.emulateMedia({ colorScheme: 'dark' });
+  await picture(page, 'two-boards-dark');
+  assert.deepEqual(complaints, []);
+});
+
+test('the rack is walked with the arrow keys, and Tab enters it once', async () => {
+  await using rack = await rackOf(wholeRack);
+  await using opened = await browser.open(rack.url);
+  const { page } = opened;
+  const focusedSlot = () => page.locator(':focus').getAttribute('data-slot');
+  assert.equal(await page.locator('[data-testid="cell"][tabindex="0"]').count(), 1);
+  await page.getByTestId('find').focus();
+  await page.keyboard.press('Tab');
+  assert.equal(await focusedSlot(), '1');
+  await page.keyboard.press('ArrowRight');
+  assert.equal(await focusedSlot(), '2');
+  const columns = Number(
+    await page.evaluate(`getComputedStyle(document.getElementById('rack')).gridTemplateColumns.split(' ').length`),
+  );
+  await page.keyboard.press('ArrowDown');
+  assert.equal(await focusedSlot(), String(2 + columns));
+  await page.keyboard.press('ArrowUp');
+  assert.equal(await focusedSlot(), '2');
+  await page.keyboard.press('End');
+  assert.equal(await focusedSlot(), String(wholeRack));
+  await page.keyboard.press('Home');
+  for (let step = 0; step < 4; step += 1) await page.keyboard.press('ArrowRight');
+  await page.getByTestId('tip').waitFor();
+  await says(page.getByTestId('tip'), 'slot 5 · ready');
+  await page.keyboard.press('Enter');
+  await says(page.getByTestId('node-name'), 'node-c20005');
+  assert.equal(await page.locator('[aria-selected="true"]').getAttribute('data-slot'), '5');
+  await page.keyboard.press('Escape');
+  await page.getByTestId('tip').waitFor({ state: 'hidden' });
+  // The focus stays where it is when boards come and go.
+  rack.tell('node-removed', { mac: macOf(3) });
+  await page.locator('.cell.hole').waitFor();
+  assert.equal(await focusedSlot(), '5');
+});
+
+test('boards are found by slot and customer, and by state', async () => {
+  await using rack = await rackOf(wholeRack);
+  await using opened = await browser.open(rack.url);
+  const { page } = opened;
+  await page.getByTestId('find').fill('212');
+  assert.equal(await page.locator('.cell[data-mac]:not(.faded)').count(), 1);
+  await page.getByTestId('find').press('Enter');
+  await says(page.getByTestId('node-panel'), 'no heartbeat for 3.0 s');
+  await page.getByTestId('find').fill('acme');
+  assert.equal(await page.locator('.cell[data-mac]:not(.faded)').count(), 2);
+  await page.getByTestId('find').fill('');
+  await page.getByTestId('legend-lost').click();
+  assert.equal(await page.getByTestId('legend-lost').getAttribute('aria-pressed'), 'true');
+  assert.equal(await page.getByTestId('rack').getAttribute('data-only'), 'lost');
+});
+
+test('a customer is killed by its typed name, with a live count, and lifted again', async () => {
+  await using rack = await rackOf(wholeRack);
+  await using opened = await browser.open(`${rack.url}/#token=${token}`, { width: 1280, height: 900 });
+  const { page, complaints } = opened;
+  assert.equal(await page.evaluate('location.hash'), '', 'the token is not left in the address');
+  const dialog = page.getByTestId('kill-dialog');
+  await customerEntry(page, 'acme').getByTestId('kill').click();
+  await dialog.waitFor();
+  await page.keyboard.press('Escape');
+  await dialog.waitFor({ state: 'hidden' });
+
+  await customerEntry(page, 'acme').getByTestId('kill').click();
+  const submit = page.getByTestId('kill-submit');
+  await says(dialog, '2 containers on 2 boards');
+  assert.equal(await submit.isDisabled(), true);
+  await page.getByTestId('kill-name').fill('acm');
+  await page.getByTestId('kill-reason').fill('runaway mailer');
+  assert.equal(await submit.isDisabled(), true);
+  await page.keyboard.press('Enter');
+  assert.deepEqual(rack.asked, [], 'a wrong name is not sent');
+  await page.getByTestId('kill-name').fill('acme');
+  assert.equal(await submit.isDisabled(), false);
+  await picture(page, 'kill-dialog');
+
+  const names = ['node-c20001', 'node-c20002'];
+  rack.answer = () => scriptedOrder({ number: 1, scope: 'acme', unconfirmed: names });
+  await submit.click();
+  await says(page.getByTestId('kill-count'), '0/2 stopped');
+  assert.deepEqual(rack.asked, [{ path: '/v1/kill', body: { customer: 'acme', reason: 'runaway mailer' } }]);
+  await says(page.getByTestId('kill-unconfirmed'), 'node-c20001, node-c20002');
+  assert.equal(await page.getByTestId('kill-count').getAttribute('role'), 'status');
+  const order = { number: 1, scope: 'acme' };
+  rack.tell('kill', scriptedOrder({ ...order, stopped: 1, slowestMs: 97, unconfirmed: ['node-c20002'] }));
+  await says(page.getByTestId('kill-count'), '1/2 stopped, slowest 97 ms');
+  await picture(page, 'kill-count-running');
+  const late = page.locator('[data-testid="kill-progress"][data-outcome="late"]');
+  await late.waitFor();
+  await says(page.getByTestId('kill-unconfirmed'), 'After five seconds. Not confirmed: node-c20002');
+  await picture(page, 'kill-count-late');
+  rack.tell('kill', scriptedOrder({ ...order, stopped: 2, slowestMs: 143 }));
+  await says(page.getByTestId('kill-count'), '2/2 stopped, slowest 143 ms');
+  assert.equal(await page.getByTestId('kill-unconfirmed').textContent(), '');
+  for (const instance of rack.snapshot.instances.filter(({ customer }) => customer === 'acme'))
+    rack.tell('instance', { ...instance, state: 'stopped', reason: 'killed by order 1', endpoint: null });
+  await says(customerEntry(page, 'acme'), '0/2 containers running');
+  await picture(page, 'kill-count-done');
+  await page.getByTestId('kill-close').click();
+
+  await says(page.getByTestId('order'), /KILLED: acme since \d\d:\d\d — runaway mailer/);
+  assert.match(await page.title(), /^KILLED acme/);
+  assert.equal(await customerEntry(page, 'acme').getAttribute('data-killed'), 'true');
+  assert.equal(await customerEntry(page, 'globex').getAttribute('data-killed'), 'false');
+  await picture(page, 'killed-light');
+  await page.emulateMedia({ colorScheme: 'dark' });
+  await picture(page, 'killed-dark');
+
+  rack.answer = () => scriptedOrder({ ...order, stopped: 2, slowestMs: 143, liftedAt: Date.now() });
+  await customerEntry(page, 'acme').getByTestId('lift').click();
+  await page.getByTestId('lift-submit').click();
+  await page.getByTestId('lift-dialog').waitFor({ state: 'hidden' });
+  assert.deepEqual(rack.asked.at(-1), { path: '/v1/lift', body: { customer: 'acme' } });
+  assert.equal(await page.getByTestId('order').count(), 1, 'the banner goes when the stream says so');
+  rack.tell('kill', rack.answer({ path: '/v1/lift', body: {} }));
+  await page.getByTestId('order').waitFor({ state: 'detached' });
+  assert.deepEqual(complaints, []);
+});
+
+test('everything is stopped only by typing everything; a token is asked for, and asked again when it is wrong', async () => {
+  await using rack = await rackOf(12);
+  rack.answer = () => scriptedOrder({ number: 9, scope: '*', nodes: 12, stopped: 12, slowestMs: 88 });
+  await using opened = await browser.open(rack.url);
+  const { page } = opened;
+  await page.getByTestId('kill-everything').click();
+  await says(page.getByTestId('kill-dialog'), 'globex: holds on silence');
+  await page.getByTestId('kill-name').fill('everything');
+  await page.getByTestId('kill-reason').fill('fire in row 4');
+  await page.getByTestId('kill-submit').click();
+  await page.getByTestId('token-input').fill('wrong');
+  assert.equal(await page.getByTestId('token-input').getAttribute('type'), 'password');
+  await page.getByTestId('token-submit').click();
+  await says(page.getByTestId('token-dialog'), 'refused');
+  await picture(page, 'token-dialog');
+  await page.getByTestId('token-input').fill(token);
+  await page.keyboard.press('Enter');
+  await says(page.getByTestId('kill-count'), '12/12 stopped, slowest 88 ms');
+  assert.equal(rack.refused, 1);
+  assert.deepEqual(rack.asked, [{ path: '/v1/kill', body: { everything: true, reason: 'fire in row 4' } }]);
+  await page.getByTestId('kill-close').click();
+  await says(page.getByTestId('order'), 'KILLED: EVERYTHING');
+  assert.equal(await page.locator('[data-testid="customer"][data-killed="true"]').count(), 3);
+});
+
+test('a refusal is shown in the dialog in the words of the controller', async () => {
+  await using rack = await rackOf(2);
+  await using opened = await browser.open(`${rack.url}/#token=${token}`);
+  const { page } = opened;
+  await page.route('**/v1/kill', (route) =>
+    route.fulfill({ status: 409, json: { error: 'acme is killed already, by order 3' } }),
+  );
+  await customerEntry(page, 'acme').getByTestId('kill').click();
+  await page.getByTestId('kill-name').fill('acme');
+  await page.getByTestId('kill-reason').fill('again');
+  await page.getByTestId('kill-submit').click();
+  await says(page.getByTestId('kill-refusal'), 'acme is killed already, by order 3');
+  assert.equal(await page.getByTestId('kill-submit').isDisabled(), false);
+});
+
+test('the page comes back after a cut, and shows what the controller then says', async () => {
+  await using rack = await rackOf(2);
+  await using opened = await browser.open(rack.url);
+  const { page } = opened;
+  const [first] = rack.snapshot.nodes;
+  rack.snapshot = { ...rack.snapshot, nodes: first === undefined ? [] : [first], customers: [], instances: [] };
+  // The next connection has to wait a moment, so that the page can be seen without one.
+  let isDown = true;
+  await page.route('**/v1/stream', (route) => (isDown ? route.fulfill({ status: 503 }) : route.continue()));
+  rack.cut();
+  await says(page.getByTestId('connection'), /Reconnecting: shown as of \d\d:\d\d/);
+  await picture(page, 'reconnecting');
+  isDown = false;
+  await live(page);
+  await says(page.getByTestId('ready-count'), '1/1');
+  assert.equal(await page.getByTestId('cell').count(), 1);
+  assert.equal(await page.getByTestId('customer').count(), 0);
+});
+
+test('events are appended live, filtered, and bounded', async () => {
+  await using rack = await rackOf(2);
+  await using opened = await browser.open(rack.url);
+  const { page } = opened;
+  rack.tell('event', { ...scriptedEvent(61, Date.now()), message: 'something new' });
+  await says(page.getByTestId('event').first(), 'something new');
+  for (let id = 62; id < 400; id += 1) rack.tell('event', scriptedEvent(id, Date.now()));
+  rack.tell('event', { ...scriptedEvent(400, Date.now()), message: 'the last one' });
+  await says(page.getByTestId('event').first(), 'the last one');
+  assert.equal(await page.getByTestId('event').count(), 200);
+  await page.getByTestId('event-filter').fill('LAST one');
+  assert.equal(await page.getByTestId('event').count(), 1);
+});
+
+test('what a board or a customer says is text, never markup, and never a way out', async () => {
+  await using rack = await rackOf(2);
+  const evil = '<img src=x onerror="document.title=1"><script>document.title=1</script>';
+  const [node] = rack.snapshot.nodes;
+  const [instance] = rack.snapshot.instances;
+  assert.ok(node && instance);
+  await using opened = await browser.open(rack.url);
+  const { page, complaints } = opened;
+  const facts = node.facts === null ? null : { ...node.facts, model: evil, kernel: evil };
+  rack.tell('node', { ...node, name: evil, reason: evil, serial: evil, facts });
+  rack.tell('instance', {
+    ...instance,
+    reason: evil,
+    state: 'failed',
+    nodeName: evil,
+    endpoint: 'javascript:alert(1)',
+  });
+  rack.tell('event', { id: 900, at: Date.now(), kind: evil, subject: evil, message: evil });
+  rack.tell('kill', { ...scriptedOrder({ number: 5, scope: 'acme', unconfirmed: [evil] }), reason: evil });
+  await says(page.getByTestId('order'), evil);
+  await says(page.getByTestId('node-name'), evil);
+  await says(page.getByTestId('event').first(), evil);
+  assert.equal(await page.locator('main img, main script, #orders img, #orders script').count(), 0);
+  assert.equal(await page.locator('a[href^="javascript"]').count(), 0);
+  assert.match(await page.title(), /^KILLED acme/);
+  assert.equal(await sidewaysOverflow(page), 0);
+  assert.deepEqual(complaints, []);
+});
+
+test('a phone needs no sideways scrolling, and reaches the kill button', async () => {
+  await using rack = await rackOf(wholeRack);
+  rack.snapshot.kills.push(
+    scriptedOrder({ number: 4, scope: 'initech', stopped: 1, nodes: 2, unconfirmed: ['node-c20212'] }),
+  );
+  await using opened = await browser.open(`${rack.url}/#token=${token}`, { width: 390, height: 844 });
+  const { page, complaints } = opened;
+  assert.equal(await sidewaysOverflow(page), 0);
+  await picture(page, 'phone-684');
+  await picture(page, 'phone-684-whole', true);
+  await page.getByRole('link', { name: 'Customers' }).click();
+  await picture(page, 'phone-customers');
+  await page.setViewportSize({ width: 320, height: 640 });
+  assert.equal(await sidewaysOverflow(page), 0);
+  rack.answer = () => scriptedOrder({ number: 6, scope: 'acme', stopped: 2, slowestMs: 143 });
+  await killCustomer(page, { customer: 'acme', reason: 'from the train' });
+  await says(page.getByTestId('kill-count'), '2/2 stopped, slowest 143 ms');
+  await picture(page, 'phone-kill-count');
+  assert.deepEqual(complaints, []);
+});
+
+test('everything that can be worked has a name, and text can be read', async () => {
+  await using rack = await rackOf(30);
+  rack.snapshot.kills.push(scriptedOrder({ number: 4, scope: 'initech', stopped: 2 }));
+  for (const colorScheme of ['light', 'dark'] as const) {
+    await using opened = await browser.open(rack.url, { colorScheme });
+    const { page } = opened;
+    const snapshot = await page.locator('body').ariaSnapshot();
+    assert.doesNotMatch(snapshot, /^\s*- (button|textbox|searchbox|link|option|meter|listbox|dialog)(?! ")/m);
+    for (const role of ['banner', 'main', 'listbox', 'complementary'] as const)
+      assert.equal(await page.getByRole(role).count(), 1, role);
+    assert.equal(await page.getByRole('heading', { level: 1 }).count(), 1);
+    assert.deepEqual(await page.evaluate(contrastProbe), [], `contrast in ${colorScheme}`);
+  }
+});
+
+/** Text whose contrast with what is painted behind it is under 4.5 : 1 (WCAG AA). Runs in the page. */
+const contrastProbe = `(() => {
+  const canvas = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
+  const rgba = (color) => {
+    canvas.clearRect(0, 0, 1, 1);
+    canvas.fillStyle = color;
+    canvas.fillRect(0, 0, 1, 1);
+    const [r, g, b, a] = canvas.getImageData(0, 0, 1, 1).data;
+    return { r, g, b, a: a / 255 };
+  };
+  const over = (top, below) => {
+    const mix = (key) => top[key] * top.a + below[key] * (1 - top.a);
+    return { r: mix('r'), g: mix('g'), b: mix('b'), a: 1 };
+  };
+  const luminance = ({ r, g, b }) => {
+    const [x, y, z] = [r, g, b].map((v) => (v / 255 <= 0.03928 ? v / 255 / 12.92 : ((v / 255 + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * x + 0.7152 * y + 0.0722 * z;
+  };
+  const behind = (element) =>
+    element === null ? rgba('white') : over(rgba(getComputedStyle(element).backgroundColor), behind(element.parentElement));
+  const poor = new Set();
+  for (const element of document.querySelectorAll('body *')) {
+    const own = [...element.childNodes].some((child) => child.nodeType === 3 && child.data.trim() !== '');
+    if (!own || element.closest('[data-fenced="true"], :disabled') || element.getClientRects().length === 0) continue;
+    const back = behind(element);
+    const text = over(rgba(getComputedStyle(element).color), back);
+    const [light, dark] = [luminance(text), luminance(back)].sort((a, b) => b - a);
+    const ratio = (light + 0.05) / (dark + 0.05);
+    if (ratio < 4.5) poor.add(element.tagName + '.' + element.className + ' ' + element.textContent.slice(0, 20) + ' ' + ratio.toFixed(2));
+  }
+  return [...poor];
+})()`;
+
+test('a whole rack that reports each second costs little of each second', async (t) => {
+  await using rack = await rackOf(wholeRack);
+  await using opened = await browser.open(rack.url);
+  const { page } = opened;
+  await page.evaluate(`
+    window.longTasks = [];
+    new PerformanceObserver((list) => {
+      for (const entry of list.getEntries()) window.longTasks.push(entry.duration);
+    }).observe({ entryTypes: ['longtask'] });
+  `);
+  const session = await page.context().newCDPSession(page);
+  // Of the page's own processor time: what else the machine does is left out.
+  await session.send('Performance.enable', { timeDomain: 'threadTicks' });
+  const taskSeconds = async () => {
+    const { metrics } = await session.send('Performance.getMetrics');
+    return Object.fromEntries(metrics.map(({ name, value }) => [name, value]));
+  };
+  const earlier = await taskSeconds();
+  const rounds = 10;
+  const started = performance.now();
+  for (let round = 1; round <= rounds; round += 1) {
+    const samples = rack.snapshot.nodes
+      .filter(({ state }) => state === 'ready')
+      .map(({ mac }) => [mac, { ...sampleOf(Math.random), uptimeSeconds: round }] as const);
+    rack.tell('samples', Object.fromEntries(samples));
+    rack.tell('event', { ...scriptedEvent(1_000 + round, Date.now()), message: `round ${round}` });
+    await says(page.getByTestId('event').first(), `round ${round}`);
+  }
+  const afterwards = await taskSeconds();
+  const longTasks = await page.evaluate('window.longTasks');
+  assert.ok(Array.isArray(longTasks));
+  const spent = (name: string) => (((afterwards[name] ?? 0) - (earlier[name] ?? 0)) * 1000) / rounds;
+  const longest = longTasks.reduce((most: number, each: unknown) => Math.max(most, Number(each)), 0);
+  t.diagnostic(
+    `${rounds} rounds of 676 samples in ${Math.round(performance.now() - started)} ms; per round: ` +
+      `${spent('TaskDuration').toFixed(1)} ms of the main thread's processor time, of it ${spent('ScriptDuration').toFixed(1)} ms script, ` +
+      `${spent('LayoutDuration').toFixed(1)} ms layout, ${spent('RecalcStyleDuration').toFixed(1)} ms style; ` +
+      `tasks over 50 ms: ${longTasks.length}, longest ${Math.round(longest)} ms; ` +
+      `heap ${((afterwards['JSHeapUsedSize'] ?? 0) / 2 ** 20).toFixed(1)} MiB`,
+  );
+  // Processor time, so that it holds on a machine that boots boards meanwhile; long tasks are by the clock, and told only.
+  assert.ok(spent('TaskDuration') < 100, `${spent('TaskDuration')} ms of main thread for each second's samples`);
+});
+
+test('everything at once: a boot of the whole rack is drawn as it comes', async () => {
+  await using rack = await rackOf(wholeRack);
+  const { nodes } = rack.snapshot;
+  rack.snapshot = { ...rack.snapshot, nodes: [], instances: [] };
+  await using opened = await browser.open(rack.url);
+  const { page } = opened;
+  await says(page.locator('#rack-empty'), 'No board has been seen yet');
+  for (const node of nodes) rack.tell('node', { ...node, state: 'loading', stage: 'kernel', sample: null });
+  for (const node of nodes) rack.tell('node', { ...node, state: 'ready' });
+  await readyBoards(page, { count: wholeRack, timeoutMs: 10_000 });
+  await says(page.getByTestId('ready-count'), '684/684');
+});
+
+test('the kill of everything is filled in by the helper that the tests of the whole use', async () => {
+  await using rack = await rackOf(2);
+  rack.answer = () => scriptedOrder({ number: 9, scope: '*', nodes: 0 });
+  await using opened = await browser.open(`${rack.url}/#token=${token}`);
+  await opened.page.getByTestId('kill-everything').click();
+  await confirmKill(opened.page, { typed: 'everything', reason: 'drill' });
+  await says(opened.page.getByTestId('kill-count'), 'No board was running it.');
+});

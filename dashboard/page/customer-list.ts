@@ -1,0 +1,217 @@
+// Customers, what they run, and the button that stops them.
+import type { Customer, Instance, Workload } from '../../protocol/api.ts';
+import { badge, element, setText } from './element.ts';
+import { endpointLink } from './node-panel.ts';
+import {
+  customersByName,
+  everything,
+  instancesByCustomer,
+  orderOf,
+  workloadsOf,
+  type Changes,
+  type RackState,
+} from './rack-state.ts';
+import { bytes, clock, plural } from './words.ts';
+
+/** Rows drawn for one customer; what does not run comes first, so that nothing of note is cut off. */
+const rowLimit = 200;
+/** With so few customers, all are shown open. */
+const openLimit = 4;
+
+interface Entry {
+  root: HTMLElement;
+  head: HTMLElement;
+  details: HTMLDetailsElement;
+  summary: HTMLElement;
+  body: HTMLElement;
+  drawn: string;
+}
+
+export interface CustomerListOptions {
+  state: RackState;
+  list: HTMLElement;
+  empty: HTMLElement;
+  kill: (customer: string) => void;
+  lift: (scope: string) => void;
+  showNode: (mac: string) => void;
+  showOnRack: (customer: string) => void;
+}
+
+export interface CustomerList {
+  draw(changes: Changes): void;
+}
+
+export function customerList(options: CustomerListOptions): CustomerList {
+  const { state, list, empty, kill, lift, showNode, showOnRack } = options;
+  const entries = new Map<string, Entry>();
+
+  function draw(changes: Changes): void {
+    if (!changes.everything && !changes.kills && changes.customers.size === 0) return;
+    const customers = customersByName(state);
+    const instances = instancesByCustomer(state);
+    empty.hidden = customers.length > 0;
+    for (const [name, entry] of entries) {
+      if (state.customers.has(name)) continue;
+      entry.root.remove();
+      entries.delete(name);
+    }
+    let before: HTMLElement | undefined;
+    for (const customer of customers) {
+      const entry = entryOf(customer.name, customers.length <= openLimit);
+      const follows = before === undefined ? list.firstElementChild : before.nextElementSibling;
+      if (follows !== entry.root) list.insertBefore(entry.root, follows);
+      before = entry.root;
+      if (changes.everything || changes.kills || changes.customers.has(customer.name))
+        drawEntry(entry, customer, instances.get(customer.name) ?? []);
+    }
+  }
+
+  function entryOf(name: string, open: boolean): Entry {
+    const known = entries.get(name);
+    if (known !== undefined) return known;
+    const head = element('div', { class: 'customer-head' });
+    const summary = element('summary');
+    const body = element('div', { class: 'customer-body' });
+    const details = element('details', { open }, summary, body);
+    const root = element(
+      'article',
+      { class: 'customer', 'aria-label': name, 'data-customer': name, 'data-testid': 'customer' },
+      head,
+      details,
+    );
+    const entry = { root, head, details, summary, body, drawn: '' };
+    details.addEventListener('toggle', () => {
+      const customer = state.customers.get(name);
+      if (customer !== undefined) drawEntry(entry, customer, instancesByCustomer(state).get(name) ?? []);
+    });
+    entries.set(name, entry);
+    return entry;
+  }
+
+  function drawEntry(entry: Entry, customer: Customer, instances: readonly Instance[]): void {
+    const order = orderOf(state, customer.name);
+    const workloads = workloadsOf(state, customer.name);
+    const isOpen = entry.details.open;
+    const next = JSON.stringify([customer, order?.number, workloads, isOpen && instances]);
+    if (next === entry.drawn) return;
+    entry.drawn = next;
+    const focus = entry.root.contains(document.activeElement) ? document.activeElement?.getAttribute('data-key') : null;
+
+    const boards = new Set(instances.map(({ node }) => node)).size;
+    const running = instances.filter((each) => each.state === 'running').length;
+    entry.root.dataset['killed'] = String(order !== undefined);
+    entry.head.replaceChildren(
+      element('h3', {}, customer.name),
+      ...(order === undefined
+        ? []
+        : [badge('killed', order.scope === everything ? 'KILLED with everything' : 'KILLED')]),
+      element('span', { class: 'grow' }),
+      ...(order?.scope === customer.name ? [liftButton(customer.name)] : [killButton(customer.name)]),
+    );
+    setText(entry.summary, `${running}/${plural(instances.length, 'container')} running on ${plural(boards, 'board')}`);
+    if (isOpen) entry.body.replaceChildren(...bodyOf(customer, workloads, instances));
+    else entry.body.replaceChildren();
+    if (focus !== null && focus !== undefined) {
+      const again = entry.root.querySelector(`[data-key="${CSS.escape(focus)}"]`);
+      if (again instanceof HTMLElement) again.focus({ preventScroll: true });
+    }
+  }
+
+  function killButton(name: string): HTMLElement {
+    const button = element(
+      'button',
+      { type: 'button', class: 'danger quiet', 'aria-haspopup': 'dialog', 'data-key': 'kill', 'data-testid': 'kill' },
+      'Kill…',
+    );
+    button.setAttribute('aria-label', `Kill ${name}`);
+    button.addEventListener('click', () => kill(name));
+    return button;
+  }
+
+  function liftButton(name: string): HTMLElement {
+    const button = element(
+      'button',
+      { type: 'button', 'aria-haspopup': 'dialog', 'data-key': 'lift', 'data-testid': 'lift' },
+      'Lift…',
+    );
+    button.setAttribute('aria-label', `Lift the order on ${name}`);
+    button.addEventListener('click', () => lift(name));
+    return button;
+  }
+
+  function bodyOf(customer: Customer, workloads: readonly Workload[], instances: readonly Instance[]): HTMLElement[] {
+    const limits = `At most ${bytes(customer.memoryBytes)} and ${customer.processes} processes a board.`;
+    const find = element('button', { type: 'button', class: 'link', 'data-key': 'find' }, 'Show its boards');
+    find.addEventListener('click', () => showOnRack(customer.name));
+    const silence =
+      customer.onSilence === 'hold'
+        ? element(
+            'p',
+            { class: 'warning', 'data-testid': 'on-silence' },
+            'Holds on silence: the five-second bound does not apply when a board is cut off.',
+          )
+        : element(
+            'p',
+            { class: 'muted', 'data-testid': 'on-silence' },
+            'Stops on silence: a board that is cut off stops it by itself, within five seconds.',
+          );
+    return [
+      silence,
+      element('p', { class: 'muted' }, `${limits} `, find),
+      element('ul', { class: 'workloads' }, ...workloads.map(workloadLine)),
+      ...(instances.length === 0 ? [] : [instanceTable(instances)]),
+    ];
+  }
+
+  function instanceTable(instances: readonly Instance[]): HTMLElement {
+    const header = ['Container', 'State', 'Board', 'Endpoint', 'Restarts', 'Since'];
+    const rows = instances.slice(0, rowLimit).map(instanceRow);
+    const table = element(
+      'table',
+      {},
+      element('thead', {}, element('tr', {}, ...header.map((text) => element('th', { scope: 'col' }, text)))),
+      element('tbody', {}, ...rows),
+    );
+    const left = instances.length - rows.length;
+    const more = left > 0 ? [element('p', { class: 'muted' }, `and ${left} more, all ${instances.at(-1)?.state}`)] : [];
+    return element('div', { class: 'table', tabindex: 0, role: 'region', 'aria-label': 'Containers' }, table, ...more);
+  }
+
+  function instanceRow(instance: Instance): HTMLElement {
+    const board = element('button', { type: 'button', class: 'link', 'data-key': instance.id }, instance.nodeName);
+    board.addEventListener('click', () => showNode(instance.node));
+    const why = instance.state === 'running' || instance.reason === '' ? '' : instance.reason;
+    return element(
+      'tr',
+      { 'data-testid': 'instance', 'data-instance': instance.id, 'data-state': instance.state },
+      cell('Container', element('code', {}, instance.id)),
+      cell(
+        'State',
+        badge(instance.state, instance.state),
+        ...(why === '' ? [] : [element('span', { class: 'muted' }, ` ${why}`)]),
+      ),
+      cell('Board', board),
+      cell('Endpoint', endpointLink(instance)),
+      cell('Restarts', String(instance.restarts)),
+      cell('Since', clock(instance.since)),
+    );
+  }
+
+  return { draw };
+}
+
+function workloadLine({ name, image, replicas, running, problem, port }: Workload): HTMLElement {
+  const served = port === null ? '' : `, port ${port}`;
+  return element(
+    'li',
+    { 'data-testid': 'workload' },
+    element('strong', {}, name),
+    element('span', { class: 'muted' }, ` ${running} of ${replicas} running · ${image}${served}`),
+    ...(problem === '' ? [] : [element('p', { class: 'warning' }, problem)]),
+  );
+}
+
+/** On a phone each row is a small block, and the label stands before the value. */
+function cell(label: string, ...children: (Node | string)[]): HTMLElement {
+  return element('td', { 'data-label': label }, ...children);
+}

@@ -1,0 +1,49 @@
+// The last events, newest first. New ones are put on top of those that are drawn already.
+import type { Event } from '../../protocol/api.ts';
+import { element } from './element.ts';
+import { eventLimit, eventsMatching, type Changes, type RackState } from './rack-state.ts';
+import { clock } from './words.ts';
+
+export interface EventLogOptions {
+  state: RackState;
+  list: HTMLElement;
+  filter: HTMLInputElement;
+  empty: HTMLElement;
+}
+
+export function eventLog({ state, list, filter, empty }: EventLogOptions): { draw(changes: Changes): void } {
+  let newestDrawn = -1;
+  filter.addEventListener('input', drawAll);
+
+  function draw(changes: Changes): void {
+    if (changes.everything) return drawAll();
+    if (!changes.events) return;
+    const fresh = state.events.filter(({ id }) => id > newestDrawn);
+    list.prepend(...eventsMatching(fresh, filter.value).map(line));
+    while (list.children.length > eventLimit) list.lastElementChild?.remove();
+    finish();
+  }
+
+  function drawAll(): void {
+    list.replaceChildren(...eventsMatching(state.events, filter.value).map(line));
+    finish();
+  }
+
+  function finish(): void {
+    newestDrawn = state.events.at(-1)?.id ?? -1;
+    empty.hidden = list.children.length > 0;
+    list.hidden = list.children.length === 0;
+  }
+
+  return { draw };
+}
+
+function line({ at, kind, subject, message }: Event): HTMLElement {
+  return element(
+    'li',
+    { 'data-kind': kind, 'data-testid': 'event' },
+    element('time', { datetime: new Date(at).toISOString() }, clock(at)),
+    element('span', { class: 'kind' }, kind),
+    element('span', { class: 'event-words' }, element('strong', {}, subject), ` ${message}`),
+  );
+}

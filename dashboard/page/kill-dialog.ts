@@ -1,0 +1,184 @@
+// Stopping a customer, or everything: the name has to be typed, the reason has to be given, and then the count is
+// live until every board has confirmed. And the way back: lifting the order.
+import type { KillOrder } from '../../protocol/api.ts';
+import { byId, meter, setMeter, setText } from './element.ts';
+import { counts, everything, killProgress, type Changes, type Message, type RackState } from './rack-state.ts';
+import { change } from './requests.ts';
+import { plural } from './words.ts';
+
+const wordForEverything = 'everything';
+/** A board that has not confirmed by then is said to be so in strong words: see `boundMs` in `protocol/timing.ts`. */
+const boundMs = 5_000;
+
+export interface KillDialog {
+  /** A customer's name, or `*`. */
+  open(scope: string): void;
+  draw(changes: Changes): void;
+  tick(): void;
+}
+
+export function killDialog({ state, hear }: { state: RackState; hear: (message: Message) => void }): KillDialog {
+  const dialog = byId('kill-dialog', HTMLDialogElement);
+  const form = byId('kill-form', HTMLFormElement);
+  const name = byId('kill-name', HTMLInputElement);
+  const reason = byId('kill-reason', HTMLInputElement);
+  const refusal = byId('kill-refusal', HTMLElement);
+  const submit = byId('kill-submit', HTMLButtonElement);
+  const progress = byId('kill-progress', HTMLElement);
+  const bar = meter(0, 'Boards that have stopped it');
+  byId('kill-meter', HTMLElement).replaceChildren(bar);
+  let scope = '';
+  let isSending = false;
+  let following: { number: number; sentAt: number } | undefined;
+
+  const wanted = () => (scope === everything ? wordForEverything : scope);
+  const check = () => {
+    submit.disabled = isSending || name.value.trim() !== wanted() || reason.value.trim() === '';
+  };
+  form.addEventListener('input', check);
+  form.addEventListener('submit', (event) => {
+    event.preventDefault();
+    if (!submit.disabled) void send();
+  });
+  dialog.addEventListener('close', () => (following = undefined));
+
+  async function send(): Promise<void> {
+    const sentFor = scope;
+    isSending = true;
+    check();
+    setText(refusal, '');
+    const target = sentFor === everything ? { everything: true } : { customer: sentFor };
+    const sentAt = performance.now();
+    const outcome = await change('/v1/kill', { ...target, reason: reason.value.trim() });
+    isSending = false;
+    check();
+    if (!dialog.open || scope !== sentFor) return;
+    if ('refused' in outcome) setText(refusal, outcome.refused);
+    if ('done' in outcome) follow(outcome.done, sentAt);
+  }
+
+  function follow(order: KillOrder, sentAt: number): void {
+    // The stream may have brought a later count of this order already.
+    if (!state.kills.has(order.number)) hear({ kind: 'kill', data: order });
+    following = { number: order.number, sentAt };
+    form.hidden = true;
+    progress.hidden = false;
+    setText(byId('kill-progress-title', HTMLElement), `Stopping ${wanted()}`);
+    drawProgress();
+    byId('kill-close', HTMLButtonElement).focus();
+  }
+
+  function drawProgress(): void {
+    const order = following === undefined ? undefined : state.kills.get(following.number);
+    if (order === undefined || following === undefined) return;
+    const { done, count, unconfirmed } = killProgress(order);
+    const late = !done && performance.now() - following.sentAt > boundMs;
+    progress.dataset['outcome'] = done ? 'done' : late ? 'late' : 'running';
+    setText(byId('kill-progress-title', HTMLElement), `${done ? 'Stopped' : 'Stopping'} ${wanted()}`);
+    setText(byId('kill-count', HTMLElement), order.nodes === 0 ? 'No board was running it.' : count);
+    setText(
+      byId('kill-unconfirmed', HTMLElement),
+      unconfirmed === '' ? '' : late ? `After five seconds. ${unconfirmed}` : unconfirmed,
+    );
+    setMeter(bar, order.nodes === 0 ? 1 : order.stopped / order.nodes);
+  }
+
+  function describe(): void {
+    const all = scope === everything;
+    const { running } = counts(state);
+    const customer = state.customers.get(scope);
+    const own = [...state.instances.values()].filter((each) => each.customer === scope && each.state === 'running');
+    const boards = new Set(own.map(({ node }) => node)).size;
+    const holding = all
+      ? [...state.customers.values()].filter(({ onSilence }) => onSilence === 'hold').map((each) => each.name)
+      : customer?.onSilence === 'hold'
+        ? [customer.name]
+        : [];
+    setText(byId('kill-title', HTMLElement), all ? 'Stop everything' : `Stop ${scope}`);
+    const what = all
+      ? `Every container of every customer, ${plural(running, 'container')} now`
+      : `${plural(own.length, 'container')} on ${plural(boards, 'board')}`;
+    setText(
+      byId('kill-what', HTMLElement),
+      `${what}: stopped within five seconds, and kept stopped until somebody lifts the order.`,
+    );
+    const warning = byId('kill-warning', HTMLElement);
+    warning.hidden = holding.length === 0;
+    const names = holding.slice(0, 6).join(', ') + (holding.length > 6 ? ` and ${holding.length - 6} more` : '');
+    setText(warning, `${names}: holds on silence. A board that is cut off goes on running it.`);
+    setText(byId('kill-name-label', HTMLElement), `Type “${wanted()}” to confirm`);
+    setText(submit, all ? 'Stop everything' : `Stop ${scope}`);
+  }
+
+  return {
+    open: (asked) => {
+      scope = asked;
+      following = undefined;
+      form.reset();
+      form.hidden = false;
+      progress.hidden = true;
+      setText(refusal, '');
+      describe();
+      check();
+      dialog.showModal();
+      name.focus();
+    },
+    draw: (changes) => {
+      if (dialog.open && (changes.everything || changes.kills)) drawProgress();
+    },
+    tick: () => {
+      if (dialog.open) drawProgress();
+    },
+  };
+}
+
+export interface LiftDialog {
+  /** A customer's name, or `*`. */
+  open(scope: string): void;
+}
+
+export function liftDialog(): LiftDialog {
+  const dialog = byId('lift-dialog', HTMLDialogElement);
+  const form = byId('lift-form', HTMLFormElement);
+  const reason = byId('lift-reason', HTMLInputElement);
+  const refusal = byId('lift-refusal', HTMLElement);
+  const submit = byId('lift-submit', HTMLButtonElement);
+  let scope = '';
+
+  form.addEventListener('submit', (event) => {
+    event.preventDefault();
+    if (!submit.disabled) void send();
+  });
+
+  async function send(): Promise<void> {
+    const sentFor = scope;
+    submit.disabled = true;
+    setText(refusal, '');
+    const target = sentFor === everything ? { everything: true } : { customer: sentFor };
+    const why = reason.value.trim();
+    const outcome = await change('/v1/lift', { ...target, ...(why === '' ? {} : { reason: why }) });
+    submit.disabled = false;
+    if (!dialog.open || scope !== sentFor) return;
+    if ('refused' in outcome) setText(refusal, outcome.refused);
+    // The banner goes when the stream says that the order is lifted, not before.
+    if ('done' in outcome) dialog.close();
+  }
+
+  return {
+    open: (asked) => {
+      scope = asked;
+      form.reset();
+      setText(refusal, '');
+      const all = scope === everything;
+      setText(byId('lift-title', HTMLElement), all ? 'Lift the order for everything' : `Lift the order on ${scope}`);
+      setText(
+        byId('lift-what', HTMLElement),
+        all
+          ? 'Customers without an order of their own start again at once.'
+          : `The containers of ${scope} start again at once, unless an order for everything stands.`,
+      );
+      dialog.showModal();
+      submit.focus();
+    },
+  };
+}

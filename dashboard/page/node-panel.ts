@@ -1,0 +1,229 @@
+// One board in full. What changes each second is written in place; the rest is built anew only when it differs.
+import type { Instance, Node as Board, Sample } from '../../protocol/api.ts';
+import { badge, element, meter, setMeter, setText } from './element.ts';
+import { bootProgress, bootSteps, instancesOn, type Changes, type RackState } from './rack-state.ts';
+import { bytes, clock, duration, percent, webAddress } from './words.ts';
+
+export interface NodePanel {
+  show(mac: string): void;
+  draw(changes: Changes): void;
+  /** Once a second: how long it has been so. */
+  tick(now: number): void;
+}
+
+interface Live {
+  since: HTMLElement;
+  sample: HTMLElement;
+  cores: { bar: HTMLElement; figure: HTMLElement }[];
+  memory: { bar: HTMLElement; figure: HTMLElement } | undefined;
+  fields: Map<string, HTMLElement>;
+}
+
+export function nodePanel({ state, panel }: { state: RackState; panel: HTMLElement }): NodePanel {
+  let shown: string | undefined;
+  let built = '';
+  let live: Live | undefined;
+
+  function draw(changes: Changes): void {
+    if (shown === undefined) return;
+    if (changes.everything || changes.nodes.has(shown)) build(shown);
+    else if (changes.samples.has(shown)) drawSample(state.nodes.get(shown)?.sample ?? null);
+  }
+
+  function build(mac: string): void {
+    const node = state.nodes.get(mac);
+    if (node === undefined) {
+      built = '';
+      live = undefined;
+      panel.replaceChildren(element('p', { class: 'empty' }, `${mac} is no longer part of the rack.`));
+      return;
+    }
+    const instances = instancesOn(state, mac);
+    const { sample, lastHeartbeatAt: _, ...lasting } = node;
+    const next = JSON.stringify([lasting, instances, sample === null]);
+    if (next === built) return drawSample(sample);
+    built = next;
+    live = {
+      since: element('span', { 'data-testid': 'node-since' }),
+      sample: element('div', { class: 'sample' }),
+      cores: [],
+      memory: undefined,
+      fields: new Map(),
+    };
+    panel.replaceChildren(
+      heading(node),
+      element('p', { class: 'reason', 'data-testid': 'node-reason' }, live.since, ` · ${node.reason}`),
+      ...boot(node),
+      live.sample,
+      facts(node),
+      instanceList(instances),
+    );
+    drawSample(sample);
+    tick(Date.now());
+  }
+
+  function drawSample(sample: Sample | null): void {
+    if (live === undefined) return;
+    if (sample === null) return live.sample.replaceChildren();
+    if (live.memory === undefined || live.cores.length !== sample.cpuPerCore.length) buildSample(sample, live);
+    for (const [index, share] of sample.cpuPerCore.entries()) {
+      const core = live.cores[index];
+      if (core === undefined) continue;
+      setMeter(core.bar, share);
+      setText(core.figure, percent(share));
+    }
+    if (live.memory !== undefined) {
+      setMeter(live.memory.bar, sample.memoryUsedBytes / Math.max(1, sample.memoryTotalBytes));
+      setText(live.memory.figure, `${bytes(sample.memoryUsedBytes)} of ${bytes(sample.memoryTotalBytes)}`);
+    }
+    const { temperatureCelsius } = sample;
+    const figures = {
+      CPU: percent(sample.cpu),
+      Temperature: temperatureCelsius === null ? 'no sensor' : `${temperatureCelsius.toFixed(0)} °C`,
+      Uptime: duration(sample.uptimeSeconds * 1000),
+      Received: `${bytes(sample.rxBytesPerSecond)}/s`,
+      Sent: `${bytes(sample.txBytesPerSecond)}/s`,
+      Agent: bytes(sample.agentRssBytes),
+      'Permit delay': `${sample.permitThreadDelayMs.toFixed(0)} ms`,
+    };
+    for (const [name, text] of Object.entries(figures)) {
+      const field = live.fields.get(name);
+      if (field !== undefined) setText(field, text);
+    }
+  }
+
+  function buildSample(sample: Sample, into: Live): void {
+    into.cores = sample.cpuPerCore.map((share, index) => ({
+      bar: meter(share, `CPU core ${index + 1}`),
+      figure: element('span', { class: 'figure' }),
+    }));
+    into.memory = { bar: meter(0, 'Memory'), figure: element('span', { class: 'figure' }) };
+    const names = ['CPU', 'Temperature', 'Uptime', 'Received', 'Sent', 'Agent', 'Permit delay'];
+    into.fields = new Map(names.map((name) => [name, element('dd')]));
+    into.sample.replaceChildren(
+      element(
+        'div',
+        { class: 'cores', 'data-testid': 'node-cores' },
+        ...into.cores.map(({ bar, figure }, index) =>
+          element('div', { class: 'meter-row' }, element('span', {}, `Core ${index + 1}`), bar, figure),
+        ),
+        element('div', { class: 'meter-row' }, element('span', {}, 'RAM'), into.memory.bar, into.memory.figure),
+      ),
+      element(
+        'dl',
+        { class: 'tiles' },
+        ...[...into.fields].map(([name, field]) => element('div', {}, element('dt', {}, name), field)),
+      ),
+    );
+  }
+
+  function tick(now: number): void {
+    const node = shown === undefined ? undefined : state.nodes.get(shown);
+    if (node === undefined || live === undefined) return;
+    setText(live.since, `${node.state} for ${duration(now - node.since)}, since ${clock(node.since)}`);
+  }
+
+  return {
+    draw,
+    tick,
+    show: (mac) => {
+      shown = mac;
+      build(mac);
+    },
+  };
+}
+
+function heading(node: Board): HTMLElement {
+  return element(
+    'div',
+    { class: 'card-head' },
+    element('h2', { 'data-testid': 'node-name' }, node.name),
+    element('span', { class: 'muted' }, `slot ${node.slot}`),
+    ...(node.fenced ? [badge('fenced', 'F fenced')] : []),
+    badge(node.state, node.state),
+  );
+}
+
+/** The way from the first packet to ready. A board that is ready has it behind it: one line tells how long it took. */
+function boot(node: Board): HTMLElement[] {
+  if (node.state === 'ready') {
+    if (node.bootDurationMs === null) return [];
+    return [element('p', { class: 'muted' }, `Booted in ${(node.bootDurationMs / 1000).toFixed(1)} s.`)];
+  }
+  if (node.state === 'silent' || node.state === 'lost') return [];
+  const { done, current, stuck } = bootProgress(node);
+  const steps = bootSteps.map((step, index) => {
+    const where = step === current ? (stuck ? 'stuck' : 'now') : index < done ? 'done' : 'ahead';
+    const item = element('li', { 'data-where': where }, step);
+    if (step === current) item.setAttribute('aria-current', 'step');
+    return item;
+  });
+  const name = current === node.stage ? '' : node.stage;
+  return [
+    element('ol', { class: 'steps', 'aria-label': 'Boot', 'data-testid': 'boot-steps' }, ...steps),
+    ...(name === '' ? [] : [element('p', { class: stuck ? 'refusal' : 'muted' }, `Stage: ${name}`)]),
+  ];
+}
+
+function facts(node: Board): HTMLElement {
+  const rows: [string, string | null | undefined][] = [
+    ['Address', node.ip],
+    ['MAC', node.mac],
+    ['Model', node.facts?.model],
+    ['CPU', node.facts === null ? null : `${node.facts.cores} × ${node.facts.cpu}`],
+    ['Kernel', node.facts?.kernel],
+    ['Network', node.facts?.interfaces.map(linkWords).join(', ')],
+    ['Firmware', node.firmware],
+    ['Serial', node.serial],
+    ['Boot id', node.bootId],
+  ];
+  return element(
+    'dl',
+    { class: 'facts', 'data-testid': 'node-facts' },
+    ...rows.flatMap(([name, value]) =>
+      value === null || value === undefined || value === ''
+        ? []
+        : [element('div', {}, element('dt', {}, name), element('dd', {}, value))],
+    ),
+  );
+}
+
+function linkWords({ name, ip, speedMbps }: NonNullable<Board['facts']>['interfaces'][number]): string {
+  const speed = speedMbps === null || speedMbps <= 0 ? '' : ` ${speedMbps} Mbit/s`;
+  return `${name}${ip === '' ? '' : ` ${ip}`}${speed}`;
+}
+
+/** A board has room for some dozens; more than this says more about the board than each line would. */
+const shownLimit = 100;
+
+function instanceList(instances: readonly Instance[]): HTMLElement {
+  const list = instances
+    .slice(0, shownLimit)
+    .map((instance) =>
+      element(
+        'li',
+        {},
+        badge(instance.state, instance.state),
+        element('span', { class: 'grow' }, `${instance.customer}/${instance.workload}`),
+        endpointLink(instance),
+      ),
+    );
+  const more = instances.length > shownLimit ? [element('li', {}, `and ${instances.length - shownLimit} more`)] : [];
+  return element(
+    'div',
+    { class: 'on-node' },
+    element('h3', {}, instances.length === 0 ? 'No containers here' : `Containers (${instances.length})`),
+    element('ul', { 'data-testid': 'node-instances' }, ...list, ...more),
+  );
+}
+
+/** A link where it can be followed, else the text. */
+export function endpointLink({ endpoint }: Instance): HTMLElement {
+  const address = endpoint === null ? undefined : webAddress(endpoint);
+  if (address === undefined) return element('span', { class: 'muted' }, endpoint ?? '');
+  return element(
+    'a',
+    { href: address.href, target: '_blank', rel: 'noopener noreferrer', 'data-testid': 'endpoint' },
+    address.host,
+  );
+}

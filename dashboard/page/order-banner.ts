@@ -1,0 +1,77 @@
+// Kill orders that stand, across the page in red: nobody may mistake a stopped customer for a broken one.
+import type { KillOrder } from '../../protocol/api.ts';
+import { element, setText } from './element.ts';
+import { everything, killProgress, standingOrders, type Changes, type RackState } from './rack-state.ts';
+import { moment } from './words.ts';
+
+/** More than these are counted, not shown one by one; each customer's entry still says that it is killed. */
+const shownLimit = 6;
+
+interface Banner {
+  root: HTMLElement;
+  count: HTMLElement;
+  unconfirmed: HTMLElement;
+}
+
+export function orderBanner({
+  state,
+  section,
+  lift,
+}: {
+  state: RackState;
+  section: HTMLElement;
+  lift: (scope: string) => void;
+}): { draw(changes: Changes): void } {
+  const banners = new Map<number, Banner>();
+  const rest = element('p', { class: 'order more' });
+
+  function draw(changes: Changes): void {
+    if (!changes.everything && !changes.kills) return;
+    const standing = standingOrders(state);
+    const shown = standing.slice(0, shownLimit);
+    for (const [number, { root }] of banners) {
+      if (shown.some((order) => order.number === number)) continue;
+      root.remove();
+      banners.delete(number);
+    }
+    for (const [index, order] of shown.entries()) {
+      const banner = bannerOf(order);
+      const { done, count, unconfirmed } = killProgress(order);
+      setText(banner.count, order.nodes === 0 ? 'no board had it' : count);
+      setText(banner.unconfirmed, unconfirmed);
+      banner.root.dataset['done'] = String(done);
+      const follows = section.children[index] ?? null;
+      if (follows !== banner.root) section.insertBefore(banner.root, follows);
+    }
+    setText(rest, `and ${standing.length - shown.length} more orders stand`);
+    if (standing.length > shown.length) section.append(rest);
+    else rest.remove();
+  }
+
+  function bannerOf(order: KillOrder): Banner {
+    const known = banners.get(order.number);
+    if (known !== undefined) return known;
+    const name = order.scope === everything ? 'EVERYTHING' : order.scope;
+    const words = element('p', { class: 'order-words', role: 'alert' });
+    words.append(element('strong', {}, `KILLED: ${name}`), ` since ${moment(order.at, Date.now())} — ${order.reason}`);
+    const count = element('p', { class: 'order-count', 'data-testid': 'order-progress' });
+    const unconfirmed = element('p', { class: 'order-unconfirmed', 'data-testid': 'order-unconfirmed' });
+    const button = element('button', { type: 'button', 'aria-haspopup': 'dialog', 'data-testid': 'order-lift' });
+    button.textContent = 'Lift…';
+    button.setAttribute('aria-label', `Lift the order on ${name}`);
+    button.addEventListener('click', () => lift(order.scope));
+    const root = element(
+      'div',
+      { class: 'order', 'data-scope': order.scope, 'data-testid': 'order' },
+      words,
+      count,
+      unconfirmed,
+      button,
+    );
+    const banner = { root, count, unconfirmed };
+    banners.set(order.number, banner);
+    return banner;
+  }
+
+  return { draw };
+}

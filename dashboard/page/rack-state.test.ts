@@ -1,0 +1,215 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Event, Instance, KillOrder, Node, Snapshot } from '../../protocol/api.ts';
+import { everything as everythingOnTheWire } from '../../protocol/roll-call.ts';
+import {
+  apply,
+  bootProgress,
+  counts,
+  emptyState,
+  eventLimit,
+  eventsMatching,
+  everything,
+  instancesByCustomer,
+  instancesOn,
+  killProgress,
+  noChanges,
+  orderOf,
+  slotsOf,
+  standingOrders,
+} from './rack-state.ts';
+
+const at = 1_700_000_000_000;
+
+function node(slot: number, more: Partial<Node> = {}): Node {
+  return {
+    mac: `02:00:00:c2:00:0${slot}`,
+    name: `node-${slot}`,
+    slot,
+    state: 'ready',
+    since: at,
+    reason: 'first heartbeat after joining',
+    stage: 'joined',
+    firmware: 'uboot',
+    ip: null,
+    bootId: null,
+    serial: null,
+    fenced: false,
+    lastHeartbeatAt: null,
+    bootDurationMs: null,
+    instances: 0,
+    customers: [],
+    facts: null,
+    sample: null,
+    ...more,
+  };
+}
+
+function instance(id: string, more: Partial<Instance> = {}): Instance {
+  const usual = { customer: 'acme', workload: 'web', node: '02:00:00:c2:00:01', nodeName: 'node-1' };
+  return { id, ...usual, state: 'running', reason: '', since: at, restarts: 0, endpoint: null, ...more };
+}
+
+function order(number: number, scope: string, more: Partial<KillOrder> = {}): KillOrder {
+  const usual = { reason: 'test', at, liftedAt: null, nodes: 2, stopped: 0, slowestMs: null, unconfirmed: [] };
+  return { number, scope, ...usual, ...more };
+}
+
+const sample = {
+  cpu: 0.5,
+  cpuPerCore: [0.5],
+  memoryUsedBytes: 1,
+  memoryTotalBytes: 2,
+  temperatureCelsius: null,
+  uptimeSeconds: 1,
+  rxBytesPerSecond: 0,
+  txBytesPerSecond: 0,
+  agentRssBytes: 1,
+  permitThreadDelayMs: 1,
+};
+
+const event = (id: number, message = 'became ready'): Event => ({ id, at, kind: 'node', subject: 'node-1', message });
+
+function snapshot(more: Partial<Snapshot> = {}): Snapshot {
+  const status = { version: '1', startedAt: at, startupMs: 1, rack: 'r', nodes: {}, customers: 0, instances: 0 };
+  return {
+    status: { ...status, running: 0, standingOrders: 0 },
+    nodes: [node(1), node(2, { state: 'loading', stage: 'kernel' })],
+    customers: [],
+    workloads: [],
+    instances: [instance('web-00000001'), instance('web-00000002', { state: 'exited', node: '02:00:00:c2:00:02' })],
+    kills: [],
+    events: [event(2), event(1)],
+    ...more,
+  };
+}
+
+function stateOf(data: Snapshot) {
+  const state = emptyState();
+  apply(state, { kind: 'snapshot', data }, noChanges());
+  return state;
+}
+
+test('everything is written as on the wire', () => assert.equal(everything, everythingOnTheWire));
+
+test('a snapshot replaces all that was known', () => {
+  const state = stateOf(snapshot());
+  const changes = noChanges();
+  apply(state, { kind: 'snapshot', data: snapshot({ nodes: [node(3)], instances: [], events: [] }) }, changes);
+  assert.deepEqual([...state.nodes.keys()], ['02:00:00:c2:00:03']);
+  assert.equal(state.instances.size, 0);
+  assert.equal(state.events.length, 0);
+  assert.equal(changes.everything, true);
+});
+
+test('counts come from the documents, and follow them', () => {
+  const state = stateOf(snapshot());
+  assert.deepEqual([counts(state).nodes.ready, counts(state).total, counts(state).running], [1, 2, 1]);
+  const changes = noChanges();
+  apply(state, { kind: 'node', data: node(2, { fenced: true }) }, changes);
+  apply(state, { kind: 'instance-removed', data: { id: 'web-00000001' } }, changes);
+  assert.deepEqual([counts(state).nodes.ready, counts(state).fenced, counts(state).running], [2, 1, 0]);
+  assert.deepEqual([...changes.nodes].toSorted(), ['02:00:00:c2:00:01', '02:00:00:c2:00:02']);
+  assert.deepEqual([...changes.customers], ['acme']);
+});
+
+test('samples change their node alone, and none for an unknown node', () => {
+  const state = stateOf(snapshot());
+  const changes = noChanges();
+  apply(state, { kind: 'samples', data: { '02:00:00:c2:00:01': sample, '02:00:00:00:00:99': sample } }, changes);
+  assert.deepEqual([...changes.samples], ['02:00:00:c2:00:01']);
+  assert.equal(changes.nodes.size, 0);
+  assert.equal(state.nodes.get('02:00:00:c2:00:01')?.sample?.cpu, 0.5);
+});
+
+test('removing what is not there changes nothing', () => {
+  const state = stateOf(snapshot());
+  const changes = noChanges();
+  apply(state, { kind: 'instance-removed', data: { id: 'web-0000dead' } }, changes);
+  assert.deepEqual(changes, noChanges());
+});
+
+test('an instance that moves touches both boards', () => {
+  const state = stateOf(snapshot());
+  const changes = noChanges();
+  apply(state, { kind: 'instance', data: instance('web-00000001', { node: '02:00:00:c2:00:02' }) }, changes);
+  assert.equal(changes.nodes.size, 2);
+  assert.equal(instancesOn(state, '02:00:00:c2:00:01').length, 0);
+});
+
+test('what does not run comes first in a customer’s list', () => {
+  const list = instancesByCustomer(stateOf(snapshot())).get('acme') ?? [];
+  assert.deepEqual(
+    list.map(({ state }) => state),
+    ['exited', 'running'],
+  );
+});
+
+test('events are sorted, deduplicated and bounded', () => {
+  const state = stateOf(snapshot());
+  assert.deepEqual(
+    state.events.map(({ id }) => id),
+    [1, 2],
+  );
+  apply(state, { kind: 'event', data: event(2) }, noChanges());
+  for (let id = 3; id < 1_000; id += 1) apply(state, { kind: 'event', data: event(id) }, noChanges());
+  assert.equal(state.events.length, eventLimit);
+  assert.equal(state.events.at(-1)?.id, 999);
+});
+
+test('the filter wants every word, in any field, newest first', () => {
+  const events = [event(1, 'became Silent'), event(2, 'became ready'), event(3, 'went silent')];
+  const found = (filter: string) => eventsMatching(events, filter).map(({ id }) => id);
+  assert.deepEqual(found(''), [3, 2, 1]);
+  assert.deepEqual(found(' silent NODE-1 '), [3, 1]);
+  assert.deepEqual(found('silent ready'), []);
+});
+
+test('the order for everything is shown first, lifted ones are not, and a customer’s own order goes before it', () => {
+  const kills = [order(1, 'acme'), order(2, 'globex', { liftedAt: at }), order(3, '*'), order(4, 'zeta')];
+  const state = stateOf(snapshot({ kills }));
+  assert.deepEqual(
+    standingOrders(state).map(({ number }) => number),
+    [3, 4, 1],
+  );
+  assert.equal(orderOf(state, 'acme')?.number, 1);
+  assert.equal(orderOf(state, 'globex')?.number, 3);
+});
+
+test('the count of a kill in words', () => {
+  const all = killProgress(order(1, 'acme', { stopped: 2, slowestMs: 142.6 }));
+  assert.deepEqual(all, { done: true, count: '2/2 stopped, slowest 143 ms', unconfirmed: '' });
+  const some = killProgress(order(1, 'acme', { stopped: 1, unconfirmed: ['node-2'] }));
+  assert.deepEqual(some, { done: false, count: '1/2 stopped', unconfirmed: 'Not confirmed: node-2' });
+  const many = killProgress(
+    order(1, '*', { nodes: 684, unconfirmed: Array.from({ length: 20 }, (_, index) => `n${index}`) }),
+  );
+  assert.match(many.unconfirmed, /n11 and 8 more$/);
+});
+
+for (const [slots, shown] of [
+  [[3, 1], '1 · 3'],
+  [[1, 100_000], '1 100000'],
+  [[2, 2], '· 2 2'],
+] as const) {
+  test(`boards in slots ${slots.join(' and ')} are drawn as ${shown}`, () => {
+    const state = stateOf(snapshot({ nodes: slots.map((slot, index) => node(slot, { mac: `m${index}` })) }));
+    const drawn = slotsOf(state).map((each) => (each.node === undefined ? '·' : String(each.slot)));
+    assert.equal(drawn.join(' '), shown);
+  });
+}
+
+for (const [state, stage, done, current, stuck] of [
+  ['seen', 'dhcp-discover', 0, 'dhcp', false],
+  ['loading', 'tftp', 1, 'tftp', false],
+  ['loading', 'kernel', 3, 'kernel', false],
+  ['loading', 'initramfs', 4, 'initrd', false],
+  ['loading', 'root-verified', 5, 'root', false],
+  ['joining', 'joined', 6, 'joined', false],
+  ['ready', 'joined', 8, undefined, false],
+  ['loading', 'refused-kernel', 3, 'kernel', true],
+  ['loading', 'something new', 0, undefined, false],
+] as const) {
+  test(`a board that is ${state} at ${stage} has ${done} steps behind it`, () =>
+    assert.deepEqual(bootProgress({ state, stage }), { done, current, stuck }));
+}

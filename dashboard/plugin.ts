@@ -1,0 +1,104 @@
+// The dashboard: one page, served from memory. Its modules are TypeScript, as everywhere in this project; their types
+// are taken off when the page is first asked for, so there is no build step, and a controller that restarts in a
+// hurry does not wait for a page that nobody looks at. May import `protocol/` only; knows nothing of the controller.
+import { createHash } from 'node:crypto';
+import { readdir, readFile } from 'node:fs/promises';
+import { stripTypeScriptTypes } from 'node:module';
+import { extname } from 'node:path';
+import { gzipSync } from 'node:zlib';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+
+interface PageFile {
+  type: string;
+  body: Buffer;
+  gzipped: Buffer;
+  etag: string;
+}
+
+const types: ReadonlyMap<string, string> = new Map([
+  ['.html', 'text/html; charset=utf-8'],
+  ['.css', 'text/css; charset=utf-8'],
+  ['.svg', 'image/svg+xml'],
+  // Browsers go by this type and not by the name: what leaves here is JavaScript.
+  ['.ts', 'text/javascript; charset=utf-8'],
+]);
+
+// Nothing but our own files; no inline script or style; and no way from text to markup, whatever a board calls itself.
+const policy = [
+  `default-src 'none'`,
+  `script-src 'self'`,
+  `style-src 'self'`,
+  `img-src 'self'`,
+  `connect-src 'self'`,
+  `base-uri 'none'`,
+  `form-action 'none'`,
+  `frame-ancestors 'none'`,
+  `require-trusted-types-for 'script'`,
+  `trusted-types 'none'`,
+].join('; ');
+
+const headers = {
+  'content-security-policy': policy,
+  'x-content-type-options': 'nosniff',
+  'referrer-policy': 'no-referrer',
+  'cross-origin-opener-policy': 'same-origin',
+  'cross-origin-resource-policy': 'same-origin',
+  // Always asked anew, and answered in 304 unless the controller was updated.
+  'cache-control': 'no-cache',
+  vary: 'accept-encoding',
+};
+
+/** Registers `GET /` and `GET /page/*`. Throws when the page's files cannot be read. */
+export async function dashboard(app: FastifyInstance): Promise<void> {
+  const sources = await readSources();
+  const prepared = new Map<string, PageFile>();
+  function fileNamed(name: string): PageFile | undefined {
+    const source = sources.get(name);
+    const known = prepared.get(name);
+    if (known !== undefined || source === undefined) return known;
+    const file = prepare(name, source);
+    prepared.set(name, file);
+    return file;
+  }
+
+  app.get('/', (request, reply) => send(request, reply, fileNamed('index.html')));
+  app.get<{ Params: { '*': string } }>('/page/*', (request, reply) =>
+    send(request, reply, fileNamed(request.params['*'])),
+  );
+}
+
+/** The page's files by name; `x.test.ts` and `tsconfig.json` are not part of it. */
+async function readSources(): Promise<Map<string, Buffer>> {
+  const folder = new URL('page/', import.meta.url);
+  const names = (await readdir(folder)).filter((name) => types.has(extname(name)) && !name.endsWith('.test.ts'));
+  return new Map(await Promise.all(names.map(async (name) => [name, await readFile(new URL(name, folder))] as const)));
+}
+
+function prepare(name: string, source: Buffer): PageFile {
+  const extension = extname(name);
+  const body = extension === '.ts' ? Buffer.from(stripTypeScriptTypes(source.toString())) : source;
+  const digest = createHash('sha256').update(body).digest('base64url').slice(0, 27);
+  return {
+    type: types.get(extension) ?? 'application/octet-stream',
+    body,
+    gzipped: gzipSync(body),
+    etag: `W/"${digest}"`,
+  };
+}
+
+function send(request: FastifyRequest, reply: FastifyReply, file: PageFile | undefined): FastifyReply {
+  if (file === undefined) return reply.status(404).send({ error: `there is no ${request.url.slice(0, 200)} here` });
+  reply.headers(headers).header('etag', file.etag);
+  if (matchesTag(request.headers['if-none-match'], file.etag)) return reply.status(304).send();
+  reply.type(file.type);
+  if (!acceptsGzip(request.headers['accept-encoding'])) return reply.send(file.body);
+  return reply.header('content-encoding', 'gzip').send(file.gzipped);
+}
+
+function matchesTag(asked: string | undefined, etag: string): boolean {
+  return asked?.split(',').some((tag) => tag.trim() === etag) ?? false;
+}
+
+function acceptsGzip(asked: string | undefined): boolean {
+  return asked?.split(',').some((coding) => /^\s*gzip\s*($|;(?!\s*q=0(\.0*)?\s*$))/.test(coding)) ?? false;
+}

@@ -1,0 +1,262 @@
+// A rack out of thin air for the page's own tests: 684 boards by the API's schemas, and a server that plays the
+// stream by a script and notes what the page asks for. It stands in for no room of ours: the same page is tested
+// against the real controller in `test/`.
+import type { ServerResponse } from 'node:http';
+import fastify from 'fastify';
+import { Value } from 'typebox/value';
+import * as api from '../protocol/api.ts';
+import { dashboard } from './plugin.ts';
+
+export const token = 'a-token-for-tests';
+const GiB = 2 ** 30;
+const minute = 60_000;
+
+/** Repeatable chance: the same boards in every run, so that two screenshots can be compared. */
+function dice(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return state / 2 ** 32;
+  };
+}
+
+export function macOf(slot: number): string {
+  const hex = slot.toString(16).padStart(4, '0');
+  return `02:00:00:c2:${hex.slice(0, 2)}:${hex.slice(2)}`;
+}
+
+export function sampleOf(roll: () => number): api.Sample {
+  const cpuPerCore = [roll(), roll(), roll(), roll()].map((share) => Number((share ** 2).toFixed(3)));
+  return {
+    cpu: cpuPerCore.reduce((sum, share) => sum + share, 0) / 4,
+    cpuPerCore,
+    memoryUsedBytes: Math.round((0.3 + roll() * 1.2) * GiB),
+    memoryTotalBytes: 2 * GiB,
+    temperatureCelsius: 41 + roll() * 20,
+    uptimeSeconds: 7_000 + Math.round(roll() * 400_000),
+    rxBytesPerSecond: roll() * 2e6,
+    txBytesPerSecond: roll() * 6e6,
+    agentRssBytes: 47 * 2 ** 20,
+    permitThreadDelayMs: roll() * 4,
+  };
+}
+
+const exceptions: Record<number, Partial<api.Node>> = {
+  31: { state: 'seen', stage: 'dhcp-discover', reason: 'asked for an address', ip: null },
+  32: { state: 'loading', stage: 'tftp', reason: 'loads its system' },
+  33: { state: 'loading', stage: 'kernel', reason: 'loads its system' },
+  34: { state: 'loading', stage: 'root', reason: 'loads its system' },
+  35: { state: 'joining', stage: 'joined', reason: 'its agent has joined, no heartbeat yet' },
+  212: { state: 'silent', reason: 'no heartbeat for 3.0 s' },
+  380: { state: 'lost', reason: 'no heartbeat for 30.1 s' },
+  381: { state: 'loading', stage: 'refused-kernel', reason: 'the kernel it got has the wrong hash' },
+  540: { fenced: true, reason: 'fenced by an operator: fan broken' },
+};
+
+function nodeOf(slot: number, now: number, roll: () => number): api.Node {
+  const usual: api.Node = {
+    mac: macOf(slot),
+    name: `node-c2${macOf(slot).slice(12).replace(':', '')}`,
+    slot,
+    state: 'ready',
+    since: now - 3 * 60 * minute - slot * 1000,
+    reason: 'first heartbeat after joining',
+    stage: 'joined',
+    firmware: slot % 2 === 0 ? 'uefi' : 'uboot',
+    ip: `10.77.${Math.floor(slot / 250)}.${(slot % 250) + 1}`,
+    bootId: `5c0f6f0e-0000-4000-8000-${String(slot).padStart(12, '0')}`,
+    serial: `HKC2${String(slot).padStart(8, '0')}`,
+    fenced: false,
+    lastHeartbeatAt: now,
+    bootDurationMs: 38_000 + slot * 10,
+    instances: 0,
+    customers: [],
+    facts: {
+      model: 'Hardkernel ODROID-C2',
+      cpu: 'Cortex-A53',
+      cores: 4,
+      memoryBytes: 2 * GiB,
+      kernel: '6.1.0-40-arm64',
+      interfaces: [{ name: 'eth0', mac: macOf(slot), ip: `10.77.0.${slot % 250}`, speedMbps: 1000 }],
+    },
+    sample: sampleOf(roll),
+  };
+  return { ...usual, ...exceptions[slot], ...(exceptions[slot]?.state === undefined ? {} : { sample: null }) };
+}
+
+interface Tenant {
+  name: string;
+  onSilence: 'stop' | 'hold';
+  workload: string;
+  instances: number;
+}
+const tenants: readonly Tenant[] = [
+  { name: 'acme', onSilence: 'stop', workload: 'web', instances: 2 },
+  { name: 'globex', onSilence: 'hold', workload: 'ledger', instances: 120 },
+  { name: 'initech', onSilence: 'stop', workload: 'reports', instances: 560 },
+];
+
+/** A snapshot of a rack with so many boards, checked against the schema. */
+export function scriptedSnapshot({ boards, now }: { boards: number; now: number }): api.Snapshot {
+  const roll = dice(7);
+  const nodes = Array.from({ length: boards }, (_, index) => nodeOf(index + 1, now, roll));
+  const ready = nodes.filter(({ state, fenced }) => state === 'ready' && !fenced);
+  const instances: api.Instance[] = [];
+  for (const { name, workload, instances: wanted } of tenants) {
+    for (let count = 0; count < Math.min(wanted, ready.length * 4); count += 1) {
+      const node = ready[count % ready.length];
+      if (node === undefined) break;
+      const id = `${workload}-${(count + workload.length * 4096).toString(16).padStart(8, '0')}`;
+      const endpoint = `http://${node.ip}:${20_000 + count}`;
+      const usual = { state: 'running', reason: '', restarts: 0, endpoint } as const;
+      const odd = {
+        state: 'exited',
+        reason: 'exit code 137, starts again in 8 s',
+        restarts: 3,
+        endpoint: null,
+      } as const;
+      const since = now - 12 * minute - count * 800;
+      const isOdd = name === 'globex' && count === 1;
+      instances.push({
+        id,
+        customer: name,
+        workload,
+        node: node.mac,
+        nodeName: node.name,
+        since,
+        ...(isOdd ? odd : usual),
+      });
+      node.instances += 1;
+      if (!node.customers.includes(name)) node.customers.push(name);
+    }
+  }
+  const runningOf = (name: string) =>
+    instances.filter((each) => each.customer === name && each.state === 'running').length;
+  const allOf = (name: string) => instances.filter((each) => each.customer === name).length;
+  const snapshot: api.Snapshot = {
+    status: {
+      version: '0.1.0',
+      startedAt: now - 5 * minute,
+      startupMs: 640,
+      rack: 'rack-07',
+      nodes: { ready: ready.length },
+      customers: tenants.length,
+      instances: instances.length,
+      running: instances.length - 1,
+      standingOrders: 0,
+    },
+    nodes,
+    customers: tenants.map(({ name, onSilence }, index) => ({
+      name,
+      onSilence,
+      memoryBytes: 768 * 2 ** 20,
+      processes: 512,
+      uidBase: 1_000_000 + index * 65_536,
+      createdAt: now - 90 * minute,
+      killedBy: null,
+      workloads: 1,
+      instances: allOf(name),
+      running: runningOf(name),
+    })),
+    workloads: tenants.map(({ name, workload }) => ({
+      customer: name,
+      name: workload,
+      image: `${workload}:1.4`,
+      replicas: allOf(name),
+      command: null,
+      env: [],
+      port: 8080,
+      memoryBytes: 64 * 2 ** 20,
+      cpu: 0.5,
+      processes: 64,
+      createdAt: now - 80 * minute,
+      running: runningOf(name),
+      problem: '',
+    })),
+    instances,
+    kills: [],
+    events: Array.from({ length: 60 }, (_, index) => scriptedEvent(index + 1, now - (61 - index) * 7_000)),
+  };
+  return Value.Parse(api.Snapshot, snapshot);
+}
+
+const storyline = [
+  ['node', 'became ready: first heartbeat after joining'],
+  ['boot', 'got its kernel over HTTP, 9.8 MiB in 0.9 s'],
+  ['instance', 'runs: 412 ms after it was placed'],
+  ['workload', '2 of 2 replicas running'],
+] as const;
+
+export function scriptedEvent(id: number, at: number): api.Event {
+  const [kind, message] = storyline[id % storyline.length] ?? storyline[0];
+  const subject = kind === 'workload' ? 'acme/web' : kind === 'instance' ? 'web-00003000' : macOf((id * 37) % 684);
+  return { id, at, kind, subject, message };
+}
+
+export function scriptedOrder(order: Partial<api.KillOrder> & { number: number; scope: string }): api.KillOrder {
+  const usual = { reason: 'runaway mailer', at: Date.now(), liftedAt: null, nodes: 2, stopped: 0, slowestMs: null };
+  return Value.Parse(api.KillOrder, { ...usual, unconfirmed: [], ...order });
+}
+
+export interface AskedChange {
+  path: string;
+  body: unknown;
+}
+
+export interface ScriptedRack extends AsyncDisposable {
+  url: string;
+  /** What the page asked for with the right token. */
+  asked: AskedChange[];
+  /** Changes that came without the right token. */
+  refused: number;
+  snapshot: api.Snapshot;
+  /** Answers of the next changes. */
+  answer: (change: AskedChange) => api.KillOrder;
+  tell(kind: string, data: unknown): void;
+  /** Ends every listener's connection, as a restart of the controller does. */
+  cut(): void;
+}
+
+/** The real plugin on a loopback port, with a stream that says what the test tells it to. */
+export async function scriptedRack(snapshot: api.Snapshot): Promise<ScriptedRack> {
+  const app = fastify({ forceCloseConnections: true });
+  const listeners = new Set<ServerResponse>();
+  await app.register(dashboard);
+  app.get('/v1/stream', (_request, reply) => {
+    reply.hijack();
+    reply.raw.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' });
+    listeners.add(reply.raw);
+    reply.raw.on('close', () => listeners.delete(reply.raw));
+    reply.raw.write(`retry: 200\n\n${messageText('snapshot', rack.snapshot)}`);
+  });
+  for (const path of ['/v1/kill', '/v1/lift']) {
+    app.post(path, (request, reply) => {
+      if (request.headers.authorization !== `Bearer ${token}`) {
+        rack.refused += 1;
+        return reply.status(401).send({ error: 'cannot change anything without the operators’ token' });
+      }
+      const change = { path, body: request.body };
+      rack.asked.push(change);
+      return reply.status(201).send(rack.answer(change));
+    });
+  }
+  const rack: ScriptedRack = {
+    url: await app.listen({ host: '127.0.0.1', port: 0 }),
+    asked: [],
+    refused: 0,
+    snapshot,
+    answer: () => scriptedOrder({ number: 1, scope: 'acme' }),
+    tell: (kind, data) => {
+      for (const listener of listeners) listener.write(messageText(kind, data));
+    },
+    cut: () => {
+      for (const listener of listeners) listener.destroy();
+    },
+    [Symbol.asyncDispose]: () => app.close(),
+  };
+  return rack;
+}
+
+function messageText(kind: string, data: unknown): string {
+  return `event: ${kind}\ndata: ${JSON.stringify(data)}\n\n`;
+}
