@@ -1,0 +1,19 @@
+import type { Command } from './command.ts';
+import { customerCommands } from './customers.ts';
+import { eventCommands } from './events.ts';
+import { imageCommands } from './images.ts';
+import { killCommands } from './kill.ts';
+import { nodeCommands } from './nodes.ts';
+import { statusCommands } from './status.ts';
+import { workloadCommands } from './workloads.ts';
+
+/** In the order of the help. */
+export const commands: readonly Command[] = [
+  ...statusCommands,
+  ...nodeCommands,
+  ...customerCommands,
+  ...imageCommands,
+  ...workloadCommands,
+  ...killCommands,
+  ...eventCommands,
+];

@@ -1,0 +1,147 @@
+import { spawn } from 'node:child_process';
+import { createReadStream } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { basename, resolve } from 'node:path';
+import { Transform } from 'node:stream';
+import { Type } from 'typebox';
+import { Image } from '../protocol/api.ts';
+import { imageNamePattern } from '../protocol/names.ts';
+import { Nothing } from './api.ts';
+import { UsageError, type Command, type Context } from './command.ts';
+import { durationText, sizeText } from './figures.ts';
+import { liveLine, printDone, printList } from './print.ts';
+
+export const imageCommands: Command[] = [
+  {
+    words: ['images'],
+    usage: '',
+    summary: 'list the images that workloads can use',
+    run: async (context, call) => {
+      const { images } = await context.api.ask({
+        path: '/v1/images',
+        answer: Type.Object({ images: Type.Array(Image) }),
+      });
+      printList(context, call, {
+        name: 'images',
+        rows: images,
+        none: 'there are no images yet: muster image import FILE',
+        columns: [
+          { heading: 'NAME', value: ({ name }) => name },
+          { heading: 'DIGEST', value: ({ digest }) => digest.slice(0, 12) },
+          { heading: 'FOR', value: ({ architecture }) => architecture },
+          { heading: 'SIZE', right: true, value: ({ squashfs }) => sizeText(squashfs.sizeBytes) },
+          { heading: 'COMMAND', value: ({ config }) => [...config.entrypoint, ...config.cmd].join(' ').slice(0, 60) },
+          {
+            heading: 'IMPORTED',
+            right: true,
+            value: ({ importedAt }) => `${durationText(context.now() - importedAt)} ago`,
+          },
+        ],
+      });
+    },
+  },
+  {
+    words: ['image', 'import'],
+    usage: 'FILE|DIRECTORY',
+    summary: 'import a container image: docker save or OCI archive, or OCI layout',
+    takes: [1, 1],
+    options: { name: { type: 'string', value: 'NAME', help: "what to call it (default: the file's name)" } },
+    run: async (context, call) => {
+      const [path = ''] = call.positionals;
+      const name = call.text('name') ?? nameOf(path);
+      if (!new RegExp(imageNamePattern).test(name)) {
+        throw new UsageError(
+          `an image's name is like web or team/web:1.2, not ${JSON.stringify(name)}: give one with --name`,
+        );
+      }
+      const image = await upload(context, { path, name });
+      const text = `image ${image.name} is there: ${sizeText(image.squashfs.sizeBytes)}, ${image.digest.slice(0, 12)}`;
+      printDone(context, call, { json: image, text });
+    },
+  },
+  {
+    words: ['image', 'remove'],
+    usage: 'NAME',
+    summary: 'remove an image that no workload uses',
+    takes: [1, 1],
+    run: async (context, call) => {
+      const [name = ''] = call.positionals;
+      await context.api.ask({ method: 'DELETE', path: `/v1/images/${encodeURIComponent(name)}`, answer: Nothing });
+      printDone(context, call, { json: { removed: name }, text: `image ${name} is removed` });
+    },
+  },
+];
+
+/** `web.tar.gz` and `/images/web/` are called `web`. */
+export function nameOf(path: string): string {
+  return basename(resolve(path))
+    .toLowerCase()
+    .replace(/\.(tar|tgz|tar\.gz|tar\.zst|oci|img)$/, '');
+}
+
+async function upload(context: Context, { path, name }: { path: string; name: string }): Promise<Image> {
+  const kind = await stat(path).catch((cause: unknown) => {
+    throw new Error(`cannot import ${path}: there is no such file or directory`, { cause });
+  });
+  const sizeBytes = kind.isDirectory() ? undefined : kind.size;
+  const line = liveLine(context);
+  let sent = 0;
+  let shownAt = -Infinity;
+  const counted = new Transform({
+    transform(chunk: Buffer, _encoding, done) {
+      sent += chunk.length;
+      // Each percent is news; each packet is not.
+      const now = context.monotonic();
+      if (context.output.tty && now - shownAt > 100) {
+        shownAt = now;
+        const part =
+          sizeBytes === undefined ? '' : ` of ${sizeText(sizeBytes)} (${Math.floor((100 * sent) / sizeBytes)}%)`;
+        line.show(`sending ${name}: ${sizeText(sent)}${part}`);
+      }
+      done(null, chunk);
+    },
+    flush(done) {
+      line.show(`sent ${name}: ${sizeText(sent)}, the controller converts it …`);
+      done();
+    },
+  });
+  if (kind.isDirectory()) feedDirectory(path, counted);
+  else feedFile(path, counted);
+  try {
+    const answer = Image;
+    return await context.api.ask({
+      method: 'POST',
+      path: '/v1/images',
+      query: { name },
+      stream: counted,
+      sizeBytes,
+      answer,
+    });
+  } finally {
+    line.end();
+  }
+}
+
+function feedFile(path: string, sink: Transform): void {
+  const source = createReadStream(path, { highWaterMark: 1 << 18 });
+  source.once('error', (error) => sink.destroy(error));
+  sink.once('close', () => source.destroy());
+  source.pipe(sink);
+}
+
+/** A directory as a tar, made while it is sent. */
+function feedDirectory(path: string, sink: Transform): void {
+  const child = spawn('tar', ['--create', '--file', '-', '--directory', path, '.'], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let said = '';
+  child.stderr.on('data', (chunk: Buffer) => (said = (said + chunk.toString('utf8')).slice(-500)));
+  child.once('error', (cause) => sink.destroy(new Error('cannot run tar', { cause })));
+  child.once('close', (code) => {
+    // Half a directory must not arrive as a whole one.
+    if (code === 0) sink.end();
+    else sink.destroy(new Error(`cannot read ${path}: ${said.trim()}`));
+  });
+  sink.once('close', () => child.kill());
+  child.stdout.pipe(sink, { end: false });
+}

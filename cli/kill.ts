@@ -1,0 +1,204 @@
+// The red button. One request stores the order; everything after it only watches.
+import { Type } from 'typebox';
+import { KillOrder, KillTimeline } from '../protocol/api.ts';
+import { boundMs } from '../protocol/timing.ts';
+import { ApiError } from './api.ts';
+import { UsageError, type Call, type Command, type Context } from './command.ts';
+import { durationText, timeText } from './figures.ts';
+import { liveLine, printDone, printJson, printList } from './print.ts';
+import { printable, table } from './table.ts';
+
+const everythingOption = { type: 'boolean', help: 'all customers, not one' } as const;
+
+export const killCommands: Command[] = [
+  {
+    words: ['kill'],
+    usage: 'CUSTOMER|--everything [--reason "WHY"]',
+    summary: 'stop a customer, or everything, on all boards, within 5 s',
+    details: `The order is stored before anything else happens, and stands until "muster lift".
+Ends with 0 only when every board has confirmed within 5 s; otherwise it names those that have not.`,
+    takes: [0, 1],
+    options: { everything: everythingOption, reason: { type: 'string', value: 'WHY', help: 'kept with the order' } },
+    run: kill,
+  },
+  {
+    words: ['kill', 'show'],
+    usage: 'NUMBER',
+    summary: 'show what each board said to a kill order',
+    takes: [1, 1],
+    // A customer may be called `show`.
+    applies: ([number]) => number !== undefined && /^[0-9]+$/.test(number),
+    run: show,
+  },
+  {
+    words: ['kills'],
+    usage: '',
+    summary: 'list the kill orders',
+    run: async (context, call) => {
+      const { orders } = await context.api.ask({
+        path: '/v1/kill',
+        answer: Type.Object({ orders: Type.Array(KillOrder) }),
+      });
+      printList(context, call, {
+        name: 'orders',
+        rows: orders,
+        none: 'there is no kill order',
+        columns: [
+          { heading: 'ORDER', right: true, value: ({ number }) => String(number) },
+          { heading: 'WHO', value: ({ scope }) => who(scope) },
+          { heading: 'STATE', value: ({ liftedAt }) => (liftedAt === null ? 'stands' : 'lifted') },
+          { heading: 'GIVEN (UTC)', value: ({ at }) => timeText(at) },
+          { heading: 'STOPPED', right: true, value: ({ stopped, nodes }) => `${stopped}/${nodes}` },
+          {
+            heading: 'SLOWEST',
+            right: true,
+            value: ({ slowestMs }) => durationOrNone(slowestMs),
+          },
+          { heading: 'REASON', value: ({ reason }) => reason.slice(0, 80) },
+        ],
+      });
+    },
+  },
+  {
+    words: ['lift'],
+    usage: 'CUSTOMER|--everything',
+    summary: 'end a kill order: who was stopped may run again',
+    takes: [0, 1],
+    options: { everything: everythingOption, reason: { type: 'string', value: 'WHY', help: 'kept with the order' } },
+    run: async (context, call) => {
+      const reason = call.text('reason');
+      const body = { ...scopeOf(call), ...(reason === undefined ? {} : { reason }) };
+      const order = await context.api.ask({ method: 'POST', path: '/v1/lift', body, answer: KillOrder });
+      printDone(context, call, {
+        json: order,
+        text: `order ${order.number} is lifted: ${who(order.scope)} may run again`,
+      });
+    },
+  },
+];
+
+function scopeOf(call: Call): { customer: string } | { everything: true } {
+  const [customer] = call.positionals;
+  const everything = call.flag('everything');
+  if (customer !== undefined && !everything) return { customer };
+  if (customer === undefined && everything) return { everything };
+  throw new UsageError('want either the name of a customer or --everything');
+}
+
+function who(scope: string): string {
+  return scope === '*' ? 'everything' : scope;
+}
+
+const POLL_MS = 50;
+
+async function kill(context: Context, call: Call): Promise<number> {
+  const reason = call.text('reason') ?? 'asked for on the command line';
+  const body = { ...scopeOf(call), reason };
+  const order = await context.api.ask({
+    method: 'POST',
+    path: '/v1/kill',
+    body,
+    answer: KillOrder,
+    timeoutMs: boundMs,
+  });
+  const acceptedMs = context.monotonic();
+  if (!call.json) context.output.out(`order ${order.number} stands: ${who(order.scope)} may not run\n`);
+  const watched = await watch(context, call, { order, untilMs: acceptedMs + boundMs }).catch((error: unknown) => {
+    if (context.signal.aborted) context.output.err(stillStands(order));
+    throw error;
+  });
+  const { latest, trouble } = watched;
+
+  if (call.json) printJson(context, latest);
+  if (confirmedInTime(latest)) {
+    if (!call.json)
+      context.output.out(`${countText(latest)}; it stays so until: muster lift ${liftWords(latest.scope)}\n`);
+    return 0;
+  }
+  if (trouble !== undefined) context.output.err(`cannot follow order ${latest.number}: ${trouble}\n`);
+  if (latest.unconfirmed.length > 0) {
+    context.output.err(
+      `${countText(latest)} after ${durationText(boundMs)}; unconfirmed: ${latest.unconfirmed.map(printable).join(', ')}\n` +
+        stillStands(latest),
+    );
+  } else {
+    context.output.err(`${countText(latest)}: later than the ${durationText(boundMs)} that are promised\n`);
+  }
+  return 1;
+}
+
+function stillStands({ number }: KillOrder): string {
+  return `order ${number} stands and is still being enforced: muster kill show ${number}\n`;
+}
+
+function liftWords(scope: string): string {
+  return scope === '*' ? '--everything' : scope;
+}
+
+/** All of them, and none later than promised. */
+export function confirmedInTime({ stopped, nodes, slowestMs, unconfirmed }: KillOrder): boolean {
+  return stopped >= nodes && unconfirmed.length === 0 && (slowestMs ?? 0) <= boundMs;
+}
+
+/** `684/684 stopped, slowest 143 ms` */
+export function countText({ stopped, nodes, slowestMs }: KillOrder): string {
+  return `${stopped}/${nodes} stopped${slowestMs === null ? '' : `, slowest ${durationText(slowestMs)}`}`;
+}
+
+/** Asks until everybody has confirmed or the time is over; a controller that restarts meanwhile is asked again. */
+async function watch(context: Context, call: Call, { order, untilMs }: { order: KillOrder; untilMs: number }) {
+  const line = liveLine(context);
+  let latest = order;
+  let trouble: string | undefined;
+  try {
+    for (;;) {
+      if (!call.json) line.show(countText(latest));
+      const leftMs = untilMs - context.monotonic();
+      if (latest.unconfirmed.length === 0 && latest.stopped >= latest.nodes) break;
+      if (leftMs <= 0) break;
+      await context.sleep(Math.min(POLL_MS, leftMs));
+      try {
+        const timeoutMs = Math.max(50, Math.min(1_000, Math.ceil(leftMs)));
+        latest = await context.api.ask({ path: `/v1/kill/${order.number}`, answer: KillOrder, timeoutMs });
+        trouble = undefined;
+      } catch (error) {
+        if (!(error instanceof ApiError)) throw error;
+        trouble = error.message;
+      }
+    }
+  } finally {
+    line.end();
+  }
+  return { latest, trouble };
+}
+
+async function show(context: Context, call: Call): Promise<void> {
+  const [number = ''] = call.positionals;
+  const order = await context.api.ask({ path: `/v1/kill/${number}`, answer: KillTimeline });
+  if (call.json) return printJson(context, order);
+  const state = order.liftedAt === null ? 'stands' : `was lifted ${timeText(order.liftedAt)} UTC`;
+  context.output.out(`order ${order.number}: ${who(order.scope)}, given ${timeText(order.at)} UTC, ${state}\n`);
+  context.output.out(`reason: ${printable(order.reason)}\n${countText(order)}\n`);
+  if (order.timeline.length === 0) return undefined;
+  const rows = order.timeline.toSorted(
+    (a, b) => (a.confirmedAfterMs ?? Infinity) - (b.confirmedAfterMs ?? Infinity) || 0,
+  );
+  context.output.out(
+    `\n${table(
+      [
+        { heading: 'NODE', value: ({ name }) => name },
+        { heading: 'MAC', value: ({ mac }) => mac },
+        { heading: 'EVIDENCE', value: ({ evidence }) => evidence ?? 'unconfirmed' },
+        { heading: 'CONFIRMED AFTER', right: true, value: ({ confirmedAfterMs }) => durationOrNone(confirmedAfterMs) },
+        { heading: 'STOPPED IN', right: true, value: ({ stoppedAfterMs }) => durationOrNone(stoppedAfterMs) },
+        { heading: 'PROCESSES', right: true, value: ({ processes }) => String(processes) },
+      ],
+      rows,
+    )}`,
+  );
+  return undefined;
+}
+
+function durationOrNone(ms: number | null): string {
+  return ms === null ? '-' : durationText(ms);
+}

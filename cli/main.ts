@@ -1,0 +1,46 @@
+/**
+ * `muster`, the operators' command line: a client of the controller's HTTP API and nothing more. It keeps no state and
+ * decides nothing; whatever it shows can be had as JSON. Imports only `protocol/`. This file alone reads argv and the
+ * environment.
+ */
+import { readFileSync } from 'node:fs';
+import { enableCompileCache } from 'node:module';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { runCommandLine } from './run.ts';
+
+enableCompileCache();
+
+const argv = process.argv.slice(2);
+const stop = new AbortController();
+// A controller that this process becomes (`up`) handles the interrupt itself.
+process.on('SIGINT', () => stop.abort());
+// `muster events | head` is no error.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
+
+const { MUSTER_URL: url, MUSTER_TOKEN: token, MUSTER_STATE: state } = process.env;
+
+process.exitCode = await runCommandLine(argv, {
+  output: {
+    out: (text) => void process.stdout.write(text),
+    err: (text) => void process.stderr.write(text),
+    tty: process.stderr.isTTY === true,
+  },
+  signal: stop.signal,
+  variables: { url, token, state },
+  readToken: (directory) => {
+    try {
+      const found = readFileSync(join(directory, 'operator-token'), 'utf8').trim();
+      return found === '' ? undefined : found;
+    } catch {
+      // Not there, or not for us: the next place may have it, and the refusal will say that none was found.
+      return undefined;
+    }
+  },
+  // That of `npm start`, here or where this program is installed, and that of `muster up`.
+  stateDirectories: ['.state/rack', fileURLToPath(new URL('../.state/rack', import.meta.url)), '/var/lib/muster'],
+  now: Date.now,
+  monotonic: () => performance.now(),
+  sleep: (ms, signal) => sleep(ms, undefined, { signal }),
+});

@@ -1,0 +1,28 @@
+// What the command line does without a controller: become one, and say its version.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { constants } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import manifest from '../package.json' with { type: 'json' };
+
+export const version = manifest.version;
+
+/** Runs `controller/main.ts` with the same arguments, and ends as it ends. */
+export async function up(argv: readonly string[]): Promise<number> {
+  const main = fileURLToPath(new URL('../controller/main.ts', import.meta.url));
+  const child = spawn(process.execPath, [...process.execArgv, main, ...argv], { stdio: 'inherit' });
+  // Ctrl-C goes to the whole group by itself; what is sent to this process alone must reach the controller.
+  const forward = (signal: NodeJS.Signals): void => void child.kill(signal);
+  process.on('SIGTERM', forward).on('SIGHUP', forward);
+  const [code, signal]: [number | null, NodeJS.Signals | null] = await waitForEnd(child);
+  return code ?? 128 + (signal === null ? 0 : constants.signals[signal]);
+}
+
+async function waitForEnd(child: ReturnType<typeof spawn>): Promise<[number | null, NodeJS.Signals | null]> {
+  const [code, signal]: unknown[] = await once(child, 'exit');
+  return [typeof code === 'number' ? code : null, isSignal(signal) ? signal : null];
+}
+
+function isSignal(value: unknown): value is NodeJS.Signals {
+  return typeof value === 'string' && value in constants.signals;
+}

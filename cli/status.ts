@@ -1,0 +1,37 @@
+import { Status } from '../protocol/api.ts';
+import type { Command } from './command.ts';
+import { durationText } from './figures.ts';
+import { printJson } from './print.ts';
+
+export const statusCommands: Command[] = [
+  {
+    words: ['status'],
+    usage: '',
+    summary: 'show how the rack is doing',
+    run: async (context, call) => {
+      const status = await context.api.ask({ path: '/v1/status', answer: Status });
+      if (call.json) return printJson(context, status);
+      const states = Object.entries(status.nodes).filter(([, count]) => count > 0);
+      const nodes = states.map(([state, count]) => `${count} ${state}`).join(', ');
+      const { standingOrders: orders } = status;
+      const lines = [
+        ['rack', status.rack],
+        ['nodes', nodes === '' ? 'none seen yet' : nodes],
+        ['customers', String(status.customers)],
+        ['instances', `${status.running} of ${status.instances} running`],
+        [
+          'orders',
+          orders === 0
+            ? 'no kill order stands'
+            : `${orders} kill order${orders === 1 ? ' stands' : 's stand'} (muster kills)`,
+        ],
+        [
+          'controller',
+          `${status.version} at ${context.api.url}, up for ${durationText(context.now() - status.startedAt)}`,
+        ],
+      ];
+      context.output.out(lines.map(([label = '', value = '']) => `${label.padEnd(10)}  ${value}\n`).join(''));
+      return undefined;
+    },
+  },
+];
