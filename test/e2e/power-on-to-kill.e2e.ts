@@ -1,0 +1,170 @@
+// The whole path on real parts: two boards boot from their firmware, run two customers' containers, stop one when told,
+// keep it stopped through a crash of the controller, and start it again when it is lifted.
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { Type } from 'typebox';
+import { Event, Instance, KillTimeline } from '../../protocol/api.ts';
+import { buildSamples } from '../../images/customer/samples.ts';
+import { silentProgress } from '../../images/progress.ts';
+import { killCustomer, launchBrowser, liftCustomer, readyBoards } from '../../dashboard/browser.ts';
+import { defaultCacheDir, virtualRack, type VirtualRack } from '../qemu/rack.ts';
+import { answers, until, watchService } from './service.ts';
+
+test('from power-on to the kill switch', { timeout: 900_000 }, async (t) => {
+  await using rack = await virtualRack({ name: 'power-on-to-kill', uboot: 1, uefi: 1 });
+  const boards = await rack.allReady({ timeoutMs: 300_000 });
+  assert.deepEqual(boards.map(({ firmware }) => firmware ?? 'unknown').toSorted(), ['uboot', 'uefi']);
+
+  await t.test('a board tells what it is, and how it does', async () => {
+    assert.match(boards[0]?.facts?.kernel ?? '', /^6\./);
+    assert.ok((boards[0]?.facts?.memoryBytes ?? 0) > 2 ** 28);
+    for (const node of rack.nodes)
+      await node.until(({ sample }) => sample !== null && sample.memoryTotalBytes > 0, { what: 'reporting samples' });
+  });
+
+  await t.test('every state of a boot is an event with its reason', async () => {
+    const told = await eventsOf(rack, rack.node(1).mac);
+    for (const state of ['seen', 'loading', 'joining', 'ready']) assert.match(told, new RegExp(state));
+  });
+
+  const samples = await buildSamples({ cacheDir: defaultCacheDir, progress: silentProgress });
+  await muster(rack, `image import ${samples.web} --name web`);
+  await muster(rack, `image import ${samples.worker} --name worker`);
+  for (const customer of ['acme', 'bolt']) {
+    await muster(rack, `customer add ${customer}`);
+    await muster(rack, `deploy ${customer}/web --image web --replicas 2 --port 8080 --memory 32M`);
+  }
+  await muster(rack, 'deploy acme/work --image worker --replicas 2');
+  const acme = await endpoints(rack, 'acme');
+  const bolt = await endpoints(rack, 'bolt');
+
+  await t.test('replicas are spread over both boards, and both services answer', async () => {
+    for (const urls of [acme, bolt]) {
+      assert.equal(new Set(urls.map((url) => new URL(url).hostname)).size, 2, urls.join(' '));
+      for (const url of urls) await until(`${url} to answer`, () => answers(rack, url));
+    }
+    const page = await rack.fetch(acme[0] ?? '');
+    assert.match(page.body, /acme/);
+    await until('the worker to log', async () => /\d/.test((await muster(rack, 'logs acme/work --tail 5')).stdout));
+  });
+
+  await t.test('one customer is stopped, the other never stops answering', async () => {
+    await using watch = watchService(rack, bolt);
+    const { stdout } = await muster(rack, 'kill acme --reason end-to-end');
+    assert.match(stdout, /2\/2 stopped/);
+    for (const url of acme) assert.equal(await answers(rack, url), false);
+    for (const node of rack.nodes) {
+      const { customers } = await diagnosis(rack, node.mac);
+      assert.match(customers, /bolt\/pids.current:[1-9]/);
+      assert.doesNotMatch(customers, /acme\/pids.current:[1-9]/);
+    }
+    const order = await rack.controller.get('/v1/kill/1', KillTimeline);
+    assert.ok(order.timeline.every(({ evidence }) => evidence === 'receipt'));
+    t.diagnostic(`stopped on both boards, slowest ${order.slowestMs} ms`);
+    await watch.next();
+    assert.deepEqual(watch.failures, []);
+  });
+
+  await t.test('the order stands through kill -9 of the controller, which stops nobody', async () => {
+    await using watch = watchService(rack, bolt);
+    await rack.controller.kill9();
+    await rack.controller.start();
+    t.diagnostic(`controller ready ${Math.round(rack.controller.startedInMs)} ms after its process started`);
+    await rack.allReady();
+    assert.match((await muster(rack, 'kills --json')).stdout, /"scope": ?"acme"/);
+    for (const url of acme) assert.equal(await answers(rack, url), false);
+    const again = await rack.cli('kill acme --reason again');
+    assert.notEqual(again.code, 0);
+    assert.match(again.stderr, /already/);
+    await watch.next();
+    assert.deepEqual(watch.failures, []);
+  });
+
+  await t.test('a board that starts again while the order stands does not run the customer', async () => {
+    const board = rack.node(2);
+    const { bootId } = await board.ready();
+    await board.powerOff();
+    await board.powerOn();
+    await board.until((node) => node.state === 'ready' && node.bootId !== bootId, { what: 'ready again' });
+    // Its instances may have been placed on the other board meanwhile.
+    await until('bolt to answer twice', () => answersTwice(rack, 'bolt'));
+    const { customers } = await diagnosis(rack, board.mac);
+    assert.doesNotMatch(customers, /acme\/pids.current:[1-9]/);
+  });
+
+  await t.test('lifted, the service answers again', async () => {
+    await muster(rack, 'lift acme');
+    await until('acme to answer twice', () => answersTwice(rack, 'acme'));
+  });
+
+  await t.test('an operator stops a customer in the browser, and lifts the order there', async () => {
+    await using browser = await launchBrowser();
+    const url = `${rack.controller.url}/#token=${await rack.controller.token()}`;
+    await using dashboard = await browser.open(url, { width: 1280, height: 900, colorScheme: 'dark' });
+    const { page } = dashboard;
+    await readyBoards(page, { count: 2, timeoutMs: 60_000 });
+    await page.screenshot({ path: join(rack.artefactsDir, 'dashboard.png'), fullPage: true });
+    const stopping = await endpoints(rack, 'bolt');
+    await killCustomer(page, { customer: 'bolt', reason: 'end-to-end' });
+    await page.getByTestId('kill-progress').and(page.locator('[data-outcome=done]')).waitFor({ timeout: 30_000 });
+    await page.screenshot({ path: join(rack.artefactsDir, 'dashboard-killed.png'), fullPage: true });
+    assert.match((await page.getByTestId('kill-count').textContent()) ?? '', /2\/2 stopped/);
+    for (const each of stopping) assert.equal(await answers(rack, each), false);
+    await page.getByTestId('kill-close').click();
+    await liftCustomer(page, 'bolt');
+    await until('bolt to answer twice', () => answersTwice(rack, 'bolt'));
+    assert.deepEqual(dashboard.complaints, []);
+  });
+
+  await t.test('everything is stopped, and lifted', async () => {
+    const stopping = [...(await endpoints(rack, 'acme')), ...(await endpoints(rack, 'bolt'))];
+    assert.equal(stopping.length, 4);
+    assert.match((await muster(rack, 'kill --everything --reason end-to-end')).stdout, /2\/2 stopped/);
+    for (const url of stopping) assert.equal(await answers(rack, url), false);
+    await muster(rack, 'lift --everything');
+    await until('bolt to answer twice', () => answersTwice(rack, 'bolt'));
+  });
+
+  await t.test('a board whose cable is pulled stops its customers by itself, and takes them up again', async () => {
+    const board = rack.node(1);
+    await board.unplug();
+    await board.until(({ state }) => state === 'silent', { what: 'silent' });
+    await board.serial.waitFor(/silence/);
+    await board.plug();
+    await board.ready();
+    await until('bolt to answer twice', () => answersTwice(rack, 'bolt'));
+  });
+});
+
+/** Runs `muster …` and wants it to succeed. */
+async function muster(rack: VirtualRack, words: string): Promise<{ stdout: string; stderr: string }> {
+  const output = await rack.cli(words, { timeoutMs: 120_000 });
+  assert.equal(output.code, 0, `muster ${words}: ${output.stderr} ${output.stdout}`);
+  return output;
+}
+
+async function endpoints(rack: VirtualRack, customer: string): Promise<string[]> {
+  const { instances } = await rack.controller.get(
+    `/v1/instances?customer=${customer}`,
+    Type.Object({ instances: Type.Array(Instance) }),
+  );
+  return instances.flatMap(({ endpoint, state }) => (endpoint !== null && state === 'running' ? [endpoint] : []));
+}
+
+async function eventsOf(rack: VirtualRack, subject: string): Promise<string> {
+  const { events } = await rack.controller.get(
+    `/v1/events?limit=1000&subject=${subject}`,
+    Type.Object({ events: Type.Array(Event) }),
+  );
+  return events.map(({ message }) => message).join('\n');
+}
+
+function diagnosis(rack: VirtualRack, mac: string): Promise<{ customers: string }> {
+  return rack.controller.get(`/v1/nodes/${mac}/diagnosis`, Type.Object({ customers: Type.String() }));
+}
+
+async function answersTwice(rack: VirtualRack, customer: string): Promise<boolean> {
+  const urls = await endpoints(rack, customer);
+  return urls.length === 2 && (await Promise.all(urls.map((url) => answers(rack, url)))).every(Boolean);
+}

@@ -1,0 +1,53 @@
+// How a test looks at a customer's service: whether it answers, and whether it ever stopped.
+import { setTimeout as delay } from 'node:timers/promises';
+import type { VirtualRack } from '../qemu/rack.ts';
+
+export async function answers(rack: VirtualRack, url: string): Promise<boolean> {
+  return rack.fetch(url, { timeoutMs: 3_000 }).then(
+    ({ status }) => status === 200,
+    () => false,
+  );
+}
+
+/** Waits for the thing itself. Throws when it has not come true in time. */
+export async function until(what: string, comesTrue: () => Promise<boolean>, timeoutMs = 120_000): Promise<void> {
+  const deadline = performance.now() + timeoutMs;
+  while (!(await comesTrue())) {
+    if (performance.now() > deadline) throw new Error(`waited ${timeoutMs / 1000} s for ${what}`);
+    await delay(100);
+  }
+}
+
+export interface Watch extends AsyncDisposable {
+  /** What did not answer, and when. */
+  failures: string[];
+  /** Resolves after one more whole round of questions. */
+  next(): Promise<void>;
+}
+
+/** Asks each service again and again, and keeps every failure. */
+export function watchService(rack: VirtualRack, urls: string[]): Watch {
+  const failures: string[] = [];
+  let rounds = 0;
+  let watching = true;
+  const loop = (async () => {
+    while (watching) {
+      for (const url of urls)
+        await rack
+          .fetch(url, { timeoutMs: 5_000 })
+          .catch((error: unknown) => failures.push(`${url}: ${String(error)}`));
+      rounds++;
+    }
+  })();
+  return {
+    failures,
+    next: async () => {
+      const wanted = rounds + 2;
+      await until('another round of questions', () => Promise.resolve(rounds >= wanted));
+    },
+    [Symbol.asyncDispose]: async () => {
+      watching = false;
+      await loop;
+    },
+  };
+}

@@ -1,0 +1,97 @@
+// A disk that runs full under a controller: changes are refused, nothing is half-kept, and room is all it needs.
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { readdir, rm, statfs, writeFile } from 'node:fs/promises';
+import { request, type IncomingMessage } from 'node:http';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { test } from 'node:test';
+import { Type } from 'typebox';
+import { Customer, KillOrder } from '../../protocol/api.ts';
+import { ControllerProcess } from '../qemu/controller-process.ts';
+import { cacheDir, runningNetwork, scratch } from './attempt.ts';
+
+test(
+  'a full disk: changes are refused in one sentence, none is lost, room is all that it needs',
+  { timeout: 120_000 },
+  async () => {
+    await using state = await scratch();
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=8m', 'muster-failures', state.path]);
+    await using mounted = new AsyncDisposableStack();
+    mounted.defer(() => void execFileSync('umount', ['--lazy', state.path]));
+    await using log = await scratch();
+    await using network = await runningNetwork({ boards: 0 });
+    const stateDir = join(state.path, 'state');
+    await using controller = new ControllerProcess({
+      network,
+      stateDir,
+      cacheDir,
+      logPath: join(log.path, 'log'),
+      flags: [],
+    });
+    const ballast = join(state.path, 'ballast');
+    const fill = async (leaveBytes: number) => {
+      const { bavail, bsize } = await statfs(state.path);
+      await writeFile(ballast, Buffer.alloc(Math.max(0, bavail * bsize - leaveBytes)));
+    };
+    const customers = async () => {
+      const answer = await controller.get('/v1/customers', Type.Object({ customers: Type.Array(Customer) }));
+      return answer.customers.map(({ name }) => name).toSorted();
+    };
+    const orders = async () =>
+      (await controller.get('/v1/kill', Type.Object({ orders: Type.Array(KillOrder) }))).orders.length;
+
+    await controller.start();
+    await controller.api('POST', '/v1/customers', { name: 'first' });
+    const stored = ['first'];
+    await fill(64 * 1024);
+    let refusal = '';
+    for (let i = 0; i < 2_000 && refusal === ''; i++) {
+      const name = `c${i}`;
+      try {
+        await controller.api('POST', '/v1/customers', { name });
+        stored.push(name);
+      } catch (error) {
+        refusal = String(error);
+      }
+    }
+    const sentence = /: 5\d\d \{"error":"[^"]*the disk is full; nothing was changed, make room and try again[^"]*"\}$/;
+    assert.match(refusal, sentence);
+    await assert.rejects(controller.api('POST', '/v1/kill', { customer: 'first', reason: 'r' }), sentence);
+    assert.deepEqual(await customers(), stored.toSorted());
+    assert.equal(await orders(), 0);
+
+    const upload = request(`${controller.url}/v1/images?name=big`, {
+      method: 'POST',
+      agent: false,
+      headers: { authorization: `Bearer ${await controller.token()}`, 'content-type': 'application/octet-stream' },
+    });
+    upload.end(Buffer.alloc(2 ** 20));
+    const refused = await new Promise<IncomingMessage>((resolve, reject) => {
+      upload.once('response', resolve).once('error', reject);
+    });
+    assert.ok((refused.statusCode ?? 0) >= 400, String(refused.statusCode));
+    assert.match(await text(refused), /ENOSPC|full/);
+    assert.deepEqual(await readdir(join(stateDir, 'images', 'incoming')), []);
+
+    await rm(ballast);
+    await controller.api('POST', '/v1/customers', { name: 'last' });
+    stored.push('last');
+    await controller.api('POST', '/v1/kill', { customer: 'first', reason: 'r' });
+    assert.equal(await orders(), 1);
+
+    await fill(0);
+    await controller.kill9();
+    // It may find room in the log that SQLite has already; else it says what it lacks.
+    const said = await controller.start().then(
+      () => '',
+      (error: unknown) => String(error),
+    );
+    if (said !== '') assert.match(said, /full|no space/i);
+    await rm(ballast);
+    if (!controller.isRunning) await controller.start();
+    assert.deepEqual(await customers(), stored.toSorted());
+    assert.equal(await orders(), 1);
+    await controller.stop();
+  },
+);

@@ -1,0 +1,149 @@
+// The three HTTP servers of a controller, each over real parts on loopback, under `fuzzHttp`.
+import { createHash, randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import type { AddressInfo, Server } from 'node:net';
+import { join } from 'node:path';
+import { setImmediate as turn } from 'node:timers/promises';
+import { connect as tls } from 'node:tls';
+import { serveHttp } from '../../boot/http.ts';
+import { registerAgentApi } from '../../controller/agent-api.ts';
+import { loadCredentials } from '../../controller/credentials.ts';
+import { createServer } from '../../controller/http.ts';
+import { openImageStore } from '../../controller/image-store.ts';
+import { createNodeShell } from '../../controller/node-shell.ts';
+import { registerOperatorApi } from '../../controller/operator-api.ts';
+import { startStream } from '../../controller/stream.ts';
+import { statusCounts } from '../../inventory/views.ts';
+import { agentAuthorization } from '../../protocol/agent-authorization.ts';
+import { fuzzHttp, loopback, requestBytes, statusOf } from './http.ts';
+import { joinRequest, mac, startRack } from './rack.ts';
+import type { Random } from './random.ts';
+
+export async function fuzzBootHttp(count: number, random: Random): Promise<number> {
+  const bytes = random.bytes(10_000);
+  const sha256 = createHash('sha256').update(bytes).digest('hex');
+  const artefact = { artefact: { bytes, sha256 }, type: 'application/octet-stream', stage: 'kernel' } as const;
+  await using server = await serveHttp({
+    address: '127.0.0.1',
+    port: 0,
+    artefacts: new Map([[`/kernel/${sha256}`, artefact]]),
+    macOf: (ip) => (ip === '127.0.0.1' ? mac : undefined),
+    script: (of) => Promise.resolve(`#!ipxe\necho ${of}\n`),
+    stage: () => {},
+    log: (line) => {
+      throw new Error(line);
+    },
+  });
+  return await fuzzHttp(count, random, {
+    connect: loopback(server.port),
+    patienceMs: 40,
+    requests: [
+      requestBytes(`GET /boot.ipxe?mac=${mac}`),
+      requestBytes(`GET /kernel/${sha256}`, { range: 'bytes=5-99' }),
+      requestBytes(`GET /stage?mac=${mac}&stage=initramfs&detail=here`),
+      requestBytes('GET /ipxe.efi', { upgrade: 'h2c', connection: 'upgrade' }),
+    ],
+    answers: async () => (await statusOf(server.port, `/boot.ipxe?mac=${mac}`)) === 200,
+  });
+}
+
+export async function fuzzOperatorApi(count: number, random: Random): Promise<number> {
+  await using rack = await startRack();
+  const { inventory, rollCall, directory } = rack;
+  await using stack = new AsyncDisposableStack();
+  const status = () => ({ version: '', startedAt: 0, startupMs: 0, rack: '', ...statusCounts(inventory) });
+  const stream = startStream({ inventory, status });
+  const app = createServer({ requestTimeout: 0 });
+  stack.defer(() => app.close());
+  stack.defer(() => stream.close());
+  const images = join(directory, 'images');
+  registerOperatorApi(app, {
+    inventory,
+    rollCall,
+    images: await openImageStore({ directory: images, inventory, random: randomBytes, wallClock: Date.now }),
+    shell: createNodeShell(''),
+    stream,
+    status,
+    metrics: () => '',
+    token: 'secret',
+  });
+  await app.listen({ host: '127.0.0.1', port: 0 });
+  const { port } = portOf(app.server);
+  const trusted = { authorization: 'Bearer secret', 'content-type': 'application/json' };
+  const answered = await fuzzHttp(count, random, {
+    connect: loopback(port),
+    patienceMs: 40,
+    requests: [
+      requestBytes('GET /v1/nodes'),
+      requestBytes(`GET /v1/nodes/${mac}`),
+      requestBytes('GET /v1/events?after=1&limit=5&subject=x'),
+      requestBytes('POST /v1/customers', trusted, '{"name":"carl","onSilence":"hold","memoryBytes":99999999}'),
+      requestBytes('PUT /v1/workloads/acme/web', trusted, '{"image":"web","replicas":2,"env":{"A":"b"},"port":80}'),
+      requestBytes('POST /v1/kill', trusted, '{"customer":"acme","reason":"fuzz"}'),
+      requestBytes('POST /v1/lift', trusted, '{"customer":"acme"}'),
+      requestBytes(`PATCH /v1/nodes/${mac}`, trusted, '{"name":"other","slot":3,"fenced":true}'),
+    ],
+    answers: async () => (await statusOf(port, '/healthz')) === 200,
+  });
+  await nobodyConnected(app.server);
+  return answered;
+}
+
+export async function fuzzAgentApi(count: number, random: Random): Promise<number> {
+  await using rack = await startRack();
+  const { inventory, directory, session } = rack;
+  const { certificate, key } = await loadCredentials(directory, randomBytes);
+  const app = createServer({ https: { key, cert: certificate } });
+  await using stack = new AsyncDisposableStack();
+  stack.defer(() => app.close());
+  registerAgentApi(app, { inventory, squashfsDirectory: directory, now: Date.now });
+  await app.listen({ host: '127.0.0.1', port: 0 });
+  const { port } = portOf(app.server);
+  const json = { 'content-type': 'application/json' };
+  const proven = (method: string, path: string) => ({
+    ...json,
+    authorization: agentAuthorization(session, method, path),
+  });
+  const [desired, report] = [`/v1/nodes/${mac}/desired`, `/v1/nodes/${mac}/report`];
+  const log = { agoMs: 1, instance: 'web-00000001', stream: 'stdout', text: 'hello' };
+  const said = JSON.stringify({ generation: 1, instances: [], sample: null, logs: [log] });
+  const honest = requestBytes(`GET ${desired}`, proven('GET', desired));
+  const connect = () =>
+    // One in four connections does not speak TLS at all.
+    random.once(4) ? loopback(port)() : tls({ port, host: '127.0.0.1', rejectUnauthorized: false });
+  const answered = await fuzzHttp(count, random, {
+    connect,
+    patienceMs: 250,
+    requests: [
+      honest,
+      requestBytes(`POST ${report}`, proven('POST', report), said),
+      requestBytes('POST /v1/join', json, JSON.stringify(joinRequest('0'.repeat(64)))),
+      requestBytes(`GET /v1/squashfs/${'a'.repeat(64)}`, proven('GET', `/v1/squashfs/${'a'.repeat(64)}`)),
+    ],
+    answers: async () => {
+      const socket = tls({ port, host: '127.0.0.1', rejectUnauthorized: false });
+      socket.write(honest);
+      const [bytes]: unknown[] = await once(socket, 'data');
+      socket.destroy();
+      return String(bytes).startsWith('HTTP/1.1 200 ');
+    },
+  });
+  await nobodyConnected(app.server);
+  return answered;
+}
+
+function portOf(server: Server): AddressInfo {
+  const address = server.address();
+  if (address === null || typeof address === 'string') throw new Error(`the server listens on ${address}`);
+  return address;
+}
+
+/** Resolves when the server has noticed that all its clients are gone. */
+async function nobodyConnected(server: Server): Promise<void> {
+  const limit = AbortSignal.timeout(10_000);
+  const count = () => new Promise<number>((resolve) => server.getConnections((_error, open) => resolve(open)));
+  while ((await count()) > 0) {
+    limit.throwIfAborted();
+    await turn();
+  }
+}
