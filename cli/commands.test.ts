@@ -191,7 +191,14 @@ async function peer(state: Partial<PeerState> = {}) {
   );
   app.post('/v1/lift', { schema: { body: api.LiftRequest } }, () => ({ ...order, liftedAt: now }));
   app.get('/v1/kill', () => ({ orders: [order] }));
-  const entry = { evidence: 'receipt', confirmedAfterMs: 12, stoppedAfterMs: 5, processes: 3 };
+  const entry = {
+    evidence: 'receipt',
+    sentAfterMs: 2,
+    stoppedAfterMs: 5,
+    confirmedAfterMs: 12,
+    processes: 3,
+    escalation: [],
+  };
   app.get('/v1/kill/:number', () => ({
     ...order,
     ...next(state.kill ?? []),

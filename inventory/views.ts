@@ -120,9 +120,11 @@ function timelineOf(inventory: Inventory, order: OrderDocument): KillNode[] {
         mac,
         name: inventory.node(mac)?.name ?? mac,
         evidence: receipt?.evidence ?? null,
-        confirmedAfterMs: receipt?.confirmedAfterMs ?? null,
+        sentAfterMs: null,
         stoppedAfterMs: receipt?.stoppedAfterMs ?? null,
+        confirmedAfterMs: receipt?.confirmedAfterMs ?? null,
         processes: receipt?.processes ?? 0,
+        escalation: [],
       };
     })
     .toSorted((a, b) => (a.confirmedAfterMs ?? Infinity) - (b.confirmedAfterMs ?? Infinity) || 0);

@@ -257,16 +257,38 @@ export const LiftRequest = Type.Object(
 );
 export type LiftRequest = Static<typeof LiftRequest>;
 
+/**
+ * How a node came to count as stopped: `receipt`: it says so, signed. `silence`: it was heard last so long ago that its
+ * permits have run out. `ssh`: the controller emptied the control groups itself. `power`: its power is off.
+ */
+export const evidences = ['receipt', 'silence', 'ssh', 'power'] as const;
+export type Evidence = (typeof evidences)[number];
+
+/** What the controller tried on a node that did not confirm, beside its permits. */
+export const EscalationStep = Type.Object({
+  /** From the stored order, ms. */
+  afterMs: Type.Number(),
+  by: oneOf('ssh', 'power'),
+  outcome: oneOf('tried', 'stopped', 'failed'),
+  /** In words: what was asked, or what went wrong. */
+  detail: Type.String(),
+});
+export type EscalationStep = Static<typeof EscalationStep>;
+
 export const KillNode = Type.Object({
   mac: MacAddress,
   name: Type.String(),
-  /** `receipt`: the node says so. `silence`: it heard nothing, and its permits have run out. null: unconfirmed. */
-  evidence: Type.Union([oneOf('receipt', 'silence'), Type.Null()]),
-  /** From the stored order until the receipt came in (or the silence was long enough), ms. */
-  confirmedAfterMs: Type.Union([Type.Number(), Type.Null()]),
+  /** null: unconfirmed. */
+  evidence: Type.Union([oneOf(...evidences), Type.Null()]),
+  /** From the stored order until the first permit that did not list the customer left for this node, ms. */
+  sentAfterMs: Type.Union([Type.Number(), Type.Null()]),
   /** The node's own figure: permit in, control group empty. */
   stoppedAfterMs: Type.Union([Type.Number(), Type.Null()]),
+  /** From the stored order until the evidence was there (the receipt came in, the silence was long enough, …), ms. */
+  confirmedAfterMs: Type.Union([Type.Number(), Type.Null()]),
+  /** That were running when the permit arrived. */
   processes: Type.Integer(),
+  escalation: Type.Array(EscalationStep),
 });
 export type KillNode = Static<typeof KillNode>;
 
@@ -289,6 +311,115 @@ export type KillOrder = Static<typeof KillOrder>;
 
 export const KillTimeline = Type.Intersect([KillOrder, Type.Object({ timeline: Type.Array(KillNode) })]);
 export type KillTimeline = Static<typeof KillTimeline>;
+
+// ---- audit ----------------------------------------------------------------------------------------------------
+
+export const auditKinds = ['order', 'lift', 'receipt', 'escalation', 'fence', 'drill', 'approval'] as const;
+
+/**
+ * One entry of the append-only audit log. `hash` is the SHA-256 of `previous`, a line feed, and the JSON text of
+ * [sequence, at, kind, subject, body]: who changes, drops or inserts an entry must change every hash after it.
+ */
+export const AuditEntry = Type.Object({
+  sequence: Type.Integer({ minimum: 1 }),
+  at: Instant,
+  kind: oneOf(...auditKinds),
+  /** An order's number, a node's MAC, a drill's number. */
+  subject: Type.String(),
+  /** JSON text, kept as it was hashed. */
+  body: Type.String(),
+  /** Hash of the entry before; 64 zeros before the first. */
+  previous: Sha256,
+  hash: Sha256,
+});
+export type AuditEntry = Static<typeof AuditEntry>;
+
+/** `GET /v1/audit/verify`: what the controller found when it went through its whole log. */
+export const AuditVerdict = Type.Object({
+  entries: Type.Integer(),
+  /** Hash of the last entry: note it elsewhere, and nobody can cut the end off unseen. */
+  head: Sha256,
+  receipts: Type.Integer(),
+  /** Each in one sentence; none when the log is whole. */
+  problems: Type.Array(Type.String()),
+});
+export type AuditVerdict = Static<typeof AuditVerdict>;
+
+// ---- drills ---------------------------------------------------------------------------------------------------
+
+export const DrillRequest = Type.Object(
+  {
+    /** Made for the drill and removed after it; refused where a customer of that name has workloads. */
+    customer: Type.Optional(CustomerName),
+    /** Of the ready nodes, above 0 and at most 1; all when left out. */
+    share: Type.Optional(Type.Number({ exclusiveMinimum: 0, maximum: 1 })),
+    /** What the canary runs; Muster's own sample when left out. */
+    image: Type.Optional(ImageName),
+  },
+  closed,
+);
+export type DrillRequest = Static<typeof DrillRequest>;
+
+export const Drill = Type.Object({
+  number: Type.Integer({ minimum: 1 }),
+  customer: CustomerName,
+  /** `operator`, or `schedule`. */
+  by: Type.String(),
+  startedAt: Instant,
+  endedAt: Type.Union([Instant, Type.Null()]),
+  phase: oneOf('deploying', 'killing', 'removing', 'done'),
+  /** Of `done`: every node confirmed within the bound, or not; `failed` where it could not be measured. */
+  outcome: Type.Union([oneOf('passed', 'late', 'failed'), Type.Null()]),
+  /** In words, what kept it from passing; empty when nothing did. */
+  problem: Type.String(),
+  /** The kill order that measured it. */
+  order: Type.Union([Type.Integer(), Type.Null()]),
+  /** Nodes that ran the canary, and how many of them stopped it. */
+  nodes: Type.Integer(),
+  stopped: Type.Integer(),
+  /** From the stored order to the confirmation, ms. */
+  medianMs: Type.Union([Type.Number(), Type.Null()]),
+  slowestMs: Type.Union([Type.Number(), Type.Null()]),
+  unconfirmed: Type.Array(Type.String()),
+});
+export type Drill = Static<typeof Drill>;
+
+/** `PUT /v1/drills/schedule`; the first one is due one period after it was put. */
+export const DrillSchedule = Type.Object(
+  { everySeconds: Type.Integer({ minimum: 3600, maximum: 366 * 86_400 }), request: DrillRequest },
+  closed,
+);
+export type DrillSchedule = Static<typeof DrillSchedule>;
+
+export const Drills = Type.Object({
+  /** Newest first. */
+  drills: Type.Array(Drill),
+  schedule: Type.Union([Type.Intersect([DrillSchedule, Type.Object({ nextAt: Instant })]), Type.Null()]),
+});
+export type Drills = Static<typeof Drills>;
+
+// ---- operators and the two-person rule ------------------------------------------------------------------------
+
+const operatorPattern = '^[a-z][a-z0-9-]{0,31}$';
+
+export const Operator = Type.Object({ name: Type.String({ pattern: operatorPattern }), createdAt: Instant });
+export type Operator = Static<typeof Operator>;
+/** The one time that a token is shown. */
+export const NewOperator = Type.Intersect([Operator, Type.Object({ token: Type.String() })]);
+export type NewOperator = Static<typeof NewOperator>;
+
+/** Asked for by one operator, waiting for another. Answered with status 202 in the place of what was asked for. */
+export const Approval = Type.Object({
+  id: Type.Integer({ minimum: 1 }),
+  action: oneOf('kill', 'lift'),
+  /** A customer's name, or `*`. */
+  scope: Type.String(),
+  reason: Type.String(),
+  by: Type.String(),
+  at: Instant,
+  expiresAt: Instant,
+});
+export type Approval = Static<typeof Approval>;
 
 // ---- events, status, stream ------------------------------------------------------------------------------------
 
