@@ -87,6 +87,7 @@ async function upload(context: Context, { path, name }: { path: string; name: st
   const line = liveLine(context);
   let sent = 0;
   let shownAt = -Infinity;
+  const allSent = (): void => line.show(`sent ${name}: ${sizeText(sent)}, the controller converts it …`);
   const counted = new Transform({
     transform(chunk: Buffer, _encoding, done) {
       sent += chunk.length;
@@ -98,10 +99,12 @@ async function upload(context: Context, { path, name }: { path: string; name: st
           sizeBytes === undefined ? '' : ` of ${sizeText(sizeBytes)} (${Math.floor((100 * sent) / sizeBytes)}%)`;
         line.show(`sending ${name}: ${sizeText(sent)}${part}`);
       }
+      // Before the last byte goes: the controller knows the size and may answer before we are asked to flush.
+      if (sent === sizeBytes) allSent();
       done(null, chunk);
     },
     flush(done) {
-      line.show(`sent ${name}: ${sizeText(sent)}, the controller converts it …`);
+      if (sizeBytes === undefined) allSent();
       done();
     },
   });
