@@ -82,6 +82,7 @@ const workload: api.Workload = {
   memoryBytes: 64 << 20,
   cpu: 0.5,
   processes: 64,
+  onSilence: 'stop',
   createdAt: now,
   running: 1,
   problem: '',
@@ -108,6 +109,7 @@ const order: api.KillOrder = {
   stopped: 0,
   slowestMs: null,
   unconfirmed: ['node-a', 'node-b'],
+  holding: [],
 };
 
 interface PeerState {
@@ -377,6 +379,12 @@ describe('muster kill', () => {
       out,
       'order 3 stands: acme may not run\n2/2 stopped, slowest 143 ms; it stays so until: muster lift acme\n',
     );
+  });
+
+  test('says what no bound holds for', async () => {
+    await using there = await peer({ kill: [{ stopped: 2, slowestMs: 143, unconfirmed: [], holding: ['acme'] }] });
+    const { out } = await muster('kill show 3', there);
+    assert.match(out, /hold on silence: acme; on a board that hears no controller they run on, and no bound holds/);
   });
 
   test('rewrites one line on a terminal', async () => {

@@ -6,6 +6,7 @@ import { ApiError } from './api.ts';
 import { UsageError, type Call, type Command, type Context } from './command.ts';
 import { durationText, timeText } from './figures.ts';
 import { liveLine, printDone, printJson, printList } from './print.ts';
+import { holdNote } from './silence.ts';
 import { printable, table } from './table.ts';
 
 const everythingOption = { type: 'boolean', help: 'all customers, not one' } as const;
@@ -102,7 +103,8 @@ async function kill(context: Context, call: Call): Promise<number> {
     timeoutMs: boundMs,
   });
   const acceptedMs = context.monotonic();
-  if (!call.json) context.output.out(`order ${order.number} stands: ${who(order.scope)} may not run\n`);
+  if (!call.json)
+    context.output.out(`order ${order.number} stands: ${who(order.scope)} may not run\n${holdNote(order.holding)}`);
   const watched = await watch(context, call, { order, untilMs: acceptedMs + boundMs }).catch((error: unknown) => {
     if (context.signal.aborted) context.output.err(stillStands(order));
     throw error;
@@ -178,7 +180,7 @@ async function show(context: Context, call: Call): Promise<void> {
   if (call.json) return printJson(context, order);
   const state = order.liftedAt === null ? 'stands' : `was lifted ${timeText(order.liftedAt)} UTC`;
   context.output.out(`order ${order.number}: ${who(order.scope)}, given ${timeText(order.at)} UTC, ${state}\n`);
-  context.output.out(`reason: ${printable(order.reason)}\n${countText(order)}\n`);
+  context.output.out(`reason: ${printable(order.reason)}\n${countText(order)}\n${holdNote(order.holding)}`);
   if (order.timeline.length === 0) return undefined;
   const rows = order.timeline.toSorted(
     (a, b) => (a.confirmedAfterMs ?? Infinity) - (b.confirmedAfterMs ?? Infinity) || 0,

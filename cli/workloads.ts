@@ -5,6 +5,7 @@ import { UsageError, type Call, type Command, type Context } from './command.ts'
 import { durationText, timeText } from './figures.ts';
 import { coresOption, countOption, durationOption, sizeOption } from './limits.ts';
 import { liveLine, printDone, printJson, printList } from './print.ts';
+import { holdNote } from './silence.ts';
 import { printable } from './table.ts';
 
 const Workloads = Type.Object({ workloads: Type.Array(Workload) });
@@ -122,6 +123,8 @@ export const workloadCommands: Command[] = [
       for (const { customer: owner, name, problem, running, replicas } of workloads) {
         if (problem !== '') context.output.out(`${owner}/${name} (${running}/${replicas}): ${printable(problem)}\n`);
       }
+      const holding = workloads.flatMap(({ customer: owner, onSilence }) => (onSilence === 'hold' ? [owner] : []));
+      context.output.out(holdNote([...new Set(holding)]));
       return undefined;
     },
   },

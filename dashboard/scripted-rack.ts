@@ -158,7 +158,7 @@ export function scriptedSnapshot({ boards, now }: { boards: number; now: number 
       instances: allOf(name),
       running: runningOf(name),
     })),
-    workloads: tenants.map(({ name, workload }) => ({
+    workloads: tenants.map(({ name, workload, onSilence }) => ({
       customer: name,
       name: workload,
       image: `${workload}:1.4`,
@@ -169,6 +169,7 @@ export function scriptedSnapshot({ boards, now }: { boards: number; now: number 
       memoryBytes: 64 * 2 ** 20,
       cpu: 0.5,
       processes: 64,
+      onSilence,
       createdAt: now - 80 * minute,
       running: runningOf(name),
       problem: '',
@@ -195,7 +196,7 @@ export function scriptedEvent(id: number, at: number): api.Event {
 
 export function scriptedOrder(order: Partial<api.KillOrder> & { number: number; scope: string }): api.KillOrder {
   const usual = { reason: 'runaway mailer', at: Date.now(), liftedAt: null, nodes: 2, stopped: 0, slowestMs: null };
-  return Value.Parse(api.KillOrder, { ...usual, unconfirmed: [], ...order });
+  return Value.Parse(api.KillOrder, { ...usual, unconfirmed: [], holding: [], ...order });
 }
 
 export interface AskedChange {

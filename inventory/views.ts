@@ -12,6 +12,7 @@ import {
   type Workload,
 } from '../protocol/api.ts';
 import type { Mac } from '../protocol/mac.ts';
+import { everything } from '../protocol/roll-call.ts';
 import { workloadLimits } from './customers.ts';
 import type { InstanceDocument, OrderDocument } from './documents.ts';
 import type { Inventory } from './inventory.ts';
@@ -70,6 +71,7 @@ export function workloadView(inventory: Inventory, customer: string, name: strin
     env: Object.keys(spec.env ?? {}),
     port: spec.port ?? null,
     ...workloadLimits(spec),
+    onSilence: inventory.customer(customer)?.onSilence ?? 'stop',
     createdAt,
     running: running(inventory.instancesOf(customer, name)),
     problem: order === undefined ? inventory.problemOf(customer, name) : `stopped by kill order ${order}`,
@@ -100,7 +102,7 @@ export function instanceView(inventory: Inventory, id: string): Instance | undef
 
 export function orderView(inventory: Inventory, number: number): KillOrder | undefined {
   const order = inventory.order(number);
-  return order === undefined ? undefined : summary(order, timelineOf(inventory, order));
+  return order === undefined ? undefined : summary(inventory, order, timelineOf(inventory, order));
 }
 
 /** Nodes in the order in which they confirmed, then those that have not. */
@@ -108,7 +110,7 @@ export function orderTimeline(inventory: Inventory, number: number): KillTimelin
   const order = inventory.order(number);
   if (order === undefined) return undefined;
   const timeline = timelineOf(inventory, order);
-  return { ...summary(order, timeline), timeline };
+  return { ...summary(inventory, order, timeline), timeline };
 }
 
 function timelineOf(inventory: Inventory, order: OrderDocument): KillNode[] {
@@ -130,7 +132,11 @@ function timelineOf(inventory: Inventory, order: OrderDocument): KillNode[] {
     .toSorted((a, b) => (a.confirmedAfterMs ?? Infinity) - (b.confirmedAfterMs ?? Infinity) || 0);
 }
 
-function summary({ number, scope, reason, at, liftedAt }: OrderDocument, timeline: KillNode[]): KillOrder {
+function summary(
+  inventory: Inventory,
+  { number, scope, reason, at, liftedAt }: OrderDocument,
+  timeline: KillNode[],
+): KillOrder {
   const times = timeline.flatMap(({ confirmedAfterMs }) => confirmedAfterMs ?? []);
   return {
     number,
@@ -142,6 +148,9 @@ function summary({ number, scope, reason, at, liftedAt }: OrderDocument, timelin
     stopped: times.length,
     slowestMs: times.length === 0 ? null : Math.max(...times),
     unconfirmed: timeline.flatMap(({ name, evidence }) => (evidence === null ? [name] : [])).toSorted(),
+    holding: inventory
+      .customers()
+      .flatMap(({ name, onSilence }) => (onSilence === 'hold' && [name, everything].includes(scope) ? [name] : [])),
   };
 }
 

@@ -201,6 +201,8 @@ export const Workload = Type.Object({
   memoryBytes: Type.Integer(),
   cpu: Type.Number(),
   processes: Type.Integer(),
+  /** Its customer's. */
+  onSilence: OnSilence,
   createdAt: Instant,
   running: Type.Integer(),
   /** What keeps it from running as wanted, in words; empty when nothing does. */
@@ -306,6 +308,8 @@ export const KillOrder = Type.Object({
   slowestMs: Type.Union([Type.Number(), Type.Null()]),
   /** Names of the nodes that have not confirmed. */
   unconfirmed: Type.Array(Type.String()),
+  /** Customers in its scope that hold on silence: on a node that hears no controller no bound holds for them. */
+  holding: Type.Array(CustomerName),
 });
 export type KillOrder = Static<typeof KillOrder>;
 

@@ -51,8 +51,8 @@ function instance(id: string, more: Partial<Instance> = {}): Instance {
 }
 
 function order(number: number, scope: string, more: Partial<KillOrder> = {}): KillOrder {
-  const usual = { reason: 'test', at, liftedAt: null, nodes: 2, stopped: 0, slowestMs: null, unconfirmed: [] };
-  return { number, scope, ...usual, ...more };
+  const usual = { reason: 'test', at, liftedAt: null, nodes: 2, stopped: 0, slowestMs: null };
+  return { number, scope, ...usual, unconfirmed: [], holding: [], ...more };
 }
 
 const sample = {
