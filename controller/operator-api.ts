@@ -4,13 +4,14 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import { Type } from 'typebox';
 import * as api from '../protocol/api.ts';
 import { customerPattern, imageNamePattern, workloadPattern } from '../protocol/names.ts';
-import { parseMac, type Mac } from '../protocol/mac.ts';
+import { parseMac } from '../protocol/mac.ts';
 import { everything } from '../protocol/roll-call.ts';
 import type { NodeDocument } from '../inventory/documents.ts';
 import type { Inventory, Refused } from '../inventory/inventory.ts';
 import { customerView, instanceView, nodeView, orderTimeline, orderView, workloadView } from '../inventory/views.ts';
 import { RefusedError, type Server } from './http.ts';
 import type { ImageStore } from './image-store.ts';
+import { giveKillOrder, liftKillOrder } from './kill-order.ts';
 import { questions, type NodeShell } from './node-shell.ts';
 import type { RollCall } from './roll-call.ts';
 import type { Stream } from './stream.ts';
@@ -253,19 +254,15 @@ export function registerOperatorApi(app: Server, options: OperatorApiOptions): v
     { schema: { body: api.KillRequest, response: { 201: api.KillOrder } } },
     async (request, reply) => {
       const scope = scopeOf(request.body);
-      // Every node that was ever given a permit in its present life; those long silent confirm by their silence.
-      const targets: Mac[] = inventory
-        .nodes()
-        .flatMap(({ mac }) => (inventory.sessionOf(mac) === undefined ? [] : [mac]));
-      const order = orRefuse(await inventory.kill(scope, request.body.reason, 'operator', targets));
-      rollCall.orderStored(order);
-      rollCall.enforce(targets);
+      const order = orRefuse(
+        await giveKillOrder({ inventory, rollCall }, { scope, reason: request.body.reason, by: 'operator' }),
+      );
       return reply.status(201).send(shown(orderView(inventory, order.number)));
     },
   );
   app.post('/v1/lift', { schema: { body: api.LiftRequest, response: { 200: api.KillOrder } } }, async (request) => {
-    const order = orRefuse(await inventory.lift(scopeOf(request.body), request.body.reason ?? ''));
-    rollCall.enforce(inventory.nodes().map(({ mac }) => mac));
+    const { reason = '' } = request.body;
+    const order = orRefuse(await liftKillOrder({ inventory, rollCall }, { scope: scopeOf(request.body), reason }));
     return shown(orderView(inventory, order.number));
   });
   app.get('/v1/kill', { schema: { response: { 200: Type.Object({ orders: Type.Array(api.KillOrder) }) } } }, () =>
