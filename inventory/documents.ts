@@ -2,7 +2,16 @@
 // `parseDocument`); in memory it is trusted and never changed in place: a change is a new object under the same key.
 import { Type, type Static, type TSchema } from 'typebox';
 import { Compile } from 'typebox/compile';
-import { DesiredInstance, Image, instanceStates, NodeFacts, nodeStates, WorkloadSpec } from '../protocol/api.ts';
+import {
+  DesiredInstance,
+  EscalationStep,
+  evidences,
+  Image,
+  instanceStates,
+  NodeFacts,
+  nodeStates,
+  WorkloadSpec,
+} from '../protocol/api.ts';
 import {
   customerPattern,
   instancePattern,
@@ -36,6 +45,8 @@ export const NodeDocument = Type.Object({
   bootId: NullOr(Type.String()),
   serial: NullOr(Type.String()),
   fenced: Type.Boolean(),
+  /** Who fenced it, or ended that, last. */
+  fencedBy: Type.Optional(Type.String()),
   facts: NullOr(NodeFacts),
   sshHostKey: NullOr(Type.String()),
   agentVersion: NullOr(Type.String()),
@@ -132,6 +143,7 @@ export const OrderDocument = Type.Object({
   at: Instant,
   liftedAt: NullOr(Instant),
   liftReason: NullOr(Type.String()),
+  liftedBy: Type.Optional(Type.String()),
   /** The nodes that had to stop it when it was stored. */
   targets: Type.Array(MacAddress),
 });
@@ -145,14 +157,24 @@ export type KillDocument = Readonly<Static<typeof KillDocument>>;
 export const ReceiptDocument = Type.Object({
   number: Type.Integer({ minimum: 1 }),
   mac: MacAddress,
-  evidence: oneOf(['receipt', 'silence']),
+  evidence: oneOf(evidences),
+  /** From the stored order until the first permit that did not list the customer left, ms; null where none did. */
+  sentAfterMs: Type.Optional(NullOr(Type.Number({ minimum: 0 }))),
   /** From the stored order, ms. */
   confirmedAfterMs: Type.Number({ minimum: 0 }),
-  /** The node's own figure, ms; null where the evidence is silence. */
+  /** The node's own figure, ms; null where the evidence is no receipt. */
   stoppedAfterMs: NullOr(Type.Number({ minimum: 0 })),
   processes: Count,
 });
 export type ReceiptDocument = Readonly<Static<typeof ReceiptDocument>>;
+
+/** `escalations/<number>/<mac>`: what was tried on a node that did not confirm, oldest first. */
+export const EscalationDocument = Type.Object({
+  number: Type.Integer({ minimum: 1 }),
+  mac: MacAddress,
+  steps: Type.Array(EscalationStep),
+});
+export type EscalationDocument = Readonly<Static<typeof EscalationDocument>>;
 
 /** `counters/<name>`: only grows. `epoch`, `orders`, `uids`, `instances`. */
 export const CounterDocument = Type.Object({ value: Count });
@@ -170,6 +192,7 @@ export interface Documents {
   orders: OrderDocument;
   kill: KillDocument;
   receipts: ReceiptDocument;
+  escalations: EscalationDocument;
   counters: CounterDocument;
 }
 export type Collection = keyof Documents;
@@ -185,6 +208,7 @@ export const collections = [
   'orders',
   'kill',
   'receipts',
+  'escalations',
   'counters',
 ] as const satisfies Collection[];
 
@@ -199,6 +223,7 @@ const validators = {
   orders: Compile(OrderDocument),
   kill: Compile(KillDocument),
   receipts: Compile(ReceiptDocument),
+  escalations: Compile(EscalationDocument),
   counters: Compile(CounterDocument),
 };
 

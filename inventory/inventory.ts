@@ -11,6 +11,7 @@ import { join } from 'node:path';
 import type {
   CustomerSpec,
   Desired,
+  EscalationStep,
   Event,
   InstanceReport,
   JoinAnswer,
@@ -33,6 +34,7 @@ import type {
   ReceiptDocument,
   WorkloadDocument,
 } from './documents.ts';
+import { announce, type Change } from './changes.ts';
 import {
   decideAddCustomer,
   decidePutWorkload,
@@ -43,9 +45,9 @@ import {
 import { type Decide, Decisions } from './decisions.ts';
 import { HeartbeatRecord } from './heartbeat-record.ts';
 import { openLocalTables } from './local-tables.ts';
-import { type DocumentChange, Memory } from './memory.ts';
+import { Memory } from './memory.ts';
 import { decideBootStage, decideJoin, decidePatch, decideRemoveNode, decideTicket } from './nodes.ts';
-import { decideKill, decideLift, decideReceipt, pendingOrders } from './orders.ts';
+import { decideEscalation, decideKill, decideLift, decideReceipt, pendingOrders } from './orders.ts';
 import {
   decidePlacement,
   decideReport,
@@ -56,6 +58,7 @@ import {
   permitted,
 } from './placement.ts';
 import { SessionIndex } from './session-index.ts';
+import { SentTimes } from './sent-times.ts';
 import { openSqliteStore } from './sqlite-store.ts';
 import { Newcomers, Strangers } from './strangers.ts';
 
@@ -64,15 +67,7 @@ export interface Refused {
   refused: string;
 }
 
-/** What changed, after it is on disk. `removed` where it is gone. */
-export type Change =
-  | { kind: 'node'; mac: Mac; removed?: true }
-  | { kind: 'customer'; name: string; removed?: true }
-  | { kind: 'workload'; customer: string; name: string; removed?: true }
-  | { kind: 'instance'; id: string; customer: string; workload: string; node: Mac; removed?: true }
-  | { kind: 'order'; number: number }
-  | { kind: 'image'; name: string; removed?: true }
-  | { kind: 'event'; event: Event };
+export type { Change };
 
 /** A board's way from power-on, as seen by DHCP, TFTP and HTTP. */
 export interface BootStage {
@@ -108,7 +103,8 @@ export type Placement =
     }
   | { kind: 'remove'; id: string; reason: string };
 
-export type ReceiptFacts = Pick<ReceiptDocument, 'evidence' | 'confirmedAfterMs' | 'stoppedAfterMs' | 'processes'>;
+/** Left out, `sentAfterMs` is what `permitSent` was told. */
+export type ReceiptFacts = Omit<ReceiptDocument, 'number' | 'mac'>;
 
 export interface LeaseStore {
   load(): Promise<LeaseDocument[]>;
@@ -157,7 +153,8 @@ export interface Inventory extends AsyncDisposable {
   /** A beacon proves nothing: an unknown sender leaves an event (a bounded number of them) and nothing else. */
   beaconSeen(beacon: { uuid: string; ip?: string; mac?: Mac }): void;
   renameNode(mac: Mac, name: string): Promise<NodeDocument | Refused>;
-  patchNode(mac: Mac, patch: NodePatch): Promise<NodeDocument | Refused>;
+  /** `by`: who fenced it, `operator` where nobody is named. */
+  patchNode(mac: Mac, patch: NodePatch, by?: string): Promise<NodeDocument | Refused>;
   /** Refused while it is ready. Its session, ticket and instances go with it. */
   removeNode(mac: Mac): Promise<{ removed: Mac } | Refused>;
 
@@ -198,7 +195,8 @@ export interface Inventory extends AsyncDisposable {
 
   /** `scope`: a customer's name or `*`. Its order is on disk when it resolves. */
   kill(scope: string, reason: string, by: string, targets: Mac[]): Promise<OrderDocument | Refused>;
-  lift(scope: string, reason: string): Promise<OrderDocument | Refused>;
+  /** `by`: `operator` where nobody is named. */
+  lift(scope: string, reason: string, by?: string): Promise<OrderDocument | Refused>;
   orders(): OrderDocument[];
   order(number: number): OrderDocument | undefined;
   standingOrders(): OrderDocument[];
@@ -209,6 +207,14 @@ export interface Inventory extends AsyncDisposable {
   /** Idempotent: the first receipt of a node for an order stays. Ignored where there is no such order. */
   saveReceipt(number: number, mac: Mac, receipt: ReceiptFacts): Promise<void>;
   receipts(number: number): ReceiptDocument[];
+  /** The first permit for this node that follows a standing order left so long after it, ms. Memory only; the first stays. */
+  permitSent(number: number, mac: Mac, afterMs: number): void;
+  /** In ms, by the receipt, or by what `permitSent` was told; null where this process sent none. */
+  sentAfterMs(number: number, mac: Mac): number | null;
+  /** Ignored where there is no such order, or it did not name the node. Past 40 steps the newest takes the last place. */
+  addEscalation(number: number, mac: Mac, step: EscalationStep): Promise<void>;
+  /** Oldest first. */
+  escalation(number: number, mac: Mac): EscalationStep[];
 
   /** Queued, bounded, never throws. */
   addEvent(kind: string, subject: string, message: string): void;
@@ -241,6 +247,7 @@ export async function openInventory({ directory, now, random }: InventoryOptions
   const { documents, revision } = await store.list('');
   memory.load(documents, revision);
   const sessions = new SessionIndex(memory);
+  const sent = new SentTimes();
   /** Of all nodes, made when a beacon asks for it. */
   let addresses: Set<string> | undefined;
   await store.watch({
@@ -250,6 +257,7 @@ export async function openInventory({ directory, now, random }: InventoryOptions
       const applied = memory.apply(changes);
       for (const change of applied) {
         sessions.apply(change);
+        sent.apply(change);
         if (change.collection === 'nodes') addresses = undefined;
       }
       for (const change of applied.flatMap(announce)) tell(change);
@@ -309,8 +317,8 @@ export async function openInventory({ directory, now, random }: InventoryOptions
       if (!known && sender !== undefined && strangers.isNew(sender))
         addEvent('node', sender, `beacon of an unknown sender, UUID ${uuid}`);
     },
-    renameNode: (mac, name) => take((draft) => decidePatch(draft, mac, { name })),
-    patchNode: (mac, patch) => take((draft) => decidePatch(draft, mac, patch)),
+    renameNode: (mac, name) => take((draft) => decidePatch(draft, mac, { name }, 'operator')),
+    patchNode: (mac, patch, by = 'operator') => take((draft) => decidePatch(draft, mac, patch, by)),
     removeNode: async (mac) => {
       const answer = await take((draft) => decideRemoveNode(draft, mac));
       if ('removed' in answer) tables.forgetSample(mac);
@@ -368,7 +376,7 @@ export async function openInventory({ directory, now, random }: InventoryOptions
     permitted: (mac) => permitted(memory, mac),
 
     kill: (scope, reason, by, targets) => take((draft) => decideKill(draft, { scope, reason, by, targets }, now())),
-    lift: (scope, reason) => take((draft) => decideLift(draft, { scope, reason }, now())),
+    lift: (scope, reason, by = 'operator') => take((draft) => decideLift(draft, { scope, reason, by }, now())),
     orders: () => [...memory.all('orders').values()].toSorted((a, b) => a.number - b.number),
     order: (number) => memory.get('orders', String(number)),
     standingOrders: () =>
@@ -377,11 +385,16 @@ export async function openInventory({ directory, now, random }: InventoryOptions
         .toSorted((a, b) => a.number - b.number),
     killedBy: (customer) => killedBy(memory, customer),
     pendingOrders: (mac) => pendingOrders(memory, mac),
-    saveReceipt: async (number, mac, receipt) => {
-      if (memory.get('receipts', `${number}/${mac}`) === undefined)
-        await take((draft) => decideReceipt(draft, { number, mac, receipt, now: now() }));
+    saveReceipt: async (number, mac, facts) => {
+      if (memory.get('receipts', `${number}/${mac}`) !== undefined) return;
+      const receipt = { sentAfterMs: sent.get(number, mac), ...facts };
+      await take((draft) => decideReceipt(draft, { number, mac, receipt, now: now() }));
     },
     receipts: (number) => memory.receipts(number),
+    permitSent: (number, mac, afterMs) => sent.note(number, mac, afterMs),
+    sentAfterMs: (number, mac) => memory.get('receipts', `${number}/${mac}`)?.sentAfterMs ?? sent.get(number, mac),
+    addEscalation: (number, mac, step) => take((draft) => decideEscalation(draft, { number, mac, step })),
+    escalation: (number, mac) => memory.get('escalations', `${number}/${mac}`)?.steps ?? [],
 
     addEvent,
     events: (wanted) => tables.events(wanted),
@@ -398,35 +411,4 @@ export async function openInventory({ directory, now, random }: InventoryOptions
     }),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
-}
-
-/** What readers of the API may have to look at again. Sessions, leases and counters show nowhere. */
-function announce(change: DocumentChange): Change[] {
-  const gone = change.after === undefined ? { removed: true as const } : {};
-  switch (change.collection) {
-    case 'nodes':
-      return [{ kind: 'node', mac: change.id, ...gone }];
-    case 'customers':
-      return [{ kind: 'customer', name: change.id, ...gone }];
-    case 'images':
-      return [{ kind: 'image', name: change.id, ...gone }];
-    case 'workloads': {
-      const workload = change.after ?? change.before;
-      return workload === undefined
-        ? []
-        : [{ kind: 'workload', customer: workload.customer, name: workload.name, ...gone }];
-    }
-    case 'instances': {
-      const instance = change.after ?? change.before;
-      if (instance === undefined) return [];
-      const { id, customer, workload, node } = instance;
-      return [{ kind: 'instance', id, customer, workload, node, ...gone }];
-    }
-    case 'orders':
-      return [{ kind: 'order', number: Number(change.id) }];
-    case 'receipts':
-      return [{ kind: 'order', number: Number(change.id.slice(0, change.id.indexOf('/'))) }];
-    default:
-      return [];
-  }
 }

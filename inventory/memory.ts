@@ -47,6 +47,7 @@ export class Memory implements View {
     orders: new Map(),
     kill: new Map(),
     receipts: new Map(),
+    escalations: new Map(),
     counters: new Map(),
   };
   readonly #revisions = new Map<string, number>();

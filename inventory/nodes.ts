@@ -200,7 +200,7 @@ function proves(session: SessionDocument, { mac, bootId, session: claim }: JoinR
  * A lost node's name and slot may be taken: that is how a board is swapped. The lost one is removed with it.
  * `fenced` leaves the session: the node must still hear permits that list nobody, and say when its containers are gone.
  */
-export function decidePatch(draft: Draft, mac: Mac, patch: NodePatch): NodeDocument | Refused {
+export function decidePatch(draft: Draft, mac: Mac, patch: NodePatch, by: string): NodeDocument | Refused {
   const node = draft.get('nodes', mac);
   if (node === undefined) return unknownNode(mac);
   const replaced: NodeDocument[] = [];
@@ -227,6 +227,7 @@ export function decidePatch(draft: Draft, mac: Mac, patch: NodePatch): NodeDocum
     name: patch.name ?? node.name,
     slot: patch.slot ?? node.slot,
     fenced: patch.fenced ?? node.fenced,
+    ...(patch.fenced === undefined || patch.fenced === node.fenced ? {} : { fencedBy: by }),
     // Whoever is fenced may not come in with a token from before.
     ticket: patch.fenced === true ? null : node.ticket,
   };

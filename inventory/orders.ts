@@ -1,4 +1,5 @@
 // Decisions about kill orders: given, lifted, confirmed. An order stands while `kill/<scope>` is there.
+import type { EscalationStep } from '../protocol/api.ts';
 import type { Mac } from '../protocol/mac.ts';
 import { everything } from '../protocol/roll-call.ts';
 import { unknownCustomer } from './customers.ts';
@@ -9,6 +10,8 @@ import type { Memory } from './memory.ts';
 
 /** Lifted orders that are kept with their receipts, 684 a piece; the events tell of older ones. */
 const liftedLimit = 50;
+/** Steps kept a node and order: the first tell how it began, the last how it stands. */
+const stepLimit = 40;
 
 export function decideKill(
   draft: Draft,
@@ -41,13 +44,16 @@ function forgetOldest(draft: Draft): void {
   const old = lifted.toSorted((a, b) => b.number - a.number).slice(liftedLimit);
   for (const { number, targets } of old) {
     draft.remove('orders', String(number));
-    for (const mac of targets) draft.remove('receipts', `${number}/${mac}`);
+    for (const mac of targets) {
+      draft.remove('receipts', `${number}/${mac}`);
+      draft.remove('escalations', `${number}/${mac}`);
+    }
   }
 }
 
 export function decideLift(
   draft: Draft,
-  { scope, reason }: { scope: string; reason: string },
+  { scope, reason, by }: { scope: string; reason: string; by: string },
   now: number,
 ): OrderDocument | Refused {
   if (scope !== everything && draft.get('customers', scope) === undefined) return unknownCustomer(scope);
@@ -62,10 +68,10 @@ export function decideLift(
           : `no order of its own stops ${scope}: order ${above.number} stops everything, lift that one`,
     };
   }
-  const lifted = { ...order, liftedAt: now, liftReason: reason };
+  const lifted = { ...order, liftedAt: now, liftReason: reason, liftedBy: by };
   draft.put('orders', String(order.number), lifted);
   draft.remove('kill', scope);
-  draft.event('kill', String(order.number), `lifted${reason === '' ? '' : `: ${reason}`}`);
+  draft.event('kill', String(order.number), `lifted by ${by}${reason === '' ? '' : `: ${reason}`}`);
   return lifted;
 }
 
@@ -87,6 +93,19 @@ export function decideReceipt(
   }
   const name = draft.get('nodes', mac)?.name ?? mac;
   draft.event('kill', String(number), `${name}: ${receipt.evidence} after ${Math.round(receipt.confirmedAfterMs)} ms`);
+}
+
+/** Only of nodes that the order named; no more than `stepLimit` of them, the newest in the place of the one before. */
+export function decideEscalation(
+  draft: Draft,
+  { number, mac, step }: { number: number; mac: Mac; step: EscalationStep },
+): void {
+  if (draft.get('orders', String(number))?.targets.includes(mac) !== true) return;
+  const id = `${number}/${mac}`;
+  const before = draft.get('escalations', id)?.steps ?? [];
+  draft.put('escalations', id, { number, mac, steps: [...before.slice(0, stepLimit - 1), step] });
+  const name = draft.get('nodes', mac)?.name ?? mac;
+  draft.event('kill', String(number), `${name}: ${step.by} ${step.outcome}: ${step.detail}`);
 }
 
 /** Standing orders that this node has to confirm, oldest first. */

@@ -122,11 +122,11 @@ function timelineOf(inventory: Inventory, order: OrderDocument): KillNode[] {
         mac,
         name: inventory.node(mac)?.name ?? mac,
         evidence: receipt?.evidence ?? null,
-        sentAfterMs: null,
+        sentAfterMs: inventory.sentAfterMs(order.number, mac),
         stoppedAfterMs: receipt?.stoppedAfterMs ?? null,
         confirmedAfterMs: receipt?.confirmedAfterMs ?? null,
         processes: receipt?.processes ?? 0,
-        escalation: [],
+        escalation: inventory.escalation(order.number, mac),
       };
     })
     .toSorted((a, b) => (a.confirmedAfterMs ?? Infinity) - (b.confirmedAfterMs ?? Infinity) || 0);
