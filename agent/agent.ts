@@ -20,6 +20,7 @@ import { desiredState } from './desired-state.ts';
 import { areComplete, findFacts, firstFacts } from './facts.ts';
 import { join, loadSession, saveSession, sessionKey, type Identity } from './join.ts';
 import { writeLeash } from './leash.ts';
+import { thisMachine } from './machine.ts';
 import { startReporter } from './report.ts';
 import { startRollCall, type RollCall } from './roll-call.ts';
 import { newSampler } from './sample.ts';
@@ -123,6 +124,7 @@ export async function runAgent(options: AgentOptions): Promise<void> {
     appliedGeneration: () => desired.applied(),
     onGeneration: (generation) => desired.want(generation),
     notice,
+    machine: thisMachine,
   });
   rollCall = calling;
 

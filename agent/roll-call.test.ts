@@ -6,6 +6,7 @@ import { encodeHeartbeat } from '../protocol/roll-call.ts';
 import { permitValidityMs } from '../protocol/timing.ts';
 import { controllerPeer, until, type ControllerPeer } from './controller-peer.ts';
 import type { Vouch } from './leash.ts';
+import { thisMachine } from './machine.ts';
 import { processCustomers } from './process-customers.ts';
 import { startRollCall } from './roll-call.ts';
 import { seededRandom } from './seeded-random.ts';
@@ -24,6 +25,7 @@ async function called(t: TestContext) {
     appliedGeneration: () => 0,
     onGeneration: (generation) => generations.push(generation),
     notice: (text) => t.diagnostic(text),
+    machine: thisMachine,
   });
   t.after(async () => {
     rollCall[Symbol.dispose]();

@@ -1,9 +1,5 @@
 // The permit thread's loop: heartbeats out, permits in, and what a permit forbids is killed in the same turn of the event
 // loop that read its datagram. Decides nothing itself: see `permit-keeper.ts`.
-import { createSocket, type Socket } from 'node:dgram';
-import { loadavg, uptime } from 'node:os';
-import { performance } from 'node:perf_hooks';
-import { randomBytes } from 'node:crypto';
 import { MalformedError } from '../protocol/bytes.ts';
 import {
   customersPerNodeLimit,
@@ -17,6 +13,7 @@ import { heartbeatIntervalMs, silentAfterMs } from '../protocol/timing.ts';
 import type { Endpoint } from './cmdline.ts';
 import type { Runtime } from './containers/runtime.ts';
 import type { Vouch } from './leash.ts';
+import type { DatagramSocket, Machine } from './machine.ts';
 import { newKeeper, nextTickMs, receipts, step, type Action, type Keeper, type KeeperEvent } from './permit-keeper.ts';
 
 /** Extra heartbeats, that carry a receipt at once, keep this distance. */
@@ -39,11 +36,12 @@ export interface RollCallOptions {
   /** A permit speaks of a newer desired generation. Must not wait. */
   onGeneration: (generation: bigint) => void;
   notice: (text: string) => void;
+  machine: Machine;
 }
 
 export interface RollCall extends Disposable {
   useSession: (session: SessionKey) => void;
-  /** Of the last permit that was accepted, on the clock of `performance.now()`. */
+  /** Of the last permit that was accepted, on the machine's clock. */
   lastPermitMs: () => number | undefined;
   permitted: () => readonly string[];
   /** Since the start. `refused` are datagrams that were no permit of ours. */
@@ -59,20 +57,20 @@ interface RollCallCounts {
 }
 
 export function startRollCall(options: RollCallOptions): RollCall {
-  const { runtime, controller, notice } = options;
+  const { runtime, controller, notice, machine } = options;
   const counts: RollCallCounts = { heartbeats: 0, permits: 0, refused: 0, slowestPermitMs: 0 };
   const running = runtime.loads().map(({ customer }) => customer);
-  let keeper: Keeper = newKeeper(running, performance.now());
+  let keeper: Keeper = newKeeper(running, machine.now());
   let session = options.session;
   let sequence = 0n;
   let lastPermitMs: number | undefined;
-  let socket: Socket | undefined;
+  let socket: DatagramSocket | undefined;
   let connected = false;
   let openedMs = 0;
   let lastBeatMs = -Infinity;
-  let nextBeatMs = performance.now();
-  let extraBeat: NodeJS.Timeout | undefined;
-  let tick: NodeJS.Timeout | undefined;
+  let nextBeatMs = machine.now();
+  let cancelExtraBeat: (() => void) | undefined;
+  let cancelTick: (() => void) | undefined;
   let ended = false;
 
   function apply(event: KeeperEvent): void {
@@ -80,12 +78,13 @@ export function startRollCall(options: RollCallOptions): RollCall {
     const next = step(keeper, event);
     keeper = next.keeper;
     perform(next.actions);
-    clearTimeout(tick);
+    cancelTick?.();
+    cancelTick = undefined;
     const tickMs = nextTickMs(keeper);
     if (tickMs !== undefined)
-      tick = setTimeout(
-        () => apply({ type: 'tick', nowMs: performance.now() }),
-        Math.max(1, tickMs - performance.now()),
+      cancelTick = machine.later(
+        () => apply({ type: 'tick', nowMs: machine.now() }),
+        Math.max(1, tickMs - machine.now()),
       );
   }
 
@@ -110,10 +109,10 @@ export function startRollCall(options: RollCallOptions): RollCall {
   }
 
   function beatSoon(): void {
-    const waitMs = lastBeatMs + leastGapMs - performance.now();
+    const waitMs = lastBeatMs + leastGapMs - machine.now();
     if (waitMs <= 0) return beat();
-    extraBeat ??= setTimeout(() => {
-      extraBeat = undefined;
+    cancelExtraBeat ??= machine.later(() => {
+      cancelExtraBeat = undefined;
       beat();
     }, waitMs);
   }
@@ -122,8 +121,8 @@ export function startRollCall(options: RollCallOptions): RollCall {
     if (socket === undefined || !connected) return;
     const loads = mostLoaded(runtime.loads());
     const ready = receipts(keeper);
-    const nonce = randomBytes(16);
-    const uptimeSeconds = uptime();
+    const nonce = machine.randomBytes(16);
+    const uptimeSeconds = machine.uptimeSeconds();
     // Grows over an agent's restart within one boot, as the session may go on then.
     const micros = BigInt(Math.floor(uptimeSeconds * 1e6));
     sequence = micros > sequence ? micros : sequence + 1n;
@@ -135,13 +134,13 @@ export function startRollCall(options: RollCallOptions): RollCall {
         generation: BigInt(options.appliedGeneration()),
         permitSequence: keeper.permitSequence,
         uptimeSeconds,
-        load: loadavg()[0] ?? 0,
+        load: machine.load(),
         customers: loads,
         receipts: ready,
       },
       session.key,
     );
-    lastBeatMs = performance.now();
+    lastBeatMs = machine.now();
     // Before it is sent: a permit must never count from later than the nonce's departure.
     apply({ type: 'sent', nonce, nowMs: lastBeatMs });
     counts.heartbeats += 1;
@@ -150,7 +149,7 @@ export function startRollCall(options: RollCallOptions): RollCall {
   }
 
   function receive(bytes: Buffer): void {
-    const nowMs = performance.now();
+    const nowMs = machine.now();
     const permit = read(bytes);
     if (permit === undefined) {
       counts.refused += 1;
@@ -159,7 +158,7 @@ export function startRollCall(options: RollCallOptions): RollCall {
     counts.permits += 1;
     lastPermitMs = nowMs;
     apply({ type: 'permit', permit, nowMs });
-    counts.slowestPermitMs = Math.max(counts.slowestPermitMs, performance.now() - nowMs);
+    counts.slowestPermitMs = Math.max(counts.slowestPermitMs, machine.now() - nowMs);
   }
 
   function read(bytes: Buffer): Permit | undefined {
@@ -177,8 +176,8 @@ export function startRollCall(options: RollCallOptions): RollCall {
   function open(): void {
     socket?.close();
     connected = false;
-    openedMs = performance.now();
-    const opened = createSocket('udp4');
+    openedMs = machine.now();
+    const opened = machine.openSocket();
     socket = opened;
     opened.on('message', receive);
     // ECONNREFUSED while the controller restarts, ENETUNREACH without an address.
@@ -191,18 +190,18 @@ export function startRollCall(options: RollCallOptions): RollCall {
   }
 
   function regular(): void {
-    const nowMs = performance.now();
+    const nowMs = machine.now();
     if (nowMs - Math.max(lastPermitMs ?? 0, openedMs) > silentAfterMs) open();
     else beat();
     nextBeatMs = Math.max(nextBeatMs + heartbeatIntervalMs, nowMs);
-    beatTimer = setTimeout(regular, nextBeatMs - nowMs);
+    cancelBeat = machine.later(regular, nextBeatMs - nowMs);
   }
 
-  let beatTimer: NodeJS.Timeout | undefined;
+  let cancelBeat: (() => void) | undefined;
   open();
   nextBeatMs += heartbeatIntervalMs;
-  beatTimer = setTimeout(regular, heartbeatIntervalMs);
-  apply({ type: 'tick', nowMs: performance.now() });
+  cancelBeat = machine.later(regular, heartbeatIntervalMs);
+  apply({ type: 'tick', nowMs: machine.now() });
 
   return {
     useSession(next) {
@@ -216,9 +215,9 @@ export function startRollCall(options: RollCallOptions): RollCall {
     counts: () => counts,
     [Symbol.dispose]() {
       ended = true;
-      clearTimeout(beatTimer);
-      clearTimeout(extraBeat);
-      clearTimeout(tick);
+      cancelBeat?.();
+      cancelExtraBeat?.();
+      cancelTick?.();
       socket?.close();
       socket = undefined;
     },

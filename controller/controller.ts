@@ -3,6 +3,7 @@
 import { createSocket, type Socket } from 'node:dgram';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { dashboard } from '../dashboard/plugin.ts';
 import { startBoot, type BootServer } from '../boot/server.ts';
 import { openInventory } from '../inventory/inventory.ts';
@@ -63,7 +64,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
 
   const rollCallSocket = await bindInherited(sockets.rollCallFd);
   stack.defer(() => void rollCallSocket.close());
-  const rollCall = startRollCall({ socket: rollCallSocket, inventory, now: monotonic, onFailure });
+  const rollCall = startRollCall({ socket: rollCallSocket, inventory, now: monotonic, wallClock, nextTurn, onFailure });
   stack.adopt(
     setInterval(() => void rollCall.pursue().catch(onFailure), killResendMs),
     clearInterval,

@@ -84,7 +84,14 @@ async function rig(t: TestContext, now: () => number = () => performance.now()):
   server.bind(0, '127.0.0.1');
   client.bind(0, '127.0.0.1');
   await Promise.all([once(server, 'listening'), once(client, 'listening')]);
-  const rollCall = startRollCall({ socket: server, inventory, now, onFailure: (error) => assert.fail(String(error)) });
+  const rollCall = startRollCall({
+    socket: server,
+    inventory,
+    now,
+    wallClock: Date.now,
+    nextTurn: immediate,
+    onFailure: (error) => assert.fail(String(error)),
+  });
   const app = createServer();
   const status = () => ({ version: '', startedAt: 0, startupMs: 0, rack: '', ...statusCounts(inventory) });
   const stream = startStream({ inventory, status });

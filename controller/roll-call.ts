@@ -5,8 +5,6 @@
 // Presence, nonces and sequences live in memory only: after a restart the next heartbeat, at most 750 ms away,
 // brings them back, well inside the 3 s that a permit lasts.
 import { createSecretKey, type KeyObject } from 'node:crypto';
-import type { Socket } from 'node:dgram';
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import { decodeBeacon } from '../protocol/beacon.ts';
 import { MalformedError } from '../protocol/bytes.ts';
 import type { Mac } from '../protocol/mac.ts';
@@ -33,6 +31,12 @@ interface Peer {
   port: number;
   nonce: Buffer;
   sequence: bigint;
+}
+
+/** What the roll call needs of a UDP socket. */
+export interface RollCallSocket {
+  on(event: 'message', listener: (bytes: Buffer, from: { address: string; port: number }) => void): unknown;
+  send(bytes: Buffer, port: number, address: string, callback: (error: Error | null) => void): void;
 }
 
 export interface RollCallCounters {
@@ -66,12 +70,18 @@ export function startRollCall({
   socket,
   inventory,
   now,
+  wallClock,
+  nextTurn,
   onFailure,
 }: {
-  socket: Socket;
+  socket: RollCallSocket;
   inventory: Inventory;
   /** Monotonic ms. */
   now: () => number;
+  /** Ms since 1970. */
+  wallClock: () => number;
+  /** Resolves when the event loop has read what its sockets had: `setImmediate`. */
+  nextTurn: () => Promise<void>;
   /** A write that failed: the receipt stays unconfirmed and the node will repeat it. */
   onFailure: (error: unknown) => void;
 }): RollCall {
@@ -165,7 +175,7 @@ export function startRollCall({
   /** By the monotonic clock, or by the wall clock for an order that an earlier process stored. */
   function sinceStored(order: OrderDocument): number {
     const at = storedAt.get(order.number);
-    return at === undefined ? Math.max(0, Date.now() - order.at) : now() - at;
+    return at === undefined ? Math.max(0, wallClock() - order.at) : now() - at;
   }
 
   function sendPermit(peer: Peer): void {

@@ -6,6 +6,7 @@ import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type RollCall, startRollCall } from '../../controller/roll-call.ts';
 import { type Inventory, openInventory } from '../../inventory/inventory.ts';
 import type { JoinRequest } from '../../protocol/api.ts';
@@ -44,6 +45,8 @@ export async function startRack(): Promise<Rack> {
     socket,
     inventory,
     now: () => performance.now(),
+    wallClock: Date.now,
+    nextTurn,
     onFailure: (error) => {
       throw error;
     },
