@@ -44,7 +44,7 @@ import {
 } from './customers.ts';
 import { type Decide, Decisions } from './decisions.ts';
 import { HeartbeatRecord } from './heartbeat-record.ts';
-import { openLocalTables } from './local-tables.ts';
+import { type LocalTables, openLocalTables } from './local-tables.ts';
 import { Memory } from './memory.ts';
 import { decideBootStage, decideJoin, decidePatch, decideRemoveNode, decideTicket } from './nodes.ts';
 import { decideEscalation, decideKill, decideLift, decideReceipt, pendingOrders } from './orders.ts';
@@ -60,6 +60,7 @@ import {
 import { SessionIndex } from './session-index.ts';
 import { SentTimes } from './sent-times.ts';
 import { openSqliteStore } from './sqlite-store.ts';
+import type { Store } from './store.ts';
 import { Newcomers, Strangers } from './strangers.ts';
 
 /** A value, not an error: the request was understood and the answer is no, in one sentence. */
@@ -231,15 +232,31 @@ export interface Inventory extends AsyncDisposable {
 /** Throws StorageError where the directory is in use by another controller, or a newer Muster wrote its database. */
 export async function openInventory({ directory, now, random }: InventoryOptions): Promise<Inventory> {
   await mkdir(directory, { recursive: true, mode: 0o700 });
+  return openInventoryOn({
+    openStore: () => openSqliteStore(join(directory, 'inventory.sqlite')),
+    openTables: (onEvent) => openLocalTables(join(directory, 'local.sqlite'), onEvent),
+    now,
+    random,
+  });
+}
+
+/** The same on any store that keeps the contract. It closes what it opened. */
+export async function openInventoryOn({
+  openStore,
+  openTables,
+  now,
+  random,
+}: {
+  readonly openStore: () => Promise<Store>;
+  readonly openTables: (onEvent: (event: Event) => void) => Promise<LocalTables>;
+} & Omit<InventoryOptions, 'directory'>): Promise<Inventory> {
   await using stack = new AsyncDisposableStack();
-  const store = stack.use(await openSqliteStore(join(directory, 'inventory.sqlite')));
+  const store = stack.use(await openStore());
   const listeners = new Set<(change: Change) => void>();
   const tell = (change: Change) => {
     for (const listener of listeners) listener(change);
   };
-  const tables = stack.use(
-    await openLocalTables(join(directory, 'local.sqlite'), (event) => tell({ kind: 'event', event })),
-  );
+  const tables = stack.use(await openTables((event) => tell({ kind: 'event', event })));
   const addEvent = (kind: string, subject: string, message: string) =>
     tables.addEvent({ at: now(), kind, subject, message });
 
