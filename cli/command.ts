@@ -208,7 +208,8 @@ ${all.map(([usage, summary]) => `  ${usage.padEnd(width)}  ${summary}`).join('\n
 Everywhere:
 ${optionLines(globalOptions).join('\n')}
 
-Sizes are like 64M or 1G (powers of 1024). Exit codes: 0 done, 1 refused or failed, 2 wrong usage.
+Sizes are like 64M or 1G (powers of 1024). Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 waits for a
+second operator.
 `;
 }
 

@@ -103,8 +103,10 @@ const order: api.KillOrder = {
   number: 3,
   scope: 'acme',
   reason: 'why',
+  by: 'anna',
   at: now,
   liftedAt: null,
+  liftedBy: null,
   nodes: 2,
   stopped: 0,
   slowestMs: null,
@@ -112,7 +114,19 @@ const order: api.KillOrder = {
   holding: [],
 };
 
+const approval: api.Approval = {
+  id: 7,
+  action: 'kill',
+  scope: '*',
+  reason: 'fire',
+  by: 'anna',
+  at: now,
+  expiresAt: now + 600_000,
+};
+
 interface PeerState {
+  /** The two-person rule: a lift and a kill of everything are answered with an approval. */
+  waits: boolean;
   /** Answers to `GET /v1/kill/3`, one after the other; the last stays. */
   kill: Partial<api.KillOrder>[];
   /** Instances' states in successive answers; the last stays. */
@@ -151,6 +165,7 @@ async function peer(state: Partial<PeerState> = {}) {
     instances: 1,
     running: 1,
     standingOrders: 1,
+    twoPersonRule: false,
   }));
   app.get('/v1/nodes', () => ({ nodes: [node] }));
   app.get<{ Params: { node: string } }>('/v1/nodes/:node', (request, reply) =>
@@ -189,9 +204,25 @@ async function peer(state: Partial<PeerState> = {}) {
   app.post<{ Body: api.KillRequest }>('/v1/kill', { schema: { body: api.KillRequest } }, (request, reply) =>
     request.body.customer === 'nobody'
       ? reply.status(409).send({ error: 'there is no customer nobody' })
-      : reply.status(201).send({ ...order, scope: request.body.customer ?? '*' }),
+      : state.waits === true && request.body.everything === true
+        ? reply.status(202).send(approval)
+        : reply.status(201).send({ ...order, scope: request.body.customer ?? '*' }),
   );
-  app.post('/v1/lift', { schema: { body: api.LiftRequest } }, () => ({ ...order, liftedAt: now }));
+  app.post('/v1/lift', { schema: { body: api.LiftRequest } }, (_request, reply) =>
+    state.waits === true
+      ? reply.status(202).send({ ...approval, action: 'lift', scope: 'acme' })
+      : reply.status(200).send({ ...order, liftedAt: now, liftedBy: 'anna' }),
+  );
+  const operator = { name: 'anna', createdAt: now };
+  app.get('/v1/operators', () => ({ operators: [operator] }));
+  app.post('/v1/operators', { schema: { body: api.OperatorSpec } }, (_request, reply) =>
+    reply.status(201).send({ ...operator, token: 'f00d' }),
+  );
+  app.delete('/v1/operators/:operator', () => ({}));
+  app.get('/v1/approvals', () => ({ approvals: [approval] }));
+  app.post('/v1/approvals/7', (_request, reply) => reply.status(201).send(order));
+  app.post('/v1/approvals/8', () => ({ ...order, liftedAt: now, liftedBy: 'anna, confirmed by ben' }));
+  app.delete('/v1/approvals/7', () => ({}));
   app.get('/v1/kill', () => ({ orders: [order] }));
   const entry = {
     evidence: 'receipt',
@@ -272,6 +303,12 @@ describe('muster', () => {
     ['kills', /3 +acme +stands/],
     ['kill show 3', /node-a +02:00:00:c2:00:01 +receipt +12 ms +5 ms +3/],
     ['lift acme', /order 3 is lifted: acme may run again/],
+    ['approvals', /7 +stop everything +anna +.* +10 min +fire/],
+    ['approve 8', /order 3 is lifted/],
+    ['withdraw 7', /approval 7 is withdrawn/],
+    ['operators', /anna/],
+    ['operator add anna', /shown only now:\nf00d\n$/],
+    ['operator rm anna', /operator anna is removed/],
     ['events', /node +02:00:00:c2:00:01: ready: joined/],
   ];
   for (const [line, wanted] of shown) {
@@ -385,6 +422,22 @@ describe('muster kill', () => {
     await using there = await peer({ kill: [{ stopped: 2, slowestMs: 143, unconfirmed: [], holding: ['acme'] }] });
     const { out } = await muster('kill show 3', there);
     assert.match(out, /hold on silence: acme; on a board that hears no controller they run on, and no bound holds/);
+  });
+
+  test('of everything, and a lift, say that they wait for a second operator, and how, with exit code 3', async () => {
+    await using there = await peer({ waits: true, kill: [{ stopped: 2, slowestMs: 5, unconfirmed: [] }] });
+    const asked = await muster('kill --everything', there);
+    assert.equal(asked.code, 3);
+    assert.match(asked.out, /^everything is NOT stopped yet: .*second operator, until .* UTC\.\n.*muster approve 7\n$/);
+    assert.equal((await muster('kill acme', there)).code, 0);
+    const lift = await muster('lift acme', there);
+    assert.equal(lift.code, 3);
+    assert.match(lift.out, /NOT lifted yet.*\n.*muster approve 7\n$/);
+    const json = await muster('lift acme --json', there);
+    assert.deepEqual([json.code, JSON.parse(json.out).expiresAt], [3, approval.expiresAt]);
+    const confirmed = await muster('approve 7', there);
+    assert.equal(confirmed.code, 0, confirmed.err);
+    assert.match(confirmed.out, /2\/2 stopped, slowest 5 ms/);
   });
 
   test('rewrites one line on a terminal', async () => {

@@ -4,6 +4,7 @@ import { eventCommands } from './events.ts';
 import { imageCommands } from './images.ts';
 import { killCommands } from './kill.ts';
 import { nodeCommands } from './nodes.ts';
+import { operatorCommands } from './operators.ts';
 import { statusCommands } from './status.ts';
 import { workloadCommands } from './workloads.ts';
 
@@ -15,5 +16,6 @@ export const commands: readonly Command[] = [
   ...imageCommands,
   ...workloadCommands,
   ...killCommands,
+  ...operatorCommands,
   ...eventCommands,
 ];

@@ -1,6 +1,6 @@
 // The red button. One request stores the order; everything after it only watches.
 import { Type } from 'typebox';
-import { KillOrder, KillTimeline } from '../protocol/api.ts';
+import { Approval, KillOrder, KillTimeline } from '../protocol/api.ts';
 import { boundMs } from '../protocol/timing.ts';
 import { ApiError } from './api.ts';
 import { UsageError, type Call, type Command, type Context } from './command.ts';
@@ -17,7 +17,8 @@ export const killCommands: Command[] = [
     usage: 'CUSTOMER|--everything [--reason "WHY"]',
     summary: 'stop a customer, or everything, on all boards, within 5 s',
     details: `The order is stored before anything else happens, and stands until "muster lift".
-Ends with 0 only when every board has confirmed within 5 s; otherwise it names those that have not.`,
+Ends with 0 only when every board has confirmed within 5 s; otherwise it names those that have not.
+Where the two-person rule is on, --everything waits for a second operator (exit code 3); one customer never does.`,
     takes: [0, 1],
     options: { everything: everythingOption, reason: { type: 'string', value: 'WHY', help: 'kept with the order' } },
     run: kill,
@@ -64,16 +65,17 @@ Ends with 0 only when every board has confirmed within 5 s; otherwise it names t
     words: ['lift'],
     usage: 'CUSTOMER|--everything',
     summary: 'end a kill order: who was stopped may run again',
+    details: 'Where the two-person rule is on, it waits for a second operator (exit code 3).',
     takes: [0, 1],
     options: { everything: everythingOption, reason: { type: 'string', value: 'WHY', help: 'kept with the order' } },
     run: async (context, call) => {
       const reason = call.text('reason');
       const body = { ...scopeOf(call), ...(reason === undefined ? {} : { reason }) };
-      const order = await context.api.ask({ method: 'POST', path: '/v1/lift', body, answer: KillOrder });
-      printDone(context, call, {
-        json: order,
-        text: `order ${order.number} is lifted: ${who(order.scope)} may run again`,
-      });
+      const answer = Type.Union([Approval, KillOrder]);
+      const order = await context.api.ask({ method: 'POST', path: '/v1/lift', body, answer });
+      if ('expiresAt' in order) return printWaiting(context, call, order);
+      printLifted(context, call, order);
+      return 0;
     },
   },
 ];
@@ -86,7 +88,28 @@ function scopeOf(call: Call): { customer: string } | { everything: true } {
   throw new UsageError('want either the name of a customer or --everything');
 }
 
-function who(scope: string): string {
+export function printLifted(context: Context, call: Call, order: KillOrder): void {
+  printDone(context, call, {
+    json: order,
+    text: `order ${order.number} is lifted: ${who(order.scope)} may run again`,
+  });
+}
+
+/** Exit code of a request that is stored and not carried out yet. */
+const waitingCode = 3;
+
+function printWaiting(context: Context, call: Call, approval: Approval): number {
+  const wish = approval.action === 'kill' ? `${who(approval.scope)} is NOT stopped yet` : `order is NOT lifted yet`;
+  printDone(context, call, {
+    json: approval,
+    text:
+      `${wish}: it needs a second operator, until ${timeText(approval.expiresAt)} UTC.\n` +
+      `Ask another operator to run: muster approve ${approval.id}`,
+  });
+  return waitingCode;
+}
+
+export function who(scope: string): string {
   return scope === '*' ? 'everything' : scope;
 }
 
@@ -99,9 +122,14 @@ async function kill(context: Context, call: Call): Promise<number> {
     method: 'POST',
     path: '/v1/kill',
     body,
-    answer: KillOrder,
+    answer: Type.Union([Approval, KillOrder]),
     timeoutMs: boundMs,
   });
+  return 'expiresAt' in order ? printWaiting(context, call, order) : follow(context, call, order);
+}
+
+/** Watches a new order until every board has confirmed, or the bound is over. Gives the exit code. */
+export async function follow(context: Context, call: Call, order: KillOrder): Promise<number> {
   const acceptedMs = context.monotonic();
   if (!call.json)
     context.output.out(`order ${order.number} stands: ${who(order.scope)} may not run\n${holdNote(order.holding)}`);

@@ -25,6 +25,7 @@ export const statusCommands: Command[] = [
             ? 'no kill order stands'
             : `${orders} kill order${orders === 1 ? ' stands' : 's stand'} (muster kills)`,
         ],
+        ...(status.twoPersonRule ? [['rule', 'lifting, and stopping everything, need two operators']] : []),
         [
           'controller',
           `${status.version} at ${context.api.url}, up for ${durationText(context.now() - status.startedAt)}`,

@@ -57,6 +57,19 @@ export const ConfigurationFile = Type.Object(
         },
       ),
     ),
+    twoPersonRule: Type.Optional(
+      Type.Boolean({
+        description:
+          'true or false: lifting, and stopping everything, need two different operators; false when left out',
+      }),
+    ),
+    approvalSeconds: Type.Optional(
+      Type.Integer({
+        minimum: 30,
+        maximum: 86_400,
+        description: 'how long a request waits for the second operator, 30 to 86400 s; 600 when left out',
+      }),
+    ),
     console: Type.Optional(
       Type.String({
         pattern: '^[A-Za-z0-9,]{1,40}$',
@@ -81,6 +94,8 @@ export interface Configuration {
   uboot: 'ipxe' | 'pxelinux';
   operator: { host: string; port: number };
   reservations: ReadonlyMap<string, string>;
+  twoPersonRule: boolean;
+  approvalSeconds: number;
   console: string[];
   stateDirectory: string;
   cacheDirectory: string;
@@ -201,6 +216,8 @@ export function resolveConfiguration(file: ConfigurationFile, interfaces: Interf
     uboot: file.uboot ?? 'ipxe',
     operator: { host, port: Number(port) },
     reservations: new Map(Object.entries(file.reservations ?? {})),
+    twoPersonRule: file.twoPersonRule ?? false,
+    approvalSeconds: file.approvalSeconds ?? 600,
     // A C2's serial port and QEMU's: the kernel takes the one that the board has.
     console: file.console === undefined ? ['ttyAML0,115200', 'ttyAMA0'] : [file.console],
     stateDirectory: file.state ?? '/var/lib/muster',

@@ -27,6 +27,8 @@ import { version } from './version.ts';
 export const bootHttpPort = 8480;
 export const agentApiPort = 8443;
 const sweepIntervalMs = 250;
+/** Of requests that no second operator confirmed: an expired one is refused at once, and leaves the screens this late. */
+const expiryIntervalMs = 1_000;
 
 export interface ControllerOptions {
   configuration: Configuration;
@@ -73,6 +75,10 @@ export async function startController(options: ControllerOptions): Promise<Contr
     setInterval(() => void inventory.sweep(monotonic()).catch(onFailure), sweepIntervalMs),
     clearInterval,
   );
+  stack.adopt(
+    setInterval(() => void inventory.people.expire().catch(onFailure), expiryIntervalMs),
+    clearInterval,
+  );
   stack.use(startScheduler({ inventory, onFailure }));
 
   const squashfsDirectory = join(configuration.stateDirectory, 'images');
@@ -88,6 +94,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
     startedAt,
     startupMs,
     rack: configuration.rack,
+    twoPersonRule: configuration.twoPersonRule,
     ...statusCounts(inventory),
   });
   const stream = startStream({ inventory, status });
@@ -106,11 +113,17 @@ export async function startController(options: ControllerOptions): Promise<Contr
     metrics: () =>
       renderMetrics([...metricsOf(status(), { ...rollCall.counters }, stream.listeners), ...bootMetrics(boot)]),
     token: credentials.operatorToken,
+    twoPersonWaitMs: configuration.twoPersonRule ? configuration.approvalSeconds * 1_000 : undefined,
   });
   await operators.register(dashboard);
   const { host, port } = configuration.operator;
   if (options.operatorFd === undefined) await listen(operators, { host, port });
   else await listenOn(operators, options.operatorFd);
+  if (configuration.twoPersonRule && inventory.people.operators().length < 2)
+    log(
+      'the two-person rule is on and there is one operator only: nothing can be lifted, and everything cannot be ' +
+        'stopped at once, until there is another (muster operator add NAME)',
+    );
 
   boot = stack.use(
     await startBoot(

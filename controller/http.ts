@@ -3,6 +3,7 @@
 import { isIP } from 'node:net';
 import fastify, { type FastifyServerOptions } from 'fastify';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
+import type { Refused } from '../inventory/inventory.ts';
 
 /** A request that is refused: the sentence goes to whoever asked. */
 export class RefusedError extends Error {
@@ -67,4 +68,16 @@ function statusOf(error: unknown): number {
 export function chain(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   return error.cause === undefined ? error.message : `${error.message}: ${chain(error.cause)}`;
+}
+
+/** An expected refusal of the inventory becomes the sentence of an answer. */
+export function orRefuse<T extends object>(result: T | Refused): T {
+  if ('refused' in result) throw new RefusedError(409, result.refused);
+  return result;
+}
+
+/** What was there a moment ago, and another operator may have removed since. */
+export function shown<T>(view: T | undefined): T {
+  if (view === undefined) throw new RefusedError(404, 'it was removed in the meantime');
+  return view;
 }

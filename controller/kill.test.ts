@@ -93,7 +93,14 @@ async function rig(t: TestContext, now: () => number = () => performance.now()):
     onFailure: (error) => assert.fail(String(error)),
   });
   const app = createServer();
-  const status = () => ({ version: '', startedAt: 0, startupMs: 0, rack: '', ...statusCounts(inventory) });
+  const status = () => ({
+    version: '',
+    startedAt: 0,
+    startupMs: 0,
+    rack: '',
+    twoPersonRule: false,
+    ...statusCounts(inventory),
+  });
   const stream = startStream({ inventory, status });
   registerOperatorApi(app, {
     inventory,

@@ -24,6 +24,7 @@ const help = `muster up: serve a rack
   --uboot WAY          ipxe (default) or pxelinux: the way U-Boot boards take
   --console NAME       the boards' serial console (default: what their device tree says)
   --operator HOST:PORT the dashboard and the operators' API (default 127.0.0.1:8080)
+  --two-person-rule    lifting, and stopping everything, need two different operators (default: one is enough)
   --rack NAME          the rack's name on every screen (default rack-1)
   --state DIR          everything that must survive (default /var/lib/muster)
   --cache DIR          downloads and built images
@@ -43,6 +44,7 @@ async function main(): Promise<void> {
       uboot: { type: 'string' },
       console: { type: 'string' },
       operator: { type: 'string' },
+      'two-person-rule': { type: 'boolean' },
       rack: { type: 'string' },
       state: { type: 'string' },
       cache: { type: 'string' },
@@ -53,7 +55,8 @@ async function main(): Promise<void> {
     process.exitCode = values.help === true ? 0 : 2;
     return;
   }
-  const { config, help: _help, 'operator-fd': operatorFd, ...flags } = values;
+  const { config, help: _help, 'operator-fd': operatorFd, 'two-person-rule': twoPersonRule, ...rest } = values;
+  const flags = { ...rest, ...(twoPersonRule === undefined ? {} : { twoPersonRule }) };
   const file = config === undefined ? {} : readConfigurationFile(config);
   const configuration = resolveConfiguration({ ...file, ...checkConfiguration(flags, 'the flags') }, readInterfaces());
 

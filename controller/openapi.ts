@@ -36,7 +36,14 @@ export async function describeApi(): Promise<string> {
       components: { securitySchemes: { operator: { type: 'http', scheme: 'bearer' } } },
     },
   });
-  const status = () => ({ version, startedAt: 0, startupMs: 0, rack: '', ...statusCounts(inventory) });
+  const status = () => ({
+    version,
+    startedAt: 0,
+    startupMs: 0,
+    rack: '',
+    twoPersonRule: false,
+    ...statusCounts(inventory),
+  });
   const stream = startStream({ inventory, status });
   stack.defer(() => stream.close());
   registerOperatorApi(app, {

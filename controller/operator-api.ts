@@ -1,18 +1,17 @@
 // What operators ask: the CLI, the dashboard, scripts. Reads are open on the loopback address that this listens on;
 // every change wants the operators' token.
-import { createHash, timingSafeEqual } from 'node:crypto';
 import { Type } from 'typebox';
 import * as api from '../protocol/api.ts';
 import { customerPattern, imageNamePattern, workloadPattern } from '../protocol/names.ts';
 import { parseMac } from '../protocol/mac.ts';
 import { everything } from '../protocol/roll-call.ts';
 import type { NodeDocument } from '../inventory/documents.ts';
-import type { Inventory, Refused } from '../inventory/inventory.ts';
+import type { Inventory } from '../inventory/inventory.ts';
 import { customerView, instanceView, nodeView, orderTimeline, orderView, workloadView } from '../inventory/views.ts';
-import { RefusedError, type Server } from './http.ts';
+import { orRefuse, RefusedError, shown, type Server } from './http.ts';
 import type { ImageStore } from './image-store.ts';
-import { giveKillOrder, liftKillOrder } from './kill-order.ts';
 import { questions, type NodeShell } from './node-shell.ts';
+import { authorizeOperators, createOrders, registerPeople, waits } from './operators.ts';
 import type { RollCall } from './roll-call.ts';
 import type { Stream } from './stream.ts';
 
@@ -34,23 +33,17 @@ export interface OperatorApiOptions {
   stream: Stream;
   status: () => api.Status;
   metrics: () => string;
+  /** Of the operator `root`. */
   token: string;
+  /** The two-person rule is on, and a request waits this long for the second operator; off where left out. */
+  twoPersonWaitMs?: number | undefined;
 }
 
 export function registerOperatorApi(app: Server, options: OperatorApiOptions): void {
-  const { inventory, rollCall, images, shell, stream, status, metrics, token } = options;
-  const digest = (text: string) => createHash('sha256').update(text).digest();
-  const wanted = digest(`Bearer ${token}`);
-
-  app.addHook('onRequest', (request, _reply, done) => {
-    const reads = request.method === 'GET' || request.method === 'HEAD';
-    const allowed = reads || timingSafeEqual(digest(request.headers.authorization ?? ''), wanted);
-    done(
-      allowed
-        ? undefined
-        : new RefusedError(401, 'cannot change anything without the operators\u2019 token, want it as a bearer token'),
-    );
-  });
+  const { inventory, rollCall, images, shell, stream, status, metrics, token, twoPersonWaitMs } = options;
+  authorizeOperators(app, { inventory, rootToken: token });
+  const orders = createOrders({ inventory, rollCall, twoPersonWaitMs });
+  registerPeople(app, { inventory, orders });
   // An uploaded image is read as a stream by its handler.
   app.addContentTypeParser('application/octet-stream', (_request, _payload, done) => done(null));
 
@@ -82,14 +75,14 @@ export function registerOperatorApi(app: Server, options: OperatorApiOptions): v
     { schema: { params: NodeParams, body: api.NodePatch, response: { 200: api.Node } } },
     async (request) => {
       const { mac } = nodeNamed(request.params.node);
-      orRefuse(await inventory.patchNode(mac, request.body));
+      orRefuse(await inventory.patchNode(mac, request.body, request.operator));
       // A fenced node's next permit lists nobody: it need not wait for its heartbeat.
       if (request.body.fenced !== undefined) rollCall.enforce([mac]);
       return shown(nodeView(inventory, mac));
     },
   );
   app.delete('/v1/nodes/:node', { schema: { params: NodeParams } }, async (request) => {
-    orRefuse(await inventory.removeNode(nodeNamed(request.params.node).mac));
+    orRefuse(await inventory.removeNode(nodeNamed(request.params.node).mac, request.operator));
     return {};
   });
   app.get(
@@ -112,7 +105,7 @@ export function registerOperatorApi(app: Server, options: OperatorApiOptions): v
       { ...node, ip: addressOf(node), hostKey: node.sshHostKey },
       '(sleep 1; reboot -f) >/dev/null 2>&1 &',
     );
-    inventory.addEvent('node', node.mac, 'reboot asked for by an operator');
+    inventory.addEvent('node', node.mac, `reboot asked for by ${request.operator}`);
     return {};
   });
   function addressOf(node: NodeDocument): string {
@@ -132,12 +125,12 @@ export function registerOperatorApi(app: Server, options: OperatorApiOptions): v
     '/v1/customers',
     { schema: { body: api.CustomerSpec, response: { 201: api.Customer } } },
     async (request, reply) => {
-      orRefuse(await inventory.addCustomer(request.body));
+      orRefuse(await inventory.addCustomer(request.body, request.operator));
       return reply.status(201).send(shown(customerView(inventory, request.body.name)));
     },
   );
   app.delete('/v1/customers/:customer', { schema: { params: CustomerParams } }, async (request) => {
-    orRefuse(await inventory.removeCustomer(request.params.customer));
+    orRefuse(await inventory.removeCustomer(request.params.customer, request.operator));
     return {};
   });
 
@@ -194,13 +187,13 @@ export function registerOperatorApi(app: Server, options: OperatorApiOptions): v
     { schema: { params: WorkloadParams, body: api.WorkloadSpec, response: { 200: api.Workload } } },
     async (request) => {
       const { customer, name } = request.params;
-      orRefuse(await inventory.putWorkload(customer, name, request.body));
+      orRefuse(await inventory.putWorkload(customer, name, request.body, request.operator));
       return shown(workloadView(inventory, customer, name));
     },
   );
   app.delete('/v1/workloads/:customer/:name', { schema: { params: WorkloadParams } }, async (request) => {
     knownWorkload(request.params);
-    orRefuse(await inventory.removeWorkload(request.params.customer, request.params.name));
+    orRefuse(await inventory.removeWorkload(request.params.customer, request.params.name, request.operator));
     return {};
   });
   app.get(
@@ -251,20 +244,20 @@ export function registerOperatorApi(app: Server, options: OperatorApiOptions): v
   }
   app.post(
     '/v1/kill',
-    { schema: { body: api.KillRequest, response: { 201: api.KillOrder } } },
+    { schema: { body: api.KillRequest, response: { 201: api.KillOrder, 202: api.Approval } } },
     async (request, reply) => {
-      const scope = scopeOf(request.body);
-      const order = orRefuse(
-        await giveKillOrder({ inventory, rollCall }, { scope, reason: request.body.reason, by: 'operator' }),
-      );
-      return reply.status(201).send(shown(orderView(inventory, order.number)));
+      const answer = await orders.kill(scopeOf(request.body), request.body.reason, request.operator);
+      return waits(answer) ? reply.status(202).send(answer) : reply.status(201).send(answer);
     },
   );
-  app.post('/v1/lift', { schema: { body: api.LiftRequest, response: { 200: api.KillOrder } } }, async (request) => {
-    const { reason = '' } = request.body;
-    const order = orRefuse(await liftKillOrder({ inventory, rollCall }, { scope: scopeOf(request.body), reason }));
-    return shown(orderView(inventory, order.number));
-  });
+  app.post(
+    '/v1/lift',
+    { schema: { body: api.LiftRequest, response: { 200: api.KillOrder, 202: api.Approval } } },
+    async (request, reply) => {
+      const answer = await orders.lift(scopeOf(request.body), request.body.reason ?? '', request.operator);
+      return waits(answer) ? reply.status(202).send(answer) : reply.status(200).send(answer);
+    },
+  );
   app.get('/v1/kill', { schema: { response: { 200: Type.Object({ orders: Type.Array(api.KillOrder) }) } } }, () =>
     Promise.resolve({ orders: inventory.orders().flatMap(({ number }) => orderView(inventory, number) ?? []) }),
   );
@@ -298,16 +291,4 @@ export function registerOperatorApi(app: Server, options: OperatorApiOptions): v
       };
     },
   );
-}
-
-/** An expected refusal of the inventory becomes the sentence of an answer. */
-function orRefuse<T extends object>(result: T | Refused): T {
-  if ('refused' in result) throw new RefusedError(409, result.refused);
-  return result;
-}
-
-/** What was there a moment ago, and another operator may have removed since. */
-function shown<T>(view: T | undefined): T {
-  if (view === undefined) throw new RefusedError(404, 'it was removed in the meantime');
-  return view;
 }

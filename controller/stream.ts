@@ -98,6 +98,7 @@ export function startStream({ inventory, status }: { inventory: Inventory; statu
         customers: inventory.customers().flatMap(({ name }) => customerView(inventory, name) ?? []),
         workloads: inventory.workloads().flatMap(({ customer, name }) => workloadView(inventory, customer, name) ?? []),
         instances: inventory.instances().flatMap(({ id }) => instanceView(inventory, id) ?? []),
+        approvals: inventory.people.approvals(),
         kills: inventory.orders().flatMap(({ number }) => orderView(inventory, number) ?? []),
         events,
       };
@@ -141,6 +142,10 @@ function render(inventory: Inventory, change: Change): string {
       const order = orderView(inventory, change.number);
       return order === undefined ? '' : message('kill', order);
     }
+    case 'approval': {
+      const approval = inventory.people.approval(change.id);
+      return approval === undefined ? message('approval-removed', { id: change.id }) : message('approval', approval);
+    }
     case 'image':
       return '';
     case 'event':
@@ -159,6 +164,8 @@ function keyOf(change: Change): string {
       return `instance ${change.id}`;
     case 'order':
       return `order ${change.number}`;
+    case 'approval':
+      return `approval ${change.id}`;
     case 'event':
       return `event ${change.event.id}`;
     default:

@@ -144,6 +144,7 @@ export function scriptedSnapshot({ boards, now }: { boards: number; now: number 
       instances: instances.length,
       running: instances.length - 1,
       standingOrders: 0,
+      twoPersonRule: false,
     },
     nodes,
     customers: tenants.map(({ name, onSilence }, index) => ({
@@ -176,6 +177,7 @@ export function scriptedSnapshot({ boards, now }: { boards: number; now: number 
     })),
     instances,
     kills: [],
+    approvals: [],
     events: Array.from({ length: 60 }, (_, index) => scriptedEvent(index + 1, now - (61 - index) * 7_000)),
   };
   return Value.Parse(api.Snapshot, snapshot);
@@ -195,8 +197,16 @@ export function scriptedEvent(id: number, at: number): api.Event {
 }
 
 export function scriptedOrder(order: Partial<api.KillOrder> & { number: number; scope: string }): api.KillOrder {
-  const usual = { reason: 'runaway mailer', at: Date.now(), liftedAt: null, nodes: 2, stopped: 0, slowestMs: null };
-  return Value.Parse(api.KillOrder, { ...usual, unconfirmed: [], holding: [], ...order });
+  const usual = { reason: 'runaway mailer', by: 'root', at: Date.now(), liftedAt: null, liftedBy: null };
+  return Value.Parse(api.KillOrder, {
+    ...usual,
+    nodes: 2,
+    stopped: 0,
+    slowestMs: null,
+    unconfirmed: [],
+    holding: [],
+    ...order,
+  });
 }
 
 export interface AskedChange {

@@ -10,10 +10,11 @@ export type Change =
   | { kind: 'workload'; customer: string; name: string; removed?: true }
   | { kind: 'instance'; id: string; customer: string; workload: string; node: Mac; removed?: true }
   | { kind: 'order'; number: number }
+  | { kind: 'approval'; id: number; removed?: true }
   | { kind: 'image'; name: string; removed?: true }
   | { kind: 'event'; event: Event };
 
-/** What readers of the API may have to look at again. Sessions, leases and counters show nowhere. */
+/** What readers of the API may have to look at again. Sessions, leases, operators and counters show nowhere. */
 export function announce(change: DocumentChange): Change[] {
   const gone = change.after === undefined ? { removed: true as const } : {};
   switch (change.collection) {
@@ -37,6 +38,8 @@ export function announce(change: DocumentChange): Change[] {
     }
     case 'orders':
       return [{ kind: 'order', number: Number(change.id) }];
+    case 'approvals':
+      return [{ kind: 'approval', id: Number(change.id), ...gone }];
     case 'receipts':
     case 'escalations':
       return [{ kind: 'order', number: Number(change.id.slice(0, change.id.indexOf('/'))) }];

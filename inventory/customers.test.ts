@@ -31,7 +31,7 @@ test('customers: defaults, user ids that are never given again, clear refusals',
   await inventory.removeWorkload('acme', 'web');
   await inventory.kill('acme', 'r', 'op', []);
   assert.deepEqual(await inventory.removeCustomer('acme'), { refused: 'order 1 stops acme: lift it first' });
-  await inventory.lift('acme', '');
+  await inventory.lift('acme', '', 'op');
   assert.deepEqual(await inventory.removeCustomer('acme'), { removed: 'acme' });
   await rack.restart();
   const again = await rack.inventory.addCustomer({ name: 'acme' });
@@ -120,7 +120,7 @@ test('a node is told what is placed on it, by generations that only grow, also o
   await inventory.kill('*', 'r', 'op', [mac]);
   grows('everything killed', true);
   assert.deepEqual([inventory.permitted(mac), inventory.desired(mac).customers], [[], []]);
-  await inventory.lift('*', '');
+  await inventory.lift('*', '', 'op');
   grows('lifted', true);
   await inventory.patchNode(mac, { fenced: true });
   grows('fenced', true);
@@ -195,7 +195,7 @@ test('kill: the order stands until lifted, through restarts; each node confirms 
   for (const each of macs) await rack.ready(each);
   await withAcme(inventory);
   assert.deepEqual(await inventory.kill('nobody', 'r', 'op', macs), { refused: 'there is no customer nobody' });
-  assert.deepEqual(await inventory.lift('acme', ''), { refused: 'no order stops acme' });
+  assert.deepEqual(await inventory.lift('acme', '', 'op'), { refused: 'no order stops acme' });
   const order = await inventory.kill('acme', 'crypto miner', 'op', macs);
   assert.equal('refused' in order ? 0 : order.number, 1);
   assert.deepEqual(await inventory.kill('acme', 'r', 'op', macs), { refused: 'order 1 stops acme already' });
@@ -226,8 +226,8 @@ test('kill: the order stands until lifted, through restarts; each node confirms 
     macs.map((each) => after.pendingOrders(each).map(({ number }) => number)),
     [[1, 2], [2], [1, 2]],
   );
-  assert.match(JSON.stringify(await after.lift('bolt', '')), /order 2 stops everything, lift that one/);
-  await after.lift('*', 'fire is out');
+  assert.match(JSON.stringify(await after.lift('bolt', '', 'op')), /order 2 stops everything, lift that one/);
+  await after.lift('*', 'fire is out', 'op');
   assert.deepEqual(
     macs.map((each) => after.pendingOrders(each).map(({ number }) => number)),
     [[1], [], [1]],
@@ -246,7 +246,7 @@ test('kill: the order stands until lifted, through restarts; each node confirms 
     ['node-c20002 receipt 3', 'node-c20001 null 0', 'node-c20003 null 0'],
   );
   assert.equal(workloadView(after, 'acme', 'web')?.problem, 'stopped by kill order 1');
-  assert.ok(!('refused' in (await after.lift('acme', 'sorry'))));
+  assert.ok(!('refused' in (await after.lift('acme', 'sorry', 'op'))));
   assert.deepEqual(after.pendingOrders(mac), []);
   const second = await after.kill('acme', 'again', 'op', []);
   assert.equal('refused' in second ? 0 : second.number, 3);
@@ -263,7 +263,7 @@ test('of lifted orders the last 50 are kept, with their receipts', async () => {
     assert.ok(!('refused' in order));
     const facts = { evidence: 'receipt', confirmedAfterMs: 1, stoppedAfterMs: 1, processes: 1 } as const;
     await inventory.saveReceipt(order.number, mac, facts);
-    await inventory.lift('acme', '');
+    await inventory.lift('acme', '', 'op');
   }
   await rack.restart();
   const numbers = rack.inventory.orders().map(({ number }) => number);

@@ -3,6 +3,7 @@
 import { Type, type Static, type TSchema } from 'typebox';
 import { Compile } from 'typebox/compile';
 import {
+  Approval,
   DesiredInstance,
   EscalationStep,
   evidences,
@@ -16,6 +17,7 @@ import {
   customerPattern,
   instancePattern,
   nodeNamePattern,
+  operatorPattern,
   sha256Pattern,
   workloadPattern,
 } from '../protocol/names.ts';
@@ -176,7 +178,20 @@ export const EscalationDocument = Type.Object({
 });
 export type EscalationDocument = Readonly<Static<typeof EscalationDocument>>;
 
-/** `counters/<name>`: only grows. `epoch`, `orders`, `uids`, `instances`. */
+/** `operators/<name>`. `root` has the token of the state directory. */
+export const OperatorDocument = Type.Object({
+  name: Type.String({ pattern: operatorPattern }),
+  /** Of the token as it is sent; the token itself is kept nowhere. */
+  tokenSha256: Type.String({ pattern: sha256Pattern }),
+  createdAt: Instant,
+});
+export type OperatorDocument = Readonly<Static<typeof OperatorDocument>>;
+
+/** `approvals/<id>`: what one operator asked for, while it waits for another. */
+export const ApprovalDocument = Approval;
+export type ApprovalDocument = Readonly<Approval>;
+
+/** `counters/<name>`: only grows. `epoch`, `orders`, `uids`, `instances`, `approvals`. */
 export const CounterDocument = Type.Object({ value: Count });
 export type CounterDocument = Readonly<Static<typeof CounterDocument>>;
 
@@ -193,6 +208,8 @@ export interface Documents {
   kill: KillDocument;
   receipts: ReceiptDocument;
   escalations: EscalationDocument;
+  operators: OperatorDocument;
+  approvals: ApprovalDocument;
   counters: CounterDocument;
 }
 export type Collection = keyof Documents;
@@ -209,6 +226,8 @@ export const collections = [
   'kill',
   'receipts',
   'escalations',
+  'operators',
+  'approvals',
   'counters',
 ] as const satisfies Collection[];
 
@@ -224,6 +243,8 @@ const validators = {
   kill: Compile(KillDocument),
   receipts: Compile(ReceiptDocument),
   escalations: Compile(EscalationDocument),
+  operators: Compile(OperatorDocument),
+  approvals: Compile(ApprovalDocument),
   counters: Compile(CounterDocument),
 };
 

@@ -23,6 +23,8 @@ export class Draft implements View {
   readonly #instanceKeys = new Map<string, string | undefined>();
   readonly nodeIndex: NodeIndex;
   readonly events: DraftEvent[] = [];
+  /** Who asked, as its events tell; nobody where the controller acts by itself. */
+  by: string | undefined;
 
   constructor(base: View) {
     this.#base = base;
@@ -67,10 +69,10 @@ export class Draft implements View {
   }
 
   event(kind: string, subject: string, message: string): void {
-    this.events.push({ kind, subject, message });
+    this.events.push({ kind, subject, message: this.by === undefined ? message : `${message} (by ${this.by})` });
   }
 
-  /** The next number of a counter, never given again once it is stored. Counters: `epoch`, `orders`, `uids`, `instances`. */
+  /** The next number of a counter, never given again once it is stored. Counters: `epoch`, `orders`, `uids`, `instances`, `approvals`. */
   count(name: string): number {
     const value = (this.get('counters', name)?.value ?? 0) + 1;
     this.put('counters', name, { value });

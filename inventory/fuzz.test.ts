@@ -182,7 +182,7 @@ test('the inventory holds what a simple model holds, whatever is asked of it', a
     async lift() {
       const scope = pick(customers);
       const known = model.customers.get(scope);
-      const answer = await rack.inventory.lift(scope, '');
+      const answer = await rack.inventory.lift(scope, '', 'op');
       assert.equal('refused' in answer, known?.order === undefined);
       if (known !== undefined) known.order = undefined;
     },

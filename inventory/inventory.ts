@@ -57,6 +57,7 @@ import {
   nextInstanceNumber,
   permitted,
 } from './placement.ts';
+import { openPeople, type People } from './people.ts';
 import { SessionIndex } from './session-index.ts';
 import { SentTimes } from './sent-times.ts';
 import { openSqliteStore } from './sqlite-store.ts';
@@ -154,23 +155,23 @@ export interface Inventory extends AsyncDisposable {
   /** A beacon proves nothing: an unknown sender leaves an event (a bounded number of them) and nothing else. */
   beaconSeen(beacon: { uuid: string; ip?: string; mac?: Mac }): void;
   renameNode(mac: Mac, name: string): Promise<NodeDocument | Refused>;
-  /** `by`: who fenced it, `operator` where nobody is named. */
+  /** `by`, here and below: the operator who asked, for the events. */
   patchNode(mac: Mac, patch: NodePatch, by?: string): Promise<NodeDocument | Refused>;
   /** Refused while it is ready. Its session, ticket and instances go with it. */
-  removeNode(mac: Mac): Promise<{ removed: Mac } | Refused>;
+  removeNode(mac: Mac, by?: string): Promise<{ removed: Mac } | Refused>;
 
   customers(): CustomerDocument[];
   customer(name: string): CustomerDocument | undefined;
-  addCustomer(spec: CustomerSpec): Promise<CustomerDocument | Refused>;
-  removeCustomer(name: string): Promise<{ removed: string } | Refused>;
+  addCustomer(spec: CustomerSpec, by?: string): Promise<CustomerDocument | Refused>;
+  removeCustomer(name: string, by?: string): Promise<{ removed: string } | Refused>;
   images(): ImageDocument[];
   image(name: string): ImageDocument | undefined;
   saveImage(image: ImageDocument): Promise<void>;
-  removeImage(name: string): Promise<{ removed: string } | Refused>;
+  removeImage(name: string, by?: string): Promise<{ removed: string } | Refused>;
   workloads(): WorkloadDocument[];
   workload(customer: string, name: string): WorkloadDocument | undefined;
-  putWorkload(customer: string, name: string, spec: WorkloadSpec): Promise<WorkloadDocument | Refused>;
-  removeWorkload(customer: string, name: string): Promise<{ removed: string } | Refused>;
+  putWorkload(customer: string, name: string, spec: WorkloadSpec, by?: string): Promise<WorkloadDocument | Refused>;
+  removeWorkload(customer: string, name: string, by?: string): Promise<{ removed: string } | Refused>;
 
   instances(): InstanceDocument[];
   instance(id: string): InstanceDocument | undefined;
@@ -198,6 +199,8 @@ export interface Inventory extends AsyncDisposable {
   kill(scope: string, reason: string, by: string, targets: Mac[]): Promise<OrderDocument | Refused>;
   /** `by`: `operator` where nobody is named. */
   lift(scope: string, reason: string, by?: string): Promise<OrderDocument | Refused>;
+  /** Operators, and what waits for a second one. */
+  readonly people: People;
   orders(): OrderDocument[];
   order(number: number): OrderDocument | undefined;
   standingOrders(): OrderDocument[];
@@ -288,7 +291,11 @@ export async function openInventoryOn({
     },
   });
   stack.defer(() => decisions.idle());
-  const take = <T>(decide: Decide<T>) => decisions.take(decide);
+  const take = <T>(decide: Decide<T>, by?: string) =>
+    decisions.take((draft) => {
+      draft.by = by;
+      return decide(draft);
+    });
   const epoch = await take((draft) => draft.count('epoch'));
   // Writing the epoch moved the store on: whatever a node was told by an earlier process is older than this.
   memory.startGenerations(revision + 1);
@@ -335,25 +342,26 @@ export async function openInventoryOn({
         addEvent('node', sender, `beacon of an unknown sender, UUID ${uuid}`);
     },
     renameNode: (mac, name) => take((draft) => decidePatch(draft, mac, { name }, 'operator')),
-    patchNode: (mac, patch, by = 'operator') => take((draft) => decidePatch(draft, mac, patch, by)),
-    removeNode: async (mac) => {
-      const answer = await take((draft) => decideRemoveNode(draft, mac));
+    patchNode: (mac, patch, by = 'operator') => take((draft) => decidePatch(draft, mac, patch, by), by),
+    removeNode: async (mac, by) => {
+      const answer = await take((draft) => decideRemoveNode(draft, mac), by);
       if ('removed' in answer) tables.forgetSample(mac);
       return answer;
     },
 
     customers: () => [...memory.all('customers').values()],
     customer: (name) => memory.get('customers', name),
-    addCustomer: (spec) => take((draft) => decideAddCustomer(draft, spec, now())),
-    removeCustomer: (name) => take((draft) => decideRemoveCustomer(draft, name)),
+    addCustomer: (spec, by) => take((draft) => decideAddCustomer(draft, spec, now()), by),
+    removeCustomer: (name, by) => take((draft) => decideRemoveCustomer(draft, name), by),
     images: () => [...memory.all('images').values()],
     image: (name) => memory.get('images', name),
     saveImage: (image) => take((draft) => draft.put('images', image.name, image)),
-    removeImage: (name) => take((draft) => decideRemoveImage(draft, name)),
+    removeImage: (name, by) => take((draft) => decideRemoveImage(draft, name), by),
     workloads: () => [...memory.all('workloads').values()],
     workload: (customer, name) => memory.get('workloads', `${customer}/${name}`),
-    putWorkload: (customer, name, spec) => take((draft) => decidePutWorkload(draft, { customer, name, spec }, now())),
-    removeWorkload: (customer, name) => take((draft) => decideRemoveWorkload(draft, { customer, name })),
+    putWorkload: (customer, name, spec, by) =>
+      take((draft) => decidePutWorkload(draft, { customer, name, spec }, now()), by),
+    removeWorkload: (customer, name, by) => take((draft) => decideRemoveWorkload(draft, { customer, name }), by),
 
     instances: () => [...memory.all('instances').values()],
     instance: (id) => memory.get('instances', memory.instanceKey(id) ?? ''),
@@ -394,6 +402,7 @@ export async function openInventoryOn({
 
     kill: (scope, reason, by, targets) => take((draft) => decideKill(draft, { scope, reason, by, targets }, now())),
     lift: (scope, reason, by = 'operator') => take((draft) => decideLift(draft, { scope, reason, by }, now())),
+    people: openPeople({ memory, take, now, random }),
     orders: () => [...memory.all('orders').values()].toSorted((a, b) => a.number - b.number),
     order: (number) => memory.get('orders', String(number)),
     standingOrders: () =>

@@ -48,6 +48,8 @@ export class Memory implements View {
     kill: new Map(),
     receipts: new Map(),
     escalations: new Map(),
+    operators: new Map(),
+    approvals: new Map(),
     counters: new Map(),
   };
   readonly #revisions = new Map<string, number>();

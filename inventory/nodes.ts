@@ -242,7 +242,7 @@ export function decideRemoveNode(draft: Draft, mac: Mac): { removed: Mac } | Ref
   const node = draft.get('nodes', mac);
   if (node === undefined) return unknownNode(mac);
   if (node.state === 'ready') return { refused: `${node.name} is ready: switch it off, or fence it, and wait` };
-  dropNode(draft, node, 'removed by an operator');
+  dropNode(draft, node, 'removed');
   return { removed: mac };
 }
 

@@ -35,7 +35,11 @@ export function decideKill(
   draft.put('orders', String(number), order);
   draft.put('kill', scope, { number });
   forgetOldest(draft);
-  draft.event('kill', String(number), `${by} stops ${named(scope)} on ${order.targets.length} nodes: ${reason}`);
+  draft.event(
+    'kill',
+    String(number),
+    `stop ${named(scope)} on ${order.targets.length} nodes, given by ${by}: ${reason}`,
+  );
   return order;
 }
 
@@ -119,6 +123,6 @@ export function pendingOrders(memory: Memory, mac: Mac): OrderDocument[] {
   return pending.toSorted((a, b) => a.number - b.number);
 }
 
-function named(scope: string): string {
+export function named(scope: string): string {
   return scope === everything ? 'everything' : scope;
 }

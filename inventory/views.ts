@@ -134,7 +134,7 @@ function timelineOf(inventory: Inventory, order: OrderDocument): KillNode[] {
 
 function summary(
   inventory: Inventory,
-  { number, scope, reason, at, liftedAt }: OrderDocument,
+  { number, scope, reason, by, at, liftedAt, liftedBy }: OrderDocument,
   timeline: KillNode[],
 ): KillOrder {
   const times = timeline.flatMap(({ confirmedAfterMs }) => confirmedAfterMs ?? []);
@@ -142,8 +142,10 @@ function summary(
     number,
     scope,
     reason,
+    by,
     at,
     liftedAt,
+    liftedBy: liftedBy ?? null,
     nodes: timeline.length,
     stopped: times.length,
     slowestMs: times.length === 0 ? null : Math.max(...times),

@@ -9,6 +9,7 @@ import {
   imageNamePattern,
   instancePattern,
   nodeNamePattern,
+  operatorPattern,
   sha256Pattern,
   workloadPattern,
 } from './names.ts';
@@ -299,9 +300,12 @@ export const KillOrder = Type.Object({
   /** A customer's name, or `*` for everything. */
   scope: Type.String(),
   reason: Type.String(),
+  /** Who gave it: an operator, or two (`anna, confirmed by ben`), or a part of the controller, as `drill`. */
+  by: Type.String(),
   at: Instant,
   /** Stands until lifted. */
   liftedAt: Type.Union([Instant, Type.Null()]),
+  liftedBy: Type.Union([Type.String(), Type.Null()]),
   /** Nodes that had to stop it when the order was stored, and how many have. */
   nodes: Type.Integer(),
   stopped: Type.Integer(),
@@ -404,13 +408,17 @@ export type Drills = Static<typeof Drills>;
 
 // ---- operators and the two-person rule ------------------------------------------------------------------------
 
-const operatorPattern = '^[a-z][a-z0-9-]{0,31}$';
-
+/** `POST /v1/operators` */
+export const OperatorSpec = Type.Object({ name: Type.String({ pattern: operatorPattern }) }, closed);
+export type OperatorSpec = Static<typeof OperatorSpec>;
 export const Operator = Type.Object({ name: Type.String({ pattern: operatorPattern }), createdAt: Instant });
 export type Operator = Static<typeof Operator>;
 /** The one time that a token is shown. */
 export const NewOperator = Type.Intersect([Operator, Type.Object({ token: Type.String() })]);
 export type NewOperator = Static<typeof NewOperator>;
+/** `GET /v1/whoami`: whose the token is that came with the request; null where it is nobody's. */
+export const Whoami = Type.Object({ name: Type.Union([Type.String(), Type.Null()]) });
+export type Whoami = Static<typeof Whoami>;
 
 /** Asked for by one operator, waiting for another. Answered with status 202 in the place of what was asked for. */
 export const Approval = Type.Object({
@@ -449,14 +457,16 @@ export const Status = Type.Object({
   instances: Type.Integer(),
   running: Type.Integer(),
   standingOrders: Type.Integer(),
+  /** Lifting, and stopping everything, need two different operators. */
+  twoPersonRule: Type.Boolean(),
 });
 export type Status = Static<typeof Status>;
 
 /**
  * Server-sent events of `GET /v1/stream`. First one `snapshot`, then each change as it happens:
- *   snapshot {status, nodes, customers, workloads, instances, kills, events}
+ *   snapshot {status, nodes, customers, workloads, instances, kills, approvals, events}
  *   node Node · node-removed {mac} · customer Customer · customer-removed {name} · workload Workload · workload-removed {customer, name}
- *   instance Instance · instance-removed {id} · kill KillOrder · event Event · samples {[mac]: Sample} (once a second, changed ones only)
+ *   instance Instance · instance-removed {id} · kill KillOrder · approval Approval · approval-removed {id} · event Event · samples {[mac]: Sample} (once a second, changed ones only)
  * A comment line goes out every 15 s. A client that reads too slowly is disconnected and starts again from a snapshot.
  */
 export const Snapshot = Type.Object({
@@ -466,6 +476,8 @@ export const Snapshot = Type.Object({
   workloads: Type.Array(Workload),
   instances: Type.Array(Instance),
   kills: Type.Array(KillOrder),
+  /** Those that wait. */
+  approvals: Type.Array(Approval),
   events: Type.Array(Event),
 });
 export type Snapshot = Static<typeof Snapshot>;

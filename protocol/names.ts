@@ -7,6 +7,7 @@ export const workloadPattern = '^[a-z][a-z0-9-]{0,29}$';
 export const instancePattern = '^[a-z][a-z0-9-]{0,29}-[0-9a-f]{8}$';
 export const imageNamePattern = '^[a-z0-9][a-z0-9._/-]{0,99}(:[A-Za-z0-9._-]{1,60})?$';
 export const nodeNamePattern = '^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$';
+export const operatorPattern = '^[a-z][a-z0-9-]{0,31}$';
 export const sha256Pattern = '^[0-9a-f]{64}$';
 
 const customer = new RegExp(customerPattern);

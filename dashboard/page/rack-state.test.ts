@@ -17,6 +17,7 @@ import {
   orderOf,
   slotsOf,
   standingOrders,
+  waitingApprovals,
 } from './rack-state.ts';
 
 const at = 1_700_000_000_000;
@@ -51,7 +52,16 @@ function instance(id: string, more: Partial<Instance> = {}): Instance {
 }
 
 function order(number: number, scope: string, more: Partial<KillOrder> = {}): KillOrder {
-  const usual = { reason: 'test', at, liftedAt: null, nodes: 2, stopped: 0, slowestMs: null };
+  const usual = {
+    reason: 'test',
+    by: 'anna',
+    at,
+    liftedAt: null,
+    liftedBy: null,
+    nodes: 2,
+    stopped: 0,
+    slowestMs: null,
+  };
   return { number, scope, ...usual, unconfirmed: [], holding: [], ...more };
 }
 
@@ -73,12 +83,13 @@ const event = (id: number, message = 'became ready'): Event => ({ id, at, kind: 
 function snapshot(more: Partial<Snapshot> = {}): Snapshot {
   const status = { version: '1', startedAt: at, startupMs: 1, rack: 'r', nodes: {}, customers: 0, instances: 0 };
   return {
-    status: { ...status, running: 0, standingOrders: 0 },
+    status: { ...status, running: 0, standingOrders: 0, twoPersonRule: false },
     nodes: [node(1), node(2, { state: 'loading', stage: 'kernel' })],
     customers: [],
     workloads: [],
     instances: [instance('web-00000001'), instance('web-00000002', { state: 'exited', node: '02:00:00:c2:00:02' })],
     kills: [],
+    approvals: [],
     events: [event(2), event(1)],
     ...more,
   };
@@ -127,6 +138,20 @@ test('removing what is not there changes nothing', () => {
   const changes = noChanges();
   apply(state, { kind: 'instance-removed', data: { id: 'web-0000dead' } }, changes);
   assert.deepEqual(changes, noChanges());
+});
+
+test('an approval waits until it is confirmed, withdrawn or expired; the oldest is first', () => {
+  const state = stateOf(snapshot());
+  const changes = noChanges();
+  const usual = { action: 'lift', scope: 'acme', reason: '', by: 'anna', at, expiresAt: at + 600_000 } as const;
+  for (const id of [8, 7]) apply(state, { kind: 'approval', data: { id, ...usual } }, changes);
+  assert.equal(changes.approvals, true);
+  const ids = () => waitingApprovals(state, at).map(({ id }) => id);
+  assert.deepEqual(ids(), [7, 8]);
+  apply(state, { kind: 'approval-removed', data: { id: 7 } }, changes);
+  assert.deepEqual(ids(), [8]);
+  // The page must not offer what the controller refuses, even before it hears so.
+  assert.deepEqual(waitingApprovals(state, at + 600_000), []);
 });
 
 test('an instance that moves touches both boards', () => {

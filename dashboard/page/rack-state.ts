@@ -1,6 +1,7 @@
 // What the page knows of the rack: one snapshot, then every change applied to it in place. No DOM here, so that it is
 // tested in Node. A change marks what it touched; the drawing, once per frame, looks at the marks alone.
 import type {
+  Approval,
   Customer,
   Event,
   Instance,
@@ -31,6 +32,8 @@ export type Message =
   | { kind: 'instance'; data: Instance }
   | { kind: 'instance-removed'; data: { id: string } }
   | { kind: 'kill'; data: KillOrder }
+  | { kind: 'approval'; data: Approval }
+  | { kind: 'approval-removed'; data: { id: number } }
   | { kind: 'event'; data: Event }
   | { kind: 'samples'; data: Record<string, Sample> };
 
@@ -45,6 +48,8 @@ export const messageKinds = [
   'instance',
   'instance-removed',
   'kill',
+  'approval',
+  'approval-removed',
   'event',
   'samples',
 ] as const satisfies readonly Message['kind'][];
@@ -57,6 +62,7 @@ export interface RackState {
   workloads: Map<string, Workload>;
   instances: Map<string, Instance>;
   kills: Map<number, KillOrder>;
+  approvals: Map<number, Approval>;
   /** Oldest first, at most `eventLimit`. */
   events: Event[];
 }
@@ -72,6 +78,7 @@ export interface Changes {
   /** Names whose customer, workloads or instances have changed. */
   customers: Set<string>;
   kills: boolean;
+  approvals: boolean;
   events: boolean;
 }
 
@@ -83,6 +90,7 @@ export function emptyState(): RackState {
     workloads: new Map(),
     instances: new Map(),
     kills: new Map(),
+    approvals: new Map(),
     events: [],
   };
 }
@@ -94,6 +102,7 @@ export function noChanges(): Changes {
     samples: new Set(),
     customers: new Set(),
     kills: false,
+    approvals: false,
     events: false,
   };
 }
@@ -101,13 +110,14 @@ export function noChanges(): Changes {
 export function apply(state: RackState, message: Message, changes: Changes): void {
   switch (message.kind) {
     case 'snapshot': {
-      const { status, nodes, customers, workloads, instances, kills, events } = message.data;
+      const { status, nodes, customers, workloads, instances, kills, approvals, events } = message.data;
       state.status = status;
       state.nodes = new Map(nodes.map((node) => [node.mac, node]));
       state.customers = new Map(customers.map((customer) => [customer.name, customer]));
       state.workloads = new Map(workloads.map((workload) => [workloadKey(workload), workload]));
       state.instances = new Map(instances.map((instance) => [instance.id, instance]));
       state.kills = new Map(kills.map((order) => [order.number, order]));
+      state.approvals = new Map(approvals.map((approval) => [approval.id, approval]));
       state.events = events.toSorted((a, b) => a.id - b.id).slice(-eventLimit);
       changes.everything = true;
       return;
@@ -155,6 +165,14 @@ export function apply(state: RackState, message: Message, changes: Changes): voi
     case 'kill':
       state.kills.set(message.data.number, message.data);
       changes.kills = true;
+      return;
+    case 'approval':
+      state.approvals.set(message.data.id, message.data);
+      changes.approvals = true;
+      return;
+    case 'approval-removed':
+      state.approvals.delete(message.data.id);
+      changes.approvals = true;
       return;
     case 'event':
       // A reconnection may bring an event that the snapshot had already.
@@ -206,6 +224,11 @@ export function standingOrders(state: RackState): KillOrder[] {
   return [...state.kills.values()]
     .filter(({ liftedAt }) => liftedAt === null)
     .toSorted((a, b) => Number(b.scope === everything) - Number(a.scope === everything) || b.number - a.number);
+}
+
+/** What waits for a second operator, the oldest first. */
+export function waitingApprovals(state: RackState, now: number): Approval[] {
+  return [...state.approvals.values()].filter(({ expiresAt }) => now < expiresAt).toSorted((a, b) => a.id - b.id);
 }
 
 /** The order that stops this customer now, its own before the one for everything. */

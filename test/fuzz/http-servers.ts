@@ -51,7 +51,14 @@ export async function fuzzOperatorApi(count: number, random: Random): Promise<nu
   await using rack = await startRack();
   const { inventory, rollCall, directory } = rack;
   await using stack = new AsyncDisposableStack();
-  const status = () => ({ version: '', startedAt: 0, startupMs: 0, rack: '', ...statusCounts(inventory) });
+  const status = () => ({
+    version: '',
+    startedAt: 0,
+    startupMs: 0,
+    rack: '',
+    twoPersonRule: false,
+    ...statusCounts(inventory),
+  });
   const stream = startStream({ inventory, status });
   const app = createServer({ requestTimeout: 0 });
   stack.defer(() => app.close());
