@@ -22,7 +22,7 @@ type Totals = { passed: number; failed: number; skipped: number };
 // Boards in QEMU keep both cores of a small machine busy: what needs root or boots boards runs one file at a time.
 const phases = [
   { kind: 'unit', pattern: '**/*.test.ts', concurrency: 2, fileTimeoutMs: 120_000 },
-  { kind: 'root', pattern: '**/*.root.test.ts', concurrency: 1, fileTimeoutMs: 300_000 },
+  { kind: 'root', pattern: '**/*.root.test.ts', concurrency: 1, fileTimeoutMs: 600_000 },
   { kind: 'e2e', pattern: '**/*.e2e.ts', concurrency: 1, fileTimeoutMs: 900_000 },
 ] as const;
 type Phase = (typeof phases)[number];
