@@ -98,10 +98,11 @@ export async function startController(options: ControllerOptions): Promise<Contr
     ...statusCounts(inventory),
   });
   const stream = startStream({ inventory, status });
-  stack.defer(() => stream.close());
   // An upload takes as long as it takes.
   const operators = createServer({ requestTimeout: 0 });
   stack.defer(() => operators.close());
+  // Before the server: it waits for its open answers, and a dashboard's never ends.
+  stack.defer(() => stream.close());
   let boot: BootServer | undefined;
   registerOperatorApi(operators, {
     inventory,
