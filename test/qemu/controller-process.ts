@@ -5,6 +5,7 @@ import { createWriteStream } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Type, type Static, type TSchema } from 'typebox';
 import { Check } from 'typebox/value';
@@ -17,6 +18,8 @@ import { endProcess, hasEnded, startTied } from './tied-process.ts';
 const program = fileURLToPath(new URL('../../controller/main.ts', import.meta.url));
 
 const startLimitMs = 20_000;
+const restartTries = 5;
+const restartPauseMs = 200;
 
 export type ControllerOptions = {
   network: RackNetwork;
@@ -99,6 +102,36 @@ export class ControllerProcess implements AsyncDisposable {
   /** Resolves when the process that runs now has ended, whoever ended it. */
   async ended(): Promise<void> {
     if (this.#process !== undefined && !hasEnded(this.#process)) await once(this.#process, 'exit');
+  }
+
+  /**
+   * As a service manager does: starts it again whenever it ends, until the signal. Rejects when it does not come up any more.
+   * `restarted` is told how it ended and how long it was away, ms.
+   */
+  async supervise({
+    signal,
+    restarted,
+  }: {
+    signal: AbortSignal;
+    restarted: (how: string, awayMs: number) => void;
+  }): Promise<void> {
+    const stopped = once(signal, 'abort');
+    while (!signal.aborted) {
+      await Promise.race([this.ended(), stopped]);
+      if (signal.aborted) return;
+      const endedAt = performance.now();
+      const how = this.#process?.signalCode ?? `exit code ${this.#process?.exitCode}`;
+      for (let tries = 1; ; tries++) {
+        try {
+          await this.start();
+          break;
+        } catch (error) {
+          if (tries === restartTries || signal.aborted) throw error;
+          await delay(restartPauseMs * tries);
+        }
+      }
+      restarted(how, performance.now() - endedAt);
+    }
   }
 
   /** As a power cut would: nothing is flushed or said. */

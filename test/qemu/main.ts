@@ -1,6 +1,5 @@
 // `npm start`: the virtual rack with its real controller, until Ctrl-C.
 import { spawnSync } from 'node:child_process';
-import { once } from 'node:events';
 import { existsSync, mkdirSync, openSync } from 'node:fs';
 import { basename, dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -111,17 +110,28 @@ async function main(args: string[]): Promise<void> {
       if (number > 0) say(`${title(number, rack.node(number))}  ${node.text}`);
     },
   );
-  const ended = Promise.race([aborted(stop.signal), rack.controller.ended().then(() => 'controller' as const)]);
+  // A board that has heard no controller for 3 s stops its customers: one that ends is started again at once.
+  const supervised = rack.controller.supervise({
+    signal: stop.signal,
+    restarted: (how, awayMs) => say(`the controller ended (${how}) and was started again: ${Math.round(awayMs)} ms`),
+  });
+  const ended = supervised.then(
+    () => undefined,
+    (error: unknown) => ({ error }),
+  );
   const ready = rack.allReady({ timeoutMs: 600_000 }).then(() => 'ready' as const);
   ready.catch(() => undefined); // looked at below, unless a Ctrl-C came first
   if ((await Promise.race([ready, ended])) === 'ready') {
     say(rack.nodes.length === 1 ? 'the board is ready' : `all ${rack.nodes.length} boards are ready`);
     process.stdout.write(hints(rack, options));
   }
-  const why = await ended;
+  const failed = await ended;
   follow.abort();
   await watching;
-  if (why === 'controller') throw new Refusal(`the controller ended: see ${relative(rootDir, rack.artefactsDir)}/`);
+  if (failed !== undefined) {
+    const where = `see ${relative(rootDir, rack.artefactsDir)}/`;
+    throw new Refusal(`the controller ended and does not start again: ${where}`, { cause: failed.error });
+  }
   say('switching off');
 }
 
@@ -158,11 +168,6 @@ ${where.length === 0 ? '' : `  export ${where.join(' ')}\n`}  ./cli/muster nodes
 Ctrl-C switches everything off and leaves nothing running; what the rack remembers stays in ${relative(rootDir, stateDir)}/.
 
 `;
-}
-
-async function aborted(signal: AbortSignal): Promise<'stopped'> {
-  if (!signal.aborted) await once(signal, 'abort');
-  return 'stopped';
 }
 
 try {

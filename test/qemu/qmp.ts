@@ -2,7 +2,8 @@
 import type { Duplex } from 'node:stream';
 import { createInterface } from 'node:readline';
 
-export type QmpEvent = { event: string; data: unknown };
+/** `atMs`: when it came in, on the clock of `performance.now()`. */
+export type QmpEvent = { event: string; data: unknown; atMs: number };
 
 const answerLimitMs = 10_000;
 
@@ -42,7 +43,8 @@ export class Qmp {
     const message: unknown = JSON.parse(line);
     if (typeof message !== 'object' || message === null || 'QMP' in message) return;
     if ('event' in message) {
-      this.#onEvent({ event: String(message.event), data: 'data' in message ? message.data : undefined });
+      const data = 'data' in message ? message.data : undefined;
+      this.#onEvent({ event: String(message.event), data, atMs: performance.now() });
     } else if ('return' in message) {
       this.#waiting.shift()?.resolve(message.return);
     } else {

@@ -14,6 +14,7 @@ export class SerialLog implements AsyncDisposable {
   readonly path: string;
   readonly #file: WriteStream;
   readonly #waiters = new Set<Waiter>();
+  readonly #followers = new Set<(line: string) => void>();
   #text = '';
   #partial = '';
   #poweredOnAt = performance.now();
@@ -39,6 +40,7 @@ export class SerialLog implements AsyncDisposable {
     for (const line of lines.map((raw) => raw.replace(terminalCodes, '').trimEnd()).filter((text) => text !== '')) {
       this.#file.write(`${seconds} ${line}\n`);
       this.#text = `${this.#text}${line}\n`.slice(-keptChars);
+      for (const follower of this.#followers) follower(line);
     }
     for (const waiter of this.#waiters) {
       const match = waiter.pattern.exec(this.#text + this.#partial.replace(terminalCodes, ''));
@@ -61,6 +63,11 @@ export class SerialLog implements AsyncDisposable {
       clearTimeout(timer);
       this.#waiters.delete(waiter);
     });
+  }
+
+  /** Calls `follower` with each whole line in the moment in which it comes. */
+  follow(follower: (line: string) => void): void {
+    this.#followers.add(follower);
   }
 
   /** The last lines, for a message about what went wrong. */

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -61,6 +61,32 @@ test('npm start: kill -9 leaves nothing, and the next start has the state of the
   next.process.kill('SIGTERM');
   assert.deepEqual(await next.exited, [0, null]);
 });
+
+test('npm start: a controller that is killed is started again at once, and the boards stay on', async () => {
+  await using state = await scratch();
+  await using started = new Started(['--nodes', '1', '--port', '0', '--state', state.path]);
+  const port = /127\.0\.0\.1:(\d+)/.exec(await started.line(/dashboard/))?.[1] ?? '';
+  await started.line(/boards are on/);
+  const before = await descendants(started.process.pid ?? 0);
+  const controller = await theController(before);
+  process.kill(controller, 'SIGKILL');
+  assert.match(await started.line(/was started again/), /the controller ended \(SIGKILL\)/);
+  assert.equal((await fetch(`http://127.0.0.1:${port}/healthz`)).status, 200);
+  const after = await descendants(started.process.pid ?? 0);
+  assert.notEqual(await theController(after), controller);
+  const others = before.filter((pid) => pid !== controller);
+  assert.deepEqual(
+    others.filter((pid) => !after.includes(pid)),
+    [],
+  );
+  started.process.kill('SIGINT');
+  assert.deepEqual(await started.exited, [0, null]);
+});
+
+async function theController(pids: readonly number[]): Promise<number> {
+  for (const pid of pids) if (/controller\/main\.ts/.test(await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => ''))) return pid;
+  throw new Error('npm start runs no controller');
+}
 
 class Started implements AsyncDisposable {
   readonly process: ChildProcess;
