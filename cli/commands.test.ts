@@ -166,6 +166,7 @@ async function peer(state: Partial<PeerState> = {}) {
     running: 1,
     standingOrders: 1,
     twoPersonRule: false,
+    lastDrill: null,
   }));
   app.get('/v1/nodes', () => ({ nodes: [node] }));
   app.get<{ Params: { node: string } }>('/v1/nodes/:node', (request, reply) =>

@@ -1,6 +1,8 @@
 // Server-sent events: one snapshot for each new listener, then every change, rendered once for all of them.
 import type { ServerResponse } from 'node:http';
+import type { DrillDocument } from '../inventory/documents.ts';
 import type { Sample, Snapshot } from '../protocol/api.ts';
+import { drillOrder, drillView, newest } from '../inventory/drill-views.ts';
 import type { Change, Inventory } from '../inventory/inventory.ts';
 import { customerView, instanceView, nodeView, orderView, workloadView } from '../inventory/views.ts';
 
@@ -10,6 +12,7 @@ const flushAfterMs = 50;
 const unsentLimitBytes = 8 * 2 ** 20;
 const listenerLimit = 200;
 const eventsInSnapshot = 200;
+const drillsInSnapshot = 20;
 
 export interface Stream {
   /** False where there are too many listeners already. */
@@ -37,14 +40,23 @@ export function startStream({ inventory, status }: { inventory: Inventory; statu
           { kind: 'workload', customer: change.customer, name: change.workload },
           { kind: 'customer', name: change.customer },
           { kind: 'node', mac: change.node },
+          ...drillOf(({ customer }) => customer === change.customer),
         ];
       case 'workload':
         return [{ kind: 'customer', name: change.customer }];
       case 'order':
-        return inventory.customers().map(({ name }) => ({ kind: 'customer' as const, name }));
+        return [
+          ...inventory.customers().map(({ name }) => ({ kind: 'customer' as const, name })),
+          ...drillOf((drill) => drillOrder(inventory, drill)?.number === change.number),
+        ];
       default:
         return [];
     }
+  }
+  /** The drill under way, where it is about this. */
+  function drillOf(isAbout: (drill: DrillDocument) => boolean): Change[] {
+    const drill = inventory.drills.current();
+    return drill !== undefined && isAbout(drill) ? [{ kind: 'drill', number: drill.number }] : [];
   }
 
   const samples = setInterval(() => {
@@ -100,6 +112,7 @@ export function startStream({ inventory, status }: { inventory: Inventory; statu
         instances: inventory.instances().flatMap(({ id }) => instanceView(inventory, id) ?? []),
         approvals: inventory.people.approvals(),
         kills: inventory.orders().flatMap(({ number }) => orderView(inventory, number) ?? []),
+        drills: newest(inventory, drillsInSnapshot),
         events,
       };
       response.write(message('snapshot', snapshot));
@@ -146,6 +159,10 @@ function render(inventory: Inventory, change: Change): string {
       const approval = inventory.people.approval(change.id);
       return approval === undefined ? message('approval-removed', { id: change.id }) : message('approval', approval);
     }
+    case 'drill': {
+      const drill = drillView(inventory, change.number);
+      return drill === undefined ? '' : message('drill', drill);
+    }
     case 'image':
       return '';
     case 'event':
@@ -166,6 +183,8 @@ function keyOf(change: Change): string {
       return `order ${change.number}`;
     case 'approval':
       return `approval ${change.id}`;
+    case 'drill':
+      return `drill ${change.number}`;
     case 'event':
       return `event ${change.event.id}`;
     default:

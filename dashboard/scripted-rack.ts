@@ -145,6 +145,7 @@ export function scriptedSnapshot({ boards, now }: { boards: number; now: number 
       running: instances.length - 1,
       standingOrders: 0,
       twoPersonRule: false,
+      lastDrill: null,
     },
     nodes,
     customers: tenants.map(({ name, onSilence }, index) => ({
@@ -178,6 +179,7 @@ export function scriptedSnapshot({ boards, now }: { boards: number; now: number 
     instances,
     kills: [],
     approvals: [],
+    drills: [],
     events: Array.from({ length: 60 }, (_, index) => scriptedEvent(index + 1, now - (61 - index) * 7_000)),
   };
   return Value.Parse(api.Snapshot, snapshot);

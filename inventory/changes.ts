@@ -12,6 +12,7 @@ export type Change =
   | { kind: 'order'; number: number }
   | { kind: 'approval'; id: number; removed?: true }
   | { kind: 'image'; name: string; removed?: true }
+  | { kind: 'drill'; number: number }
   | { kind: 'event'; event: Event };
 
 /** What readers of the API may have to look at again. Sessions, leases, operators and counters show nowhere. */
@@ -43,6 +44,8 @@ export function announce(change: DocumentChange): Change[] {
     case 'receipts':
     case 'escalations':
       return [{ kind: 'order', number: Number(change.id.slice(0, change.id.indexOf('/'))) }];
+    case 'drills':
+      return [{ kind: 'drill', number: Number(change.id) }];
     default:
       return [];
   }

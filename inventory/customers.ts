@@ -23,9 +23,14 @@ export function workloadLimits(spec: WorkloadSpec): { memoryBytes: number; cpu: 
   };
 }
 
-export function decideAddCustomer(draft: Draft, spec: CustomerSpec, now: number): CustomerDocument | Refused {
+/** `uidBase`: a range that this very customer had before; a new one where left out. */
+export function decideAddCustomer(
+  draft: Draft,
+  spec: CustomerSpec,
+  { now, uidBase }: { now: number; uidBase?: number | undefined },
+): CustomerDocument | Refused {
   if (draft.get('customers', spec.name) !== undefined) return { refused: `customer ${spec.name} is there already` };
-  const range = firstUidRange + draft.count('uids') - 1;
+  const range = uidBase === undefined ? firstUidRange + draft.count('uids') - 1 : uidBase / uidRange;
   if (range > lastUidRange)
     return { refused: `all ${lastUidRange - firstUidRange + 1} ranges of user ids are used up` };
   const customer = {

@@ -7,6 +7,7 @@ import {
   DesiredInstance,
   EscalationStep,
   evidences,
+  DrillRequest,
   Image,
   instanceStates,
   NodeFacts,
@@ -107,6 +108,8 @@ export const WorkloadDocument = Type.Object({
   specRevision: Type.Integer({ minimum: 1 }),
   createdAt: Instant,
   changedAt: Instant,
+  /** A drill's: one instance on each of these nodes and none elsewhere. */
+  nodes: Type.Optional(Type.Array(MacAddress)),
 });
 export type WorkloadDocument = Readonly<Static<typeof WorkloadDocument>>;
 
@@ -191,7 +194,48 @@ export type OperatorDocument = Readonly<Static<typeof OperatorDocument>>;
 export const ApprovalDocument = Approval;
 export type ApprovalDocument = Readonly<Approval>;
 
-/** `counters/<name>`: only grows. `epoch`, `orders`, `uids`, `instances`, `approvals`. */
+/** `drills/<number>` */
+export const DrillDocument = Type.Object({
+  number: Type.Integer({ minimum: 1 }),
+  customer: Type.String({ pattern: customerPattern }),
+  /** The range that its customer was given by the drill and leaves with it; null where the customer was there before. */
+  uidBase: NullOr(Count),
+  by: Type.String(),
+  /** Of the inventory's opening under which it began: another one by now means that the controller was restarted. */
+  epoch: Count,
+  startedAt: Instant,
+  endedAt: NullOr(Instant),
+  phase: oneOf(['deploying', 'killing', 'removing', 'done']),
+  /** Known when the killing is over. */
+  outcome: NullOr(oneOf(['passed', 'late', 'failed'])),
+  problem: Type.String(),
+  order: NullOr(Type.Integer({ minimum: 1 })),
+  drawn: Count,
+  leftOut: Type.Array(Type.String()),
+  /** While it is deployed those that were drawn, from then on those that ran the canary; none when it is done. */
+  nodes: Type.Array(MacAddress),
+  /** Kept here from the end of the killing on: orders and receipts are forgotten sooner than drills. */
+  result: NullOr(
+    Type.Object({
+      nodes: Count,
+      stopped: Count,
+      medianMs: NullOr(Type.Number()),
+      slowestMs: NullOr(Type.Number()),
+      unconfirmed: Type.Array(Type.String()),
+    }),
+  ),
+});
+export type DrillDocument = Readonly<Static<typeof DrillDocument>>;
+
+/** `drill-schedule/one` */
+export const DrillScheduleDocument = Type.Object({
+  everySeconds: Type.Integer({ minimum: 1 }),
+  request: DrillRequest,
+  nextAt: Instant,
+});
+export type DrillScheduleDocument = Readonly<Static<typeof DrillScheduleDocument>>;
+
+/** `counters/<name>`: only grows. `epoch`, `orders`, `uids`, `instances`, `approvals`, `drills`. */
 export const CounterDocument = Type.Object({ value: Count });
 export type CounterDocument = Readonly<Static<typeof CounterDocument>>;
 
@@ -210,6 +254,8 @@ export interface Documents {
   escalations: EscalationDocument;
   operators: OperatorDocument;
   approvals: ApprovalDocument;
+  drills: DrillDocument;
+  'drill-schedule': DrillScheduleDocument;
   counters: CounterDocument;
 }
 export type Collection = keyof Documents;
@@ -228,6 +274,8 @@ export const collections = [
   'escalations',
   'operators',
   'approvals',
+  'drills',
+  'drill-schedule',
   'counters',
 ] as const satisfies Collection[];
 
@@ -245,6 +293,8 @@ const validators = {
   escalations: Compile(EscalationDocument),
   operators: Compile(OperatorDocument),
   approvals: Compile(ApprovalDocument),
+  drills: Compile(DrillDocument),
+  'drill-schedule': Compile(DrillScheduleDocument),
   counters: Compile(CounterDocument),
 };
 

@@ -72,7 +72,7 @@ export class Draft implements View {
     this.events.push({ kind, subject, message: this.by === undefined ? message : `${message} (by ${this.by})` });
   }
 
-  /** The next number of a counter, never given again once it is stored. Counters: `epoch`, `orders`, `uids`, `instances`, `approvals`. */
+  /** The next number of a counter, never given again once it is stored. Counters: see `CounterDocument`. */
   count(name: string): number {
     const value = (this.get('counters', name)?.value ?? 0) + 1;
     this.put('counters', name, { value });

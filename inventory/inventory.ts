@@ -43,6 +43,7 @@ import {
   decideRemoveWorkload,
 } from './customers.ts';
 import { type Decide, Decisions } from './decisions.ts';
+import { type DrillBook, drillBook } from './drills.ts';
 import { HeartbeatRecord } from './heartbeat-record.ts';
 import { type LocalTables, openLocalTables } from './local-tables.ts';
 import { Memory } from './memory.ts';
@@ -219,6 +220,7 @@ export interface Inventory extends AsyncDisposable {
   addEscalation(number: number, mac: Mac, step: EscalationStep): Promise<void>;
   /** Oldest first. */
   escalation(number: number, mac: Mac): EscalationStep[];
+  readonly drills: DrillBook;
 
   /** Queued, bounded, never throws. */
   addEvent(kind: string, subject: string, message: string): void;
@@ -351,7 +353,7 @@ export async function openInventoryOn({
 
     customers: () => [...memory.all('customers').values()],
     customer: (name) => memory.get('customers', name),
-    addCustomer: (spec, by) => take((draft) => decideAddCustomer(draft, spec, now()), by),
+    addCustomer: (spec, by) => take((draft) => decideAddCustomer(draft, spec, { now: now() }), by),
     removeCustomer: (name, by) => take((draft) => decideRemoveCustomer(draft, name), by),
     images: () => [...memory.all('images').values()],
     image: (name) => memory.get('images', name),
@@ -421,6 +423,7 @@ export async function openInventoryOn({
     sentAfterMs: (number, mac) => memory.get('receipts', `${number}/${mac}`)?.sentAfterMs ?? sent.get(number, mac),
     addEscalation: (number, mac, step) => take((draft) => decideEscalation(draft, { number, mac, step })),
     escalation: (number, mac) => memory.get('escalations', `${number}/${mac}`)?.steps ?? [],
+    drills: drillBook({ memory, take, now, epoch }),
 
     addEvent,
     events: (wanted) => tables.events(wanted),

@@ -50,6 +50,8 @@ export class Memory implements View {
     escalations: new Map(),
     operators: new Map(),
     approvals: new Map(),
+    drills: new Map(),
+    'drill-schedule': new Map(),
     counters: new Map(),
   };
   readonly #revisions = new Map<string, number>();

@@ -15,6 +15,8 @@ import type { Mac } from '../protocol/mac.ts';
 import { everything } from '../protocol/roll-call.ts';
 import { workloadLimits } from './customers.ts';
 import type { InstanceDocument, OrderDocument } from './documents.ts';
+import { lastDrill } from './drill-views.ts';
+import { isDrillOrder } from './drills.ts';
 import type { Inventory } from './inventory.ts';
 
 export function nodeView(inventory: Inventory, mac: Mac): Node | undefined {
@@ -158,7 +160,7 @@ function summary(
 
 export function statusCounts(
   inventory: Inventory,
-): Pick<Status, 'nodes' | 'customers' | 'instances' | 'running' | 'standingOrders'> {
+): Pick<Status, 'nodes' | 'customers' | 'instances' | 'running' | 'standingOrders' | 'lastDrill'> {
   const nodes: Record<string, number> = Object.fromEntries(nodeStates.map((state) => [state, 0]));
   for (const { state } of inventory.nodes()) nodes[state] = (nodes[state] ?? 0) + 1;
   const instances = inventory.instances();
@@ -167,7 +169,8 @@ export function statusCounts(
     customers: inventory.customers().length,
     instances: instances.length,
     running: running(instances),
-    standingOrders: inventory.standingOrders().length,
+    standingOrders: inventory.standingOrders().filter((order) => !isDrillOrder(order)).length,
+    lastDrill: lastDrill(inventory),
   };
 }
 

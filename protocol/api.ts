@@ -376,13 +376,17 @@ export const Drill = Type.Object({
   startedAt: Instant,
   endedAt: Type.Union([Instant, Type.Null()]),
   phase: oneOf('deploying', 'killing', 'removing', 'done'),
-  /** Of `done`: every node confirmed within the bound, or not; `failed` where it could not be measured. */
+  /** Of `done`: every node that ran the canary confirmed within the bound, or not; `failed` where it could not be measured. */
   outcome: Type.Union([oneOf('passed', 'late', 'failed'), Type.Null()]),
   /** In words, what kept it from passing; empty when nothing did. */
   problem: Type.String(),
   /** The kill order that measured it. */
   order: Type.Union([Type.Integer(), Type.Null()]),
-  /** Nodes that ran the canary, and how many of them stopped it. */
+  /** Nodes that were drawn to run the canary. */
+  drawn: Type.Integer(),
+  /** Those of them that were drawn and did not run it, each with its reason; they are measured by no figure. */
+  leftOut: Type.Array(Type.String()),
+  /** Nodes that ran the canary (while it is deployed: that run it by now), and how many of them stopped it. */
   nodes: Type.Integer(),
   stopped: Type.Integer(),
   /** From the stored order to the confirmation, ms. */
@@ -399,10 +403,14 @@ export const DrillSchedule = Type.Object(
 );
 export type DrillSchedule = Static<typeof DrillSchedule>;
 
+/** The schedule as it stands. */
+export const DrillPlan = Type.Object({ everySeconds: Type.Integer(), request: DrillRequest, nextAt: Instant });
+export type DrillPlan = Static<typeof DrillPlan>;
+
 export const Drills = Type.Object({
   /** Newest first. */
   drills: Type.Array(Drill),
-  schedule: Type.Union([Type.Intersect([DrillSchedule, Type.Object({ nextAt: Instant })]), Type.Null()]),
+  schedule: Type.Union([DrillPlan, Type.Null()]),
 });
 export type Drills = Static<typeof Drills>;
 
@@ -438,7 +446,7 @@ export type Approval = Static<typeof Approval>;
 export const Event = Type.Object({
   id: Type.Integer(),
   at: Instant,
-  /** `node`, `customer`, `workload`, `instance`, `image`, `kill`, `boot`, `controller` */
+  /** `node`, `customer`, `workload`, `instance`, `image`, `kill`, `drill`, `boot`, `controller` */
   kind: Type.String(),
   /** What it is about: a MAC, a customer, `acme/web`, an instance's id, an order's number. */
   subject: Type.String(),
@@ -456,17 +464,20 @@ export const Status = Type.Object({
   customers: Type.Integer(),
   instances: Type.Integer(),
   running: Type.Integer(),
+  /** Kill orders that stand, without that of a drill under way: a drill is no emergency. */
   standingOrders: Type.Integer(),
   /** Lifting, and stopping everything, need two different operators. */
   twoPersonRule: Type.Boolean(),
+  /** The last one that is over. */
+  lastDrill: Type.Union([Drill, Type.Null()]),
 });
 export type Status = Static<typeof Status>;
 
 /**
  * Server-sent events of `GET /v1/stream`. First one `snapshot`, then each change as it happens:
- *   snapshot {status, nodes, customers, workloads, instances, kills, approvals, events}
+ *   snapshot {status, nodes, customers, workloads, instances, kills, drills, approvals, events}
  *   node Node · node-removed {mac} · customer Customer · customer-removed {name} · workload Workload · workload-removed {customer, name}
- *   instance Instance · instance-removed {id} · kill KillOrder · approval Approval · approval-removed {id} · event Event · samples {[mac]: Sample} (once a second, changed ones only)
+ *   instance Instance · instance-removed {id} · kill KillOrder · drill Drill · approval Approval · approval-removed {id} · event Event · samples {[mac]: Sample} (once a second, changed ones only)
  * A comment line goes out every 15 s. A client that reads too slowly is disconnected and starts again from a snapshot.
  */
 export const Snapshot = Type.Object({
@@ -478,6 +489,8 @@ export const Snapshot = Type.Object({
   kills: Type.Array(KillOrder),
   /** Those that wait. */
   approvals: Type.Array(Approval),
+  /** The last 20, newest first. */
+  drills: Type.Array(Drill),
   events: Type.Array(Event),
 });
 export type Snapshot = Static<typeof Snapshot>;

@@ -45,7 +45,7 @@ export function startScheduler({
   }
 
   const unsubscribe = inventory.subscribe(({ kind }) => {
-    if (kind === 'event' || kind === 'image' || changed) return;
+    if (kind === 'event' || kind === 'image' || kind === 'drill' || changed) return;
     changed = true;
     if (running === undefined) startIn(coalesceMs);
   });

@@ -183,6 +183,16 @@ const stories: Record<string, (story: Story) => void> = {
     story.say('killed; a is lost').node('a', { state: 'lost' }).settle();
     story.say('lifted').customer('acme').workload('acme/web', 2).settle();
   },
+  'one on each of the nodes that it is meant for, and none elsewhere': (story) => {
+    const full = { memoryBytes: nodeReserveBytes + 32 * mebibyte };
+    story.node('a').node('b').node('c').node('d', full).customer('canary');
+    story.workload('canary/canary', 4, { onlyOn: new Set(['mac-a', 'mac-b', 'mac-d', 'mac-e']) }).settle();
+    story.say('b is lost, a failed: no other place for them').node('b', { state: 'lost' });
+    story.change('canary-00000001', { state: 'failed', reason: 'disk', since: story.now });
+    story.now += 60_000;
+    story.settle();
+    story.say('e is there').node('e').settle();
+  },
   'a failed instance is tried elsewhere, later each time': (story) => {
     story.node('a').node('b').customer('acme').workload('acme/web', 1).settle();
     for (let number = 1; number <= 3; number++) {

@@ -51,6 +51,8 @@ export interface WorldWorkload {
   memoryBytes: number;
   processes: number;
   needsPort: boolean;
+  /** One on each of these nodes and none elsewhere; anywhere where left out. */
+  onlyOn?: ReadonlySet<Mac>;
 }
 
 export interface WorldInstance {
@@ -339,11 +341,15 @@ class Placer {
     const { workload, customer, board } = this.#task;
     const loads = board.loadsOf(workload.customer);
     let best: { index: number; avoided: boolean; own: number; others: number; freeBytes: number } | undefined;
+    let meant = 0;
     let roomy = 0;
     let withinLimits = 0;
     for (const index of board.ready) {
       const load = board.nodes[index];
       if (load === undefined) continue;
+      const own = this.#own.get(index) ?? 0;
+      if (workload.onlyOn !== undefined && (own > 0 || !workload.onlyOn.has(load.node.mac))) continue;
+      meant++;
       const freeBytes = load.node.memoryBytes - load.usedBytes;
       if (freeBytes < workload.memoryBytes) continue;
       roomy++;
@@ -356,19 +362,20 @@ class Placer {
       const candidate = {
         index,
         avoided: index === avoid,
-        own: this.#own.get(index) ?? 0,
+        own,
         others: mine?.instances ?? 0,
         freeBytes,
       };
       if (best === undefined || isBetter(candidate, best)) best = candidate;
     }
-    if (best === undefined) this.refusal = this.#describe(roomy, withinLimits);
+    if (best === undefined) this.refusal = this.#describe({ meant, roomy, withinLimits });
     return best?.index;
   }
 
-  #describe(roomy: number, withinLimits: number): string {
+  #describe({ meant, roomy, withinLimits }: { meant: number; roomy: number; withinLimits: number }): string {
     const { workload, customer, board } = this.#task;
     if (board.ready.length === 0) return 'no node is ready';
+    if (meant === 0) return 'each ready node that it is meant for has one';
     if (roomy === 0) return `no ready node has ${Math.ceil(workload.memoryBytes / mebibyte)} MiB free`;
     if (withinLimits === 0)
       return `${customer.name} may use ${Math.floor(customer.memoryBytes / mebibyte)} MiB and ${customer.processes} processes on a node, and does on every ready one with room`;

@@ -20,10 +20,11 @@ export function readWorld(inventory: Inventory): World {
       processes,
       killed: inventory.killedBy(name) !== undefined,
     })),
-    workloads: inventory.workloads().map(({ customer, name, spec, specRevision }) => {
+    workloads: inventory.workloads().map(({ customer, name, spec, specRevision, nodes }) => {
       const { memoryBytes, processes } = workloadLimits(spec);
       const { replicas, port } = spec;
-      return { customer, name, replicas, specRevision, memoryBytes, processes, needsPort: port !== undefined };
+      const only = nodes === undefined ? {} : { onlyOn: new Set(nodes) };
+      return { customer, name, replicas, specRevision, memoryBytes, processes, needsPort: port !== undefined, ...only };
     }),
     instances: inventory.instances().map((instance) => {
       const { id, customer, workload, node, port, specRevision, attempt, state, reason, placedAt, since } = instance;

@@ -83,13 +83,14 @@ const event = (id: number, message = 'became ready'): Event => ({ id, at, kind: 
 function snapshot(more: Partial<Snapshot> = {}): Snapshot {
   const status = { version: '1', startedAt: at, startupMs: 1, rack: 'r', nodes: {}, customers: 0, instances: 0 };
   return {
-    status: { ...status, running: 0, standingOrders: 0, twoPersonRule: false },
+    status: { ...status, running: 0, standingOrders: 0, twoPersonRule: false, lastDrill: null },
     nodes: [node(1), node(2, { state: 'loading', stage: 'kernel' })],
     customers: [],
     workloads: [],
     instances: [instance('web-00000001'), instance('web-00000002', { state: 'exited', node: '02:00:00:c2:00:02' })],
     kills: [],
     approvals: [],
+    drills: [],
     events: [event(2), event(1)],
     ...more,
   };

@@ -3,6 +3,7 @@
 import type {
   Approval,
   Customer,
+  Drill,
   Event,
   Instance,
   KillOrder,
@@ -34,6 +35,7 @@ export type Message =
   | { kind: 'kill'; data: KillOrder }
   | { kind: 'approval'; data: Approval }
   | { kind: 'approval-removed'; data: { id: number } }
+  | { kind: 'drill'; data: Drill }
   | { kind: 'event'; data: Event }
   | { kind: 'samples'; data: Record<string, Sample> };
 
@@ -50,6 +52,7 @@ export const messageKinds = [
   'kill',
   'approval',
   'approval-removed',
+  'drill',
   'event',
   'samples',
 ] as const satisfies readonly Message['kind'][];
@@ -63,6 +66,8 @@ export interface RackState {
   instances: Map<string, Instance>;
   kills: Map<number, KillOrder>;
   approvals: Map<number, Approval>;
+  /** By number. */
+  drills: Map<number, Drill>;
   /** Oldest first, at most `eventLimit`. */
   events: Event[];
 }
@@ -79,6 +84,7 @@ export interface Changes {
   customers: Set<string>;
   kills: boolean;
   approvals: boolean;
+  drills: boolean;
   events: boolean;
 }
 
@@ -91,6 +97,7 @@ export function emptyState(): RackState {
     instances: new Map(),
     kills: new Map(),
     approvals: new Map(),
+    drills: new Map(),
     events: [],
   };
 }
@@ -103,6 +110,7 @@ export function noChanges(): Changes {
     customers: new Set(),
     kills: false,
     approvals: false,
+    drills: false,
     events: false,
   };
 }
@@ -110,7 +118,7 @@ export function noChanges(): Changes {
 export function apply(state: RackState, message: Message, changes: Changes): void {
   switch (message.kind) {
     case 'snapshot': {
-      const { status, nodes, customers, workloads, instances, kills, approvals, events } = message.data;
+      const { status, nodes, customers, workloads, instances, kills, drills, approvals, events } = message.data;
       state.status = status;
       state.nodes = new Map(nodes.map((node) => [node.mac, node]));
       state.customers = new Map(customers.map((customer) => [customer.name, customer]));
@@ -118,6 +126,7 @@ export function apply(state: RackState, message: Message, changes: Changes): voi
       state.instances = new Map(instances.map((instance) => [instance.id, instance]));
       state.kills = new Map(kills.map((order) => [order.number, order]));
       state.approvals = new Map(approvals.map((approval) => [approval.id, approval]));
+      state.drills = new Map(drills.map((drill) => [drill.number, drill]));
       state.events = events.toSorted((a, b) => a.id - b.id).slice(-eventLimit);
       changes.everything = true;
       return;
@@ -174,6 +183,12 @@ export function apply(state: RackState, message: Message, changes: Changes): voi
       state.approvals.delete(message.data.id);
       changes.approvals = true;
       return;
+    case 'drill':
+      state.drills.set(message.data.number, message.data);
+      changes.drills = true;
+      // Its order is shown as an emergency or not by what the drill says.
+      changes.kills = true;
+      return;
     case 'event':
       // A reconnection may bring an event that the snapshot had already.
       if (state.events.some(({ id }) => id === message.data.id)) return;
@@ -219,10 +234,11 @@ export function counts(state: RackState): Counts {
   return { nodes, total: state.nodes.size, fenced, instances: state.instances.size, running };
 }
 
-/** Orders that stand, the one for everything first, then the newest. */
+/** Orders that stand, the one for everything first, then the newest. That of a drill is no emergency and not among them. */
 export function standingOrders(state: RackState): KillOrder[] {
+  const drilled = new Set([...state.drills.values()].map(({ order }) => order));
   return [...state.kills.values()]
-    .filter(({ liftedAt }) => liftedAt === null)
+    .filter(({ liftedAt, number }) => liftedAt === null && !drilled.has(number))
     .toSorted((a, b) => Number(b.scope === everything) - Number(a.scope === everything) || b.number - a.number);
 }
 
