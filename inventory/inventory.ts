@@ -8,33 +8,10 @@
 // stored the promise rejects with one sentence and memory is as before. It may import protocol/ only.
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import type {
-  CustomerSpec,
-  Desired,
-  EscalationStep,
-  Event,
-  InstanceReport,
-  JoinAnswer,
-  JoinRequest,
-  LogLine,
-  NodeFacts,
-  NodePatch,
-  Sample,
-  WorkloadSpec,
-} from '../protocol/api.ts';
+import type { Event } from '../protocol/api.ts';
 import type { Mac } from '../protocol/mac.ts';
-import type { PermittedCustomer } from '../protocol/roll-call.ts';
-import type {
-  CustomerDocument,
-  ImageDocument,
-  InstanceDocument,
-  LeaseDocument,
-  NodeDocument,
-  OrderDocument,
-  ReceiptDocument,
-  WorkloadDocument,
-} from './documents.ts';
 import { announce, type Change } from './changes.ts';
+import type { Inventory, InventoryOptions } from './contract.ts';
 import {
   decideAddCustomer,
   decidePutWorkload,
@@ -43,7 +20,7 @@ import {
   decideRemoveWorkload,
 } from './customers.ts';
 import { type Decide, Decisions } from './decisions.ts';
-import { type DrillBook, drillBook } from './drills.ts';
+import { drillBook } from './drills.ts';
 import { HeartbeatRecord } from './heartbeat-record.ts';
 import { type LocalTables, openLocalTables } from './local-tables.ts';
 import { Memory } from './memory.ts';
@@ -58,181 +35,14 @@ import {
   nextInstanceNumber,
   permitted,
 } from './placement.ts';
-import { openPeople, type People } from './people.ts';
+import { openPeople } from './people.ts';
 import { SessionIndex } from './session-index.ts';
 import { SentTimes } from './sent-times.ts';
 import { openSqliteStore } from './sqlite-store.ts';
 import type { Store } from './store.ts';
 import { Newcomers, Strangers } from './strangers.ts';
 
-/** A value, not an error: the request was understood and the answer is no, in one sentence. */
-export interface Refused {
-  refused: string;
-}
-
-export type { Change };
-
-/** A board's way from power-on, as seen by DHCP, TFTP and HTTP. */
-export interface BootStage {
-  mac: Mac;
-  /** `dhcp-discover` together with `firmware` is the start of a boot; anything else is progress. */
-  stage: string;
-  ip?: string;
-  firmware?: NonNullable<NodeDocument['firmware']>;
-  detail?: string;
-}
-
-export interface Session {
-  id: string;
-  mac: Mac;
-  key: Buffer;
-  bootId: string;
-}
-
-/** What the scheduler wants done, each step on its own applicable or not, see `applyPlacement`. */
-export type Placement =
-  | {
-      kind: 'place';
-      /** `<workload>-<number in 8 hex>`: see `nextInstanceNumber`. */
-      id: string;
-      customer: string;
-      workload: string;
-      node: Mac;
-      port: number | null;
-      specRevision: number;
-      /** How many instances failed in a row before this one in its stead; none where left out. */
-      attempt?: number;
-      reason: string;
-    }
-  | { kind: 'remove'; id: string; reason: string };
-
-/** Left out, `sentAfterMs` is what `permitSent` was told. */
-export type ReceiptFacts = Omit<ReceiptDocument, 'number' | 'mac'>;
-
-export interface LeaseStore {
-  load(): Promise<LeaseDocument[]>;
-  save(leases: LeaseDocument[]): Promise<void>;
-}
-
-export interface InventoryOptions {
-  /** Made if it is not there. One controller at a time: a second one is refused. */
-  directory: string;
-  /** Milliseconds since 1970. */
-  now: () => number;
-  random: (bytes: number) => Buffer;
-}
-
-/** Documents that it returns are shared and must not be changed. */
-export interface Inventory extends AsyncDisposable {
-  /** Grows by one at each open, stored before open resolves. */
-  readonly epoch: number;
-  /** Told after a write is on disk and in memory. The returned function ends it. */
-  subscribe(listener: (change: Change) => void): () => void;
-
-  nodes(): NodeDocument[];
-  node(mac: Mac): NodeDocument | undefined;
-  /**
-   * Makes unknown nodes (`node-<last three bytes>`, lowest free slot): 700 at once and 50 a second, 4,096 in all; what
-   * is beyond that is ignored.
-   */
-  bootStage(stage: BootStage): Promise<void>;
-  /** A one-time token, 64 hex digits, bound to the MAC, good for ten minutes; an earlier one stops working. */
-  issueTicket(mac: Mac): Promise<{ token: string } | Refused>;
-  join(request: JoinRequest, ip: string): Promise<JoinAnswer | Refused>;
-  session(id: string): Session | undefined;
-  sessionOf(mac: Mac): Session | undefined;
-  /** For each heartbeat whose signature was right: memory only, but for the step to `ready`. */
-  heartbeat(mac: Mac, at: number): void;
-  /** By the clock of `heartbeat`, which may be monotonic. */
-  lastHeartbeatAt(mac: Mac): number | undefined;
-  /** By the inventory's own clock. */
-  lastHeartbeatWallClock(mac: Mac): number | undefined;
-  /**
-   * ready → silent → lost by time, on the clock of `heartbeat`: call it every 250 ms. The first call starts the time of
-   * nodes not heard yet. After a pause of over 5 s (a suspended machine) all nodes get their time anew, since their
-   * heartbeats may still be waiting in the socket.
-   */
-  sweep(now: number): Promise<void>;
-  /** A beacon proves nothing: an unknown sender leaves an event (a bounded number of them) and nothing else. */
-  beaconSeen(beacon: { uuid: string; ip?: string; mac?: Mac }): void;
-  renameNode(mac: Mac, name: string): Promise<NodeDocument | Refused>;
-  /** `by`, here and below: the operator who asked, for the events. */
-  patchNode(mac: Mac, patch: NodePatch, by?: string): Promise<NodeDocument | Refused>;
-  /** Refused while it is ready. Its session, ticket and instances go with it. */
-  removeNode(mac: Mac, by?: string): Promise<{ removed: Mac } | Refused>;
-
-  customers(): CustomerDocument[];
-  customer(name: string): CustomerDocument | undefined;
-  addCustomer(spec: CustomerSpec, by?: string): Promise<CustomerDocument | Refused>;
-  removeCustomer(name: string, by?: string): Promise<{ removed: string } | Refused>;
-  images(): ImageDocument[];
-  image(name: string): ImageDocument | undefined;
-  saveImage(image: ImageDocument): Promise<void>;
-  removeImage(name: string, by?: string): Promise<{ removed: string } | Refused>;
-  workloads(): WorkloadDocument[];
-  workload(customer: string, name: string): WorkloadDocument | undefined;
-  putWorkload(customer: string, name: string, spec: WorkloadSpec, by?: string): Promise<WorkloadDocument | Refused>;
-  removeWorkload(customer: string, name: string, by?: string): Promise<{ removed: string } | Refused>;
-
-  instances(): InstanceDocument[];
-  instance(id: string): InstanceDocument | undefined;
-  instancesOn(mac: Mac): InstanceDocument[];
-  instancesOf(customer: string, workload?: string): InstanceDocument[];
-  /** What a node found out about itself after its join. */
-  saveFacts(mac: Mac, facts: NodeFacts): Promise<void>;
-  /** Stores what changed; ids that are not placed on that node are ignored. */
-  saveReport(mac: Mac, reports: InstanceReport[]): Promise<void>;
-  /** For scheduler/execute.ts: all in one transaction; steps that are done already, or no longer fit, are left out. */
-  applyPlacement(placements: Placement[]): Promise<{ applied: number }>;
-  /** The number that the next new instance must have: ids are never used twice. */
-  nextInstanceNumber(): number;
-  /** Why a workload does not run as wanted, as the scheduler sees it; memory only. An empty map clears all. */
-  setProblems(problems: ReadonlyMap<string, string>): void;
-  /** By `<customer>/<workload>`; empty when there is none. */
-  problemOf(customer: string, workload: string): string;
-  /** What should be on a node. Without killed customers' instances; nothing where the node is fenced. */
-  desired(mac: Mac): Desired;
-  /** Grows whenever `desired` or `permitted` of that node changed. */
-  generation(mac: Mac): bigint;
-  permitted(mac: Mac): PermittedCustomer[];
-
-  /** `scope`: a customer's name or `*`. Its order is on disk when it resolves. */
-  kill(scope: string, reason: string, by: string, targets: Mac[]): Promise<OrderDocument | Refused>;
-  /** `by`: `operator` where nobody is named. */
-  lift(scope: string, reason: string, by?: string): Promise<OrderDocument | Refused>;
-  /** Operators, and what waits for a second one. */
-  readonly people: People;
-  orders(): OrderDocument[];
-  order(number: number): OrderDocument | undefined;
-  standingOrders(): OrderDocument[];
-  /** The number of the order that stops this customer: its own or the one for everything. */
-  killedBy(customer: string): number | undefined;
-  /** Standing orders that this node was a target of and has not confirmed, oldest first. */
-  pendingOrders(mac: Mac): OrderDocument[];
-  /** Idempotent: the first receipt of a node for an order stays. Ignored where there is no such order. */
-  saveReceipt(number: number, mac: Mac, receipt: ReceiptFacts): Promise<void>;
-  receipts(number: number): ReceiptDocument[];
-  /** The first permit for this node that follows a standing order left so long after it, ms. Memory only; the first stays. */
-  permitSent(number: number, mac: Mac, afterMs: number): void;
-  /** In ms, by the receipt, or by what `permitSent` was told; null where this process sent none. */
-  sentAfterMs(number: number, mac: Mac): number | null;
-  /** Ignored where there is no such order, or it did not name the node. Past 40 steps the newest takes the last place. */
-  addEscalation(number: number, mac: Mac, step: EscalationStep): Promise<void>;
-  /** Oldest first. */
-  escalation(number: number, mac: Mac): EscalationStep[];
-  readonly drills: DrillBook;
-
-  /** Queued, bounded, never throws. */
-  addEvent(kind: string, subject: string, message: string): void;
-  /** Oldest first. With `after`: those that followed it; without: the newest. */
-  events(wanted: { after?: number; limit: number; subject?: string }): Promise<Event[]>;
-  addSamples(samples: ReadonlyMap<Mac, Sample>, at: number): void;
-  latestSample(mac: Mac): Sample | undefined;
-  addLogs(lines: (LogLine & { customer: string; workload: string })[]): void;
-  /** Oldest first, the last `tail` lines. */
-  logs(wanted: { customer: string; workload?: string; instance?: string; tail: number }): Promise<LogLine[]>;
-  leases(): LeaseStore;
-}
+export type * from './contract.ts';
 
 /** Throws StorageError where the directory is in use by another controller, or a newer Muster wrote its database. */
 export async function openInventory({ directory, now, random }: InventoryOptions): Promise<Inventory> {
