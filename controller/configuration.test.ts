@@ -12,6 +12,20 @@ test('an interface is enough: the rest comes from it', () => {
   assert.deepEqual(configuration.operator, { host: '127.0.0.1', port: 8080 });
 });
 
+test('the two-person rule is off until an operator says otherwise, and takes nothing but true and false', () => {
+  const rule = (file: object) => {
+    const { twoPersonRule, approvalSeconds } = resolveConfiguration(
+      checkConfiguration({ interface: 'eth1', ...file }, 'muster.json'),
+      eth1,
+    );
+    return [twoPersonRule, approvalSeconds];
+  };
+  assert.deepEqual(rule({}), [false, 600]);
+  assert.deepEqual(rule({ twoPersonRule: true, approvalSeconds: 60 }), [true, 60]);
+  assert.throws(() => rule({ twoPersonRule: 'yes' }), /"twoPersonRule" is "yes", want true or false/);
+  assert.throws(() => rule({ approvalSeconds: 5 }), /"approvalSeconds" is 5, want how long a request waits/);
+});
+
 test('every bad key is reported at once, by name, with what was wanted', () => {
   assert.throws(
     () => checkConfiguration({ interfaces: 'eth1', leaseSeconds: 5, uboot: 'grub' }, 'muster.json'),

@@ -148,7 +148,7 @@ function decideAsk(draft: Draft, wish: Wish, { now, waitMs }: { now: number; wai
   const id = draft.count('approvals');
   const approval = { id, action, scope, reason, by, at: now, expiresAt: now + waitMs };
   draft.put('approvals', String(id), approval);
-  draft.event('approval', String(id), `${by} asks for a second operator to ${wording(wish)}: ${reason}`);
+  draft.event('approval', `approval-${id}`, `${by} asks for a second operator to ${wording(wish)}: ${reason}`);
   return { approval };
 }
 
@@ -165,7 +165,7 @@ function decideConfirm(
     return done;
   }
   draft.remove('approvals', String(id));
-  draft.event('approval', String(id), `${by} confirms what ${approval.by} asked for: ${wording(approval)}`);
+  draft.event('approval', `approval-${id}`, `${by} confirms what ${approval.by} asked for: ${wording(approval)}`);
   return done;
 }
 
@@ -188,7 +188,7 @@ function decideExpire(draft: Draft, now: number): void {
 
 function drop(draft: Draft, id: string, approval: ApprovalDocument, why: string): void {
   draft.remove('approvals', id);
-  draft.event('approval', id, `what ${approval.by} asked for (${wording(approval)}) is ${why}`);
+  draft.event('approval', `approval-${id}`, `what ${approval.by} asked for (${wording(approval)}) is ${why}`);
 }
 
 function gone(id: number): Refused {
