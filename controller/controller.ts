@@ -60,7 +60,9 @@ export async function startController(options: ControllerOptions): Promise<Contr
   // A start that fails meanwhile must not end the process while other threads still read and hash.
   stack.defer(() => Promise.allSettled([bootFiles]).then(() => undefined));
   const credentials = await loadCredentials(configuration.stateDirectory, random);
-  const inventory = stack.use(await openInventory({ directory: configuration.stateDirectory, now: wallClock, random }));
+  const inventory = stack.use(
+    await openInventory({ directory: configuration.stateDirectory, now: wallClock, random, warn: log }),
+  );
   /** A write that could not be kept is said once, loudly; the state in memory is what it was before. */
   const onFailure = (error: unknown) => log(`cannot keep a change: ${chain(error)}`);
 
@@ -170,8 +172,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
 }
 
 async function bindInherited(fd: number): Promise<Socket> {
-  // Nobody is sent to by name, and Node's own look-up of an address waits a turn and makes some objects for each datagram.
-  const socket = createSocket({ type: 'udp4', lookup: (address, _options, found) => found(null, address, 4) });
+  const socket = createSocket('udp4');
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   socket.once('error', reject);
   socket.bind({ fd }, resolve);

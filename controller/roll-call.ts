@@ -17,9 +17,9 @@ import {
   type Heartbeat,
   type Receipt,
 } from '../protocol/roll-call.ts';
-import { killResendMs, killWorkMs, leashSweepMs, permitValidityMs } from '../protocol/timing.ts';
+import { killWorkMs, leashSweepMs, permitValidityMs } from '../protocol/timing.ts';
 import type { OrderDocument } from '../inventory/documents.ts';
-import type { Inventory } from '../inventory/inventory.ts';
+import type { Inventory, SignedHeartbeat } from '../inventory/inventory.ts';
 
 /** What the last heartbeat of a session left behind. */
 interface Peer {
@@ -31,8 +31,6 @@ interface Peer {
   port: number;
   nonce: Buffer;
   sequence: bigint;
-  /** When the last permit left. */
-  permitAt: number;
 }
 
 /** What the roll call needs of a UDP socket. */
@@ -67,12 +65,6 @@ export const silenceProvesStopMs = permitValidityMs + leashSweepMs + killWorkMs;
 
 /** A pause of ours this long may have cost datagrams: the socket's buffer holds a few seconds of a whole rack. */
 const stallMs = 1_000;
-
-/** A node whose last permit left this lately is not sent another by a pursuit: its answer may be on the way. */
-const resendGapMs = killResendMs / 2;
-
-/** Permits between two looks at the socket: receipts that wait there spare the permits that would ask for them. */
-const permitBatch = 32;
 
 export function startRollCall({
   socket,
@@ -149,41 +141,41 @@ export function startRollCall({
       port: from.port,
       nonce: Buffer.from(heartbeat.nonce),
       sequence: heartbeat.sequence,
-      permitAt: 0,
     };
     peers.set(session.mac, peer);
     inventory.heartbeat(session.mac, now());
     sendPermit(peer);
-    hearReceipts(session.mac, heartbeat);
+    hearReceipts(session.mac, heartbeat, { session: sessionId, datagram: bytes });
   }
 
-  function hearReceipts(mac: Mac, { receipts }: Heartbeat): void {
+  function hearReceipts(mac: Mac, { receipts }: Heartbeat, signed: SignedHeartbeat): void {
     if (receipts.length === 0) return;
     const pending = inventory.pendingOrders(mac);
     for (const receipt of receipts) {
       const order = pending.find(({ number }) => BigInt(number) === receipt.order);
-      if (order !== undefined) confirm(order, mac, 'receipt', receipt);
+      if (order !== undefined) confirm(order, mac, 'receipt', { receipt, signed });
     }
   }
 
-  function confirm(order: OrderDocument, mac: Mac, evidence: 'receipt' | 'silence', receipt?: Receipt): void {
+  function confirm(
+    order: OrderDocument,
+    mac: Mac,
+    evidence: 'receipt' | 'silence',
+    said?: { receipt: Receipt; signed: SignedHeartbeat },
+  ): void {
     const key = `${order.number} ${mac}`;
     if (writing.has(key)) return;
     writing.add(key);
+    const facts = {
+      evidence,
+      confirmedAfterMs: tenths(sinceStored(order)),
+      stoppedAfterMs: said?.receipt.stoppedAfterMs ?? null,
+      processes: said?.receipt.processes ?? 0,
+    };
     inventory
-      .saveReceipt(order.number, mac, {
-        evidence,
-        confirmedAfterMs: Math.round(10 * sinceStored(order)) / 10,
-        stoppedAfterMs: receipt?.stoppedAfterMs ?? null,
-        processes: receipt?.processes ?? 0,
-      })
+      .saveReceipt(order.number, mac, facts, said?.signed)
       .catch(onFailure)
       .finally(() => writing.delete(key));
-  }
-
-  /** Nodes whose receipts are on their way to the disk need no further permit. */
-  function isUnconfirmed(mac: Mac): boolean {
-    return inventory.pendingOrders(mac).some(({ number }) => !writing.has(`${number} ${mac}`));
   }
 
   /** By the monotonic clock, or by the wall clock for an order that an earlier process stored. */
@@ -195,6 +187,7 @@ export function startRollCall({
   function sendPermit(peer: Peer): void {
     // A board that started again has a new session: what the old one hears no longer matters.
     if (inventory.sessionOf(peer.mac)?.id !== peer.sessionId) return;
+    const pending = inventory.pendingOrders(peer.mac);
     const permit = {
       session: peer.session,
       sequence: (BigInt(inventory.epoch) << 40n) | ++permitCount,
@@ -202,27 +195,28 @@ export function startRollCall({
       generation: inventory.generation(peer.mac),
       validityMs: permitValidityMs,
       customers: inventory.permitted(peer.mac),
-      orders: inventory
-        .pendingOrders(peer.mac)
-        .slice(0, ordersPerPermitLimit)
-        .map(({ number, scope }) => ({ order: BigInt(number), scope })),
+      orders: pending.slice(0, ordersPerPermitLimit).map(({ number, scope }) => ({ order: BigInt(number), scope })),
     };
     counters.permits++;
-    peer.permitAt = now();
     socket.send(encodePermit(permit, peer.key), peer.port, peer.address, (error) => {
       if (error) counters.sendErrors++;
     });
+    for (const order of pending)
+      if (inventory.sentAfterMs(order.number, peer.mac) === null)
+        inventory.permitSent(order.number, peer.mac, tenths(sinceStored(order)));
   }
 
   async function pursueAll(): Promise<void> {
     const quiet: Mac[] = [];
     let sent = 0;
-    for (const mac of inventory.pendingNodes()) {
+    for (const { mac } of inventory.nodes()) {
+      if (inventory.pendingOrders(mac).length === 0) continue;
       const peer = peers.get(mac);
       if (now() - heardAt(mac) >= silenceProvesStopMs) quiet.push(mac);
-      else if (peer !== undefined && now() - peer.permitAt >= resendGapMs && isUnconfirmed(mac)) {
+      else if (peer !== undefined) {
         sendPermit(peer);
-        if (++sent % permitBatch === 0) await nextTurn();
+        // Heartbeats are read between the batches.
+        if (++sent % 64 === 0) await nextTurn();
       }
     }
     if (quiet.length === 0) return;
@@ -252,7 +246,11 @@ export function startRollCall({
 
   return {
     counters,
-    orderStored: (order) => void storedAt.set(order.number, now()),
+    orderStored: (order) => {
+      for (const number of storedAt.keys()) if (inventory.order(number)?.liftedAt !== null) storedAt.delete(number);
+      for (const mac of peers.keys()) if (inventory.node(mac) === undefined) peers.delete(mac);
+      storedAt.set(order.number, now());
+    },
     enforce: (macs) => {
       for (const mac of macs) {
         const peer = peers.get(mac);
@@ -272,6 +270,10 @@ export function startRollCall({
       }
     },
   };
+}
+
+function tenths(ms: number): number {
+  return Math.round(10 * ms) / 10;
 }
 
 /** Whether silence proves nothing here: a customer that keeps running on a node that hears no controller. */

@@ -1,5 +1,8 @@
 // What the rest of Muster asks of the inventory. `inventory.ts` keeps it.
 import type {
+  AuditEntry,
+  AuditKind,
+  AuditVerdict,
   CustomerSpec,
   Desired,
   EscalationStep,
@@ -73,6 +76,12 @@ export type Placement =
 /** Left out, `sentAfterMs` is what `permitSent` was told. */
 export type ReceiptFacts = Omit<ReceiptDocument, 'number' | 'mac'>;
 
+/** The datagram with the receipt in it, as it came, and the session that signed it. */
+export interface SignedHeartbeat {
+  session: string;
+  datagram: Buffer;
+}
+
 export interface LeaseStore {
   load(): Promise<LeaseDocument[]>;
   save(leases: LeaseDocument[]): Promise<void>;
@@ -84,6 +93,8 @@ export interface InventoryOptions {
   /** Milliseconds since 1970. */
   now: () => number;
   random: (bytes: number) => Buffer;
+  /** For what an operator has to read at once: that the audit log cannot be written. It is an event as well. */
+  warn?: ((message: string) => void) | undefined;
 }
 
 /** Documents that it returns are shared and must not be changed. */
@@ -173,10 +184,8 @@ export interface Inventory extends AsyncDisposable {
   killedBy(customer: string): number | undefined;
   /** Standing orders that this node was a target of and has not confirmed, oldest first. */
   pendingOrders(mac: Mac): OrderDocument[];
-  /** The nodes for which `pendingOrders` has something. */
-  pendingNodes(): Mac[];
   /** Idempotent: the first receipt of a node for an order stays. Ignored where there is no such order. */
-  saveReceipt(number: number, mac: Mac, receipt: ReceiptFacts): Promise<void>;
+  saveReceipt(number: number, mac: Mac, receipt: ReceiptFacts, heartbeat?: SignedHeartbeat): Promise<void>;
   receipts(number: number): ReceiptDocument[];
   /** The first permit for this node that follows a standing order left so long after it, ms. Memory only; the first stays. */
   permitSent(number: number, mac: Mac, afterMs: number): void;
@@ -187,6 +196,16 @@ export interface Inventory extends AsyncDisposable {
   /** Oldest first. */
   escalation(number: number, mac: Mac): EscalationStep[];
   readonly drills: DrillBook;
+
+  /**
+   * An entry of the audit log, queued, never throws. Orders, lifts, receipts, escalations and fences get theirs by
+   * themselves.
+   */
+  audit(kind: AuditKind, subject: string, body: Readonly<Record<string, unknown>>): void;
+  /** Oldest first. With `after`: those that followed it; without: the newest. Throws StorageError. */
+  auditEntries(wanted: { after?: number; limit: number }): Promise<AuditEntry[]>;
+  /** Goes through the whole log, in pages; who asks meanwhile shares the answer. Throws StorageError. */
+  verifyAudit(): Promise<AuditVerdict>;
 
   /** Queued, bounded, never throws. */
   addEvent(kind: string, subject: string, message: string): void;

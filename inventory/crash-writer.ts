@@ -10,6 +10,8 @@ import { openInventory } from './inventory.ts';
 process.once('disconnect', () => process.exit(1));
 const [task]: unknown[] = await once(process, 'message');
 const { directory, round } = Value.Parse(Type.Object({ directory: Type.String(), round: Type.Integer() }), task);
+const target = '02:00:00:c2:00:01';
+const silence = { evidence: 'silence', confirmedAfterMs: 4_000, stoppedAfterMs: null, processes: 0 } as const;
 const inventory = await openInventory({ directory, now: Date.now, random: randomBytes });
 
 async function write(writer: number): Promise<never> {
@@ -17,9 +19,11 @@ async function write(writer: number): Promise<never> {
     const name = `c${round}_${writer}_${i}`;
     await inventory.addCustomer({ name });
     writeSync(1, `customer ${name}\n`);
-    const order = await inventory.kill(name, 'crash test', 'test', []);
+    const order = await inventory.kill(name, 'crash test', 'test', [target]);
     if ('refused' in order) throw new Error(order.refused);
     writeSync(1, `kill ${order.number} ${name}\n`);
+    await inventory.saveReceipt(order.number, target, silence);
+    writeSync(1, `receipt ${order.number} ${name}\n`);
   }
 }
 

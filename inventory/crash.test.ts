@@ -11,31 +11,43 @@ import { openInventory } from './inventory.ts';
 const rounds = 3;
 const boundMs = 60_000;
 
-test('kill -9 in the midst of writing loses nothing that was acknowledged', { timeout: boundMs * rounds }, async () => {
-  const directory = await mkdtemp(join(tmpdir(), 'muster-crash-'));
-  const acknowledged: string[] = [];
-  for (let round = 0; round < rounds; round++) {
-    // After a random number of acknowledgements rather than a time: a slow machine tests the same.
-    const after = randomInt(1, 120);
-    acknowledged.push(...(await writeUntilKilled(directory, round, after)));
-    await using inventory = await openInventory({ directory, now: Date.now, random: randomBytes });
-    assert.equal(inventory.epoch, 2 * round + 2);
-    for (const line of acknowledged) {
-      const [kind, first = '', name = ''] = line.split(' ');
-      if (kind === 'customer') assert.ok(inventory.customer(first), `round ${round}, after ${after}: ${line} is lost`);
-      else assert.equal(inventory.killedBy(name), Number(first), `round ${round}, after ${after}: ${line} is lost`);
+test(
+  'kill -9 in the midst of writing loses nothing that was acknowledged',
+  { timeout: boundMs * rounds },
+  async (t) => {
+    const directory = await mkdtemp(join(tmpdir(), 'muster-crash-'));
+    const acknowledged: string[] = [];
+    for (let round = 0; round < rounds; round++) {
+      // After a random number of acknowledgements rather than a time: a slow machine tests the same.
+      const after = randomInt(1, 120);
+      acknowledged.push(...(await writeUntilKilled(directory, round, after)));
+      await using inventory = await openInventory({ directory, now: Date.now, random: randomBytes });
+      assert.equal(inventory.epoch, 2 * round + 2);
+      for (const line of acknowledged) {
+        const [kind, first = '', name = ''] = line.split(' ');
+        if (kind === 'customer')
+          assert.ok(inventory.customer(first), `round ${round}, after ${after}: ${line} is lost`);
+        else if (kind === 'receipt')
+          assert.equal(inventory.receipts(Number(first)).length, 1, `round ${round}, after ${after}: ${line} is lost`);
+        else assert.equal(inventory.killedBy(name), Number(first), `round ${round}, after ${after}: ${line} is lost`);
+      }
+      const bases = inventory.customers().map(({ uidBase }) => uidBase);
+      assert.equal(new Set(bases).size, bases.length, 'a range of user ids was given twice');
+      const orders = inventory.orders();
+      assert.deepEqual(
+        orders.map(({ number }) => number),
+        orders.map((_, i) => i + 1),
+      );
+      for (const { number, scope } of orders) assert.equal(inventory.killedBy(scope), number, 'half of a transaction');
+      const verdict = await inventory.verifyAudit();
+      assert.deepEqual(verdict.problems, [], `round ${round}, after ${after}`);
+      const receipts = orders.flatMap(({ number }) => inventory.receipts(number)).length;
+      assert.equal(verdict.entries, orders.length + receipts, 'each order and receipt has one entry');
+      t.diagnostic(`round ${round}: ${verdict.entries} entries of the audit log, ${verdict.late} of all written late`);
     }
-    const bases = inventory.customers().map(({ uidBase }) => uidBase);
-    assert.equal(new Set(bases).size, bases.length, 'a range of user ids was given twice');
-    const orders = inventory.orders();
-    assert.deepEqual(
-      orders.map(({ number }) => number),
-      orders.map((_, i) => i + 1),
-    );
-    for (const { number, scope } of orders) assert.equal(inventory.killedBy(scope), number, 'half of a transaction');
-  }
-  await rm(directory, { recursive: true });
-});
+    await rm(directory, { recursive: true });
+  },
+);
 
 async function writeUntilKilled(directory: string, round: number, after: number): Promise<string[]> {
   const writer = spawn(process.execPath, [join(import.meta.dirname, 'crash-writer.ts')], {

@@ -8,8 +8,11 @@
 // stored the promise rejects with one sentence and memory is as before. It may import protocol/ only.
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Event } from '../protocol/api.ts';
+import type { AuditVerdict, Event } from '../protocol/api.ts';
 import type { Mac } from '../protocol/mac.ts';
+import { AuditFeed } from './audit-feed.ts';
+import { verifyAudit } from './audit-verification.ts';
+import { AuditLog, type AuditOptions } from './audit.ts';
 import { announce, type Change } from './changes.ts';
 import type { Inventory, InventoryOptions } from './contract.ts';
 import {
@@ -25,7 +28,7 @@ import { HeartbeatRecord } from './heartbeat-record.ts';
 import { type LocalTables, openLocalTables } from './local-tables.ts';
 import { Memory } from './memory.ts';
 import { decideBootStage, decideJoin, decidePatch, decideRemoveNode, decideTicket } from './nodes.ts';
-import { decideEscalation, decideKill, decideLift, decideReceipt, pendingNodes, pendingOrders } from './orders.ts';
+import { decideEscalation, decideKill, decideLift, decideReceipt, pendingOrders } from './orders.ts';
 import {
   decidePlacement,
   decideReport,
@@ -39,19 +42,19 @@ import { openPeople } from './people.ts';
 import { SessionIndex } from './session-index.ts';
 import { SentTimes } from './sent-times.ts';
 import { openSqliteStore } from './sqlite-store.ts';
-import type { Store } from './store.ts';
+import { type Store, StorageError } from './store.ts';
 import { Newcomers, Strangers } from './strangers.ts';
 
 export type * from './contract.ts';
 
 /** Throws StorageError where the directory is in use by another controller, or a newer Muster wrote its database. */
-export async function openInventory({ directory, now, random }: InventoryOptions): Promise<Inventory> {
+export async function openInventory({ directory, ...options }: InventoryOptions): Promise<Inventory> {
   await mkdir(directory, { recursive: true, mode: 0o700 });
   return openInventoryOn({
     openStore: () => openSqliteStore(join(directory, 'inventory.sqlite')),
     openTables: (onEvent) => openLocalTables(join(directory, 'local.sqlite'), onEvent),
-    now,
-    random,
+    openAudit: (audited) => new AuditLog({ file: join(directory, 'audit.sqlite'), ...audited }),
+    ...options,
   });
 }
 
@@ -59,11 +62,15 @@ export async function openInventory({ directory, now, random }: InventoryOptions
 export async function openInventoryOn({
   openStore,
   openTables,
+  openAudit,
   now,
   random,
+  warn,
 }: {
   readonly openStore: () => Promise<Store>;
   readonly openTables: (onEvent: (event: Event) => void) => Promise<LocalTables>;
+  /** Left out, no audit log is kept. */
+  readonly openAudit?: (options: Omit<AuditOptions, 'file'>) => AuditLog;
 } & Omit<InventoryOptions, 'directory'>): Promise<Inventory> {
   await using stack = new AsyncDisposableStack();
   const store = stack.use(await openStore());
@@ -80,6 +87,13 @@ export async function openInventoryOn({
   memory.load(documents, revision);
   const sessions = new SessionIndex(memory);
   const sent = new SentTimes();
+  const feed = new AuditFeed(memory, revision);
+  const say = (message: string) => {
+    warn?.(message);
+    addEvent('controller', 'audit', message);
+  };
+  const audit = stack.use(openAudit?.({ now, source: feed, say }));
+  let verifying: Promise<AuditVerdict> | undefined;
   /** Of all nodes, made when a beacon asks for it. */
   let addresses: Set<string> | undefined;
   await store.watch({
@@ -92,6 +106,7 @@ export async function openInventoryOn({
         sent.apply(change);
         if (change.collection === 'nodes') addresses = undefined;
       }
+      if (audit !== undefined) feed.tell(audit, applied);
       for (const change of applied.flatMap(announce)) tell(change);
     },
   });
@@ -223,11 +238,14 @@ export async function openInventoryOn({
         .toSorted((a, b) => a.number - b.number),
     killedBy: (customer) => killedBy(memory, customer),
     pendingOrders: (mac) => pendingOrders(memory, mac),
-    pendingNodes: () => pendingNodes(memory),
-    saveReceipt: async (number, mac, facts) => {
+    saveReceipt: async (number, mac, facts, heartbeat) => {
       if (memory.get('receipts', `${number}/${mac}`) !== undefined) return;
       const receipt = { sentAfterMs: sent.get(number, mac), ...facts };
-      await take((draft) => decideReceipt(draft, { number, mac, receipt, now: now() }));
+      const key = heartbeat === undefined ? undefined : sessions.byId(heartbeat.session)?.key;
+      const proof = heartbeat === undefined || key === undefined ? undefined : { ...heartbeat, key };
+      await feed.withProof(number, mac, proof, () =>
+        take((draft) => decideReceipt(draft, { number, mac, receipt, now: now() })),
+      );
     },
     receipts: (number) => memory.receipts(number),
     permitSent: (number, mac, afterMs) => sent.note(number, mac, afterMs),
@@ -235,6 +253,14 @@ export async function openInventoryOn({
     addEscalation: (number, mac, step) => take((draft) => decideEscalation(draft, { number, mac, step })),
     escalation: (number, mac) => memory.get('escalations', `${number}/${mac}`)?.steps ?? [],
     drills: drillBook({ memory, take, now, epoch }),
+
+    audit: (kind, subject, body) => audit?.append({ kind, subject, body }),
+    auditEntries: async (wanted) => audit?.entries(wanted) ?? [],
+    verifyAudit: () => {
+      if (audit === undefined) return Promise.reject(new StorageError('no audit log is kept'));
+      verifying ??= verifyAudit(audit, () => feed.documents()).finally(() => (verifying = undefined));
+      return verifying;
+    },
 
     addEvent,
     events: (wanted) => tables.events(wanted),

@@ -2,12 +2,15 @@
 // is moved by hand, and boards that do what real ones do.
 import { createHash } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
+import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { sessionProof } from '../protocol/agent-authorization.ts';
 import type { JoinAnswer, JoinRequest } from '../protocol/api.ts';
 import type { Mac } from '../protocol/mac.ts';
 import { type Inventory, openInventory, type Refused } from './inventory.ts';
+
+const sqlite: typeof import('sqlite3') = createRequire(import.meta.url)('sqlite3');
 
 export interface TestRack extends AsyncDisposable {
   inventory: Inventory;
@@ -98,6 +101,22 @@ export function testImage(name: string, content = 'a') {
     config: { entrypoint: ['/bin/app'], cmd: ['serve'], env: ['PATH=/bin', 'A=1'], workingDir: '', user: '101:102' },
     importedAt: 1,
   };
+}
+
+/** As an operator with `sqlite3` would. The file must not be open. */
+export function editDatabase(file: string, ...statements: string[]): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const database = new sqlite.Database(file, (opened) => {
+      if (opened !== null) return reject(opened);
+      database.exec(statements.join(';'), (failed) => {
+        database.close((closed) => {
+          if (failed !== null || closed !== null) reject(failed ?? closed);
+          else resolve();
+        });
+      });
+      return undefined;
+    });
+  });
 }
 
 const machine = {

@@ -322,7 +322,9 @@ export type KillTimeline = Static<typeof KillTimeline>;
 
 // ---- audit ----------------------------------------------------------------------------------------------------
 
-export const auditKinds = ['order', 'lift', 'receipt', 'escalation', 'fence', 'drill', 'approval'] as const;
+/** `gap`: entries were lost, and how many. */
+export const auditKinds = ['order', 'lift', 'receipt', 'escalation', 'fence', 'drill', 'approval', 'gap'] as const;
+export type AuditKind = (typeof auditKinds)[number];
 
 /**
  * One entry of the append-only audit log. `hash` is the SHA-256 of `previous`, a line feed, and the JSON text of
@@ -347,7 +349,10 @@ export const AuditVerdict = Type.Object({
   entries: Type.Integer(),
   /** Hash of the last entry: note it elsewhere, and nobody can cut the end off unseen. */
   head: Sha256,
+  /** Those whose signature was checked again. */
   receipts: Type.Integer(),
+  /** Entries that were written after a crash or a full disk, from what the inventory had kept. */
+  late: Type.Integer(),
   /** Each in one sentence; none when the log is whole. */
   problems: Type.Array(Type.String()),
 });

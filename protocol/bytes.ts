@@ -43,12 +43,11 @@ export class ByteReader {
 }
 
 export class ByteWriter {
-  readonly #bytes: Buffer;
+  #bytes: Buffer;
   #at = 0;
 
-  /** Writes over what is there; throws RangeError where it has no room. */
-  constructor(bytes: Buffer) {
-    this.#bytes = bytes;
+  constructor(capacityBytes: number) {
+    this.#bytes = Buffer.alloc(capacityBytes);
   }
 
   u8(value: number): this {
@@ -73,11 +72,8 @@ export class ByteWriter {
     return this;
   }
   text(value: string): this {
-    this.u8(value.length);
-    this.#at += this.#bytes.write(value, this.#at, 'latin1');
-    return this;
+    return this.u8(value.length).bytes(Buffer.from(value, 'latin1'));
   }
-  /** What was written, in the writer's own memory. */
   finish(): Buffer {
     return this.#bytes.subarray(0, this.#at);
   }
