@@ -172,7 +172,8 @@ export async function startController(options: ControllerOptions): Promise<Contr
 }
 
 async function bindInherited(fd: number): Promise<Socket> {
-  const socket = createSocket('udp4');
+  // Nobody is sent to by name, and Node's own look-up of an address waits a turn and makes some objects for each datagram.
+  const socket = createSocket({ type: 'udp4', lookup: (address, _options, found) => found(null, address, 4) });
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   socket.once('error', reject);
   socket.bind({ fd }, resolve);

@@ -12,6 +12,7 @@ import { openInventory, type Inventory } from '../inventory/inventory.ts';
 import { statusCounts } from '../inventory/views.ts';
 import type { KillOrder, KillTimeline } from '../protocol/api.ts';
 import { decodePermit, encodeHeartbeat, type Permit, type Receipt } from '../protocol/roll-call.ts';
+import { killResendMs } from '../protocol/timing.ts';
 import { createServer } from './http.ts';
 import { openImageStore } from './image-store.ts';
 import { createNodeShell } from './node-shell.ts';
@@ -178,7 +179,8 @@ test('a permit answers each heartbeat and lists who may run', async (t) => {
 });
 
 test('a kill order sends a permit without the customer at once, again until the receipt, and latches', async (t) => {
-  const { board, inventory, post, rollCall, timeline } = await rig(t);
+  let clock = 1_000_000;
+  const { board, inventory, post, rollCall, timeline } = await rig(t, () => clock);
   await board.heartbeat();
   const pushed = board.permit();
   const { status, body } = await post('/v1/kill', { customer: 'acme', reason: 'test' });
@@ -188,7 +190,12 @@ test('a kill order sends a permit without the customer at once, again until the 
   const permit = await pushed;
   assert.deepEqual(names(permit), ['bolt']);
   assert.deepEqual(permit.orders, [{ order: BigInt(order.number), scope: 'acme' }]);
+  // Its answer may be on the way: nothing is sent twice at once.
+  const before = rollCall.counters.permits;
+  await rollCall.pursue();
+  assert.equal(rollCall.counters.permits, before);
   const again = board.permit();
+  clock += killResendMs;
   await rollCall.pursue();
   assert.deepEqual((await again).orders, permit.orders);
 

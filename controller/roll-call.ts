@@ -17,7 +17,7 @@ import {
   type Heartbeat,
   type Receipt,
 } from '../protocol/roll-call.ts';
-import { killWorkMs, leashSweepMs, permitValidityMs } from '../protocol/timing.ts';
+import { killResendMs, killWorkMs, leashSweepMs, permitValidityMs } from '../protocol/timing.ts';
 import type { OrderDocument } from '../inventory/documents.ts';
 import type { Inventory, SignedHeartbeat } from '../inventory/inventory.ts';
 
@@ -31,6 +31,8 @@ interface Peer {
   port: number;
   nonce: Buffer;
   sequence: bigint;
+  /** When the last permit left. */
+  permitAt: number;
 }
 
 /** What the roll call needs of a UDP socket. */
@@ -65,6 +67,12 @@ export const silenceProvesStopMs = permitValidityMs + leashSweepMs + killWorkMs;
 
 /** A pause of ours this long may have cost datagrams: the socket's buffer holds a few seconds of a whole rack. */
 const stallMs = 1_000;
+
+/** A node whose last permit left this lately is not sent another by a pursuit: its answer may be on the way. */
+const resendGapMs = killResendMs / 2;
+
+/** Permits between two looks at the socket: receipts that wait there spare the permits that would ask for them. */
+const permitBatch = 32;
 
 export function startRollCall({
   socket,
@@ -141,6 +149,7 @@ export function startRollCall({
       port: from.port,
       nonce: Buffer.from(heartbeat.nonce),
       sequence: heartbeat.sequence,
+      permitAt: 0,
     };
     peers.set(session.mac, peer);
     inventory.heartbeat(session.mac, now());
@@ -178,6 +187,11 @@ export function startRollCall({
       .finally(() => writing.delete(key));
   }
 
+  /** Nodes whose receipts are on their way to the disk need no further permit. */
+  function isUnconfirmed(mac: Mac): boolean {
+    return inventory.pendingOrders(mac).some(({ number }) => !writing.has(`${number} ${mac}`));
+  }
+
   /** By the monotonic clock, or by the wall clock for an order that an earlier process stored. */
   function sinceStored(order: OrderDocument): number {
     const at = storedAt.get(order.number);
@@ -198,6 +212,7 @@ export function startRollCall({
       orders: pending.slice(0, ordersPerPermitLimit).map(({ number, scope }) => ({ order: BigInt(number), scope })),
     };
     counters.permits++;
+    peer.permitAt = now();
     socket.send(encodePermit(permit, peer.key), peer.port, peer.address, (error) => {
       if (error) counters.sendErrors++;
     });
@@ -209,14 +224,12 @@ export function startRollCall({
   async function pursueAll(): Promise<void> {
     const quiet: Mac[] = [];
     let sent = 0;
-    for (const { mac } of inventory.nodes()) {
-      if (inventory.pendingOrders(mac).length === 0) continue;
+    for (const mac of inventory.pendingNodes()) {
       const peer = peers.get(mac);
       if (now() - heardAt(mac) >= silenceProvesStopMs) quiet.push(mac);
-      else if (peer !== undefined) {
+      else if (peer !== undefined && now() - peer.permitAt >= resendGapMs && isUnconfirmed(mac)) {
         sendPermit(peer);
-        // Heartbeats are read between the batches.
-        if (++sent % 64 === 0) await nextTurn();
+        if (++sent % permitBatch === 0) await nextTurn();
       }
     }
     if (quiet.length === 0) return;

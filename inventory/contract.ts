@@ -184,6 +184,8 @@ export interface Inventory extends AsyncDisposable {
   killedBy(customer: string): number | undefined;
   /** Standing orders that this node was a target of and has not confirmed, oldest first. */
   pendingOrders(mac: Mac): OrderDocument[];
+  /** The nodes for which `pendingOrders` has something. */
+  pendingNodes(): Mac[];
   /** Idempotent: the first receipt of a node for an order stays. Ignored where there is no such order. */
   saveReceipt(number: number, mac: Mac, receipt: ReceiptFacts, heartbeat?: SignedHeartbeat): Promise<void>;
   receipts(number: number): ReceiptDocument[];

@@ -28,7 +28,7 @@ import { HeartbeatRecord } from './heartbeat-record.ts';
 import { type LocalTables, openLocalTables } from './local-tables.ts';
 import { Memory } from './memory.ts';
 import { decideBootStage, decideJoin, decidePatch, decideRemoveNode, decideTicket } from './nodes.ts';
-import { decideEscalation, decideKill, decideLift, decideReceipt, pendingOrders } from './orders.ts';
+import { decideEscalation, decideKill, decideLift, decideReceipt, pendingNodes, pendingOrders } from './orders.ts';
 import {
   decidePlacement,
   decideReport,
@@ -238,6 +238,7 @@ export async function openInventoryOn({
         .toSorted((a, b) => a.number - b.number),
     killedBy: (customer) => killedBy(memory, customer),
     pendingOrders: (mac) => pendingOrders(memory, mac),
+    pendingNodes: () => pendingNodes(memory),
     saveReceipt: async (number, mac, facts, heartbeat) => {
       if (memory.get('receipts', `${number}/${mac}`) !== undefined) return;
       const receipt = { sentAfterMs: sent.get(number, mac), ...facts };

@@ -114,6 +114,10 @@ export class Memory implements View {
     return [...(this.#receipts.get(number)?.values() ?? [])];
   }
 
+  hasReceipt(number: number, mac: Mac): boolean {
+    return this.#receipts.get(number)?.has(mac) === true;
+  }
+
   generation(mac: Mac): bigint {
     return this.#generations.get(mac) ?? this.#firstGeneration;
   }

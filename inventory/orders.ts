@@ -86,7 +86,7 @@ export function decideReceipt(
 ): void {
   const id = `${number}/${mac}`;
   const order = draft.get('orders', String(number));
-  if (order?.targets.includes(mac) !== true || draft.get('receipts', id) !== undefined) return;
+  if (order === undefined || !targetsOf(order).has(mac) || draft.get('receipts', id) !== undefined) return;
   draft.put('receipts', id, { number, mac, ...receipt });
   // The node's own report follows within seconds: no screen should show as running what is proven gone.
   for (const instance of draft.instancesOn(mac)) {
@@ -117,11 +117,30 @@ export function pendingOrders(memory: Memory, mac: Mac): OrderDocument[] {
   const pending: OrderDocument[] = [];
   for (const { number } of memory.all('kill').values()) {
     const order = memory.get('orders', String(number));
-    if (order === undefined || memory.get('receipts', `${number}/${mac}`) !== undefined) continue;
-    if (order.targets.includes(mac)) pending.push(order);
+    if (order !== undefined && !memory.hasReceipt(number, mac) && targetsOf(order).has(mac)) pending.push(order);
   }
-  return pending.toSorted((a, b) => a.number - b.number);
+  return pending.length < 2 ? pending : pending.toSorted((a, b) => a.number - b.number);
 }
+
+/** The nodes for which `pendingOrders` has something. */
+export function pendingNodes(memory: Memory): Mac[] {
+  const pending = new Set<Mac>();
+  for (const { number } of memory.all('kill').values())
+    for (const mac of memory.get('orders', String(number))?.targets ?? [])
+      if (!memory.hasReceipt(number, mac) && memory.get('nodes', mac) !== undefined) pending.add(mac);
+  return [...pending];
+}
+
+/** Asked for each heartbeat of each node while an order stands. */
+function targetsOf(order: OrderDocument): ReadonlySet<Mac> {
+  const known = targetSets.get(order);
+  if (known !== undefined) return known;
+  const targets = new Set(order.targets);
+  targetSets.set(order, targets);
+  return targets;
+}
+
+const targetSets = new WeakMap<OrderDocument, ReadonlySet<Mac>>();
 
 export function named(scope: string): string {
   return scope === everything ? 'everything' : scope;

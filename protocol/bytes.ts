@@ -43,11 +43,12 @@ export class ByteReader {
 }
 
 export class ByteWriter {
-  #bytes: Buffer;
+  readonly #bytes: Buffer;
   #at = 0;
 
-  constructor(capacityBytes: number) {
-    this.#bytes = Buffer.alloc(capacityBytes);
+  /** Writes over what is there; throws RangeError where it has no room. */
+  constructor(bytes: Buffer) {
+    this.#bytes = bytes;
   }
 
   u8(value: number): this {
@@ -72,8 +73,11 @@ export class ByteWriter {
     return this;
   }
   text(value: string): this {
-    return this.u8(value.length).bytes(Buffer.from(value, 'latin1'));
+    this.u8(value.length);
+    this.#at += this.#bytes.write(value, this.#at, 'latin1');
+    return this;
   }
+  /** What was written, in the writer's own memory. */
   finish(): Buffer {
     return this.#bytes.subarray(0, this.#at);
   }

@@ -85,8 +85,8 @@ export class Container {
   #state: InstanceState = 'placed';
   #reason = '';
   #starts = 0;
-  /** A crun is at work whose container may yet enter the control group. */
-  #starting = false;
+  /** A crun at work whose container does not run yet. */
+  #starting: ChildProcess | undefined;
   #wake: () => void = () => undefined;
   #isRefused = false;
   #tails: LogTail[] = [];
@@ -114,10 +114,6 @@ export class Container {
     return this.#isRefused;
   }
 
-  get isStarting(): boolean {
-    return this.#starting;
-  }
-
   get isRunning(): boolean {
     return this.#state === 'running';
   }
@@ -134,6 +130,14 @@ export class Container {
   /** Its customer may run again: no pause is worth waiting for. */
   wake(): void {
     this.#wake();
+  }
+
+  /**
+   * For a start whose group has been taken away (`CustomerGroup.seal`): it cannot succeed. A crun whose container is killed
+   * before it wrote the pid file waits for it for 10 s (seen with 1.8), and the next start for that crun.
+   */
+  abandonStart(): void {
+    this.#starting?.kill('SIGKILL');
   }
 
   /** SIGTERM, 3 s, SIGKILL, and everything of it away; `finished` resolves then. */
@@ -248,7 +252,6 @@ export class Container {
   #spawn(): ChildProcess {
     const [out, err] = [this.#openLog('stdout'), this.#openLog('stderr')];
     try {
-      this.#starting = true;
       const monitor = spawn(
         'crun',
         [
@@ -265,6 +268,7 @@ export class Container {
         { stdio: ['ignore', out, err], detached: true },
       );
       monitor.unref();
+      this.#starting = monitor;
       return monitor;
     } finally {
       closeSync(out);
@@ -307,7 +311,7 @@ export class Container {
         await pause(2);
       }
     } finally {
-      this.#starting = false;
+      this.#starting = undefined;
     }
     if (this.#host.refusal(this.instance.customer) !== undefined) this.#host.group(this.instance.customer).kill();
     this.#set('running', '');

@@ -89,6 +89,22 @@ export class CustomerGroup {
     writeIfThere(this.#kill, '1');
   }
 
+  /**
+   * True once no process is in the group and none can come, after `forbidAndKill`. An empty group is not enough: a crun that
+   * had made an instance's group before the kill may yet put a process in. So those groups go, and cannot be made again.
+   */
+  seal(): boolean {
+    if (this.isPopulated()) return false;
+    try {
+      for (const instance of directories(this.path)) removeTree(`${this.path}/${instance}`);
+      return !this.exists() || this.isForbidden();
+    } catch (error) {
+      // A process came in between; it is killed next.
+      if (error instanceof Error && 'code' in error && error.code === 'EBUSY') return false;
+      throw error;
+    }
+  }
+
   /** Undoes `forbidAndKill`, and a kill by the leash; costs two reads where there is nothing to undo. Says whether there was. */
   allow(): boolean {
     const forbidden = this.isForbidden();

@@ -317,6 +317,49 @@ test('a stop at any moment of a start leaves nothing running', async () => {
   await end(runtime);
 });
 
+/** The `crun run` of an instance, while it lives. */
+function crunOf({ id }: DesiredInstance): number | undefined {
+  const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
+  return pids.map(Number).find((pid) => {
+    try {
+      const [, parent] = /^\d+ \(crun\) \S (\d+)/.exec(readFileSync(`/proc/${pid}/stat`, 'latin1')) ?? [];
+      const command = readFileSync(`/proc/${pid}/cmdline`, 'latin1').split('\0');
+      return Number(parent) === process.pid && command.includes('run') && command.includes(id);
+    } catch {
+      return false;
+    }
+  });
+}
+
+test('a crun that hangs in the middle of a start delays neither the stop nor the next start', async () => {
+  const stateDir = freshState();
+  const runtime = start(stateDir);
+  let caught = 0;
+  for (let round = 0; caught < 5; round++) {
+    assert.ok(round < 100, `caught ${caught} starts in the middle`);
+    const one = instance('acme', 'sleep 1000');
+    runtime.allowCustomer('acme');
+    runtime.apply(desired(round, one));
+    await until('crun works, or has worked', () => crunOf(one) !== undefined || isRunning(runtime, one));
+    await pause(round % 10);
+    const crun = crunOf(one);
+    if (crun !== undefined) process.kill(crun, 'SIGSTOP');
+    await pause(10);
+    const inTheMiddle = crun !== undefined && !existsSync(join(stateDir, 'instances', one.id, 'crun.pid'));
+    if (!inTheMiddle && crun !== undefined) process.kill(crun, 'SIGCONT');
+    const { afterMs } = await runtime.stopCustomer('acme', 'killed').gone;
+    assert.equal(processesOf('acme'), 0);
+    if (!inTheMiddle) continue;
+    caught++;
+    assert.ok(afterMs < 5_000, `gone after ${afterMs} ms`);
+    const at = performance.now();
+    runtime.allowCustomer('acme');
+    await running(runtime, one);
+    assert.ok(performance.now() - at < 10_000, 'it did not wait for the crun of before');
+  }
+  await end(runtime);
+});
+
 test('stopped processes (SIGSTOP) die as well', async () => {
   const runtime = start(freshState());
   const one = instance('acme', 'for i in 1 2 3; do sleep 1000 & kill -STOP $!; done; echo frozen; wait; sleep 1000');

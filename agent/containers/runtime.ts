@@ -319,10 +319,20 @@ class NodeRuntime implements Runtime {
 
   /** Empty means: no process, and no start under way that could still bring one. */
   async #emptied(group: CustomerGroup): Promise<void> {
-    for (let waitMs = 1; group.isPopulated() || this.#of(group.customer).some((one) => one.isStarting);) {
+    for (let waitMs = 1; !this.#isSealed(group);) {
       await pause(waitMs);
       waitMs = Math.min(20, waitMs * 2);
       if (waitMs >= 8) this.#kill(group);
+    }
+    for (const container of this.#of(group.customer)) container.abandonStart();
+  }
+
+  #isSealed(group: CustomerGroup): boolean {
+    try {
+      return group.seal();
+    } catch (error) {
+      this.#options.notice(`cannot clear the groups of ${group.customer}: ${explain(error)}`);
+      return false;
     }
   }
 
