@@ -18,6 +18,8 @@ import { loadCredentials } from './credentials.ts';
 import { chain, createServer, type Server } from './http.ts';
 import { openImageStore } from './image-store.ts';
 import { renderMetrics, type Metric } from './metrics.ts';
+import { drillMetrics, registerDrillApi } from './drill-api.ts';
+import { startDrills } from './drill.ts';
 import { createNodeShell } from './node-shell.ts';
 import { registerOperatorApi } from './operator-api.ts';
 import { startRollCall } from './roll-call.ts';
@@ -27,6 +29,7 @@ import { version } from './version.ts';
 export const bootHttpPort = 8480;
 export const agentApiPort = 8443;
 const sweepIntervalMs = 250;
+const drillIntervalMs = 100;
 /** Of requests that no second operator confirmed: an expired one is refused at once, and leaves the screens this late. */
 const expiryIntervalMs = 1_000;
 
@@ -90,6 +93,13 @@ export async function startController(options: ControllerOptions): Promise<Contr
   stack.defer(() => agents.close());
   await listen(agents, { host: configuration.address, port: agentApiPort });
 
+  const samplePath = join(configuration.cacheDirectory, 'samples/current/worker.tar');
+  const drills = stack.use(startDrills({ inventory, rollCall, images, samplePath, random, now: monotonic, wallClock }));
+  stack.adopt(
+    setInterval(() => void drills.step().catch(onFailure), drillIntervalMs),
+    clearInterval,
+  );
+
   let startupMs = 0;
   const status = (): Status => ({
     version,
@@ -114,10 +124,15 @@ export async function startController(options: ControllerOptions): Promise<Contr
     stream,
     status,
     metrics: () =>
-      renderMetrics([...metricsOf(status(), { ...rollCall.counters }, stream.listeners), ...bootMetrics(boot)]),
+      renderMetrics([
+        ...metricsOf(status(), { ...rollCall.counters }, stream.listeners),
+        ...drillMetrics(inventory),
+        ...bootMetrics(boot),
+      ]),
     token: credentials.operatorToken,
     twoPersonWaitMs: configuration.twoPersonRule ? configuration.approvalSeconds * 1_000 : undefined,
   });
+  registerDrillApi(operators, { inventory, drills });
   await operators.register(dashboard);
   const { host, port } = configuration.operator;
   if (options.operatorFd === undefined) await listen(operators, { host, port });

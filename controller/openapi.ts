@@ -7,6 +7,8 @@ import { join } from 'node:path';
 import swagger from '@fastify/swagger';
 import { openInventory } from '../inventory/inventory.ts';
 import { registerAgentApi } from './agent-api.ts';
+import { registerDrillApi } from './drill-api.ts';
+import { startDrills } from './drill.ts';
 import { createServer } from './http.ts';
 import { openImageStore } from './image-store.ts';
 import { createNodeShell } from './node-shell.ts';
@@ -46,21 +48,26 @@ export async function describeApi(): Promise<string> {
   });
   const stream = startStream({ inventory, status });
   stack.defer(() => stream.close());
+  const rollCall = {
+    counters: { beacons: 0, heartbeats: 0, permits: 0, refused: 0, sendErrors: 0 },
+    enforce() {},
+    orderStored() {},
+    pursue: () => Promise.resolve(),
+  };
+  const clocks = { now: () => 0, wallClock: () => 0 };
+  const images = await openImageStore({ directory, inventory, random: randomBytes, ...clocks });
   registerOperatorApi(app, {
     inventory,
-    rollCall: {
-      counters: { beacons: 0, heartbeats: 0, permits: 0, refused: 0, sendErrors: 0 },
-      enforce() {},
-      orderStored() {},
-      pursue: () => Promise.resolve(),
-    },
-    images: await openImageStore({ directory, inventory, random: randomBytes, wallClock: Date.now }),
+    rollCall,
+    images,
     shell: createNodeShell(''),
     stream,
     status,
     metrics: () => '',
     token: '',
   });
+  const drills = startDrills({ inventory, rollCall, images, samplePath: '', random: randomBytes, ...clocks });
+  registerDrillApi(app, { inventory, drills: stack.use(drills) });
   registerAgentApi(app, { inventory, squashfsDirectory: directory, now: () => 0 });
   await app.ready();
   return `${JSON.stringify(app.swagger(), null, 2)}\n`;

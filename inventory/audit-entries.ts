@@ -1,7 +1,7 @@
 // What the audit log says of a document: the same whether it is written when the document changes, written late after a
 // crash, or looked up when the log is checked against the inventory. Pure.
 import type { AuditKind } from '../protocol/api.ts';
-import type { EscalationDocument, NodeDocument, OrderDocument, ReceiptDocument } from './documents.ts';
+import type { DrillDocument, EscalationDocument, NodeDocument, OrderDocument, ReceiptDocument } from './documents.ts';
 import type { DocumentChange } from './memory.ts';
 
 export interface NewEntry {
@@ -14,7 +14,8 @@ export interface NewEntry {
 export type Audited =
   | { collection: 'orders'; document: OrderDocument }
   | { collection: 'receipts'; document: ReceiptDocument }
-  | { collection: 'escalations'; document: EscalationDocument };
+  | { collection: 'escalations'; document: EscalationDocument }
+  | { collection: 'drills'; document: DrillDocument };
 
 /** Two entries with one key tell the same thing: what an order, a lift or a node's receipt may be told of once only. */
 export function keyOf({ kind, subject, body }: NewEntry): string {
@@ -48,6 +49,13 @@ export function entriesOf(audited: Audited): NewEntry[] {
       const { mac, steps } = audited.document;
       return steps.map((step) => ({ kind: 'escalation' as const, subject, body: { node: mac, ...step } }));
     }
+    case 'drills': {
+      // The order, the receipts and the lift of one under way have entries of their own.
+      const { customer, by, startedAt, endedAt, outcome, problem, order, drawn, leftOut, result } = audited.document;
+      if (endedAt === null) return [];
+      const body = { customer, by, startedAt, endedAt, outcome, problem, order, drawn, leftOut, ...result };
+      return [{ kind: 'drill', subject, body }];
+    }
   }
 }
 
@@ -56,7 +64,8 @@ export function entriesOfChange(change: DocumentChange): NewEntry[] {
   switch (change.collection) {
     case 'orders':
     case 'receipts':
-    case 'escalations': {
+    case 'escalations':
+    case 'drills': {
       const told = new Set(of(change.collection, change.before).map(keyOf));
       return of(change.collection, change.after).filter((entry) => !told.has(keyOf(entry)));
     }

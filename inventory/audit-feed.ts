@@ -48,7 +48,7 @@ export class AuditFeed implements AuditSource {
 
   entriesSince(revision: number): NewEntry[] {
     const entries: NewEntry[] = [];
-    const collections = ['orders', 'receipts', 'escalations'] as const;
+    const collections = ['orders', 'receipts', 'escalations', 'drills'] as const;
     for (const collection of collections)
       for (const [id, document] of this.#memory.all(collection))
         if (this.#memory.revision(collection, id) > revision)

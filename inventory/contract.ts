@@ -200,8 +200,8 @@ export interface Inventory extends AsyncDisposable {
   readonly drills: DrillBook;
 
   /**
-   * An entry of the audit log, queued, never throws. Orders, lifts, receipts, escalations and fences get theirs by
-   * themselves.
+   * An entry of the audit log, queued, never throws. Orders, lifts, receipts, escalations, fences and drills get
+   * theirs by themselves.
    */
   audit(kind: AuditKind, subject: string, body: Readonly<Record<string, unknown>>): void;
   /** Oldest first. With `after`: those that followed it; without: the newest. Throws StorageError. */

@@ -28,7 +28,7 @@ async function finish({ inventory }: TestRack, number: number): Promise<void> {
 
 test('a drill begins with its customer and its workload, survives a restart, and only goes forward', async () => {
   await using rack = await rackWithImage();
-  const drill = await rack.inventory.drills.begin(start());
+  const drill = await rack.inventory.drills.begin(start(), 'root');
   assert.ok('number' in drill);
   assert.equal(rack.inventory.customer('canary')?.uidBase, drill.uidBase);
   assert.deepEqual(rack.inventory.workload('canary', 'canary')?.nodes, [macOf(1)]);
@@ -59,30 +59,30 @@ test('a drill is refused in one sentence, and leaves nothing then', async () => 
   ];
   for (const [make, undo, wanted] of refusals) {
     await make();
-    const answer = await inventory.drills.begin(start());
+    const answer = await inventory.drills.begin(start(), 'root');
     assert.ok('refused' in answer);
     assert.match(answer.refused, wanted);
     assert.deepEqual([inventory.customers(), inventory.workloads(), inventory.drills.all()], [[], [], []]);
     await undo();
   }
-  const nobody = await inventory.drills.begin(start([]));
+  const nobody = await inventory.drills.begin(start([]), 'root');
   assert.ok('refused' in nobody && /no node is ready/.test(nobody.refused));
 
   await inventory.addCustomer({ name: 'acme' });
   await inventory.putWorkload('acme', 'web', { image: 'worker', replicas: 0 });
-  const taken = await inventory.drills.begin(start([macOf(1)], 'acme'));
+  const taken = await inventory.drills.begin(start([macOf(1)], 'acme'), 'root');
   assert.ok('refused' in taken && /acme has workloads \(web\)/.test(taken.refused));
   await inventory.addCustomer({ name: 'bolt' });
   await inventory.kill('bolt', 'test', 'operator', []);
-  const killed = await inventory.drills.begin(start([macOf(1)], 'bolt'));
+  const killed = await inventory.drills.begin(start([macOf(1)], 'bolt'), 'root');
   assert.ok('refused' in killed && /stops bolt/.test(killed.refused));
   await inventory.addCustomer({ name: 'tiny', memoryBytes: 16 * 2 ** 20 });
-  const small = await inventory.drills.begin(start([macOf(1)], 'tiny'));
+  const small = await inventory.drills.begin(start([macOf(1)], 'tiny'), 'root');
   assert.ok('refused' in small && /tiny may use on a node/.test(small.refused));
   assert.equal(inventory.workload('tiny', 'canary'), undefined);
 
-  assert.ok('number' in (await inventory.drills.begin(start())));
-  const second = await inventory.drills.begin(start([macOf(1)], 'other'));
+  assert.ok('number' in (await inventory.drills.begin(start(), 'root')));
+  const second = await inventory.drills.begin(start([macOf(1)], 'other'), 'root');
   assert.ok('refused' in second && /drill 1 is not over yet/.test(second.refused));
 });
 
@@ -90,7 +90,7 @@ test('the last 100 drills are kept, and one canary needs one range of user ids',
   await using rack = await rackWithImage();
   const ranges = new Set<number | undefined>();
   for (let number = 1; number <= 102; number++) {
-    const drill = await rack.inventory.drills.begin(start());
+    const drill = await rack.inventory.drills.begin(start(), 'root');
     assert.ok('number' in drill);
     ranges.add(rack.inventory.customer('canary')?.uidBase);
     await finish(rack, drill.number);
@@ -106,7 +106,7 @@ test('the last 100 drills are kept, and one canary needs one range of user ids',
 test('a schedule: due after its period, missed times count once, a refusal is said', async () => {
   await using rack = await rackWithImage();
   const begun = rack.now();
-  await rack.inventory.drills.putSchedule({ everySeconds: hour, request: {} });
+  await rack.inventory.drills.putSchedule({ everySeconds: hour, request: {} }, 'root');
   assert.equal(rack.inventory.drills.schedule()?.nextAt, begun + hour * 1_000);
   await rack.pass(hour * 3_500);
   await rack.restart();
@@ -122,15 +122,15 @@ test('a schedule: due after its period, missed times count once, a refusal is sa
   assert.equal(drills.schedule()?.nextAt, begun + 5 * hour * 1_000);
   const said = (await rack.inventory.events({ limit: 100, subject: 'schedule' })).map(({ message }) => message);
   assert.ok(said.includes('skipped: order 1 stops everything: lift it first'), said.join('; '));
-  assert.deepEqual(await drills.removeSchedule(), { removed: true });
-  assert.ok('refused' in (await drills.removeSchedule()));
+  assert.deepEqual(await drills.removeSchedule('root'), { removed: true });
+  assert.ok('refused' in (await drills.removeSchedule('root')));
 });
 
 test('the order of a drill counts for no emergency; its figures are of the nodes that ran the canary', async () => {
   await using rack = await rackWithImage();
   const { inventory } = rack;
   await rack.ready(macOf(2));
-  const drill = await inventory.drills.begin(start());
+  const drill = await inventory.drills.begin(start(), 'root');
   assert.ok('number' in drill);
   await inventory.drills.advance(drill.number, { phase: 'killing' });
   const order = await inventory.kill('canary', 'drill 1', orderedBy(drill.number), [macOf(1), macOf(2)]);

@@ -33,8 +33,10 @@ export interface DrillBook {
   get(number: number): DrillDocument | undefined;
   /** The one that is not over. */
   current(): DrillDocument | undefined;
+  /** Why no drill of this customer may begin now. */
+  refusal(customer: string): string | undefined;
   /** Customer, workload and record in one transaction, or none of them. */
-  begin(start: DrillStart): Promise<DrillDocument | Refused>;
+  begin(start: DrillStart, by: string): Promise<DrillDocument | Refused>;
   /** What the schedule asked for: its next time is stored with it, also where the drill is refused. */
   beginScheduled(start: DrillStart): Promise<DrillDocument | Refused>;
   /** To the same phase or a later one. A drill that is done stays as it is. */
@@ -42,8 +44,8 @@ export interface DrillBook {
 
   schedule(): DrillScheduleDocument | undefined;
   /** First due one period from now. */
-  putSchedule(schedule: DrillSchedule): Promise<DrillScheduleDocument>;
-  removeSchedule(): Promise<{ removed: true } | Refused>;
+  putSchedule(schedule: DrillSchedule, by: string): Promise<DrillScheduleDocument>;
+  removeSchedule(by: string): Promise<{ removed: true } | Refused>;
   /** Once for all the times that were missed. */
   skip(reason: string): Promise<void>;
 }
@@ -64,7 +66,7 @@ export function drillBook({
   epoch,
 }: {
   memory: Memory;
-  take: <T>(decide: Decide<T>) => Promise<T>;
+  take: <T>(decide: Decide<T>, by?: string) => Promise<T>;
   now: () => number;
   epoch: number;
 }): DrillBook {
@@ -73,7 +75,8 @@ export function drillBook({
     all,
     get: (number) => memory.get('drills', String(number)),
     current: () => unfinished(memory),
-    begin: (start) => take((draft) => decideDrill(draft, { ...start, by: 'operator', epoch }, now())),
+    refusal: (customer) => refusalOf(memory, customer),
+    begin: (start, by) => take((draft) => decideDrill(draft, { ...start, by, epoch }, now())),
     beginScheduled: (start) =>
       take((draft) => {
         decideNextTime(draft, now());
@@ -84,20 +87,20 @@ export function drillBook({
     advance: (number, step, message) => take((draft) => decideDrillStep(draft, number, { step, message, now: now() })),
 
     schedule: () => memory.get('drill-schedule', scheduleId),
-    putSchedule: ({ everySeconds, request }) =>
+    putSchedule: ({ everySeconds, request }, by) =>
       take((draft) => {
         const schedule = { everySeconds, request, nextAt: now() + everySeconds * 1_000 };
         draft.put('drill-schedule', scheduleId, schedule);
         draft.event('drill', 'schedule', `a drill every ${everySeconds} s${customerOf(request)}`);
         return schedule;
-      }),
-    removeSchedule: () =>
+      }, by),
+    removeSchedule: (by) =>
       take((draft) => {
         if (draft.get('drill-schedule', scheduleId) === undefined) return { refused: 'no drill is scheduled' };
         draft.remove('drill-schedule', scheduleId);
         draft.event('drill', 'schedule', 'no drills by themselves any more');
         return { removed: true as const };
-      }),
+      }, by),
     skip: (reason) =>
       take((draft) => {
         decideNextTime(draft, now());
@@ -115,12 +118,13 @@ function unfinished(view: View): DrillDocument | undefined {
   return undefined;
 }
 
-/** Why no drill may begin now, whoever asks. */
-export function refusalOf(view: View): string | undefined {
+function refusalOf(view: View, customer: string): string | undefined {
   const running = unfinished(view);
   if (running !== undefined) return `drill ${running.number} is not over yet`;
   const order = view.get('kill', everything);
-  return order === undefined ? undefined : `order ${order.number} stops everything: lift it first`;
+  if (order !== undefined) return `order ${order.number} stops everything: lift it first`;
+  const known = view.get('customers', customer);
+  return known === undefined ? undefined : whyTaken(view, known);
 }
 
 function decideDrill(
@@ -128,12 +132,10 @@ function decideDrill(
   { customer: name, spec, nodes, by, epoch }: DrillStart & { by: string; epoch: number },
   now: number,
 ): DrillDocument | Refused {
-  const refusal = refusalOf(draft);
+  const refusal = refusalOf(draft, name);
   if (refusal !== undefined) return { refused: refusal };
   if (nodes.length === 0) return { refused: 'no node is ready to run a canary' };
   const known = draft.get('customers', name);
-  const taken = known === undefined ? undefined : whyTaken(draft, known);
-  if (taken !== undefined) return { refused: taken };
   // Looked at before anything is written: what a decision wrote is kept even where it refuses in the end.
   if (draft.get('images', spec.image) === undefined)
     return { refused: `there is no image ${spec.image}: import it first` };
@@ -172,10 +174,10 @@ function decideDrill(
   return drill;
 }
 
-function whyTaken(draft: Draft, { name }: CustomerDocument): string | undefined {
-  const order = draft.get('kill', name);
+function whyTaken(view: View, { name }: CustomerDocument): string | undefined {
+  const order = view.get('kill', name);
   if (order !== undefined) return `order ${order.number} stops ${name}: lift it first, or name another customer`;
-  for (const [, workload] of draft.all('workloads'))
+  for (const [, workload] of view.all('workloads'))
     if (workload.customer === name)
       return `${name} has workloads (${workload.name}): a drill kills its customer, name one that has none`;
   return undefined;

@@ -1,0 +1,257 @@
+// For the tests of drills: a controller's rooms around a real store and a real socket, and boards that are peers on
+// loopback. Time is virtual: it passes with each look at the controller, and otherwise where a test says so.
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { createSocket, type Socket } from 'node:dgram';
+import { once } from 'node:events';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
+import { sampleArchives } from '../images/customer/samples.ts';
+import { openInventory, type Inventory } from '../inventory/inventory.ts';
+import { macOf, testImage } from '../inventory/test-rack.ts';
+import { statusCounts } from '../inventory/views.ts';
+import type { InstanceReport } from '../protocol/api.ts';
+import { MalformedError } from '../protocol/bytes.ts';
+import type { Mac } from '../protocol/mac.ts';
+import { decodePermit, encodeHeartbeat, type Receipt } from '../protocol/roll-call.ts';
+import { startScheduler } from '../scheduler/loop.ts';
+import { drillMetrics, registerDrillApi } from './drill-api.ts';
+import { canaryImage, startDrills, type DrillRunner } from './drill.ts';
+import { createServer } from './http.ts';
+import { openImageStore } from './image-store.ts';
+import { renderMetrics } from './metrics.ts';
+import { createNodeShell } from './node-shell.ts';
+import { registerOperatorApi } from './operator-api.ts';
+import { startRollCall, type RollCall } from './roll-call.ts';
+import { startStream } from './stream.ts';
+
+const beatMs = 25;
+const lookMs = 10;
+const boundMs = 60_000;
+const facts = { model: 'test', cpu: 'test', cores: 4, memoryBytes: 2 ** 31, kernel: '6.12', interfaces: [] };
+
+interface Running extends AsyncDisposable {
+  inventory: Inventory;
+  rollCall: RollCall;
+  drills: DrillRunner;
+  port: number;
+  readonly ask: (
+    method: 'GET' | 'POST' | 'PUT' | 'DELETE',
+    url: string,
+    payload?: object,
+    token?: string,
+  ) => Promise<{ status: number; body: unknown }>;
+}
+
+/** What a board does with a permit: runs what it should, and says what it stopped. */
+export class Peer {
+  readonly mac: Mac;
+  /** As it reports its instances. */
+  state: InstanceReport['state'] = 'running';
+  reason = '';
+  /** Whether it sends receipts; without, it never confirms. */
+  confirms = true;
+  readonly #rig: Rig;
+  readonly #socket: Socket;
+  readonly #session: Buffer;
+  readonly #key: Buffer;
+  #receipts: Receipt[] = [];
+  #sequence = 0n;
+  #permitSequence = 0n;
+  readonly #timer: NodeJS.Timeout;
+
+  constructor(rig: Rig, mac: Mac, { socket, session, key }: { socket: Socket; session: string; key: string }) {
+    this.mac = mac;
+    this.#rig = rig;
+    this.#socket = socket;
+    this.#session = Buffer.from(session, 'hex');
+    this.#key = Buffer.from(key, 'hex');
+    socket.on('message', (bytes) => this.#obey(bytes));
+    this.#timer = setInterval(() => this.#beat(), beatMs);
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+    this.#socket.close();
+  }
+
+  #beat(): void {
+    const { running } = this.#rig;
+    if (running === undefined) return;
+    const heartbeat = {
+      session: this.#session,
+      sequence: ++this.#sequence,
+      nonce: randomBytes(16),
+      generation: 0n,
+      permitSequence: this.#permitSequence,
+      uptimeSeconds: 1,
+      load: 0,
+      customers: [],
+      receipts: this.confirms ? this.#receipts : [],
+    };
+    this.#socket.send(encodeHeartbeat(heartbeat, this.#key), running.port, '127.0.0.1');
+    const { inventory } = running;
+    const reports = inventory
+      .desired(this.mac)
+      .instances.map(({ id }) => ({ id, state: this.state, reason: this.reason, restarts: 0 }));
+    // A controller that ends meanwhile has no ears.
+    inventory.saveReport(this.mac, reports).catch(() => undefined);
+  }
+
+  #obey(bytes: Buffer): void {
+    try {
+      const permit = decodePermit(bytes, this.#key);
+      this.#permitSequence = permit.sequence;
+      this.#receipts = permit.orders.map(({ order }) => ({ order, stoppedAfterMs: 3, processes: 2 }));
+    } catch (error) {
+      if (!(error instanceof MalformedError)) throw error;
+    }
+  }
+}
+
+export class Rig implements AsyncDisposable {
+  readonly directory: string;
+  readonly peers: Peer[] = [];
+  running: Running | undefined;
+  #clock = 1_000;
+
+  private constructor(directory: string) {
+    this.directory = directory;
+  }
+
+  /** With so many boards that are ready, and the canary's image there unless it is to come from `sample`. */
+  static async open(boards: number, { sample = false } = {}): Promise<Rig> {
+    const rig = new Rig(await mkdtemp(join(tmpdir(), 'drill-')));
+    await rig.start();
+    if (sample) {
+      const parts = { busybox: Buffer.from('stands in for the program'), architecture: 'arm64' };
+      await writeFile(rig.samplePath, sampleArchives(parts).worker);
+    } else await rig.inventory.saveImage(testImage(canaryImage));
+    await rig.inventory.saveImage(testImage('web'));
+    for (let number = 1; number <= boards; number++) await rig.#join(macOf(number));
+    await rig.until(() => rig.inventory.nodes().every(({ state }) => state === 'ready'));
+    return rig;
+  }
+
+  get samplePath(): string {
+    return join(this.directory, 'worker.tar');
+  }
+  get inventory(): Inventory {
+    return this.#present().inventory;
+  }
+  get ask(): Running['ask'] {
+    return this.#present().ask;
+  }
+  get clock(): number {
+    return this.#clock;
+  }
+
+  #present(): Running {
+    if (this.running === undefined) throw new Error('the controller does not run');
+    return this.running;
+  }
+
+  /** Looks until it is so; virtual time passes slowly meanwhile. */
+  async until(holds: () => boolean): Promise<void> {
+    const giveUpAt = performance.now() + boundMs;
+    while (!holds()) {
+      if (performance.now() > giveUpAt) throw new Error(`it did not come to be: ${holds.toString()}`);
+      this.#clock += lookMs;
+      await this.#present().rollCall.pursue();
+      await this.#present().drills.step();
+      await sleep(lookMs);
+    }
+  }
+
+  /** Virtual time jumps, as in a pause of the whole controller. */
+  leap(ms: number): void {
+    this.#clock += ms;
+  }
+
+  async start(): Promise<void> {
+    await using stack = new AsyncDisposableStack();
+    const now = () => this.#clock;
+    const wallClock = () => 1_800_000_000_000 + this.#clock;
+    const onFailure = (error: unknown) => assert.fail(String(error));
+    const inventory = stack.use(
+      await openInventory({ directory: join(this.directory, 'state'), now: wallClock, random: randomBytes }),
+    );
+    const socket = createSocket('udp4');
+    stack.defer(() => void socket.close());
+    socket.bind(0, '127.0.0.1');
+    await once(socket, 'listening');
+    const rollCall = startRollCall({ socket, inventory, now, wallClock, nextTurn, onFailure });
+    stack.use(startScheduler({ inventory, onFailure, now: wallClock }));
+    const images = await openImageStore({
+      directory: join(this.directory, 'images'),
+      inventory,
+      random: randomBytes,
+      wallClock,
+    });
+    const { samplePath } = this;
+    const drills = stack.use(
+      startDrills({ inventory, rollCall, images, samplePath, random: randomBytes, now, wallClock }),
+    );
+    const app = createServer();
+    const status = () => ({
+      version: '',
+      startedAt: 0,
+      startupMs: 0,
+      rack: '',
+      twoPersonRule: false,
+      ...statusCounts(inventory),
+    });
+    const stream = startStream({ inventory, status });
+    stack.defer(() => app.close());
+    stack.defer(() => stream.close());
+    const shell = createNodeShell('');
+    const metrics = () => renderMetrics(drillMetrics(inventory));
+    registerOperatorApi(app, { inventory, rollCall, images, shell, stream, status, metrics, token: 'secret' });
+    registerDrillApi(app, { inventory, drills });
+    await app.ready();
+    const owned = stack.move();
+    this.running = {
+      inventory,
+      rollCall,
+      drills,
+      port: socket.address().port,
+      ask: async (method, url, payload, token = 'secret') => {
+        const headers = { authorization: `Bearer ${token}` };
+        const answer = await app.inject({ method, url, headers, ...(payload === undefined ? {} : { payload }) });
+        const isJson = answer.headers['content-type']?.toString().includes('json') === true;
+        return { status: answer.statusCode, body: isJson ? answer.json() : answer.body };
+      },
+      [Symbol.asyncDispose]: () => owned.disposeAsync(),
+    };
+  }
+
+  async stop(): Promise<void> {
+    const { running } = this;
+    this.running = undefined;
+    await running?.[Symbol.asyncDispose]();
+  }
+
+  async #join(mac: Mac): Promise<void> {
+    const { inventory } = this;
+    await inventory.bootStage({ mac, stage: 'dhcp-discover', firmware: 'uboot' });
+    const ticket = await inventory.issueTicket(mac);
+    assert.ok('token' in ticket);
+    const joined = await inventory.join(
+      { mac, token: ticket.token, bootId: 'boot-1', serial: null, agentVersion: '', sshHostKey: null, facts },
+      '127.0.0.1',
+    );
+    assert.ok('session' in joined);
+    const socket = createSocket('udp4');
+    socket.bind(0, '127.0.0.1');
+    await once(socket, 'listening');
+    this.peers.push(new Peer(this, mac, { socket, ...joined }));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const peer of this.peers) peer.stop();
+    await this.stop();
+    await rm(this.directory, { recursive: true });
+  }
+}
