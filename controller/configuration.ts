@@ -5,6 +5,7 @@ import type { DeviceSocket } from '../boot/device-sockets.ts';
 import { rollCallPort } from '../protocol/timing.ts';
 import { Type, type Static } from 'typebox';
 import { Check, Errors } from 'typebox/value';
+import { powerProblems, resolvePower, type PowerConfiguration, type PowerFile } from './power/configuration.ts';
 
 const address = '((25[0-5]|2[0-4][0-9]|1?[0-9]{1,2})\\.){3}(25[0-5]|2[0-4][0-9]|1?[0-9]{1,2})';
 
@@ -78,6 +79,8 @@ export const ConfigurationFile = Type.Object(
     ),
     state: Type.Optional(Type.String({ minLength: 1, description: 'the directory of everything that must survive' })),
     cache: Type.Optional(Type.String({ minLength: 1, description: 'the directory of downloads and built images' })),
+    /** Checked by `powerProblems`. */
+    power: Type.Optional(Type.Unsafe<PowerFile>(Type.Unknown())),
   },
   { additionalProperties: false },
 );
@@ -99,6 +102,8 @@ export interface Configuration {
   console: string[];
   stateDirectory: string;
   cacheDirectory: string;
+  /** Undefined where no PDU is configured. */
+  power: PowerConfiguration | undefined;
 }
 
 /** One sentence for an operator: what is wrong and what was wanted. */
@@ -116,8 +121,8 @@ export function readConfigurationFile(path: string): ConfigurationFile {
 
 /** Reports every bad key at once, with its path and what was wanted there. */
 export function checkConfiguration(value: unknown, source: string): ConfigurationFile {
-  if (Check(ConfigurationFile, value)) return value;
-  const problems = new Set<string>();
+  const problems = new Set<string>(powerProblems(valueAt(value, 'power')));
+  if (problems.size === 0 && Check(ConfigurationFile, value)) return value;
   for (const error of Errors(ConfigurationFile, value)) {
     if (error.keyword === 'additionalProperties') {
       for (const key of error.params.additionalProperties)
@@ -222,30 +227,16 @@ export function resolveConfiguration(file: ConfigurationFile, interfaces: Interf
     console: file.console === undefined ? ['ttyAML0,115200', 'ttyAMA0'] : [file.console],
     stateDirectory: file.state ?? '/var/lib/muster',
     cacheDirectory: file.cache ?? new URL('../.cache', import.meta.url).pathname,
+    power: file.power === undefined ? undefined : powerOf(file.power),
   };
 }
 
-/**
- * The command line that runs the controller in little memory (measured: docs/decisions/0007): a small young generation,
- * since what a heartbeat leaves behind is garbage at once; a way to give back boot files that nobody loads any more; one
- * heap for all threads of the C library; and Node's compile cache from the first file on, without which Node loads and
- * keeps its 18 MB of TypeScript parser for that file alone.
- */
-export function controllerCommand({
-  node,
-  flags,
-  compileCache,
-  args,
-}: {
-  node: string;
-  flags: readonly string[];
-  /** A directory that may be made. */
-  compileCache: string;
-  /** The program and its arguments. */
-  args: readonly string[];
-}): string[] {
-  const variables = ['MALLOC_ARENA_MAX=1', `NODE_COMPILE_CACHE=${compileCache}`];
-  return ['/usr/bin/env', ...variables, node, ...flags, '--max-semi-space-size=2', '--expose-gc', ...args];
+function powerOf(file: PowerFile): PowerConfiguration {
+  try {
+    return resolvePower(file);
+  } catch (cause) {
+    throw new ConfigurationError('cannot use the configured power', { cause });
+  }
 }
 
 /** The UDP sockets that a launcher must open for us on the rack's interface. */

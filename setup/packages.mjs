@@ -39,6 +39,8 @@ const peers = {
   chromium: 'the dashboard in a real browser',
   'tftp-hpa': 'a foreign TFTP client',
   atftp: 'a second foreign TFTP client, with blksize and multicast quirks',
+  snmpd: 'the PDU of the tests',
+  'dropbear-bin': 'the SSH of a board in the tests, without its service',
 };
 
 const forStart = { ...compile, ...rack, ...images };
