@@ -15,6 +15,7 @@ import { registerAgentApi } from './agent-api.ts';
 import type { Configuration } from './configuration.ts';
 import { loadBootArtefacts } from '../boot/artefacts.ts';
 import { loadCredentials } from './credentials.ts';
+import { startEscalation } from './escalation.ts';
 import { chain, createServer, type Server } from './http.ts';
 import { openImageStore } from './image-store.ts';
 import { renderMetrics, type Metric } from './metrics.ts';
@@ -22,6 +23,7 @@ import { drillMetrics, registerDrillApi } from './drill-api.ts';
 import { startDrills } from './drill.ts';
 import { createNodeShell } from './node-shell.ts';
 import { registerOperatorApi } from './operator-api.ts';
+import { startPower } from './power/power.ts';
 import { startRollCall } from './roll-call.ts';
 import { startStream } from './stream.ts';
 import { version } from './version.ts';
@@ -72,8 +74,17 @@ export async function startController(options: ControllerOptions): Promise<Contr
   const rollCallSocket = await bindInherited(sockets.rollCallFd);
   stack.defer(() => void rollCallSocket.close());
   const rollCall = startRollCall({ socket: rollCallSocket, inventory, now: monotonic, wallClock, nextTurn, onFailure });
+  const shell = createNodeShell(credentials.sshPrivateKey);
+  const power =
+    configuration.power === undefined
+      ? undefined
+      : startPower(configuration.power, { boards: () => inventory.nodes() });
+  const escalation = stack.use(startEscalation({ inventory, rollCall, shell, power, now: monotonic, onFailure }));
   stack.adopt(
-    setInterval(() => void rollCall.pursue().catch(onFailure), killResendMs),
+    setInterval(() => {
+      void rollCall.pursue().catch(onFailure);
+      escalation.pursue();
+    }, killResendMs),
     clearInterval,
   );
   stack.adopt(
@@ -120,7 +131,8 @@ export async function startController(options: ControllerOptions): Promise<Contr
     inventory,
     rollCall,
     images,
-    shell: createNodeShell(credentials.sshPrivateKey),
+    shell,
+    power,
     stream,
     status,
     metrics: () =>
@@ -178,6 +190,13 @@ export async function startController(options: ControllerOptions): Promise<Contr
     ),
   );
   startupMs = Math.round(monotonic());
+  // A PDU that is away now may be there when it is needed: known, but no reason not to start.
+  void power?.check().then((problems) => {
+    for (const problem of problems) {
+      log(problem);
+      inventory.addEvent('controller', 'power', problem);
+    }
+  });
   const running = stack.move();
   return {
     operatorUrl: `http://${host}:${port}`,

@@ -18,12 +18,16 @@ export interface NodeShell {
   run(
     node: { mac: Mac; ip: string; hostKey: string | null },
     command: string,
+    limits?: { connectMs: number; answerMs: number },
   ): Promise<{ stdout: string; stderr: string; code: number }>;
 }
 
+/** A board says what it likes: of more than this nobody wants to know. */
+const outputLimitBytes = 4 * 2 ** 20;
+
 export function createNodeShell(privateKey: string): NodeShell {
   return {
-    run: async ({ mac, ip, hostKey }, command) => {
+    run: async ({ mac, ip, hostKey }, command, { connectMs, answerMs } = { connectMs: 5_000, answerMs: 10_000 }) => {
       if (hostKey === null)
         throw new RefusedError(409, `cannot reach ${mac} by SSH: it gave no host key when it joined`);
       const expected = Buffer.from(hostKey.split(' ')[1] ?? '', 'base64');
@@ -35,11 +39,21 @@ export function createNodeShell(privateKey: string): NodeShell {
           host: ip,
           username: 'root',
           privateKey,
-          readyTimeout: 5_000,
+          readyTimeout: connectMs,
           hostVerifier: (key: Buffer) => key.equals(expected),
           algorithms: { serverHostKey: ['ssh-ed25519'] },
         });
-        const { stdout, stderr, code } = await withDeadline(ssh.execCommand(command), 10_000, `${ip} to answer`);
+        let bytes = 0;
+        const count = (chunk: Buffer) => {
+          bytes += chunk.length;
+          if (bytes > outputLimitBytes) ssh.dispose();
+        };
+        const { stdout, stderr, code } = await withDeadline(
+          ssh.execCommand(command, { onStdout: count, onStderr: count }),
+          answerMs,
+          `${ip} to answer`,
+        );
+        if (bytes > outputLimitBytes) throw new Error(`it said more than ${outputLimitBytes} bytes`);
         // node-ssh resolves with no code where the connection dropped under the command.
         if (code === null) throw new Error('the connection dropped');
         return { stdout, stderr, code };

@@ -53,6 +53,8 @@ export async function describeApi(): Promise<string> {
     enforce() {},
     orderStored() {},
     pursue: () => Promise.resolve(),
+    sinceStored: () => 0,
+    listeningForMs: () => 0,
   };
   const clocks = { now: () => 0, wallClock: () => 0 };
   const images = await openImageStore({ directory, inventory, random: randomBytes, ...clocks });

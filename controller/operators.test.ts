@@ -62,6 +62,8 @@ async function rig(t: TestContext, { twoPersonRule = true } = {}): Promise<Rig> 
         enforce: () => void enforced.push('permits'),
         orderStored: ({ scope }) => void enforced.push(`order ${scope}`),
         pursue: () => Promise.resolve(),
+        sinceStored: () => 0,
+        listeningForMs: () => 0,
       },
       images: await openImageStore({ directory, inventory, random: randomBytes, wallClock: () => now }),
       shell: createNodeShell(''),

@@ -57,6 +57,10 @@ export interface RollCall {
   pursue(): Promise<void>;
   /** From now on counts the time of this order. */
   orderStored(order: OrderDocument): void;
+  /** ms; by the monotonic clock, or by the wall clock for an order that an earlier process stored. */
+  sinceStored(order: OrderDocument): number;
+  /** ms since this process began to listen, or since its last pause of a second or more. */
+  listeningForMs(): number;
 }
 
 /**
@@ -264,6 +268,8 @@ export function startRollCall({
       for (const mac of peers.keys()) if (inventory.node(mac) === undefined) peers.delete(mac);
       storedAt.set(order.number, now());
     },
+    sinceStored,
+    listeningForMs: () => now() - listeningSince,
     enforce: (macs) => {
       for (const mac of macs) {
         const peer = peers.get(mac);
@@ -290,7 +296,7 @@ function tenths(ms: number): number {
 }
 
 /** Whether silence proves nothing here: a customer that keeps running on a node that hears no controller. */
-function holdsOnSilence(inventory: Inventory, mac: Mac, scope: string): boolean {
+export function holdsOnSilence(inventory: Inventory, mac: Mac, scope: string): boolean {
   const holding = new Set(inventory.customers().flatMap(({ name, onSilence }) => (onSilence === 'hold' ? [name] : [])));
   return inventory
     .instancesOn(mac)

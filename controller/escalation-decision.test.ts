@@ -1,0 +1,86 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { EscalationStep } from '../protocol/api.ts';
+import { attemptsOf, decideEscalation, type Situation } from './escalation-decision.ts';
+
+const never = { ended: 0, lastAfterMs: undefined, open: false };
+const failedAt = (lastAfterMs: number, ended = 1) => ({ ended, lastAfterMs, open: false });
+const begunAt = (lastAfterMs: number) => ({ ended: 0, lastAfterMs, open: true });
+/** Talks, does not confirm, has an outlet, and the controller has been up all the time. */
+const talking: Situation = {
+  sinceStoredMs: 0,
+  listeningMs: 3_600_000,
+  heardAgoMs: 400,
+  holds: false,
+  ssh: never,
+  power: never,
+  running: { ssh: false, power: false },
+  mayCutPower: true,
+};
+const silent = { heardAgoMs: 1_700 };
+const mute = { heardAgoMs: undefined };
+
+const table: [string, Partial<Situation>, '' | 'ssh' | 'power' | 'ssh power'][] = [
+  ['it has time to confirm', { sinceStoredMs: 1_499 }, ''],
+  ['SSH is next', { sinceStoredMs: 1_500 }, 'ssh'],
+  ['one attempt at a time', { sinceStoredMs: 2_600, running: { ssh: true, power: false } }, ''],
+  ['not twice within a second', { sinceStoredMs: 2_600, ssh: failedAt(1_700) }, ''],
+  ['again after a second', { sinceStoredMs: 2_700, ssh: failedAt(1_700) }, 'ssh'],
+  ['power is not touched before 4.0 s', { sinceStoredMs: 3_999, ssh: failedAt(3_500, 3) }, ''],
+  ['power is cut at 4.0 s', { sinceStoredMs: 4_000, ssh: failedAt(3_500, 3) }, 'power'],
+  ['also while SSH hangs', { sinceStoredMs: 4_000, running: { ssh: true, power: false } }, 'power'],
+  ['both are tried again', { sinceStoredMs: 9_600, ssh: failedAt(8_500, 5), power: failedAt(4_500) }, 'ssh power'],
+  ['power at most every five seconds', { sinceStoredMs: 9_400, ssh: failedAt(9_000), power: failedAt(4_500) }, ''],
+  ['without an outlet SSH goes on alone', { sinceStoredMs: 60_000, mayCutPower: false }, 'ssh'],
+  ['pauses grow', { sinceStoredMs: 20_000, ssh: failedAt(16_500, 7), mayCutPower: false }, ''],
+  ['and end after a minute at most', { sinceStoredMs: 90_000, ssh: failedAt(30_000, 40), mayCutPower: false }, 'ssh'],
+
+  ['silence will tell by itself', { sinceStoredMs: 2_000, ...silent }, ''],
+  ['silence will tell, later too', { sinceStoredMs: 3_600_000, ...silent }, ''],
+  ['never heard: silence will tell', { sinceStoredMs: 60_000, ...mute }, ''],
+  ['one lost heartbeat is no silence', { sinceStoredMs: 4_000, heardAgoMs: 1_600 }, 'ssh power'],
+  ['on hold silence tells nothing: SSH may reach it', { sinceStoredMs: 2_000, ...silent, holds: true }, 'ssh'],
+  ['on hold and silent: power', { sinceStoredMs: 4_000, ...silent, holds: true, ssh: failedAt(3_500) }, 'power'],
+  ['on hold and never heard', { sinceStoredMs: 60_000, ...mute, holds: true }, 'ssh power'],
+
+  ['after a restart it has time to confirm', { sinceStoredMs: 60_000, listeningMs: 1_400 }, ''],
+  ['then SSH', { sinceStoredMs: 60_000, listeningMs: 1_500 }, 'ssh'],
+  ['then power', { sinceStoredMs: 60_000, listeningMs: 4_000 }, 'ssh power'],
+  [
+    'sooner where an earlier controller had tried SSH',
+    { sinceStoredMs: 60_000, listeningMs: 1_500, ssh: failedAt(2_000) },
+    'ssh power',
+  ],
+  ['what was not listened to is no silence', { sinceStoredMs: 60_000, listeningMs: 1_550, ...mute, holds: true }, ''],
+  [
+    'a cut that was under way is taken up at once, whatever is heard',
+    { sinceStoredMs: 60_000, listeningMs: 100, ...mute, power: begunAt(4_000) },
+    'power',
+  ],
+  [
+    'but not twice',
+    { sinceStoredMs: 4_100, ...silent, power: begunAt(4_000), running: { ssh: false, power: true } },
+    '',
+  ],
+  ['a wall clock that was set back', { sinceStoredMs: 5_000, ssh: failedAt(3_600_000), mayCutPower: false }, 'ssh'],
+];
+
+for (const [name, situation, wanted] of table)
+  test(`escalation: ${name}`, () => {
+    const { ssh, power } = decideEscalation({ ...talking, ...situation });
+    assert.equal([ssh ? 'ssh' : '', power ? 'power' : ''].filter((word) => word !== '').join(' '), wanted);
+  });
+
+test('attempts are read from the stored steps, each way by itself', () => {
+  const step = (by: EscalationStep['by'], outcome: EscalationStep['outcome'], afterMs: number) => ({
+    by,
+    outcome,
+    afterMs,
+    detail: '',
+  });
+  const steps = [step('ssh', 'failed', 1_700), step('ssh', 'failed', 2_900), step('power', 'tried', 4_000)];
+  assert.deepEqual(attemptsOf(steps, 'ssh'), { ended: 2, lastAfterMs: 2_900, open: false });
+  assert.deepEqual(attemptsOf(steps, 'power'), { ended: 0, lastAfterMs: 4_000, open: true });
+  assert.deepEqual(attemptsOf([...steps, step('power', 'failed', 9_000)], 'power'), failedAt(9_000));
+  assert.deepEqual(attemptsOf([], 'ssh'), never);
+});
