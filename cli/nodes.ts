@@ -1,7 +1,7 @@
 import { Type } from 'typebox';
-import { Diagnosis, Node, type NodePatch } from '../protocol/api.ts';
+import { Diagnosis, Node, NodePower, type NodePatch } from '../protocol/api.ts';
 import { Nothing } from './api.ts';
-import type { Call, Command, Context } from './command.ts';
+import { UsageError, type Call, type Command, type Context } from './command.ts';
 import { durationText, sizeText, timeText } from './figures.ts';
 import { printDone, printJson, printList } from './print.ts';
 import { printable, type Column } from './table.ts';
@@ -168,6 +168,34 @@ export const nodeCommands: Command[] = [
       const [name = ''] = call.positionals;
       await context.api.ask({ method: 'POST', path: `${nodePath(name)}/reboot`, answer: Nothing });
       printDone(context, call, { json: { rebooted: name }, text: `${name} starts again` });
+    },
+  },
+  {
+    words: ['node', 'power'],
+    usage: 'NAME|MAC [on|off]',
+    summary: 'show or switch the power of a board, where a PDU is configured',
+    options: {
+      neighbours: { type: 'boolean', help: 'switch off the other boards on the same outlet as well' },
+    },
+    takes: [1, 2],
+    run: async (context, call) => {
+      const [name = '', state] = call.positionals;
+      if (state !== undefined && state !== 'on' && state !== 'off')
+        throw new UsageError(`cannot switch the power "${state}", want on or off`);
+      const path = `${nodePath(name)}/power`;
+      const body = { state, ...(call.flag('neighbours') ? { neighbours: true } : {}) };
+      const power = await context.api.ask({
+        path,
+        answer: NodePower,
+        timeoutMs: 60_000,
+        ...(state === undefined ? {} : { method: 'POST' as const, body }),
+      });
+      const { off, outlets, neighbours } = power;
+      const others = neighbours.length === 0 ? '' : `, and with it ${neighbours.join(', ')}`;
+      printDone(context, call, {
+        json: power,
+        text: `${name}: ${outlets.join(' and ')} is ${off ? 'off' : 'on'}${others}`,
+      });
     },
   },
 ];

@@ -8,10 +8,11 @@ import { everything } from '../protocol/roll-call.ts';
 import type { NodeDocument } from '../inventory/documents.ts';
 import type { Inventory } from '../inventory/inventory.ts';
 import { customerView, instanceView, nodeView, orderTimeline, orderView, workloadView } from '../inventory/views.ts';
-import { orRefuse, RefusedError, shown, type Server } from './http.ts';
+import { chain, orRefuse, RefusedError, shown, type Server } from './http.ts';
 import type { ImageStore } from './image-store.ts';
 import { questions, type NodeShell } from './node-shell.ts';
 import { authorizeOperators, createOrders, registerPeople, waits } from './operators.ts';
+import type { Power } from './power/power.ts';
 import type { RollCall } from './roll-call.ts';
 import type { Stream } from './stream.ts';
 
@@ -30,6 +31,8 @@ export interface OperatorApiOptions {
   rollCall: RollCall;
   images: ImageStore;
   shell: NodeShell;
+  /** Left out where no PDU is configured. */
+  power?: Power | undefined;
   stream: Stream;
   status: () => api.Status;
   metrics: () => string;
@@ -40,7 +43,7 @@ export interface OperatorApiOptions {
 }
 
 export function registerOperatorApi(app: Server, options: OperatorApiOptions): void {
-  const { inventory, rollCall, images, shell, stream, status, metrics, token, twoPersonWaitMs } = options;
+  const { inventory, rollCall, images, shell, power, stream, status, metrics, token, twoPersonWaitMs } = options;
   authorizeOperators(app, { inventory, rootToken: token });
   const orders = createOrders({ inventory, rollCall, twoPersonWaitMs });
   registerPeople(app, { inventory, orders });
@@ -108,6 +111,41 @@ export function registerOperatorApi(app: Server, options: OperatorApiOptions): v
     inventory.addEvent('node', node.mac, `reboot asked for by ${request.operator}`);
     return {};
   });
+  function powerOf(node: NodeDocument): { power: Power; told: Omit<api.NodePower, 'off'> } {
+    const outlets = power?.outletsOf(node) ?? [];
+    if (power === undefined || outlets.length === 0)
+      throw new RefusedError(409, `cannot switch ${node.name}: no outlet is configured for it, see "power"`);
+    return { power, told: { outlets, neighbours: power.neighboursOf(node).map(({ name }) => name) } };
+  }
+  app.get(
+    '/v1/nodes/:node/power',
+    { schema: { params: NodeParams, response: { 200: api.NodePower } } },
+    async (request) => {
+      const node = nodeNamed(request.params.node);
+      const { power: own, told } = powerOf(node);
+      return { ...told, off: await own.isOff(node, null).catch(fromPdu) };
+    },
+  );
+  app.post(
+    '/v1/nodes/:node/power',
+    { schema: { params: NodeParams, body: api.PowerRequest, response: { 200: api.NodePower } } },
+    async (request) => {
+      const node = nodeNamed(request.params.node);
+      const { power: own, told } = powerOf(node);
+      const { state, neighbours } = request.body;
+      if (state === 'off' && neighbours !== true && told.neighbours.length > 0)
+        throw new RefusedError(
+          409,
+          `cannot switch off ${node.name} alone: ${told.neighbours.join(', ')} would lose power with it, want "neighbours"`,
+        );
+      await own.turn(state, node, null).catch(fromPdu);
+      inventory.addEvent('node', node.mac, `${request.operator} switched ${told.outlets.join(' and ')} ${state}`);
+      return { ...told, off: await own.isOff(node, null).catch(fromPdu) };
+    },
+  );
+  function fromPdu(cause: unknown): never {
+    throw new RefusedError(502, chain(cause));
+  }
   function addressOf(node: NodeDocument): string {
     if (node.ip === null) throw new RefusedError(409, `cannot reach ${node.name}: it has no address yet`);
     return node.ip;

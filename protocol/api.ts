@@ -111,6 +111,26 @@ export type NodePatch = Static<typeof NodePatch>;
 export const Diagnosis = Type.Record(Type.String(), Type.String());
 export type Diagnosis = Static<typeof Diagnosis>;
 
+export const PowerRequest = Type.Object(
+  {
+    state: oneOf('on', 'off'),
+    /** Other boards on the same outlets lose their power too: refused without this where there are any. */
+    neighbours: Type.Optional(Type.Literal(true)),
+  },
+  closed,
+);
+export type PowerRequest = Static<typeof PowerRequest>;
+
+/** As the PDU says it. */
+export const NodePower = Type.Object({
+  off: Type.Boolean(),
+  /** PDU and outlet: `left 2`. */
+  outlets: Type.Array(Type.String()),
+  /** Names of the boards that have their power from these outlets alone. */
+  neighbours: Type.Array(Type.String()),
+});
+export type NodePower = Static<typeof NodePower>;
+
 // ---- customers, images, workloads, instances ------------------------------------------------------------------
 
 export const OnSilence = oneOf('stop', 'hold');
