@@ -4,9 +4,11 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
-import { loadBootArtefacts } from './artefacts.ts';
+import { type Artefact, loadBootArtefacts } from './artefacts.ts';
 
 const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
+const text = async (artefact: Artefact | undefined): Promise<string | undefined> =>
+  (await artefact?.bytes())?.toString();
 const pinned = (file: string) => ({ file, sha256: sha256(file), sizeBytes: file.length });
 
 async function cache(): Promise<{ cacheDir: string; [Symbol.asyncDispose](): Promise<void> }> {
@@ -36,9 +38,19 @@ test('loadBootArtefacts() reads what the manifests name', async () => {
   await using it = await cache();
   const { kernelGz, dtb, ipxe } = await loadBootArtefacts(it);
   assert.deepEqual(
-    [kernelGz.bytes.toString(), dtb.get('a/b.dtb')?.bytes.toString(), ipxe.patched.bytes.toString(), ipxe.version],
+    [await text(kernelGz), await text(dtb.get('a/b.dtb')), await text(ipxe.patched), ipxe.version],
     ['kg', 'd', 'u', '2.0'],
   );
+});
+
+test('a boot file that changed on the disk after the start is refused, and served again when it is itself', async () => {
+  await using it = await cache();
+  const { root } = await loadBootArtefacts(it);
+  const location = path.join(it.cacheDir, 'images/node/current/r');
+  await writeFile(location, 'x');
+  await assert.rejects(root.bytes(), /current\/r: sha256 [0-9a-f]{64}, want [0-9a-f]{64}/);
+  await writeFile(location, 'r');
+  assert.equal(await text(root), 'r');
 });
 
 test('loadBootArtefacts() names every file that is missing or not what it was', async () => {

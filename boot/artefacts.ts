@@ -1,5 +1,7 @@
-// The files that boards load, read into memory once and checked against the digests of their manifests. They are few,
-// and asked for by hundreds of boards at once.
+// The files that boards load. They are few, some 100 MB, and asked for by hundreds of boards at once or by nobody for
+// weeks. So all of them are checked at the start; a file is read into memory, for all who want it together, when it is
+// asked for, and given up a minute after the last one asked. Each reading is checked against the digest of the file's
+// manifest: what changed on the disk since the start is refused and never served. The kernel's page cache spares the disk.
 
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
@@ -8,9 +10,11 @@ import { readNodeImageManifest } from '../images/manifest.ts';
 import { IpxeManifest } from '../ipxe/binary.ts';
 
 export interface Artefact {
-  bytes: Buffer;
+  sizeBytes: number;
   /** In hex. */
   sha256: string;
+  /** The whole file, shared: not to be changed. Rejects where it is not what its digest says (any more). */
+  bytes(): Promise<Buffer>;
 }
 
 export interface BootArtefacts {
@@ -39,8 +43,11 @@ export interface BootArtefacts {
 /** One file as a manifest names it, and where. */
 interface PinnedFile {
   location: string;
+  sizeBytes: number;
   sha256: string;
 }
+
+const keptMs = 60_000;
 
 /**
  * Loads what setup put under `<cacheDir>/images/node/current` and `<cacheDir>/ipxe/current`. Throws, naming every file
@@ -51,8 +58,8 @@ export async function loadBootArtefacts({ cacheDir }: { cacheDir: string }): Pro
   const ipxeDir = path.join(cacheDir, 'ipxe/current');
   const [image, ipxe] = await Promise.all([readNodeImageManifest(imageDir), readIpxeManifest(ipxeDir)]);
   const faults: string[] = [];
-  const load = (directory: string, { file, sha256 }: { file: string; sha256: string }) =>
-    loadPinned({ location: path.join(directory, file), sha256 }, faults);
+  const load = (directory: string, { file, ...pinned }: { file: string; sizeBytes: number; sha256: string }) =>
+    checked({ location: path.join(directory, file), ...pinned }, faults);
   const [kernel, kernelGz, initrd, root, plain, patched] = await Promise.all([
     load(imageDir, image.kernel),
     load(imageDir, image.kernelGz),
@@ -64,6 +71,7 @@ export async function loadBootArtefacts({ cacheDir }: { cacheDir: string }): Pro
   const dtb = new Map<string, Artefact>();
   for (const [name, file] of Object.entries(image.dtb)) dtb.set(name, await load(imageDir, file));
   if (faults.length > 0) throw new Error(`cannot serve boot files:\n  ${faults.join('\n  ')}`);
+  collectGarbage();
   return {
     imageKey: image.key,
     kernel,
@@ -83,15 +91,39 @@ async function readIpxeManifest(directory: string): Promise<IpxeManifest> {
 }
 
 /** What is wrong goes to `faults`, so that all of it can be said at once. */
-async function loadPinned({ location, sha256 }: PinnedFile, faults: string[]): Promise<Artefact> {
-  let bytes = Buffer.alloc(0);
-  try {
-    bytes = await readFile(location);
-    // On Node's own threads: 100 MB are half a second, in which heartbeats must be answered.
-    const found = Buffer.from(await crypto.subtle.digest('SHA-256', bytes)).toString('hex');
-    if (found !== sha256) faults.push(`${location}: sha256 ${found}, want ${sha256}`);
-  } catch (error) {
-    faults.push(error instanceof Error ? error.message : String(error));
-  }
-  return { bytes, sha256 };
+async function checked(file: PinnedFile, faults: string[]): Promise<Artefact> {
+  await read(file).catch((error: unknown) => faults.push(error instanceof Error ? error.message : String(error)));
+  let kept: Promise<Buffer> | undefined;
+  let giveUp: NodeJS.Timeout | undefined;
+  return {
+    sizeBytes: file.sizeBytes,
+    sha256: file.sha256,
+    bytes: () => {
+      const forget = () => {
+        kept = undefined;
+        collectGarbage();
+      };
+      clearTimeout(giveUp);
+      giveUp = setTimeout(forget, keptMs).unref();
+      kept ??= read(file).catch((error: unknown) => {
+        kept = undefined;
+        throw error;
+      });
+      return kept;
+    },
+  };
+}
+
+async function read({ location, sizeBytes, sha256 }: PinnedFile): Promise<Buffer> {
+  const bytes = await readFile(location);
+  // On Node's own threads: 100 MB are half a second, in which heartbeats must be answered.
+  const found = Buffer.from(await crypto.subtle.digest('SHA-256', bytes)).toString('hex');
+  if (found !== sha256) throw new Error(`${location}: sha256 ${found}, want ${sha256}`);
+  if (bytes.length !== sizeBytes) throw new Error(`${location}: ${bytes.length} bytes, want ${sizeBytes}`);
+  return bytes;
+}
+
+/** The collector, which sees small objects only, is in no hurry with 100 MB that hang on a few; `--expose-gc` lets us ask. */
+function collectGarbage(): void {
+  void globalThis.gc?.({ type: 'major', execution: 'async' });
 }

@@ -158,7 +158,7 @@ for (const [name, command] of tftpClients)
   test(`${name} gets the kernel whole`, async () => {
     const local = path.join(directory, name.replace(/\W+/g, '-'));
     await runInside(board, ...command(local));
-    assert.deepEqual(await readFile(local), kernel.bytes);
+    assert.deepEqual(await readFile(local), await kernel.bytes());
   });
 
 test('eight transfers of one board at once arrive whole', async () => {
@@ -169,7 +169,8 @@ test('eight transfers of one board at once arrive whole', async () => {
   const script = `const client = () => require('tftp').createClient({ host: '10.77.0.1', blockSize: 1468, windowSize: 4 });
     ${gets.map((get) => `client()${get};`).join('\n')}`;
   await runInside(board, process.execPath, '-e', script);
-  for (let n = 0; n < 8; n++) assert.deepEqual(await readFile(path.join(directory, `many-${n}`)), ipxe.plain.bytes);
+  const bytes = await ipxe.plain.bytes();
+  for (let n = 0; n < 8; n++) assert.deepEqual(await readFile(path.join(directory, `many-${n}`)), bytes);
 });
 
 test('a missing file is answered at once', async () => {

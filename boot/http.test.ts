@@ -8,6 +8,7 @@ import { type HttpOptions, type HttpServer, parseRange, serveHttp } from './http
 const mac = '02:00:00:c2:00:01';
 const bytes = seededRandom(3).bytes(300_000);
 const sha256 = createHash('sha256').update(bytes).digest('hex');
+const artefact = { sizeBytes: bytes.length, sha256, bytes: () => Promise.resolve(bytes) };
 
 async function testServer(
   options: Partial<HttpOptions> = {},
@@ -16,9 +17,7 @@ async function testServer(
   const server = await serveHttp({
     address: '127.0.0.1',
     port: 0,
-    artefacts: new Map([
-      [`/kernel/${sha256}`, { artefact: { bytes, sha256 }, type: 'application/octet-stream', stage: 'kernel' }],
-    ]),
+    artefacts: new Map([[`/kernel/${sha256}`, { artefact, type: 'application/octet-stream', stage: 'kernel' }]]),
     macOf: (ip) => (ip === '127.0.0.1' ? mac : undefined),
     script: async (of) => `#!ipxe\necho ${of}\n`,
     stage: (event) => events.push(event),
@@ -44,6 +43,17 @@ test('an artefact comes whole, by HEAD without a body, and not again to who has 
   assert.deepEqual([head.status, head.headers.get('content-length')], [200, '300000']);
   const again = await fetch(url, { headers: { 'if-none-match': `"${sha256}"` } });
   assert.equal(again.status, 304);
+});
+
+test('a file that can no longer be read is a 500 and not half a file', async () => {
+  const lines: string[] = [];
+  const broken = { ...artefact, bytes: () => Promise.reject(new Error('changed on the disk')) };
+  await using it = await testServer({
+    artefacts: new Map([['/kernel/0', { artefact: broken, type: 'application/octet-stream', stage: undefined }]]),
+    log: (line) => lines.push(line),
+  });
+  assert.equal((await fetch(`${it.url}/kernel/0`)).status, 500);
+  assert.match(lines.join(), /changed on the disk/);
 });
 
 test('a range comes as RFC 9110 wants it', async () => {

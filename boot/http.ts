@@ -1,5 +1,5 @@
 // The HTTP that boards speak before they run our agent: UEFI, iPXE and busybox wget. Plain HTTP: what matters is pinned by
-// its hash, and the join token in a script is good for one start of one board. Everything comes from memory.
+// its hash, and the join token in a script is good for one start of one board.
 //
 //   GET  /boot.ipxe?mac=              the script for this board
 //   GET  /ipxe.efi                    iPXE, for UEFI HTTP boot
@@ -137,12 +137,12 @@ export async function serveHttp(options: HttpOptions): Promise<HttpServer> {
     return plain(response, 200, 'noted\n');
   }
 
-  function sendArtefact(
+  async function sendArtefact(
     request: IncomingMessage,
     response: ServerResponse,
     { artefact, type }: { artefact: Artefact; type: string },
-  ): void {
-    const { bytes, sha256 } = artefact;
+  ): Promise<void> {
+    const { sizeBytes, sha256 } = artefact;
     const etag = `"${sha256}"`;
     response.setHeader('Content-Type', type);
     response.setHeader('ETag', etag);
@@ -154,22 +154,24 @@ export async function serveHttp(options: HttpOptions): Promise<HttpServer> {
     }
     const ifRange = request.headers['if-range'];
     const header = ifRange === undefined || ifRange === etag ? request.headers.range : undefined;
-    const range = parseRange(header, bytes.length);
+    const range = parseRange(header, sizeBytes);
     if (range === 'unsatisfiable') {
       counters.refused++;
-      response.writeHead(416, { 'Content-Range': `bytes */${bytes.length}`, 'Content-Length': 0 }).end();
+      response.writeHead(416, { 'Content-Range': `bytes */${sizeBytes}`, 'Content-Length': 0 }).end();
       return;
     }
-    const part = range === undefined ? bytes : bytes.subarray(range.from, range.to + 1);
-    response.setHeader('Content-Length', part.length);
-    if (range !== undefined) response.setHeader('Content-Range', `bytes ${range.from}-${range.to}/${bytes.length}`);
+    const { from, to } = range ?? { from: 0, to: sizeBytes - 1 };
+    // Before anything is promised: a file that changed on the disk is an answer of 500 and not half a file.
+    const bytes = request.method === 'HEAD' ? undefined : await artefact.bytes();
+    response.setHeader('Content-Length', to + 1 - from);
+    if (range !== undefined) response.setHeader('Content-Range', `bytes ${from}-${to}/${sizeBytes}`);
     response.writeHead(range === undefined ? 200 : 206);
-    if (request.method === 'HEAD') {
+    if (bytes === undefined) {
       response.end();
       return;
     }
-    counters.bytesSent += part.length;
-    response.end(part);
+    counters.bytesSent += to + 1 - from;
+    response.end(bytes.subarray(from, to + 1));
   }
 
   function refuse(response: ServerResponse, status: number, reason: string): void {

@@ -9,7 +9,7 @@ import { startBoot } from './server.ts';
 
 function artefact(seed: number, sizeBytes: number): Artefact {
   const bytes = seededRandom(seed).bytes(sizeBytes);
-  return { bytes, sha256: createHash('sha256').update(bytes).digest('hex') };
+  return { sizeBytes, bytes: () => Promise.resolve(bytes), sha256: createHash('sha256').update(bytes).digest('hex') };
 }
 
 /** The kernel fills its last TFTP block of 1,468 bytes, so that an empty one must follow. */

@@ -174,7 +174,7 @@ export async function startBoot(options: BootOptions, host: BootHost): Promise<B
     }
     if (path === files.script) return bootScriptImage({ ipxe: files.ipxeForUboot, fdt: deviceTree(mac) });
     if (path.startsWith('dtb/') && deviceTree(mac) === undefined) return { missing: 'this board has its own' };
-    return byTftp.get(path)?.bytes ?? { missing: 'no such file' };
+    return (await byTftp.get(path)?.bytes()) ?? { missing: 'no such file' };
   };
 
   function deviceTree(mac: Mac): string | undefined {

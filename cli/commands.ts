@@ -1,5 +1,6 @@
 import type { Command } from './command.ts';
 import { customerCommands } from './customers.ts';
+import { drillCommands } from './drill.ts';
 import { eventCommands } from './events.ts';
 import { imageCommands } from './images.ts';
 import { killCommands } from './kill.ts';
@@ -16,6 +17,7 @@ export const commands: readonly Command[] = [
   ...imageCommands,
   ...workloadCommands,
   ...killCommands,
+  ...drillCommands,
   ...operatorCommands,
   ...eventCommands,
 ];

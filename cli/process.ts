@@ -1,6 +1,7 @@
-// What the command line does without a controller: become one, and say its version.
+// What the command line does without a controller: become one, run the table of faults, and say its version.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { constants } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import manifest from '../package.json' with { type: 'json' };
@@ -8,8 +9,20 @@ import manifest from '../package.json' with { type: 'json' };
 export const version = manifest.version;
 
 /** Runs `controller/main.ts` with the same arguments, and ends as it ends. */
-export async function up(argv: readonly string[]): Promise<number> {
-  const main = fileURLToPath(new URL('../controller/main.ts', import.meta.url));
+export function up(argv: readonly string[]): Promise<number> {
+  return become(fileURLToPath(new URL('../controller/main.ts', import.meta.url)), argv);
+}
+
+const faultTable = fileURLToPath(new URL('../test/faults/main.ts', import.meta.url));
+
+/** Runs the table of single faults, and ends as it ends. Throws where this installation comes without it. */
+export async function runFaults(argv: readonly string[], main = faultTable): Promise<number> {
+  if (!existsSync(main))
+    throw new Error(`cannot run the table of faults: it is not at ${main}, want a checkout of the whole repository`);
+  return become(main, argv);
+}
+
+async function become(main: string, argv: readonly string[]): Promise<number> {
   const child = spawn(process.execPath, [...process.execArgv, main, ...argv], { stdio: 'inherit' });
   // Ctrl-C goes to the whole group by itself; what is sent to this process alone must reach the controller.
   const forward = (signal: NodeJS.Signals): void => void child.kill(signal);

@@ -1,5 +1,6 @@
 import { Status } from '../protocol/api.ts';
 import type { Command } from './command.ts';
+import { figuresText, outcomeText } from './drill.ts';
 import { durationText } from './figures.ts';
 import { printJson } from './print.ts';
 
@@ -25,6 +26,7 @@ export const statusCommands: Command[] = [
             ? 'no kill order stands'
             : `${orders} kill order${orders === 1 ? ' stands' : 's stand'} (muster kills)`,
         ],
+        ['last drill', drillText(status, context.now())],
         ...(status.twoPersonRule ? [['rule', 'lifting, and stopping everything, need two operators']] : []),
         [
           'controller',
@@ -36,3 +38,9 @@ export const statusCommands: Command[] = [
     },
   },
 ];
+
+function drillText({ lastDrill: drill }: Status, now: number): string {
+  if (drill === null) return 'none yet (muster drill)';
+  const ago = durationText(now - (drill.endedAt ?? drill.startedAt));
+  return `${outcomeText(drill)} ${ago} ago: ${figuresText(drill)} (muster drill show ${drill.number})`;
+}

@@ -1,11 +1,14 @@
 // `muster up`: reads the flags, opens device-bound sockets by way of the launcher, runs the controller until a signal.
 import { randomBytes } from 'node:crypto';
 import { enableCompileCache, flushCompileCache } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { deviceSocketsVariable, inheritedSockets, withDeviceSockets } from '../boot/device-sockets.ts';
 import {
   checkConfiguration,
   ConfigurationError,
+  controllerCommand,
   controllerSockets,
   readConfigurationFile,
   readInterfaces,
@@ -67,7 +70,12 @@ async function main(): Promise<void> {
     const [program = '', ...args] = withDeviceSockets({
       interface: configuration.interface,
       sockets: controllerSockets(configuration.address),
-      command: [process.execPath, ...process.execArgv, ...process.argv.slice(1)],
+      command: controllerCommand({
+        node: process.execPath,
+        flags: process.execArgv,
+        compileCache: process.env['NODE_COMPILE_CACHE'] ?? join(tmpdir(), 'node-compile-cache'),
+        args: process.argv.slice(1),
+      }),
     });
     process.execve?.(`/usr/bin/${program}`, [program, ...args], process.env);
     return;

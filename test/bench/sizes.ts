@@ -12,7 +12,7 @@ export async function measureSizes(): Promise<Figure[]> {
   const samples = await Promise.all(
     ['web', 'worker'].map(async (name) => (await stat(join(defaultCacheDir, `samples/current/${name}.tar`))).size),
   );
-  const ipxeBytes = ipxe.plain.bytes.length;
+  const ipxeBytes = ipxe.plain.sizeBytes;
   return [
     size('iPXE', ipxeBytes, 'the packaged file, by TFTP'),
     size('kernel', kernel.sizeBytes, 'raw Image, by HTTP'),

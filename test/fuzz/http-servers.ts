@@ -22,7 +22,8 @@ import type { Random } from './random.ts';
 export async function fuzzBootHttp(count: number, random: Random): Promise<number> {
   const bytes = random.bytes(10_000);
   const sha256 = createHash('sha256').update(bytes).digest('hex');
-  const artefact = { artefact: { bytes, sha256 }, type: 'application/octet-stream', stage: 'kernel' } as const;
+  const file = { sizeBytes: bytes.length, sha256, bytes: () => Promise.resolve(bytes) };
+  const artefact = { artefact: file, type: 'application/octet-stream', stage: 'kernel' } as const;
   await using server = await serveHttp({
     address: '127.0.0.1',
     port: 0,

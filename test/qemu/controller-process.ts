@@ -3,6 +3,7 @@ import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { createWriteStream } from 'node:fs';
 import { readFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -10,7 +11,7 @@ import { fileURLToPath } from 'node:url';
 import { Type, type Static, type TSchema } from 'typebox';
 import { Check } from 'typebox/value';
 import { withDeviceSockets } from '../../boot/device-sockets.ts';
-import { controllerSockets } from '../../controller/configuration.ts';
+import { controllerCommand, controllerSockets } from '../../controller/configuration.ts';
 import { Node } from '../../protocol/api.ts';
 import { rackAddress, type RackNetwork } from './rack-network.ts';
 import { endProcess, hasEnded, startTied } from './tied-process.ts';
@@ -61,17 +62,20 @@ export class ControllerProcess implements AsyncDisposable {
     const { network, stateDir, cacheDir, logPath, flags } = this.#options;
     const log = createWriteStream(logPath, { flags: 'a' });
     const startedAt = performance.now();
-    const command = [
-      process.execPath,
-      '--disable-warning=ExperimentalWarning',
-      program,
-      ...`up --interface br0 --address ${rackAddress}/24 --range 10.77.0.50-10.77.0.250 --operator-fd 3`.split(' '),
-      '--state',
-      stateDir,
-      '--cache',
-      cacheDir,
-      ...flags,
-    ];
+    const command = controllerCommand({
+      node: process.execPath,
+      flags: ['--disable-warning=ExperimentalWarning'],
+      compileCache: join(tmpdir(), 'node-compile-cache'),
+      args: [
+        program,
+        ...`up --interface br0 --address ${rackAddress}/24 --range 10.77.0.50-10.77.0.250 --operator-fd 3`.split(' '),
+        '--state',
+        stateDir,
+        '--cache',
+        cacheDir,
+        ...flags,
+      ],
+    });
     // Node closes what it inherited when it becomes another program, so the device sockets are opened before it starts.
     const launched = withDeviceSockets({ interface: 'br0', sockets: controllerSockets(rackAddress), command });
     const child = await startTied(network.insideWithOperatorSocket(launched), { stdio: ['ignore', 'pipe', 'pipe'] });
