@@ -229,7 +229,13 @@ export async function openInventoryOn({
 
     kill: (scope, reason, by, targets) => take((draft) => decideKill(draft, { scope, reason, by, targets }, now())),
     lift: (scope, reason, by = 'operator') => take((draft) => decideLift(draft, { scope, reason, by }, now())),
-    people: openPeople({ memory, take, now, random }),
+    people: openPeople({
+      memory,
+      take,
+      now,
+      random,
+      audit: (subject, body) => audit?.append({ kind: 'approval', subject, body }),
+    }),
     orders: () => [...memory.all('orders').values()].toSorted((a, b) => a.number - b.number),
     order: (number) => memory.get('orders', String(number)),
     standingOrders: () =>

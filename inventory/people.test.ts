@@ -51,6 +51,24 @@ test('operators: a token is shown once, kept as a hash, and works until its oper
   await people.setRoot(tokenSha256('another'));
   assert.equal(people.nameOf(tokenSha256('root token')), undefined);
   assert.equal(people.nameOf(tokenSha256('another')), 'root');
+  assert.ok((await messages(rack, 'root')).includes('has another token now'));
+});
+
+test('who was removed a moment ago asks for nothing and confirms nothing', async () => {
+  await using rack = await rackOfTwo();
+  const { people } = rack.inventory;
+  const asked = await people.ask(lift, minute);
+  assert.ok('approval' in asked);
+  const [, confirmed, wanted] = await Promise.all([
+    people.remove('ben', 'root'),
+    people.confirm(asked.approval.id, 'ben', targets),
+    people.ask({ ...stop, by: 'ben' }, minute),
+  ]);
+  assert.deepEqual(
+    [confirmed, wanted],
+    [{ refused: 'ben is no operator (any more)' }, { refused: 'ben is no operator (any more)' }],
+  );
+  assert.equal(rack.inventory.killedBy('acme'), 1);
 });
 
 test('operators are bounded', async () => {
@@ -180,6 +198,37 @@ test('what could not be carried out is refused at once, and where nobody could c
     /stop everything needs two operators and there is only root: muster operator add NAME/,
   );
   assert.deepEqual(people.approvals(), []);
+});
+
+test('the audit log has who asked, who confirmed, what was dropped, and who became an operator', async () => {
+  await using rack = await rackOfTwo();
+  const { people } = rack.inventory;
+  const first = await people.ask(lift, 10 * minute);
+  const second = await people.ask(stop, 10 * minute);
+  assert.ok('approval' in first && 'approval' in second);
+  await people.confirm(first.approval.id, 'anna', targets);
+  await people.confirm(first.approval.id, 'ben', targets);
+  await people.withdraw(second.approval.id, 'root');
+  const verdict = await rack.inventory.verifyAudit();
+  assert.deepEqual(verdict.problems, []);
+  const entries = (await rack.inventory.auditEntries({ limit: 100 })).filter(({ kind }) => kind === 'approval');
+  assert.deepEqual(
+    entries.map(({ subject, body }) => [subject, body]),
+    [
+      ['operator anna', '{"step":"added","by":"root"}'],
+      ['operator ben', '{"step":"added","by":"root"}'],
+      [
+        'approval-1',
+        `{"step":"asked","action":"lift","scope":"acme","reason":"sorry","by":"anna","expiresAt":${first.approval.expiresAt}}`,
+      ],
+      [
+        'approval-2',
+        `{"step":"asked","action":"kill","scope":"*","reason":"fire","by":"anna","expiresAt":${second.approval.expiresAt}}`,
+      ],
+      ['approval-1', '{"step":"confirmed","action":"lift","scope":"acme","by":"ben","order":1}'],
+      ['approval-2', '{"step":"dropped","why":"withdrawn by root"}'],
+    ],
+  );
 });
 
 test('what a removed operator asked for is withdrawn', async () => {

@@ -66,32 +66,53 @@ export interface PeopleOptions {
   /** Milliseconds since 1970. */
   now: () => number;
   random: (bytes: number) => Buffer;
+  /** Into the audit log, under the kind `approval`. */
+  audit: (subject: string, body: Readonly<Record<string, unknown>>) => void;
 }
 
-export function openPeople({ memory, take, now, random }: PeopleOptions): People {
+/** What a decision adds to the audit log once it is on disk. */
+type Note = (subject: string, body: Readonly<Record<string, unknown>>) => void;
+
+export function openPeople({ memory, take, now, random, audit }: PeopleOptions): People {
+  async function noted<T>(decide: (draft: Draft, note: Note) => T, by?: string): Promise<T> {
+    const notes: Parameters<Note>[] = [];
+    const answer = await take((draft) => {
+      // A decision may be taken again.
+      notes.length = 0;
+      return decide(draft, (...note) => void notes.push(note));
+    }, by);
+    for (const note of notes) audit(...note);
+    return answer;
+  }
+
   const waiting = () => [...memory.all('approvals').values()].filter(({ expiresAt }) => now() < expiresAt);
   return {
     operators: () => [...memory.all('operators').values()].toSorted((a, b) => (a.name < b.name ? -1 : 1)),
     nameOf: (sha256) => [...memory.all('operators').values()].find((each) => each.tokenSha256 === sha256)?.name,
     setRoot: async (sha256) => {
       if (memory.get('operators', rootOperator)?.tokenSha256 === sha256) return;
-      await take((draft) => {
-        const createdAt = draft.get('operators', rootOperator)?.createdAt ?? now();
+      await noted((draft, note) => {
+        const known = draft.get('operators', rootOperator);
+        const createdAt = known?.createdAt ?? now();
         draft.put('operators', rootOperator, { name: rootOperator, tokenSha256: sha256, createdAt });
+        if (known === undefined) return;
+        draft.event('operator', rootOperator, 'has another token now');
+        note(`operator ${rootOperator}`, { step: 'token exchanged' });
       });
     },
     add: (name, by) => {
       const token = random(24).toString('hex');
-      return take((draft) => decideAdd(draft, { name, by, token, now: now() }), by);
+      return noted((draft, note) => decideAdd(draft, { name, by, token, now: now() }, note), by);
     },
-    remove: (name, by) => take((draft) => decideRemove(draft, name, by), by),
+    remove: (name, by) => noted((draft, note) => decideRemove(draft, { name, by }, note), by),
     approvals: () => waiting().toSorted((a, b) => a.id - b.id),
     approval: (id) => waiting().find((approval) => approval.id === id),
-    ask: (wish, waitMs) => take((draft) => decideAsk(draft, wish, { now: now(), waitMs })),
-    confirm: (id, by, targets) => take((draft) => decideConfirm(draft, { id, by, targets, now: now() })),
-    withdraw: (id, by) => take((draft) => decideWithdraw(draft, { id, now: now() }), by),
+    ask: (wish, waitMs) => noted((draft, note) => decideAsk(draft, { wish, now: now(), waitMs }, note)),
+    confirm: (id, by, targets) => noted((draft, note) => decideConfirm(draft, { id, by, targets, now: now() }, note)),
+    withdraw: (id, by) => noted((draft, note) => decideWithdraw(draft, { id, by, now: now() }, note)),
     expire: async () => {
-      if (memory.all('approvals').size > waiting().length) await take((draft) => decideExpire(draft, now()));
+      if (memory.all('approvals').size > waiting().length)
+        await noted((draft, note) => decideExpire(draft, now(), note));
     },
   };
 }
@@ -104,6 +125,7 @@ export function tokenSha256(token: string): string {
 function decideAdd(
   draft: Draft,
   { name, by, token, now }: { name: string; by: string; token: string; now: number },
+  note: Note,
 ): NewOperator | Refused {
   if (by !== rootOperator) return onlyRoot(by);
   if (draft.get('operators', name) !== undefined) return { refused: `operator ${name} is there already` };
@@ -111,17 +133,23 @@ function decideAdd(
     return { refused: `there are ${operatorLimit} operators already, want no more: remove one first` };
   draft.put('operators', name, { name, tokenSha256: tokenSha256(token), createdAt: now });
   draft.event('operator', name, 'added');
+  note(`operator ${name}`, { step: 'added', by });
   return { name, createdAt: now, token };
 }
 
-function decideRemove(draft: Draft, name: string, by: string): { removed: string } | Refused {
+function decideRemove(
+  draft: Draft,
+  { name, by }: { name: string; by: string },
+  note: Note,
+): { removed: string } | Refused {
   if (by !== rootOperator) return onlyRoot(by);
   if (name === rootOperator)
     return { refused: `cannot remove ${rootOperator}: it has the token of the controller's own state directory` };
   if (draft.get('operators', name) === undefined) return { refused: `there is no operator ${name}` };
   draft.remove('operators', name);
-  for (const [id, approval] of draft.all('approvals')) if (approval.by === name) drop(draft, id, approval, 'withdrawn');
+  for (const [, approval] of draft.all('approvals')) if (approval.by === name) drop(draft, approval, 'withdrawn', note);
   draft.event('operator', name, 'removed');
+  note(`operator ${name}`, { step: 'removed', by });
   return { removed: name };
 }
 
@@ -130,13 +158,18 @@ function onlyRoot(by: string): Refused {
   return { refused: `${by} cannot add or remove operators, want ${rootOperator}: the token of the state directory` };
 }
 
-function decideAsk(draft: Draft, wish: Wish, { now, waitMs }: { now: number; waitMs: number }): Answered | Refused {
-  decideExpire(draft, now);
+function decideAsk(
+  draft: Draft,
+  { wish, now, waitMs }: { wish: Wish; now: number; waitMs: number },
+  note: Note,
+): Answered | Refused {
+  decideExpire(draft, now, note);
   const { action, scope, reason, by } = wish;
+  if (draft.get('operators', by) === undefined) return notAnOperator(by);
   const same = Array.from(draft.all('approvals'), ([, approval]) => approval).find(
     (each) => each.action === action && each.scope === scope,
   );
-  if (same !== undefined) return decideConfirm(draft, { id: same.id, by, targets: wish.targets, now });
+  if (same !== undefined) return decideConfirm(draft, { id: same.id, by, targets: wish.targets, now }, note);
   // Nobody should wait for what cannot be carried out.
   const trial = carryOut(new Draft(draft), wish, now);
   if ('refused' in trial) return trial;
@@ -148,25 +181,40 @@ function decideAsk(draft: Draft, wish: Wish, { now, waitMs }: { now: number; wai
   const id = draft.count('approvals');
   const approval = { id, action, scope, reason, by, at: now, expiresAt: now + waitMs };
   draft.put('approvals', String(id), approval);
-  draft.event('approval', `approval-${id}`, `${by} asks for a second operator to ${wording(wish)}: ${reason}`);
+  draft.event('approval', subjectOf(id), `${by} asks for a second operator to ${wording(wish)}: ${reason}`);
+  note(subjectOf(id), { step: 'asked', action, scope, reason, by, expiresAt: approval.expiresAt });
   return { approval };
 }
 
 function decideConfirm(
   draft: Draft,
   { id, by, targets, now }: { id: number; by: string; targets: Mac[]; now: number },
+  note: Note,
 ): CarriedOut | Refused {
   const approval = draft.get('approvals', String(id));
   if (approval === undefined || now >= approval.expiresAt) return gone(id);
+  // Between the check of the token and this moment it may have been removed.
+  if (draft.get('operators', by) === undefined) return notAnOperator(by);
   if (approval.by === by) return { refused: `${by} asked for this (approval ${id}): another operator must confirm it` };
   const done = carryOut(draft, { ...approval, by: `${approval.by}, confirmed by ${by}`, targets }, now);
   if ('refused' in done) {
-    drop(draft, String(id), approval, `no longer possible: ${done.refused}`);
+    drop(draft, approval, `no longer possible: ${done.refused}`, note);
     return done;
   }
   draft.remove('approvals', String(id));
-  draft.event('approval', `approval-${id}`, `${by} confirms what ${approval.by} asked for: ${wording(approval)}`);
+  draft.event('approval', subjectOf(id), `${by} confirms what ${approval.by} asked for: ${wording(approval)}`);
+  note(subjectOf(id), {
+    step: 'confirmed',
+    action: approval.action,
+    scope: approval.scope,
+    by,
+    order: done.order.number,
+  });
   return done;
+}
+
+function notAnOperator(name: string): Refused {
+  return { refused: `${name} is no operator (any more)` };
 }
 
 function carryOut(draft: Draft, wish: Wish, now: number): CarriedOut | Refused {
@@ -174,21 +222,31 @@ function carryOut(draft: Draft, wish: Wish, now: number): CarriedOut | Refused {
   return 'refused' in order ? order : { order, action: wish.action };
 }
 
-function decideWithdraw(draft: Draft, { id, now }: { id: number; now: number }): { removed: number } | Refused {
+function decideWithdraw(
+  draft: Draft,
+  { id, by, now }: { id: number; by: string; now: number },
+  note: Note,
+): { removed: number } | Refused {
   const approval = draft.get('approvals', String(id));
   if (approval === undefined || now >= approval.expiresAt) return gone(id);
-  drop(draft, String(id), approval, 'withdrawn');
+  drop(draft, approval, `withdrawn by ${by}`, note);
   return { removed: id };
 }
 
-function decideExpire(draft: Draft, now: number): void {
-  for (const [id, approval] of draft.all('approvals'))
-    if (now >= approval.expiresAt) drop(draft, id, approval, 'expired: nobody confirmed it');
+function decideExpire(draft: Draft, now: number, note: Note): void {
+  for (const [, approval] of draft.all('approvals'))
+    if (now >= approval.expiresAt) drop(draft, approval, 'expired: nobody confirmed it', note);
 }
 
-function drop(draft: Draft, id: string, approval: ApprovalDocument, why: string): void {
-  draft.remove('approvals', id);
-  draft.event('approval', `approval-${id}`, `what ${approval.by} asked for (${wording(approval)}) is ${why}`);
+function drop(draft: Draft, approval: ApprovalDocument, why: string, note: Note): void {
+  draft.remove('approvals', String(approval.id));
+  draft.event('approval', subjectOf(approval.id), `what ${approval.by} asked for (${wording(approval)}) is ${why}`);
+  note(subjectOf(approval.id), { step: 'dropped', why });
+}
+
+/** Orders have numbers too: in the events and the audit log the two must not be mistaken. */
+function subjectOf(id: number): string {
+  return `approval-${id}`;
 }
 
 function gone(id: number): Refused {
