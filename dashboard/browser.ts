@@ -1,6 +1,8 @@
 // A headless Chromium for the tests of the page, here and in `test/`. It is the machine's own package: nothing is
 // downloaded. A page opened by it collects whatever it complains about, so that a test can ask for silence.
-import { chromium, type Browser, type Page } from 'playwright-core';
+import { mkdirSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { chromium, type Browser, type Locator, type Page } from 'playwright-core';
 
 const chromiumPath = '/usr/bin/chromium';
 /** Generous: the machine may be booting boards in QEMU at the same time. */
@@ -109,3 +111,54 @@ export async function liftCustomer(page: Page, customer: string): Promise<void> 
 export async function sidewaysOverflow(page: Page): Promise<number> {
   return Number(await page.evaluate('document.documentElement.scrollWidth - document.documentElement.clientWidth'));
 }
+
+/** Waits until the element's text is this: the page draws a frame later than the stream speaks. */
+export async function says(element: Locator, text: string | RegExp): Promise<void> {
+  await element.filter({ hasText: text }).first().waitFor();
+}
+
+const pictures = fileURLToPath(new URL('../artefacts/dashboard/', import.meta.url));
+
+/** A screenshot under `artefacts/dashboard/`, for people to look at. */
+export async function picture(page: Page, name: string, fullPage = false): Promise<void> {
+  mkdirSync(pictures, { recursive: true });
+  await page.screenshot({ path: `${pictures}${name}.png`, fullPage });
+}
+
+/** Text that is hard to read, each with its ratio; empty where all can be read. */
+export function poorContrast(page: Page): Promise<unknown> {
+  return page.evaluate(contrastProbe);
+}
+
+/** Text whose contrast with what is painted behind it is under 4.5 : 1 (WCAG AA). Runs in the page. */
+const contrastProbe = `(() => {
+  const canvas = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
+  const rgba = (color) => {
+    canvas.clearRect(0, 0, 1, 1);
+    canvas.fillStyle = color;
+    canvas.fillRect(0, 0, 1, 1);
+    const [r, g, b, a] = canvas.getImageData(0, 0, 1, 1).data;
+    return { r, g, b, a: a / 255 };
+  };
+  const over = (top, below) => {
+    const mix = (key) => top[key] * top.a + below[key] * (1 - top.a);
+    return { r: mix('r'), g: mix('g'), b: mix('b'), a: 1 };
+  };
+  const luminance = ({ r, g, b }) => {
+    const [x, y, z] = [r, g, b].map((v) => (v / 255 <= 0.03928 ? v / 255 / 12.92 : ((v / 255 + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * x + 0.7152 * y + 0.0722 * z;
+  };
+  const behind = (element) =>
+    element === null ? rgba('white') : over(rgba(getComputedStyle(element).backgroundColor), behind(element.parentElement));
+  const poor = new Set();
+  for (const element of document.querySelectorAll('body *')) {
+    const own = [...element.childNodes].some((child) => child.nodeType === 3 && child.data.trim() !== '');
+    if (!own || element.closest('[data-fenced="true"], :disabled') || element.getClientRects().length === 0) continue;
+    const back = behind(element);
+    const text = over(rgba(getComputedStyle(element).color), back);
+    const [light, dark] = [luminance(text), luminance(back)].sort((a, b) => b - a);
+    const ratio = (light + 0.05) / (dark + 0.05);
+    if (ratio < 4.5) poor.add(element.tagName + '.' + element.className + ' ' + element.textContent.slice(0, 20) + ' ' + ratio.toFixed(2));
+  }
+  return [...poor];
+})()`;

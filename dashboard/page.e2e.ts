@@ -1,48 +1,35 @@
-// The page in headless Chromium, at the size of a whole rack, with a stream that follows a script. Screenshots are
-// kept under `artefacts/dashboard/`.
+// The page in headless Chromium, at the size of a whole rack, with a stream that follows a script: the rack, its boards
+// and its events. Kills, orders and the proof are in `kill.e2e.ts`, `orders.e2e.ts` and `proof.e2e.ts`. Screenshots
+// are kept under `artefacts/dashboard/`.
 import assert from 'node:assert/strict';
-import { mkdirSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import { after, before, test } from 'node:test';
-import type { Locator, Page } from 'playwright-core';
 import {
-  confirmKill,
-  customerEntry,
   killCustomer,
   launchBrowser,
   live,
+  picture,
+  poorContrast,
   readyBoards,
+  says,
   sidewaysOverflow,
   type DashboardBrowser,
 } from './browser.ts';
 import {
   macOf,
+  rackOf,
   sampleOf,
+  scriptedApproval,
+  scriptedDrill,
   scriptedEvent,
   scriptedOrder,
-  scriptedRack,
-  scriptedSnapshot,
   token,
 } from './scripted-rack.ts';
 
-const pictures = fileURLToPath(new URL('../artefacts/dashboard/', import.meta.url));
 const wholeRack = 684;
 
 let browser: DashboardBrowser;
-before(async () => {
-  mkdirSync(pictures, { recursive: true });
-  browser = await launchBrowser();
-});
+before(async () => (browser = await launchBrowser()));
 after(() => browser[Symbol.asyncDispose]());
-
-const rackOf = (boards: number) => scriptedRack(scriptedSnapshot({ boards, now: Date.now() }));
-const picture = (page: Page, name: string, fullPage = false) =>
-  page.screenshot({ path: `${pictures}${name}.png`, fullPage });
-
-/** Waits until the element's text is this: the page draws a frame later than the stream speaks. */
-async function says(element: Locator, text: string | RegExp): Promise<void> {
-  await element.filter({ hasText: text }).first().waitFor();
-}
 
 for (const colorScheme of ['light', 'dark'] as const) {
   test(`a whole rack shows every board by its state, in ${colorScheme}`, async () => {
@@ -146,113 +133,6 @@ test('boards are found by slot and customer, and by state', async () => {
   assert.equal(await page.getByTestId('rack').getAttribute('data-only'), 'lost');
 });
 
-test('a customer is killed by its typed name, with a live count, and lifted again', async () => {
-  await using rack = await rackOf(wholeRack);
-  await using opened = await browser.open(`${rack.url}/#token=${token}`, { width: 1280, height: 900 });
-  const { page, complaints } = opened;
-  assert.equal(await page.evaluate('location.hash'), '', 'the token is not left in the address');
-  const dialog = page.getByTestId('kill-dialog');
-  await customerEntry(page, 'acme').getByTestId('kill').click();
-  await dialog.waitFor();
-  await page.keyboard.press('Escape');
-  await dialog.waitFor({ state: 'hidden' });
-
-  await customerEntry(page, 'acme').getByTestId('kill').click();
-  const submit = page.getByTestId('kill-submit');
-  await says(dialog, '2 containers on 2 boards');
-  assert.equal(await submit.isDisabled(), true);
-  await page.getByTestId('kill-name').fill('acm');
-  await page.getByTestId('kill-reason').fill('runaway mailer');
-  assert.equal(await submit.isDisabled(), true);
-  await page.keyboard.press('Enter');
-  assert.deepEqual(rack.asked, [], 'a wrong name is not sent');
-  await page.getByTestId('kill-name').fill('acme');
-  assert.equal(await submit.isDisabled(), false);
-  await picture(page, 'kill-dialog');
-
-  const names = ['node-c20001', 'node-c20002'];
-  rack.answer = () => scriptedOrder({ number: 1, scope: 'acme', unconfirmed: names });
-  await submit.click();
-  await says(page.getByTestId('kill-count'), '0/2 stopped');
-  assert.deepEqual(rack.asked, [{ path: '/v1/kill', body: { customer: 'acme', reason: 'runaway mailer' } }]);
-  await says(page.getByTestId('kill-unconfirmed'), 'node-c20001, node-c20002');
-  assert.equal(await page.getByTestId('kill-count').getAttribute('role'), 'status');
-  const order = { number: 1, scope: 'acme' };
-  rack.tell('kill', scriptedOrder({ ...order, stopped: 1, slowestMs: 97, unconfirmed: ['node-c20002'] }));
-  await says(page.getByTestId('kill-count'), '1/2 stopped, slowest 97 ms');
-  await picture(page, 'kill-count-running');
-  const late = page.locator('[data-testid="kill-progress"][data-outcome="late"]');
-  await late.waitFor();
-  await says(page.getByTestId('kill-unconfirmed'), 'After five seconds. Not confirmed: node-c20002');
-  await picture(page, 'kill-count-late');
-  rack.tell('kill', scriptedOrder({ ...order, stopped: 2, slowestMs: 143 }));
-  await says(page.getByTestId('kill-count'), '2/2 stopped, slowest 143 ms');
-  assert.equal(await page.getByTestId('kill-unconfirmed').textContent(), '');
-  for (const instance of rack.snapshot.instances.filter(({ customer }) => customer === 'acme'))
-    rack.tell('instance', { ...instance, state: 'stopped', reason: 'killed by order 1', endpoint: null });
-  await says(customerEntry(page, 'acme'), '0/2 containers running');
-  await picture(page, 'kill-count-done');
-  await page.getByTestId('kill-close').click();
-
-  await says(page.getByTestId('order'), /KILLED: acme since \d\d:\d\d — runaway mailer/);
-  assert.match(await page.title(), /^KILLED acme/);
-  assert.equal(await customerEntry(page, 'acme').getAttribute('data-killed'), 'true');
-  assert.equal(await customerEntry(page, 'globex').getAttribute('data-killed'), 'false');
-  await picture(page, 'killed-light');
-  await page.emulateMedia({ colorScheme: 'dark' });
-  await picture(page, 'killed-dark');
-
-  rack.answer = () => scriptedOrder({ ...order, stopped: 2, slowestMs: 143, liftedAt: Date.now() });
-  await customerEntry(page, 'acme').getByTestId('lift').click();
-  await page.getByTestId('lift-submit').click();
-  await page.getByTestId('lift-dialog').waitFor({ state: 'hidden' });
-  assert.deepEqual(rack.asked.at(-1), { path: '/v1/lift', body: { customer: 'acme' } });
-  assert.equal(await page.getByTestId('order').count(), 1, 'the banner goes when the stream says so');
-  rack.tell('kill', rack.answer({ path: '/v1/lift', body: {} }));
-  await page.getByTestId('order').waitFor({ state: 'detached' });
-  assert.deepEqual(complaints, []);
-});
-
-test('everything is stopped only by typing everything; a token is asked for, and asked again when it is wrong', async () => {
-  await using rack = await rackOf(12);
-  rack.answer = () => scriptedOrder({ number: 9, scope: '*', nodes: 12, stopped: 12, slowestMs: 88 });
-  await using opened = await browser.open(rack.url);
-  const { page } = opened;
-  await page.getByTestId('kill-everything').click();
-  await says(page.getByTestId('kill-dialog'), 'globex: holds on silence');
-  await page.getByTestId('kill-name').fill('everything');
-  await page.getByTestId('kill-reason').fill('fire in row 4');
-  await page.getByTestId('kill-submit').click();
-  await page.getByTestId('token-input').fill('wrong');
-  assert.equal(await page.getByTestId('token-input').getAttribute('type'), 'password');
-  await page.getByTestId('token-submit').click();
-  await says(page.getByTestId('token-dialog'), 'refused');
-  await picture(page, 'token-dialog');
-  await page.getByTestId('token-input').fill(token);
-  await page.keyboard.press('Enter');
-  await says(page.getByTestId('kill-count'), '12/12 stopped, slowest 88 ms');
-  assert.equal(rack.refused, 1);
-  assert.deepEqual(rack.asked, [{ path: '/v1/kill', body: { everything: true, reason: 'fire in row 4' } }]);
-  await page.getByTestId('kill-close').click();
-  await says(page.getByTestId('order'), 'KILLED: EVERYTHING');
-  assert.equal(await page.locator('[data-testid="customer"][data-killed="true"]').count(), 3);
-});
-
-test('a refusal is shown in the dialog in the words of the controller', async () => {
-  await using rack = await rackOf(2);
-  await using opened = await browser.open(`${rack.url}/#token=${token}`);
-  const { page } = opened;
-  await page.route('**/v1/kill', (route) =>
-    route.fulfill({ status: 409, json: { error: 'acme is killed already, by order 3' } }),
-  );
-  await customerEntry(page, 'acme').getByTestId('kill').click();
-  await page.getByTestId('kill-name').fill('acme');
-  await page.getByTestId('kill-reason').fill('again');
-  await page.getByTestId('kill-submit').click();
-  await says(page.getByTestId('kill-refusal'), 'acme is killed already, by order 3');
-  assert.equal(await page.getByTestId('kill-submit').isDisabled(), false);
-});
-
 test('the page comes back after a cut, and shows what the controller then says', async () => {
   await using rack = await rackOf(2);
   await using opened = await browser.open(rack.url);
@@ -339,6 +219,8 @@ test('a phone needs no sideways scrolling, and reaches the kill button', async (
 test('everything that can be worked has a name, and text can be read', async () => {
   await using rack = await rackOf(30);
   rack.snapshot.kills.push(scriptedOrder({ number: 4, scope: 'initech', stopped: 2 }));
+  rack.snapshot.approvals.push(scriptedApproval({ id: 7 }));
+  rack.snapshot.drills.push(scriptedDrill({ number: 1, order: 3 }));
   for (const colorScheme of ['light', 'dark'] as const) {
     await using opened = await browser.open(rack.url, { colorScheme });
     const { page } = opened;
@@ -347,42 +229,9 @@ test('everything that can be worked has a name, and text can be read', async () 
     for (const role of ['banner', 'main', 'listbox', 'complementary'] as const)
       assert.equal(await page.getByRole(role).count(), 1, role);
     assert.equal(await page.getByRole('heading', { level: 1 }).count(), 1);
-    assert.deepEqual(await page.evaluate(contrastProbe), [], `contrast in ${colorScheme}`);
+    assert.deepEqual(await poorContrast(page), [], `contrast in ${colorScheme}`);
   }
 });
-
-/** Text whose contrast with what is painted behind it is under 4.5 : 1 (WCAG AA). Runs in the page. */
-const contrastProbe = `(() => {
-  const canvas = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
-  const rgba = (color) => {
-    canvas.clearRect(0, 0, 1, 1);
-    canvas.fillStyle = color;
-    canvas.fillRect(0, 0, 1, 1);
-    const [r, g, b, a] = canvas.getImageData(0, 0, 1, 1).data;
-    return { r, g, b, a: a / 255 };
-  };
-  const over = (top, below) => {
-    const mix = (key) => top[key] * top.a + below[key] * (1 - top.a);
-    return { r: mix('r'), g: mix('g'), b: mix('b'), a: 1 };
-  };
-  const luminance = ({ r, g, b }) => {
-    const [x, y, z] = [r, g, b].map((v) => (v / 255 <= 0.03928 ? v / 255 / 12.92 : ((v / 255 + 0.055) / 1.055) ** 2.4));
-    return 0.2126 * x + 0.7152 * y + 0.0722 * z;
-  };
-  const behind = (element) =>
-    element === null ? rgba('white') : over(rgba(getComputedStyle(element).backgroundColor), behind(element.parentElement));
-  const poor = new Set();
-  for (const element of document.querySelectorAll('body *')) {
-    const own = [...element.childNodes].some((child) => child.nodeType === 3 && child.data.trim() !== '');
-    if (!own || element.closest('[data-fenced="true"], :disabled') || element.getClientRects().length === 0) continue;
-    const back = behind(element);
-    const text = over(rgba(getComputedStyle(element).color), back);
-    const [light, dark] = [luminance(text), luminance(back)].sort((a, b) => b - a);
-    const ratio = (light + 0.05) / (dark + 0.05);
-    if (ratio < 4.5) poor.add(element.tagName + '.' + element.className + ' ' + element.textContent.slice(0, 20) + ' ' + ratio.toFixed(2));
-  }
-  return [...poor];
-})()`;
 
 test('a whole rack that reports each second costs little of each second', async (t) => {
   await using rack = await rackOf(wholeRack);
@@ -439,13 +288,4 @@ test('everything at once: a boot of the whole rack is drawn as it comes', async 
   for (const node of nodes) rack.tell('node', { ...node, state: 'ready' });
   await readyBoards(page, { count: wholeRack, timeoutMs: 10_000 });
   await says(page.getByTestId('ready-count'), '684/684');
-});
-
-test('the kill of everything is filled in by the helper that the tests of the whole use', async () => {
-  await using rack = await rackOf(2);
-  rack.answer = () => scriptedOrder({ number: 9, scope: '*', nodes: 0 });
-  await using opened = await browser.open(`${rack.url}/#token=${token}`);
-  await opened.page.getByTestId('kill-everything').click();
-  await confirmKill(opened.page, { typed: 'everything', reason: 'drill' });
-  await says(opened.page.getByTestId('kill-count'), 'No board was running it.');
 });

@@ -211,7 +211,93 @@ export function scriptedOrder(order: Partial<api.KillOrder> & { number: number; 
   });
 }
 
+export function scriptedApproval(approval: Partial<api.Approval> & { id: number }): api.Approval {
+  const at = Date.now();
+  const usual = { action: 'kill', scope: '*', reason: 'fire in row 4', by: 'anna', at, expiresAt: at + 10 * minute };
+  return Value.Parse(api.Approval, { ...usual, ...approval });
+}
+
+export function scriptedDrill(drill: Partial<api.Drill> & { number: number }): api.Drill {
+  const startedAt = Date.now() - 26 * 60 * minute;
+  const usual = { customer: 'canary', by: 'schedule', startedAt, endedAt: startedAt + minute, phase: 'done' };
+  const measured = {
+    outcome: 'passed',
+    problem: '',
+    order: 7,
+    drawn: 676,
+    leftOut: [],
+    nodes: 676,
+    stopped: 676,
+    medianMs: 97,
+    slowestMs: 398,
+  };
+  return Value.Parse(api.Drill, { ...usual, ...measured, unconfirmed: [], ...drill });
+}
+
+/** An order on a whole rack: most boards answer at once, and each kind of evidence is there. */
+export function scriptedTimeline(number: number, boards: number): api.KillTimeline {
+  const roll = dice(11);
+  const usual = { evidence: 'receipt', processes: 3, escalation: [] };
+  const unheard = { sentAfterMs: null, stoppedAfterMs: null, processes: 0 };
+  const step = (afterMs: number, by: string, outcome: string, detail: string) => ({ afterMs, by, outcome, detail });
+  const odd: Record<number, object> = {
+    212: { ...unheard, evidence: 'silence', confirmedAfterMs: 3_912 },
+    300: {
+      evidence: 'ssh',
+      stoppedAfterMs: null,
+      confirmedAfterMs: 2_640,
+      escalation: [step(2_004, 'ssh', 'stopped', 'emptied 3 control groups')],
+    },
+    380: {
+      evidence: null,
+      stoppedAfterMs: null,
+      confirmedAfterMs: null,
+      processes: 0,
+      escalation: [
+        step(2_001, 'ssh', 'failed', 'no answer on port 22 within 1 s'),
+        step(3_120, 'power', 'tried', 'outlet 12 of pdu-3 asked to go off'),
+      ],
+    },
+    381: {
+      evidence: 'power',
+      stoppedAfterMs: null,
+      confirmedAfterMs: 3_377,
+      escalation: [
+        step(2_003, 'ssh', 'failed', 'connection refused'),
+        step(3_010, 'power', 'stopped', 'outlet 13 of pdu-3 is off'),
+      ],
+    },
+  };
+  const timeline = Array.from({ length: boards }, (_, index) => {
+    const sentAfterMs = 1 + Math.round(roll() * 20);
+    const stoppedAfterMs = 4 + Math.round(roll() * 30);
+    const confirmedAfterMs = sentAfterMs + stoppedAfterMs + Math.round(roll() ** 3 * 300);
+    const node = {
+      mac: macOf(index + 1),
+      name: `node-c2${macOf(index + 1)
+        .slice(12)
+        .replace(':', '')}`,
+    };
+    return { ...node, ...usual, sentAfterMs, stoppedAfterMs, confirmedAfterMs, ...odd[index + 1] };
+  });
+  const unconfirmed = timeline.filter(({ evidence }) => evidence === null).map(({ name }) => name);
+  const order = scriptedOrder({
+    number,
+    scope: '*',
+    by: 'anna, confirmed by ben',
+    reason: 'fire in row 4',
+    at: Date.now() - 6_000,
+    nodes: boards,
+    stopped: boards - unconfirmed.length,
+    slowestMs: 3_912,
+    unconfirmed,
+    holding: ['globex'],
+  });
+  return Value.Parse(api.KillTimeline, { ...order, timeline });
+}
+
 export interface AskedChange {
+  /** With the method in front where it is no POST. */
   path: string;
   body: unknown;
 }
@@ -224,7 +310,11 @@ export interface ScriptedRack extends AsyncDisposable {
   refused: number;
   snapshot: api.Snapshot;
   /** Answers of the next changes. */
-  answer: (change: AskedChange) => api.KillOrder;
+  answer: (change: AskedChange) => object;
+  /** What the page can ask without a token, by path. */
+  reads: Map<string, object>;
+  /** The operator whose token is `token`. */
+  operator: string;
   tell(kind: string, data: unknown): void;
   /** Ends every listener's connection, as a restart of the controller does. */
   cut(): void;
@@ -242,23 +332,39 @@ export async function scriptedRack(snapshot: api.Snapshot): Promise<ScriptedRack
     reply.raw.on('close', () => listeners.delete(reply.raw));
     reply.raw.write(`retry: 200\n\n${messageText('snapshot', rack.snapshot)}`);
   });
-  for (const path of ['/v1/kill', '/v1/lift']) {
-    app.post(path, (request, reply) => {
+  app.route({
+    method: ['POST', 'DELETE'],
+    url: '/v1/*',
+    handler: (request, reply) => {
       if (request.headers.authorization !== `Bearer ${token}`) {
         rack.refused += 1;
         return reply.status(401).send({ error: 'cannot change anything without the operators’ token' });
       }
-      const change = { path, body: request.body };
+      const change = {
+        path: `${request.method === 'POST' ? '' : `${request.method} `}${request.url}`,
+        body: request.body,
+      };
       rack.asked.push(change);
-      return reply.status(201).send(rack.answer(change));
-    });
-  }
+      const answer = rack.answer(change);
+      // As the controller does: what waits is not yet what was asked for.
+      return reply.status('expiresAt' in answer ? 202 : 201).send(answer);
+    },
+  });
+  app.get('/v1/whoami', (request) => ({
+    name: request.headers.authorization === `Bearer ${token}` ? rack.operator : null,
+  }));
+  app.get('/v1/*', (request, reply) => {
+    const found = rack.reads.get(request.url);
+    return found === undefined ? reply.status(404).send({ error: `there is nothing at ${request.url}` }) : found;
+  });
   const rack: ScriptedRack = {
     url: await app.listen({ host: '127.0.0.1', port: 0 }),
     asked: [],
     refused: 0,
     snapshot,
     answer: () => scriptedOrder({ number: 1, scope: 'acme' }),
+    reads: new Map<string, object>([['/v1/drills', { drills: [], schedule: null }]]),
+    operator: 'root',
     tell: (kind, data) => {
       for (const listener of listeners) listener.write(messageText(kind, data));
     },
@@ -269,6 +375,10 @@ export async function scriptedRack(snapshot: api.Snapshot): Promise<ScriptedRack
   };
   return rack;
 }
+
+/** A scripted rack with so many boards. */
+export const rackOf = (boards: number): Promise<ScriptedRack> =>
+  scriptedRack(scriptedSnapshot({ boards, now: Date.now() }));
 
 function messageText(kind: string, data: unknown): string {
   return `event: ${kind}\ndata: ${JSON.stringify(data)}\n\n`;

@@ -11,7 +11,7 @@ import {
   type Changes,
   type RackState,
 } from './rack-state.ts';
-import { bytes, clock, plural } from './words.ts';
+import { bytes, clock, holdBound, plural } from './words.ts';
 
 /** Rows drawn for one customer; what does not run comes first, so that nothing of note is cut off. */
 const rowLimit = 200;
@@ -21,6 +21,8 @@ const openLimit = 4;
 interface Entry {
   root: HTMLElement;
   head: HTMLElement;
+  /** What becomes of the bound for a customer that holds: said whether its entry is open or not. */
+  bound: HTMLElement;
   details: HTMLDetailsElement;
   summary: HTMLElement;
   body: HTMLElement;
@@ -73,13 +75,15 @@ export function customerList(options: CustomerListOptions): CustomerList {
     const summary = element('summary');
     const body = element('div', { class: 'customer-body' });
     const details = element('details', { open }, summary, body);
+    const bound = element('p', { class: 'warning', 'data-testid': 'hold-bound' }, holdBound);
     const root = element(
       'article',
       { class: 'customer', 'aria-label': name, 'data-customer': name, 'data-testid': 'customer' },
       head,
+      bound,
       details,
     );
-    const entry = { root, head, details, summary, body, drawn: '' };
+    const entry = { root, head, bound, details, summary, body, drawn: '' };
     details.addEventListener('toggle', () => {
       const customer = state.customers.get(name);
       if (customer !== undefined) drawEntry(entry, customer, instancesByCustomer(state).get(name) ?? []);
@@ -105,9 +109,11 @@ export function customerList(options: CustomerListOptions): CustomerList {
       ...(order === undefined
         ? []
         : [badge('killed', order.scope === everything ? 'KILLED with everything' : 'KILLED')]),
+      ...(customer.onSilence === 'hold' ? [badge('holds', 'holds on silence')] : []),
       element('span', { class: 'grow' }),
       ...(order?.scope === customer.name ? [liftButton(customer.name)] : [killButton(customer.name)]),
     );
+    entry.bound.hidden = customer.onSilence !== 'hold';
     setText(entry.summary, `${running}/${plural(instances.length, 'container')} running on ${plural(boards, 'board')}`);
     if (isOpen) entry.body.replaceChildren(...bodyOf(customer, workloads, instances));
     else entry.body.replaceChildren();
@@ -147,8 +153,8 @@ export function customerList(options: CustomerListOptions): CustomerList {
       customer.onSilence === 'hold'
         ? element(
             'p',
-            { class: 'warning', 'data-testid': 'on-silence' },
-            'Holds on silence: the five-second bound does not apply when a board is cut off.',
+            { class: 'muted', 'data-testid': 'on-silence' },
+            'Holds on silence: it goes on where a board is cut off. Boards that are heard stop it within five seconds.',
           )
         : element(
             'p',

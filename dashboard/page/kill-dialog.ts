@@ -1,10 +1,10 @@
 // Stopping a customer, or everything: the name has to be typed, the reason has to be given, and then the count is
 // live until every board has confirmed. And the way back: lifting the order.
-import type { KillOrder } from '../../protocol/api.ts';
+import type { Approval, KillOrder } from '../../protocol/api.ts';
 import { byId, meter, setMeter, setText } from './element.ts';
 import { counts, everything, killProgress, type Changes, type Message, type RackState } from './rack-state.ts';
-import { change } from './requests.ts';
-import { plural } from './words.ts';
+import { change, waits, type OrderAnswer } from './requests.ts';
+import { clock, holdBound, plural, some } from './words.ts';
 
 const wordForEverything = 'everything';
 /** A board that has not confirmed by then is said to be so in strong words: see `boundMs` in `protocol/timing.ts`. */
@@ -25,6 +25,7 @@ export function killDialog({ state, hear }: { state: RackState; hear: (message: 
   const refusal = byId('kill-refusal', HTMLElement);
   const submit = byId('kill-submit', HTMLButtonElement);
   const progress = byId('kill-progress', HTMLElement);
+  const waiting = byId('kill-waiting', HTMLElement);
   const bar = meter(0, 'Boards that have stopped it');
   byId('kill-meter', HTMLElement).replaceChildren(bar);
   let scope = '';
@@ -49,12 +50,24 @@ export function killDialog({ state, hear }: { state: RackState; hear: (message: 
     setText(refusal, '');
     const target = sentFor === everything ? { everything: true } : { customer: sentFor };
     const sentAt = performance.now();
-    const outcome = await change('/v1/kill', { ...target, reason: reason.value.trim() });
+    const body = { ...target, reason: reason.value.trim() };
+    const outcome = await change<OrderAnswer>({ path: '/v1/kill', body });
     isSending = false;
     check();
     if (!dialog.open || scope !== sentFor) return;
     if ('refused' in outcome) setText(refusal, outcome.refused);
-    if ('done' in outcome) follow(outcome.done, sentAt);
+    if (!('done' in outcome)) return;
+    if (waits(outcome.done)) wait(outcome.done);
+    else follow(outcome.done, sentAt);
+  }
+
+  /** Nothing has stopped: that must not be taken for a count that is about to begin. */
+  function wait(approval: Approval): void {
+    hear({ kind: 'approval', data: approval });
+    form.hidden = true;
+    waiting.hidden = false;
+    setText(byId('kill-waiting-words', HTMLElement), waitingWords(approval));
+    byId('kill-waiting-close', HTMLButtonElement).focus();
   }
 
   function follow(order: KillOrder, sentAt: number): void {
@@ -100,12 +113,12 @@ export function killDialog({ state, hear }: { state: RackState; hear: (message: 
       : `${plural(own.length, 'container')} on ${plural(boards, 'board')}`;
     setText(
       byId('kill-what', HTMLElement),
-      `${what}: stopped within five seconds, and kept stopped until somebody lifts the order.`,
+      `${what}: stopped within five seconds, and kept stopped until somebody lifts the order.` +
+        (all && state.status?.twoPersonRule === true ? ' A second operator must confirm it first.' : ''),
     );
     const warning = byId('kill-warning', HTMLElement);
     warning.hidden = holding.length === 0;
-    const names = holding.slice(0, 6).join(', ') + (holding.length > 6 ? ` and ${holding.length - 6} more` : '');
-    setText(warning, `${names}: holds on silence. A board that is cut off goes on running it.`);
+    setText(warning, `${some(holding)}: holds on silence. ${holdBound}`);
     setText(byId('kill-name-label', HTMLElement), `Type “${wanted()}” to confirm`);
     setText(submit, all ? 'Stop everything' : `Stop ${scope}`);
   }
@@ -117,6 +130,7 @@ export function killDialog({ state, hear }: { state: RackState; hear: (message: 
       form.reset();
       form.hidden = false;
       progress.hidden = true;
+      waiting.hidden = true;
       setText(refusal, '');
       describe();
       check();
@@ -137,12 +151,13 @@ export interface LiftDialog {
   open(scope: string): void;
 }
 
-export function liftDialog(): LiftDialog {
+export function liftDialog({ state, hear }: { state: RackState; hear: (message: Message) => void }): LiftDialog {
   const dialog = byId('lift-dialog', HTMLDialogElement);
   const form = byId('lift-form', HTMLFormElement);
   const reason = byId('lift-reason', HTMLInputElement);
   const refusal = byId('lift-refusal', HTMLElement);
   const submit = byId('lift-submit', HTMLButtonElement);
+  const waiting = byId('lift-waiting', HTMLElement);
   let scope = '';
 
   form.addEventListener('submit', (event) => {
@@ -156,29 +171,44 @@ export function liftDialog(): LiftDialog {
     setText(refusal, '');
     const target = sentFor === everything ? { everything: true } : { customer: sentFor };
     const why = reason.value.trim();
-    const outcome = await change('/v1/lift', { ...target, ...(why === '' ? {} : { reason: why }) });
+    const body = { ...target, ...(why === '' ? {} : { reason: why }) };
+    const outcome = await change<OrderAnswer>({ path: '/v1/lift', body });
     submit.disabled = false;
     if (!dialog.open || scope !== sentFor) return;
     if ('refused' in outcome) setText(refusal, outcome.refused);
     // The banner goes when the stream says that the order is lifted, not before.
-    if ('done' in outcome) dialog.close();
+    if (!('done' in outcome)) return;
+    if (!waits(outcome.done)) return dialog.close();
+    hear({ kind: 'approval', data: outcome.done });
+    form.hidden = true;
+    waiting.hidden = false;
+    setText(byId('lift-waiting-words', HTMLElement), waitingWords(outcome.done));
+    byId('lift-waiting-close', HTMLButtonElement).focus();
   }
 
   return {
     open: (asked) => {
       scope = asked;
       form.reset();
+      form.hidden = false;
+      waiting.hidden = true;
       setText(refusal, '');
       const all = scope === everything;
       setText(byId('lift-title', HTMLElement), all ? 'Lift the order for everything' : `Lift the order on ${scope}`);
       setText(
         byId('lift-what', HTMLElement),
-        all
+        (all
           ? 'Customers without an order of their own start again at once.'
-          : `The containers of ${scope} start again at once, unless an order for everything stands.`,
+          : `The containers of ${scope} start again at once, unless an order for everything stands.`) +
+          (state.status?.twoPersonRule === true ? ' A second operator must confirm it first.' : ''),
       );
       dialog.showModal();
       submit.focus();
     },
   };
+}
+
+function waitingWords({ action, id, expiresAt }: Approval): string {
+  const not = action === 'kill' ? 'Nothing is stopped yet.' : 'The order still stands.';
+  return `${not} Another operator must confirm it by ${clock(expiresAt)}: at the top of this page, or by “muster approve ${id}”.`;
 }

@@ -1,10 +1,15 @@
 // The page: hears the stream, keeps the state, and draws what has changed, at most once per frame.
+import { approvalBanner } from './approval-banner.ts';
+import { auditCard } from './audit-card.ts';
 import { customerList } from './customer-list.ts';
+import { drillCard } from './drill-card.ts';
 import { byId, setText } from './element.ts';
 import { eventLog } from './event-log.ts';
 import { killDialog, liftDialog } from './kill-dialog.ts';
 import { nodePanel } from './node-panel.ts';
 import { orderBanner } from './order-banner.ts';
+import { orderList } from './order-list.ts';
+import { orderView } from './order-view.ts';
 import { rackGrid } from './rack-grid.ts';
 import {
   apply,
@@ -28,9 +33,11 @@ let isDrawingAsked = false;
 let chosen: string | undefined;
 
 const head = byId('head', HTMLElement);
-const orders = byId('orders', HTMLElement);
+const alerts = byId('alerts', HTMLElement);
 const kill = killDialog({ state, hear });
-const lift = liftDialog();
+const lift = liftDialog({ state, hear });
+const order = orderView({ state });
+const showOrder = (number: number) => order.open(number);
 const panel = nodePanel({ state, panel: byId('node', HTMLElement) });
 const grid = rackGrid({
   state,
@@ -50,7 +57,21 @@ const customers = customerList({
   showNode: chooseNode,
   showOnRack: (customer) => grid.filter(customer),
 });
-const banner = orderBanner({ state, section: orders, lift: (scope) => lift.open(scope) });
+const banner = orderBanner({
+  state,
+  section: byId('orders', HTMLElement),
+  lift: (scope) => lift.open(scope),
+  show: showOrder,
+});
+const waiting = approvalBanner({ state, section: byId('approvals', HTMLElement), show: showOrder });
+const list = orderList({
+  state,
+  list: byId('order-list', HTMLElement),
+  empty: byId('order-list-empty', HTMLElement),
+  show: showOrder,
+});
+const drills = drillCard({ state, body: byId('drills', HTMLElement), showOrder });
+auditCard({ button: byId('audit-verify', HTMLButtonElement), body: byId('audit', HTMLElement) });
 const log = eventLog({
   state,
   list: byId('events', HTMLElement),
@@ -64,16 +85,18 @@ for (const button of document.querySelectorAll('dialog [data-close]'))
 setInterval(() => {
   panel.tick(Date.now());
   kill.tick();
+  order.tick();
+  waiting.tick();
 }, 1_000);
 
 // What stays at the top grows with the kill orders; what sticks or jumps below it has to know. On a phone the head is
 // no box of its own, and the orders alone stay.
 const stays = new ResizeObserver(() => {
-  const height = head.offsetHeight === 0 ? orders.offsetHeight : head.offsetHeight;
+  const height = head.offsetHeight === 0 ? alerts.offsetHeight : head.offsetHeight;
   document.documentElement.style.setProperty('--head', `${height}px`);
 });
 stays.observe(head);
-stays.observe(orders);
+stays.observe(alerts);
 
 followRack({ hear, changed: showConnection });
 
@@ -89,7 +112,11 @@ function draw(): void {
   const drawn = changes;
   changes = noChanges();
   drawHeader(drawn);
+  waiting.draw(drawn);
   banner.draw(drawn);
+  list.draw(drawn);
+  drills.draw(drawn);
+  order.draw(drawn);
   grid.draw(drawn);
   customers.draw(drawn);
   log.draw(drawn);

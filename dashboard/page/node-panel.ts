@@ -2,7 +2,7 @@
 import type { Instance, Node as Board, Sample } from '../../protocol/api.ts';
 import { badge, element, meter, setMeter, setText } from './element.ts';
 import { bootProgress, bootSteps, instancesOn, type Changes, type RackState } from './rack-state.ts';
-import { bytes, clock, duration, percent, webAddress } from './words.ts';
+import { bytes, clock, duration, holdBound, percent, some, webAddress } from './words.ts';
 
 export interface NodePanel {
   show(mac: string): void;
@@ -26,7 +26,7 @@ export function nodePanel({ state, panel }: { state: RackState; panel: HTMLEleme
 
   function draw(changes: Changes): void {
     if (shown === undefined) return;
-    if (changes.everything || changes.nodes.has(shown)) build(shown);
+    if (changes.everything || changes.nodes.has(shown) || changes.customers.size > 0) build(shown);
     else if (changes.samples.has(shown)) drawSample(state.nodes.get(shown)?.sample ?? null);
   }
 
@@ -40,7 +40,8 @@ export function nodePanel({ state, panel }: { state: RackState; panel: HTMLEleme
     }
     const instances = instancesOn(state, mac);
     const { sample, lastHeartbeatAt: _, ...lasting } = node;
-    const next = JSON.stringify([lasting, instances, sample === null]);
+    const holding = node.customers.filter((name) => state.customers.get(name)?.onSilence === 'hold');
+    const next = JSON.stringify([lasting, instances, holding, sample === null]);
     if (next === built) return drawSample(sample);
     built = next;
     live = {
@@ -56,7 +57,7 @@ export function nodePanel({ state, panel }: { state: RackState; panel: HTMLEleme
       ...boot(node),
       live.sample,
       facts(node),
-      instanceList(instances),
+      instanceList(instances, holding),
     );
     drawSample(sample);
     tick(Date.now());
@@ -196,7 +197,7 @@ function linkWords({ name, ip, speedMbps }: NonNullable<Board['facts']>['interfa
 /** A board has room for some dozens; more than this says more about the board than each line would. */
 const shownLimit = 100;
 
-function instanceList(instances: readonly Instance[]): HTMLElement {
+function instanceList(instances: readonly Instance[], holding: readonly string[]): HTMLElement {
   const list = instances
     .slice(0, shownLimit)
     .map((instance) =>
@@ -205,6 +206,7 @@ function instanceList(instances: readonly Instance[]): HTMLElement {
         {},
         badge(instance.state, instance.state),
         element('span', { class: 'grow' }, `${instance.customer}/${instance.workload}`),
+        ...(holding.includes(instance.customer) ? [badge('holds', 'holds')] : []),
         endpointLink(instance),
       ),
     );
@@ -213,6 +215,15 @@ function instanceList(instances: readonly Instance[]): HTMLElement {
     'div',
     { class: 'on-node' },
     element('h3', {}, instances.length === 0 ? 'No containers here' : `Containers (${instances.length})`),
+    ...(holding.length === 0
+      ? []
+      : [
+          element(
+            'p',
+            { class: 'warning', 'data-testid': 'node-holds' },
+            `${some(holding)}: holds on silence. ${holdBound}`,
+          ),
+        ]),
     element('ul', { 'data-testid': 'node-instances' }, ...list, ...more),
   );
 }

@@ -2,7 +2,7 @@
 import type { KillOrder } from '../../protocol/api.ts';
 import { element, setText } from './element.ts';
 import { everything, killProgress, standingOrders, type Changes, type RackState } from './rack-state.ts';
-import { moment } from './words.ts';
+import { holdBound, moment, some } from './words.ts';
 
 /** More than these are counted, not shown one by one; each customer's entry still says that it is killed. */
 const shownLimit = 6;
@@ -17,10 +17,13 @@ export function orderBanner({
   state,
   section,
   lift,
+  show,
 }: {
   state: RackState;
   section: HTMLElement;
   lift: (scope: string) => void;
+  /** Opens the timeline of an order. */
+  show: (number: number) => void;
 }): { draw(changes: Changes): void } {
   const banners = new Map<number, Banner>();
   const rest = element('p', { class: 'order more' });
@@ -60,12 +63,28 @@ export function orderBanner({
     button.textContent = 'Lift…';
     button.setAttribute('aria-label', `Lift the order on ${name}`);
     button.addEventListener('click', () => lift(order.scope));
+    const timeline = element('button', { type: 'button', 'aria-haspopup': 'dialog', 'data-testid': 'order-show' });
+    timeline.textContent = 'Timeline…';
+    timeline.setAttribute('aria-label', `Timeline of order ${order.number}, ${name}`);
+    timeline.addEventListener('click', () => show(order.number));
+    const holding =
+      order.holding.length === 0
+        ? []
+        : [
+            element(
+              'p',
+              { class: 'order-holding', 'data-testid': 'order-holding' },
+              `${some(order.holding)}: holds on silence. ${holdBound}`,
+            ),
+          ];
     const root = element(
       'div',
       { class: 'order', 'data-scope': order.scope, 'data-testid': 'order' },
       words,
       count,
       unconfirmed,
+      ...holding,
+      timeline,
       button,
     );
     const banner = { root, count, unconfirmed };

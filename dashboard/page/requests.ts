@@ -1,6 +1,6 @@
-// Changes to the rack. Each carries the operators' token, which comes from `#token=…` of the address that
-// `npm start` prints, or is asked for; it lives in this tab's session storage and nowhere else.
-import type { KillOrder } from '../../protocol/api.ts';
+// What the page asks beside the stream. Each change carries the operator's token, which comes from `#token=…` of the
+// address that `npm start` prints, or is asked for; it lives in this tab's session storage and nowhere else.
+import type { Approval, KillOrder, Whoami } from '../../protocol/api.ts';
 import { byId, setText } from './element.ts';
 
 const storageKey = 'muster-token';
@@ -13,36 +13,55 @@ export function takeTokenFromAddress(): void {
   history.replaceState(null, '', `${location.pathname}${location.search}`);
 }
 
-export type Outcome = { done: KillOrder } | { refused: string } | { cancelled: true };
+export type Outcome<Answer> = { done: Answer } | { refused: string } | { cancelled: true };
+
+/** What a kill or a lift is answered with: carried out, or waiting for a second operator. */
+export type OrderAnswer = KillOrder | Approval;
+
+export function waits(answer: OrderAnswer): answer is Approval {
+  return 'expiresAt' in answer;
+}
+
+export interface Change {
+  method?: 'POST' | 'DELETE';
+  path: string;
+  body?: object;
+}
 
 /** Sends a change; asks for the token when there is none or it is refused, until it fits or the operator gives up. */
-export async function change(path: string, body: object): Promise<Outcome> {
-  let question = 'Changes need the operators’ token. It was printed when the controller was started.';
+export async function change<Answer>(asked: Change): Promise<Outcome<Answer>> {
+  let question = 'Changes need your operator’s token: the one printed when the controller was started, or your own.';
   for (;;) {
     const token = sessionStorage.getItem(storageKey) ?? (await askForToken(question));
     if (token === undefined) return { cancelled: true };
     sessionStorage.setItem(storageKey, token);
     // A header carries visible ASCII only; what is none of it cannot be the token.
-    const answer = /^[!-~]+$/.test(token) ? await send(path, body, token) : undefined;
+    const answer = /^[!-~]+$/.test(token) ? await send<Answer>(asked, token) : undefined;
     if (answer !== undefined && answer.status !== 401) return answer.outcome;
     sessionStorage.removeItem(storageKey);
     question = 'That token was refused. Please try again.';
   }
 }
 
-async function send(path: string, body: object, token: string): Promise<{ status: number; outcome: Outcome }> {
+async function send<Answer>(
+  { method = 'POST', path, body }: Change,
+  token: string,
+): Promise<{ status: number; outcome: Outcome<Answer> }> {
   let response: Response;
   let said: unknown;
   try {
     response = await fetch(path, {
-      method: 'POST',
-      headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
-      body: JSON.stringify(body),
+      method,
+      headers: {
+        authorization: `Bearer ${token}`,
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+      },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
       signal: AbortSignal.timeout(15_000),
     });
     if (response.ok) {
-      // The parse edge: the controller answers by the schema of `KillOrder`.
-      const done: KillOrder = await response.json();
+      // The parse edge: the controller answers by the schema that it was asked by.
+      const done: Answer = await response.json();
       return { status: response.status, outcome: { done } };
     }
     said = await response.json();
@@ -50,9 +69,45 @@ async function send(path: string, body: object, token: string): Promise<{ status
     const why = error instanceof Error ? error.message : String(error);
     return { status: 0, outcome: { refused: `The controller did not answer (${why}). It may or may not have heard.` } };
   }
+  return { status: response.status, outcome: { refused: sentenceOf(said, response.status) } };
+}
+
+function sentenceOf(said: unknown, status: number): string {
   const sentence = typeof said === 'object' && said !== null && 'error' in said ? said.error : undefined;
-  const refused = typeof sentence === 'string' ? sentence : `The controller answered ${response.status}.`;
-  return { status: response.status, outcome: { refused } };
+  return typeof sentence === 'string' ? sentence : `The controller answered ${status}.`;
+}
+
+/** A read, which needs no token. */
+export async function read<Answer>(
+  path: string,
+  patienceMs = 15_000,
+): Promise<{ value: Answer } | { refused: string }> {
+  try {
+    const token = sessionStorage.getItem(storageKey);
+    const response = await fetch(path, {
+      headers: token === null || !/^[!-~]+$/.test(token) ? {} : { authorization: `Bearer ${token}` },
+      signal: AbortSignal.timeout(patienceMs),
+    });
+    if (!response.ok) return { refused: sentenceOf(await response.json().catch(() => undefined), response.status) };
+    // The parse edge: both ends come from one checkout and share `protocol/api.ts`.
+    const value: Answer = await response.json();
+    return { value };
+  } catch (error) {
+    return { refused: `The controller did not answer (${error instanceof Error ? error.message : String(error)}).` };
+  }
+}
+
+let known: { token: string; name: string | null } | undefined;
+
+/** The operator whose token this tab has; null where it has none, or nobody's. */
+export async function operatorName(): Promise<string | null> {
+  const token = sessionStorage.getItem(storageKey);
+  if (token === null) return null;
+  if (known?.token === token) return known.name;
+  const answer = await read<Whoami>('/v1/whoami');
+  if ('refused' in answer) return null;
+  known = { token, name: answer.value.name };
+  return known.name;
 }
 
 function askForToken(question: string): Promise<string | undefined> {

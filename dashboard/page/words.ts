@@ -53,6 +53,20 @@ export function plural(count: number, noun: string): string {
   return `${count.toLocaleString('en-GB')} ${noun}${count === 1 ? '' : 's'}`;
 }
 
+/** `97 ms`, `1.24 s`, `41.2 s` */
+export function span(ms: number): string {
+  if (ms < 1000) return `${Math.round(ms)} ms`;
+  return `${(ms / 1000).toFixed(ms < 10_000 ? 2 : 1)} s`;
+}
+
+/** `acme, bolt`, and how many more there are beyond the first six. */
+export function some(names: readonly string[]): string {
+  return names.slice(0, 6).join(', ') + (names.length > 6 ? ` and ${names.length - 6} more` : '');
+}
+
+/** What `onSilence: hold` makes of the bound. */
+export const holdBound = 'On a node that hears no controller it keeps running: no bound holds there.';
+
 /** Only what a browser may be sent to: anything else that a node calls its endpoint is shown as text. */
 export function webAddress(text: string): URL | undefined {
   const url = URL.parse(text);
