@@ -302,7 +302,7 @@ describe('muster', () => {
     ['logs acme/web', /web-00000001 hello \u{fffd}\[31mworld/u],
     ['rm acme/web', /removed/],
     ['kills', /3 +acme +stands/],
-    ['kill show 3', /node-a +02:00:00:c2:00:01 +receipt +12 ms +5 ms +3/],
+    ['kill show 3', /node-a +02:00:00:c2:00:01 +2 ms +5 ms +12 ms +receipt +3 +-/],
     ['lift acme', /order 3 is lifted: acme may run again/],
     ['approvals', /7 +stop everything +anna +.* +10 min +fire/],
     ['approve 8', /order 3 is lifted/],

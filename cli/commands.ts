@@ -1,3 +1,4 @@
+import { auditCommands } from './audit.ts';
 import type { Command } from './command.ts';
 import { customerCommands } from './customers.ts';
 import { drillCommands } from './drill.ts';
@@ -18,6 +19,7 @@ export const commands: readonly Command[] = [
   ...workloadCommands,
   ...killCommands,
   ...drillCommands,
+  ...auditCommands,
   ...operatorCommands,
   ...eventCommands,
 ];

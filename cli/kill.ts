@@ -1,6 +1,8 @@
 // The red button. One request stores the order; everything after it only watches.
+import { writeFile } from 'node:fs/promises';
 import { Type } from 'typebox';
-import { Approval, KillOrder, KillTimeline } from '../protocol/api.ts';
+import { Approval, AuditEntry, KillOrder, KillTimeline } from '../protocol/api.ts';
+import { escalationText, killReport, killReportHtml, slowestFirst, type KillReport } from '../protocol/kill-report.ts';
 import { boundMs } from '../protocol/timing.ts';
 import { ApiError } from './api.ts';
 import { UsageError, type Call, type Command, type Context } from './command.ts';
@@ -26,11 +28,21 @@ Where the two-person rule is on, --everything waits for a second operator (exit 
   {
     words: ['kill', 'show'],
     usage: 'NUMBER',
-    summary: 'show what each board said to a kill order',
+    summary: 'show what each board said to a kill order, unconfirmed and slowest first',
     takes: [1, 1],
     // A customer may be called `show`.
     applies: ([number]) => number !== undefined && /^[0-9]+$/.test(number),
     run: show,
+  },
+  {
+    words: ['kill', 'report'],
+    usage: 'NUMBER [--html FILE]',
+    summary: 'print a report on a kill order, to be kept or handed on',
+    takes: [1, 1],
+    // A customer may be called `report`.
+    applies: ([number]) => number !== undefined && /^[0-9]+$/.test(number),
+    options: { html: { type: 'string', value: 'FILE', help: 'write it as a page for a printer instead' } },
+    run: report,
   },
   {
     words: ['kills'],
@@ -206,27 +218,61 @@ async function show(context: Context, call: Call): Promise<void> {
   const [number = ''] = call.positionals;
   const order = await context.api.ask({ path: `/v1/kill/${number}`, answer: KillTimeline });
   if (call.json) return printJson(context, order);
-  const state = order.liftedAt === null ? 'stands' : `was lifted ${timeText(order.liftedAt)} UTC`;
-  context.output.out(`order ${order.number}: ${who(order.scope)}, given ${timeText(order.at)} UTC, ${state}\n`);
+  const by = order.liftedBy === null ? '' : ` by ${printable(order.liftedBy)}`;
+  const state = order.liftedAt === null ? 'stands' : `was lifted ${timeText(order.liftedAt)} UTC${by}`;
+  context.output.out(
+    `order ${order.number}: ${who(order.scope)}, given ${timeText(order.at)} UTC by ${printable(order.by)}, ${state}\n`,
+  );
   context.output.out(`reason: ${printable(order.reason)}\n${countText(order)}\n${holdNote(order.holding)}`);
   if (order.timeline.length === 0) return undefined;
-  const rows = order.timeline.toSorted(
-    (a, b) => (a.confirmedAfterMs ?? Infinity) - (b.confirmedAfterMs ?? Infinity) || 0,
-  );
   context.output.out(
     `\n${table(
       [
         { heading: 'NODE', value: ({ name }) => name },
         { heading: 'MAC', value: ({ mac }) => mac },
-        { heading: 'EVIDENCE', value: ({ evidence }) => evidence ?? 'unconfirmed' },
-        { heading: 'CONFIRMED AFTER', right: true, value: ({ confirmedAfterMs }) => durationOrNone(confirmedAfterMs) },
+        { heading: 'SENT', right: true, value: ({ sentAfterMs }) => durationOrNone(sentAfterMs) },
         { heading: 'STOPPED IN', right: true, value: ({ stoppedAfterMs }) => durationOrNone(stoppedAfterMs) },
+        { heading: 'CONFIRMED', right: true, value: ({ confirmedAfterMs }) => durationOrNone(confirmedAfterMs) },
+        { heading: 'EVIDENCE', value: ({ evidence }) => evidence ?? 'unconfirmed' },
         { heading: 'PROCESSES', right: true, value: ({ processes }) => String(processes) },
+        { heading: 'ESCALATION', value: escalationText },
       ],
-      rows,
+      slowestFirst(order.timeline),
     )}`,
   );
   return undefined;
+}
+
+async function report(context: Context, call: Call): Promise<void> {
+  const [number = ''] = call.positionals;
+  const order = await context.api.ask({ path: `/v1/kill/${number}`, answer: KillTimeline });
+  const { rack } = await context.api.ask({ path: '/v1/status', answer: Type.Object({ rack: Type.String() }) });
+  const newest = { path: '/v1/audit', query: { limit: '1' }, answer: Type.Object({ entries: Type.Array(AuditEntry) }) };
+  const { entries } = await context.api.ask(newest).catch((error: unknown) => {
+    // The report is wanted all the more when the controller's disk is in trouble.
+    if (error instanceof ApiError && error.status >= 500) return { entries: [] };
+    throw error;
+  });
+  const facts = { order, rack, audit: entries[0] ?? null, at: context.now() };
+  const file = call.text('html');
+  if (call.json) printJson(context, killReport(facts));
+  else if (file === undefined) context.output.out(reportText(killReport(facts)));
+  if (file === undefined) return;
+  await writeFile(file, killReportHtml(facts)).catch((cause: unknown) => {
+    throw new Error(`cannot write ${file}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+  });
+  if (!call.json) context.output.out(`the report on order ${number} is in ${printable(file)}\n`);
+}
+
+function reportText({ title, verdict, facts, headings, rows, legend, notes }: KillReport): string {
+  const pairs = (of: [string, string][]) =>
+    of.map(([word, text]) => `  ${word.padEnd(16)} ${printable(text)}\n`).join('');
+  const columns = headings.map(({ text, right }, at) => ({
+    heading: text.toUpperCase(),
+    ...(right ? { right: true as const } : {}),
+    value: (row: string[]) => row[at] ?? '',
+  }));
+  return `${printable(title)}\n${verdict}\n\n${pairs(facts)}\n${table(columns, rows)}\n${pairs(legend)}\n${notes.map((note) => `${printable(note)}\n`).join('')}`;
 }
 
 function durationOrNone(ms: number | null): string {

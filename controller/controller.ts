@@ -135,6 +135,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
     power,
     stream,
     status,
+    wallClock,
     metrics: () =>
       renderMetrics([
         ...metricsOf(status(), { ...rollCall.counters }, stream.listeners),

@@ -8,6 +8,7 @@ import { everything } from '../protocol/roll-call.ts';
 import type { NodeDocument } from '../inventory/documents.ts';
 import type { Inventory } from '../inventory/inventory.ts';
 import { customerView, instanceView, nodeView, orderTimeline, orderView, workloadView } from '../inventory/views.ts';
+import { registerAuditApi } from './audit-api.ts';
 import { chain, orRefuse, RefusedError, shown, type Server } from './http.ts';
 import type { ImageStore } from './image-store.ts';
 import { questions, type NodeShell } from './node-shell.ts';
@@ -36,6 +37,8 @@ export interface OperatorApiOptions {
   stream: Stream;
   status: () => api.Status;
   metrics: () => string;
+  /** Milliseconds since 1970. */
+  wallClock?: () => number;
   /** Of the operator `root`. */
   token: string;
   /** The two-person rule is on, and a request waits this long for the second operator; off where left out. */
@@ -47,6 +50,7 @@ export function registerOperatorApi(app: Server, options: OperatorApiOptions): v
   authorizeOperators(app, { inventory, rootToken: token });
   const orders = createOrders({ inventory, rollCall, twoPersonWaitMs });
   registerPeople(app, { inventory, orders });
+  registerAuditApi(app, { inventory, status, wallClock: options.wallClock ?? Date.now });
   // An uploaded image is read as a stream by its handler.
   app.addContentTypeParser('application/octet-stream', (_request, _payload, done) => done(null));
 
