@@ -20,7 +20,7 @@ import type { RollCall } from './roll-call.ts';
 /** Muster's own sample goes by this name once a drill has imported it. */
 export const canaryImage = 'muster/canary';
 /** What the sample needs, and little enough for a board that is nearly full. */
-const canaryLimits = { memoryBytes: 32 * 2 ** 20, cpu: 0.25, processes: 16 };
+const canaryLimits = { memoryBytes: 32 * 2 ** 20, cpu: 0.5, processes: 16 };
 /** After a start of the controller, boards that lost power with it get this long before a drill that is due counts them. */
 const settleMs = 120_000;
 /** A disk that is full now is not asked again ten times a second. */

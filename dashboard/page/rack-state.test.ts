@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Event, Instance, KillOrder, Node, Snapshot } from '../../protocol/api.ts';
+import type { Drill, Event, Instance, KillOrder, Node, Snapshot } from '../../protocol/api.ts';
 import { everything as everythingOnTheWire } from '../../protocol/roll-call.ts';
 import {
   apply,
@@ -200,6 +200,39 @@ test('the order for everything is shown first, lifted ones are not, and a custom
   );
   assert.equal(orderOf(state, 'acme')?.number, 1);
   assert.equal(orderOf(state, 'globex')?.number, 3);
+});
+
+test('the order of a drill is no emergency, and the drill is kept', () => {
+  const drill = {
+    number: 4,
+    customer: 'canary',
+    by: 'root',
+    startedAt: at,
+    endedAt: null,
+    phase: 'killing',
+    outcome: null,
+    problem: '',
+    order: 9,
+    drawn: 2,
+    leftOut: [],
+    nodes: 2,
+    stopped: 0,
+    medianMs: null,
+    slowestMs: null,
+    unconfirmed: [],
+  } satisfies Drill;
+  const state = stateOf(
+    snapshot({ kills: [order(8, 'acme'), order(9, 'canary')], drills: [{ ...drill, order: null }] }),
+  );
+  assert.equal(standingOrders(state).length, 2);
+  const changes = noChanges();
+  apply(state, { kind: 'drill', data: drill }, changes);
+  assert.deepEqual([changes.drills, changes.kills], [true, true]);
+  assert.deepEqual(
+    standingOrders(state).map(({ number }) => number),
+    [8],
+  );
+  assert.equal(state.drills.get(4)?.phase, 'killing');
 });
 
 test('the count of a kill in words', () => {

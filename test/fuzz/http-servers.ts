@@ -8,6 +8,8 @@ import { connect as tls } from 'node:tls';
 import { serveHttp } from '../../boot/http.ts';
 import { registerAgentApi } from '../../controller/agent-api.ts';
 import { loadCredentials } from '../../controller/credentials.ts';
+import { registerDrillApi } from '../../controller/drill-api.ts';
+import { startDrills } from '../../controller/drill.ts';
 import { createServer } from '../../controller/http.ts';
 import { openImageStore } from '../../controller/image-store.ts';
 import { createNodeShell } from '../../controller/node-shell.ts';
@@ -64,17 +66,27 @@ export async function fuzzOperatorApi(count: number, random: Random): Promise<nu
   const app = createServer({ requestTimeout: 0 });
   stack.defer(() => app.close());
   stack.defer(() => stream.close());
-  const images = join(directory, 'images');
+  const images = await openImageStore({
+    directory: join(directory, 'images'),
+    inventory,
+    random: randomBytes,
+    wallClock: Date.now,
+  });
   registerOperatorApi(app, {
     inventory,
     rollCall,
-    images: await openImageStore({ directory: images, inventory, random: randomBytes, wallClock: Date.now }),
+    images,
     shell: createNodeShell(''),
     stream,
     status,
     metrics: () => '',
     token: 'secret',
   });
+  const clocks = { now: () => performance.now(), wallClock: Date.now };
+  const drills = stack.use(
+    startDrills({ inventory, rollCall, images, samplePath: '', random: randomBytes, ...clocks }),
+  );
+  registerDrillApi(app, { inventory, drills });
   await app.listen({ host: '127.0.0.1', port: 0 });
   const { port } = portOf(app.server);
   const trusted = { authorization: 'Bearer secret', 'content-type': 'application/json' };
@@ -88,6 +100,9 @@ export async function fuzzOperatorApi(count: number, random: Random): Promise<nu
       requestBytes('POST /v1/customers', trusted, '{"name":"carl","onSilence":"hold","memoryBytes":99999999}'),
       requestBytes('PUT /v1/workloads/acme/web', trusted, '{"image":"web","replicas":2,"env":{"A":"b"},"port":80}'),
       requestBytes('POST /v1/kill', trusted, '{"customer":"acme","reason":"fuzz"}'),
+      requestBytes('POST /v1/drills', trusted, '{"customer":"bird","share":0.5,"image":"web"}'),
+      requestBytes('PUT /v1/drills/schedule', trusted, '{"everySeconds":3600,"request":{"share":1}}'),
+      requestBytes('GET /v1/drills/1'),
       requestBytes('POST /v1/lift', trusted, '{"customer":"acme"}'),
       requestBytes(`PATCH /v1/nodes/${mac}`, trusted, '{"name":"other","slot":3,"fenced":true}'),
     ],
