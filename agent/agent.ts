@@ -109,6 +109,7 @@ export async function runAgent(options: AgentOptions): Promise<void> {
     apply: (wanted) => runtime.apply(wanted),
     notice,
     random,
+    wait: (ms, ended) => wait(ms, undefined, { signal: ended }),
   });
 
   let leashTroubles = 0;

@@ -1,22 +1,25 @@
 // Brings the desired state here when a permit speaks of a newer generation. One fetch at a time; the newest wish counts.
 import { Value } from 'typebox/value';
-import { setTimeout as wait } from 'node:timers/promises';
 import { Desired } from '../protocol/api.ts';
 import { backoffMs } from './backoff.ts';
 import { inWords, type ControllerClient } from './controller-client.ts';
 import type { SessionKey } from './roll-call.ts';
 
 const callDeadlineMs = 10_000;
+/** An answer that permits have overtaken is thrown away so often; then it is better than none. */
+const overtakenLimit = 3;
 /** Parsing blocks the permit thread: about 10 ms here, 100 ms on a slow board, for so much. */
 const answerLimitBytes = 1024 * 1024;
 
 export interface DesiredStateOptions {
-  client: ControllerClient;
+  client: Pick<ControllerClient, 'call'>;
   mac: string;
   session: () => SessionKey;
   apply: (desired: Desired) => void;
   notice: (text: string) => void;
   random: () => number;
+  /** Rejects when the signal comes first. */
+  wait: (ms: number, signal: AbortSignal) => Promise<void>;
 }
 
 export interface DesiredState extends Disposable {
@@ -27,7 +30,7 @@ export interface DesiredState extends Disposable {
 }
 
 export function desiredState(options: DesiredStateOptions): DesiredState {
-  const { client, mac, notice, random } = options;
+  const { client, mac, notice, random, wait } = options;
   const ended = new AbortController();
   let wanted = 0n;
   let applied = 0;
@@ -39,14 +42,16 @@ export function desiredState(options: DesiredStateOptions): DesiredState {
     try {
       for (let attempt = 0; BigInt(applied) < wanted && !ended.signal.aborted; attempt += 1) {
         const outcome = await fetchOnce();
-        if ('desired' in outcome && outcome.desired.generation > applied) {
+        // It was made while an order stood that a permit since then no longer knows: it would remove who may run.
+        const overtaken = 'desired' in outcome && BigInt(outcome.desired.generation) < wanted;
+        if ('desired' in outcome && outcome.desired.generation > applied && !(overtaken && attempt < overtakenLimit)) {
           applied = outcome.desired.generation;
           options.apply(outcome.desired);
         }
         if (BigInt(applied) >= wanted) break;
         const why = 'why' in outcome ? outcome.why : `generation ${outcome.desired.generation}, want ${wanted}`;
         if (attempt % 10 === 0) notice(`no desired state: ${why}`);
-        await wait(backoffMs(attempt, { firstMs: 200, mostMs: 5_000, random }), undefined, { signal: ended.signal });
+        await wait(backoffMs(attempt, { firstMs: 200, mostMs: 5_000, random }), ended.signal);
       }
     } catch (error) {
       if (!ended.signal.aborted) throw error;

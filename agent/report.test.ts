@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { test, type TestContext } from 'node:test';
+import { setImmediate as immediate, setTimeout as wait } from 'node:timers/promises';
 import type { Desired, InstanceReport } from '../protocol/api.ts';
 import type { RuntimeLogLine } from './containers/runtime.ts';
 import { controllerClient } from './controller-client.ts';
@@ -93,7 +94,11 @@ test('while the controller refuses, one batch is kept and no more is taken', asy
 test('the desired state is fetched once for a generation, and again until it is there', async (t) => {
   const { peer, ...rest } = await connected(t);
   const applied: Desired[] = [];
-  using desired = desiredState({ ...rest, apply: (each) => applied.push(each) });
+  using desired = desiredState({
+    ...rest,
+    wait: (ms, signal) => wait(ms, undefined, { signal }),
+    apply: (each) => applied.push(each),
+  });
   const path = `/v1/nodes/${mac}/desired`;
   peer.desired = { generation: 4, customers: [], instances: [] };
   desired.want(4n);
@@ -113,4 +118,30 @@ test('the desired state is fetched once for a generation, and again until it is 
   desired.forget();
   desired.want(6n);
   await until('again for a new session', () => applied.length === 4);
+});
+
+test('an answer that permits have overtaken is asked for again, unless there is no newer one', async () => {
+  const answers = [5, 6, 8, 8, 8, 8, 8];
+  const applied: number[] = [];
+  using desired = desiredState({
+    client: {
+      call: () => {
+        const state = { generation: answers.shift(), customers: [], instances: [] };
+        return Promise.resolve({ status: 200, body: Buffer.from(JSON.stringify(state)) });
+      },
+    },
+    mac,
+    session: () => ({ id: '', key: Buffer.alloc(32) }),
+    apply: ({ generation }) => applied.push(generation),
+    notice: () => undefined,
+    random: () => 0,
+    wait: () => immediate(),
+  });
+  desired.want(6n);
+  await until('generation 6', () => desired.applied() === 6);
+  desired.want(9n);
+  await until('generation 8', () => desired.applied() === 8);
+  assert.deepEqual(applied, [6, 8]);
+  answers.push(9);
+  await until('generation 9', () => desired.applied() === 9);
 });
