@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import type { Runtime, Stop } from './containers/runtime.ts';
 
 export interface ProcessCustomers
-  extends Pick<Runtime, 'allowCustomer' | 'stopCustomer' | 'stopEverything' | 'loads'>, AsyncDisposable {
+  extends Pick<Runtime, 'allowCustomer' | 'stopCustomer' | 'stopEverything' | 'isStopping' | 'loads'>, AsyncDisposable {
   stops: { scope: string; reason: string; atMs: number }[];
 }
 
@@ -38,6 +38,7 @@ export function processCustomers(): ProcessCustomers {
       stops.push({ scope: '*', reason, atMs: performance.now() });
       return kill([...processes.keys()]);
     },
+    isStopping: () => false,
     loads: () => [...processes.keys()].map((customer) => ({ customer, instances: 1, processes: 1 })),
     async [Symbol.asyncDispose]() {
       await kill([...processes.keys()]).gone;

@@ -106,6 +106,28 @@ test('silence stops a customer when its permit ends, and contact brings it back'
   await until('it runs again', () => customers.loads().length === 1);
 });
 
+test('nobody vouches for a customer that a lifted order has not ended yet', async (t) => {
+  const { peer, customers, rollCall, vouches } = await called(t);
+  const lastVouch = () => vouches.findLast(({ customer }) => customer === 'acme')?.untilMs ?? 0;
+  peer.customers = [acme];
+  await until('it runs', () => customers.loads().length === 1);
+  let stopping = true;
+  customers.isStopping = () => stopping;
+  peer.customers = [];
+  peer.orders = [{ order: 41n, scope: 'acme' }];
+  peer.permit();
+  await until('the leash is told', () => lastVouch() === 0);
+  peer.customers = [acme];
+  peer.orders = [];
+  const { permits } = rollCall.counts();
+  peer.permit();
+  await until('the lift is heard', () => rollCall.counts().permits > permits);
+  assert.equal(lastVouch(), 0);
+  stopping = false;
+  await until('it is vouched for again', () => lastVouch() > performance.now());
+  await until('it runs again', () => customers.loads().length === 1);
+});
+
 test('a replayed permit changes nothing', async (t) => {
   const { peer, customers, rollCall } = await called(t);
   peer.customers = [acme];

@@ -28,7 +28,7 @@ export interface SessionKey {
 export interface RollCallOptions {
   controller: Endpoint;
   session: SessionKey;
-  runtime: Pick<Runtime, 'allowCustomer' | 'stopCustomer' | 'stopEverything' | 'loads'>;
+  runtime: Pick<Runtime, 'allowCustomer' | 'stopCustomer' | 'stopEverything' | 'isStopping' | 'loads'>;
   /** Tells the leash; must not wait. */
   vouch: (vouches: Vouch[]) => void;
   /** The desired generation that the runtime has been given. */
@@ -64,6 +64,8 @@ export function startRollCall(options: RollCallOptions): RollCall {
   let session = options.session;
   let sequence = 0n;
   let lastPermitMs: number | undefined;
+  /** What the leash will hear of customers once they are gone. */
+  const withheld = new Map<string, Vouch>();
   let socket: DatagramSocket | undefined;
   let connected = false;
   let openedMs = 0;
@@ -91,13 +93,34 @@ export function startRollCall(options: RollCallOptions): RollCall {
   function perform(actions: readonly Action[]): void {
     // All kills first: nothing that follows may delay one.
     for (const action of actions) if (action.type === 'stop') stop(action);
-    const vouches = actions.filter((action) => action.type === 'vouch');
+    const vouches = vouchesOf(actions);
     if (vouches.length > 0) options.vouch(vouches);
     for (const action of actions) {
       if (action.type === 'allow') runtime.allowCustomer(action.customer);
       else if (action.type === 'fetch') options.onGeneration(action.generation);
       else if (action.type === 'beat') beatSoon();
     }
+  }
+
+  /**
+   * The last word on a customer counts: a held one may be vouched for by the very step that then forbids it.
+   * Nobody vouches for a customer that is not gone yet, also when its order is lifted meanwhile: what hangs in the kernel
+   * goes only with the board, which the watchdog resets only while the leash wants it gone.
+   */
+  function vouchesOf(actions: readonly Action[]): Vouch[] {
+    const vouches = new Map<string, Vouch>();
+    for (const action of actions) {
+      if (action.type === 'vouch') vouches.set(action.customer, action);
+      const vouch = action.type === 'allow' ? withheld.get(action.customer) : undefined;
+      if (vouch !== undefined && !vouches.has(vouch.customer)) vouches.set(vouch.customer, vouch);
+    }
+    for (const [customer, vouch] of vouches) {
+      withheld.delete(customer);
+      if (vouch.untilMs === 0 || !runtime.isStopping(customer)) continue;
+      withheld.set(customer, vouch);
+      vouches.set(customer, { customer, untilMs: 0 });
+    }
+    return [...vouches.values()];
   }
 
   function stop({ scope, reason, orders }: Extract<Action, { type: 'stop' }>): void {

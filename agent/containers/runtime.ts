@@ -59,6 +59,8 @@ export interface Runtime extends AsyncDisposable {
   stopEverything(reason: StopReason): Stop;
   /** A permit lists it: call for every permit, it repairs what the leash cut. Desired instances are started (again). */
   allowCustomer(customer: string): void;
+  /** Its processes were told to end and some are left: until they are gone nobody vouches for it. */
+  isStopping(customer: string): boolean;
   /** Each customer with a control group here. Cheap: a few reads, no fork. */
   loads(): CustomerLoad[];
   /** Each desired instance, and each one that is still being stopped. */
@@ -193,6 +195,10 @@ class NodeRuntime implements Runtime {
     this.#refusals.delete(customer);
     // The leash takes back by itself what it forbade, so one that it refused meanwhile may wait with nothing left to repair.
     for (const container of this.#of(customer)) if (isNews || container.isRefused) container.wake();
+  }
+
+  isStopping(customer: string): boolean {
+    return this.#stopping.has(customer);
   }
 
   loads(): CustomerLoad[] {
