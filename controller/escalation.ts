@@ -17,7 +17,7 @@ import { attemptsOf, decideEscalation, silentAfterMs, sshAfterMs } from './escal
 import { chain } from './http.ts';
 import type { NodeShell } from './node-shell.ts';
 import type { Power } from './power/power.ts';
-import { holdsOnSilence, type RollCall } from './roll-call.ts';
+import type { RollCall } from './roll-call.ts';
 
 /** SSH connections at once. */
 const connectionLimit = 16;
@@ -36,7 +36,7 @@ export interface Escalation extends AsyncDisposable {
 
 export interface EscalationOptions {
   inventory: Inventory;
-  rollCall: Pick<RollCall, 'sinceStored' | 'listeningForMs'>;
+  rollCall: Pick<RollCall, 'listeningForMs' | 'mayHold' | 'sinceStored'>;
   shell: NodeShell;
   /** Undefined where no PDU is configured. */
   power: Power | undefined;
@@ -84,7 +84,7 @@ export function startEscalation(options: EscalationOptions): Escalation {
       sinceStoredMs,
       listeningMs: rollCall.listeningForMs(),
       heardAgoMs: heardAt === undefined ? undefined : now() - heardAt,
-      holds: holdsOnSilence(inventory, mac, order.scope),
+      holds: rollCall.mayHold(mac, order.scope),
       ssh: attemptsOf(steps, 'ssh'),
       power: attemptsOf(steps, 'power'),
       running: { ssh: running.ssh.has(mac), power: running.power.has(mac) },

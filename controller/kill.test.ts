@@ -47,7 +47,7 @@ class Board {
     this.#key = key;
   }
 
-  async heartbeat(receipts: Receipt[] = []): Promise<{ permit: Permit; nonce: Buffer; bytes: Buffer }> {
+  async heartbeat(receipts: Receipt[] = [], obeyed = 0n): Promise<{ permit: Permit; nonce: Buffer; bytes: Buffer }> {
     const nonce = randomBytes(16);
     const bytes = encodeHeartbeat(
       {
@@ -55,7 +55,7 @@ class Board {
         sequence: ++this.#sequence,
         nonce,
         generation: 0n,
-        permitSequence: 0n,
+        permitSequence: obeyed,
         uptimeSeconds: 1,
         load: 0,
         customers: [],
@@ -273,6 +273,47 @@ test('a silent board counts as stopped only when its permits have run out', { ti
   }
   assert.equal(proven.timeline[0]?.evidence, 'silence');
 });
+
+test(
+  'silence proves nothing where a held customer may run, wherever it is placed by now',
+  { timeout: 20_000 },
+  async (t) => {
+    let clock = 1_000_000;
+    const { board, inventory, post, rollCall, timeline } = await rig(t, () => clock);
+    await inventory.addCustomer({ name: 'held', onSilence: 'hold' });
+    await inventory.putWorkload('held', 'web', { image: 'acme', replicas: 1 });
+    const id = `web-${inventory.nextInstanceNumber().toString(16).padStart(8, '0')}`;
+    const specRevision = inventory.workload('held', 'web')?.specRevision ?? 0;
+    const place = { customer: 'held', workload: 'web', node: mac, port: null, specRevision, reason: 'test' };
+    await inventory.applyPlacement([{ kind: 'place', id, ...place }]);
+    const first = await board.heartbeat();
+    assert.ok(names(first.permit).includes('held'));
+    const second = await board.heartbeat([], first.permit.sequence);
+    // As the scheduler does for a node that is lost.
+    await inventory.applyPlacement([{ kind: 'remove', id, reason: 'its node is lost' }]);
+    const order = (await post('/v1/kill', { customer: 'held', reason: 'test' })).body as KillOrder;
+    const settled = async (ms: number) => {
+      for (const until = clock + ms; clock < until;) {
+        clock = Math.min(until, clock + 100);
+        await rollCall.pursue();
+      }
+      for (let turn = 0; turn < 20; turn++) await immediate();
+      return (await timeline(order.number)).timeline[0]?.evidence;
+    };
+    assert.equal(await settled(60_000), null);
+    const third = await board.heartbeat([], second.permit.sequence);
+    assert.equal(await settled(60_000), null);
+    // The node has obeyed a permit that no longer lists it.
+    await board.heartbeat([], third.permit.sequence);
+    await settled(4_001);
+    let proven = await timeline(order.number);
+    while (proven.stopped === 0) {
+      await immediate();
+      proven = await timeline(order.number);
+    }
+    assert.equal(proven.timeline[0]?.evidence, 'silence');
+  },
+);
 
 test('a pause of the controller proves nothing about a board', { timeout: 20_000 }, async (t) => {
   let clock = 1_000_000;

@@ -55,6 +55,7 @@ export async function describeApi(): Promise<string> {
     pursue: () => Promise.resolve(),
     sinceStored: () => 0,
     listeningForMs: () => 0,
+    mayHold: () => false,
   };
   const clocks = { now: () => 0, wallClock: () => 0 };
   const images = await openImageStore({ directory, inventory, random: randomBytes, ...clocks });

@@ -64,6 +64,7 @@ async function rig(t: TestContext, { twoPersonRule = true } = {}): Promise<Rig> 
         pursue: () => Promise.resolve(),
         sinceStored: () => 0,
         listeningForMs: () => 0,
+        mayHold: () => false,
       },
       images: await openImageStore({ directory, inventory, random: randomBytes, wallClock: () => now }),
       shell: createNodeShell(''),

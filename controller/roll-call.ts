@@ -33,6 +33,10 @@ interface Peer {
   sequence: bigint;
   /** When the last permit left. */
   permitAt: number;
+  /** The newest permit that the node has obeyed. */
+  obeyed: bigint;
+  /** Customers that hold on silence and may run there, with the last permit that listed each. */
+  held: Map<string, bigint>;
 }
 
 /** What the roll call needs of a UDP socket. */
@@ -61,6 +65,8 @@ export interface RollCall {
   sinceStored(order: OrderDocument): number;
   /** ms since this process began to listen, or since its last pause of a second or more. */
   listeningForMs(): number;
+  /** Silence of that node proves nothing for an order of that scope: a customer that holds on silence may run there. */
+  mayHold(mac: Mac, scope: string): boolean;
 }
 
 /**
@@ -154,7 +160,10 @@ export function startRollCall({
       nonce: Buffer.from(heartbeat.nonce),
       sequence: heartbeat.sequence,
       permitAt: 0,
+      obeyed: heartbeat.permitSequence,
+      held: known?.held ?? new Map<string, bigint>(),
     };
+    for (const [customer, listedBy] of peer.held) if (heartbeat.permitSequence > listedBy) peer.held.delete(customer);
     peers.set(session.mac, peer);
     inventory.heartbeat(session.mac, now());
     sendPermit(peer);
@@ -206,15 +215,17 @@ export function startRollCall({
     // A board that started again has a new session: what the old one hears no longer matters.
     if (inventory.sessionOf(peer.mac)?.id !== peer.sessionId) return;
     const pending = inventory.pendingOrders(peer.mac);
+    const sequence = (BigInt(inventory.epoch) << 40n) | ++permitCount;
     const permit = {
       session: peer.session,
-      sequence: (BigInt(inventory.epoch) << 40n) | ++permitCount,
+      sequence,
       nonce: peer.nonce,
       generation: inventory.generation(peer.mac),
       validityMs: permitValidityMs,
       customers: inventory.permitted(peer.mac),
       orders: pending.slice(0, ordersPerPermitLimit).map(({ number, scope }) => ({ order: BigInt(number), scope })),
     };
+    for (const { customer, hold } of permit.customers) if (hold) peer.held.set(customer, sequence);
     counters.permits++;
     peer.permitAt = now();
     socket.send(encodePermit(permit, peer.key), peer.port, peer.address, (error) => {
@@ -241,14 +252,28 @@ export function startRollCall({
     if (!(await drained())) return;
     for (const mac of quiet) {
       if (readUpTo - heardAt(mac) < silenceProvesStopMs) continue;
-      for (const order of inventory.pendingOrders(mac))
-        if (!holdsOnSilence(inventory, mac, order.scope)) confirm(order, mac, 'silence');
+      for (const order of inventory.pendingOrders(mac)) if (!mayHold(mac, order.scope)) confirm(order, mac, 'silence');
     }
   }
 
   /** Our own deafness is never taken for a node's silence. */
   function heardAt(mac: Mac): number {
     return Math.max(inventory.lastHeartbeatAt(mac) ?? listeningSince, listeningSince);
+  }
+
+  /**
+   * Whether silence proves nothing: a customer that holds on silence may run there. Where its instance is placed by now says
+   * nothing about a node that nobody reaches; what it was permitted does. Permits of an earlier process are not known here.
+   */
+  function mayHold(mac: Mac, scope: string): boolean {
+    const isCovered = (customer: string) => scope === everything || scope === customer;
+    const peer = peers.get(mac);
+    const isKnown =
+      peer !== undefined &&
+      peer.sessionId === inventory.sessionOf(mac)?.id &&
+      peer.obeyed >> 40n === BigInt(inventory.epoch);
+    if (isKnown) return [...peer.held.keys()].some(isCovered);
+    return inventory.customers().some(({ name, onSilence }) => onSilence === 'hold' && isCovered(name));
   }
 
   /** True once a whole turn of the event loop brought no datagram: all that had arrived at the call has been read. */
@@ -269,6 +294,7 @@ export function startRollCall({
       storedAt.set(order.number, now());
     },
     sinceStored,
+    mayHold,
     listeningForMs: () => now() - listeningSince,
     enforce: (macs) => {
       for (const mac of macs) {
@@ -293,12 +319,4 @@ export function startRollCall({
 
 function tenths(ms: number): number {
   return Math.round(10 * ms) / 10;
-}
-
-/** Whether silence proves nothing here: a customer that keeps running on a node that hears no controller. */
-export function holdsOnSilence(inventory: Inventory, mac: Mac, scope: string): boolean {
-  const holding = new Set(inventory.customers().flatMap(({ name, onSilence }) => (onSilence === 'hold' ? [name] : [])));
-  return inventory
-    .instancesOn(mac)
-    .some(({ customer }) => holding.has(customer) && (scope === everything || scope === customer));
 }
