@@ -11,7 +11,7 @@ import { createInterface } from 'node:readline';
 import { after, before, test } from 'node:test';
 import { promisify } from 'node:util';
 import { withDeviceSockets } from './device-sockets.ts';
-import { testArtefacts } from './server.fixture.ts';
+import { fencedMac, testArtefacts } from './server.fixture.ts';
 
 const run = promisify(execFile);
 const repository = path.resolve(import.meta.dirname, '..');
@@ -115,12 +115,17 @@ test('udhcpc gets an address, which is stored before it is acknowledged', () => 
   assert.ok(saved !== -1 && saved < acknowledged, said.join('\n'));
 });
 
-test('the client of the dhcp package gets an address and our options', async () => {
+/** With the client of the `dhcp` package. */
+function leaseOfFenced(): Promise<string> {
   const client = `
     const client = require('dhcp').createClient({ mac: '02-00-00-C2-00-07' });
     client.on('bound', (state) => { console.log(state.address, state.server, state.options.netmask); process.exit(); });
     client.listen(68, '0.0.0.0', () => client.sendDiscover());`;
-  const output = await runInside(board, process.execPath, '-e', client);
+  return runInside(board, process.execPath, '-e', client);
+}
+
+test('the client of the dhcp package gets an address and our options', async () => {
+  const output = await leaseOfFenced();
   assert.match(output, /^10\.77\.0\.7 10\.77\.0\.1 255\.255\.255\.0$/m);
 });
 
@@ -187,6 +192,50 @@ test('the script is the board’s own, and names its kernel', async () => {
     new RegExp(`imgfetch --name linux http://10.77.0.1:8480/kernel/${kernel.sha256}`),
   );
   await assert.rejects(bootScript('02:00:00:c2:00:07'), /403 Forbidden/);
+});
+
+test('a fenced board gets iPXE, which tells it why, and no kernel on any way', async (t) => {
+  await leaseOfFenced();
+  // From now on this is the fenced board.
+  await runInside(board, 'ip', 'addr', 'add', '10.77.0.7/24', 'dev', 'board');
+  await runInside(board, 'ip', 'route', 'replace', '10.77.0.1/32', 'dev', 'board', 'src', '10.77.0.7');
+  t.after(async () => {
+    await runInside(board, 'ip', 'route', 'delete', '10.77.0.1/32', 'dev', 'board');
+    await runInside(board, 'ip', 'addr', 'delete', '10.77.0.7/24', 'dev', 'board');
+  });
+  const tftp = async (file: string) => {
+    const local = path.join(directory, 'fenced');
+    await rm(local, { force: true });
+    const output = await runInside(board, 'tftp', '-m', 'binary', '10.77.0.1', '-c', 'get', file, local);
+    const bytes = await readFile(local).catch(() => Buffer.alloc(0));
+    return { output, bytes };
+  };
+  const http = (file: string) =>
+    runInside(board, 'busybox', 'wget', '-q', '-O', '/dev/null', `http://10.77.0.1:8480/${file}`);
+
+  // U-Boot → iPXE, UEFI → iPXE, UEFI HTTP boot: all end at this script.
+  for (const file of ['boot.scr.uimg', 'ipxe-uboot.efi', 'ipxe.efi'])
+    assert.ok((await tftp(file)).bytes.length > 100, file);
+  await http('ipxe.efi');
+  const script = await bootScript(fencedMac);
+  assert.match(script, /^echo Muster: board 02:00:00:c2:00:07 gets no system: fenced$/m);
+  assert.doesNotMatch(script, /kernel|initrd|imgfetch|muster\.token/);
+
+  // U-Boot → pxelinux.
+  const menu = await tftp('pxelinux.cfg/01-02-00-00-c2-00-07');
+  assert.match(menu.output, /this board gets no system: fenced/);
+  assert.doesNotMatch(menu.bytes.toString(), /kernel/);
+
+  // What a script or a configuration from before it was fenced would fetch.
+  const { kernelGz, initrd, root } = testArtefacts;
+  for (const file of [`kernel/${kernel.sha256}`, `kernel/${kernelGz.sha256}`, `initrd/${initrd.sha256}`]) {
+    const { output, bytes } = await tftp(file);
+    assert.match(output, /this board gets no system: fenced/, file);
+    assert.equal(bytes.length, 0, file);
+  }
+  for (const file of [`kernel/${kernel.sha256}`, `initrd/${initrd.sha256}`, `image/${root.sha256}`])
+    await assert.rejects(http(file), /403 Forbidden/, file);
+  assert.ok(said.some((line) => line.includes('"stage":"fenced"') && line.includes(fencedMac)));
 });
 
 test('a port in use and a missing interface are one clear sentence each', async () => {

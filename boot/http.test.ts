@@ -19,6 +19,7 @@ async function testServer(
     port: 0,
     artefacts: new Map([[`/kernel/${sha256}`, { artefact, type: 'application/octet-stream', stage: 'kernel' }]]),
     macOf: (ip) => (ip === '127.0.0.1' ? mac : undefined),
+    refusal: () => undefined,
     script: async (of) => `#!ipxe\necho ${of}\n`,
     stage: (event) => events.push(event),
     log: () => {},

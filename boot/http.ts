@@ -3,7 +3,7 @@
 //
 //   GET  /boot.ipxe?mac=              the script for this board
 //   GET  /ipxe.efi                    iPXE, for UEFI HTTP boot
-//   GET  /kernel|initrd|image|dtb/<sha256>   immutable, with Range
+//   GET  /kernel|initrd|image|dtb/<sha256>   immutable, with Range; all but dtb: not for a board that is fenced
 //   GET  /stage?mac=&stage=[&detail=] what a script or the initramfs has to report
 
 import { type IncomingMessage, type Server, type ServerResponse, createServer } from 'node:http';
@@ -28,6 +28,8 @@ export interface HttpOptions {
   artefacts: ReadonlyMap<string, { artefact: Artefact; type: string; stage: BootStage | undefined }>;
   /** The board that has this address now. */
   macOf(ip: Ipv4): Mac | undefined;
+  /** Why this board gets no system; undefined where it may have one. */
+  refusal(mac: Mac): string | undefined;
   script(mac: Mac): Promise<string>;
   stage(event: { mac: Mac; ip: Ipv4; stage: BootStage; detail?: string }): void;
   log(line: string): void;
@@ -116,6 +118,11 @@ export async function serveHttp(options: HttpOptions): Promise<HttpServer> {
     const stored = options.artefacts.get(pathname ?? '');
     if (stored !== undefined) {
       const mac = options.macOf(ip);
+      const refused = mac === undefined || stored.stage === undefined ? undefined : options.refusal(mac);
+      if (mac !== undefined && refused !== undefined) {
+        options.stage({ mac, ip, stage: 'fenced', detail: refused });
+        return refuse(response, 403, `this board gets no system: ${refused}`);
+      }
       if (!head && mac !== undefined && stored.stage !== undefined) options.stage({ mac, ip, stage: stored.stage });
       return sendArtefact(request, response, stored);
     }

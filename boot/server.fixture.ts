@@ -23,6 +23,9 @@ export const testArtefacts: BootArtefacts = {
   ipxe: { version: 'test', plain: artefact(6, 1_000_001), patched: artefact(7, 1_000_001), hashCheck: true },
 };
 
+/** Its address is 10.77.0.7, and its way pxelinux's. */
+export const fencedMac = '02:00:00:c2:00:07';
+
 function say(line: object): void {
   process.stdout.write(`${JSON.stringify(line)}\n`);
 }
@@ -37,7 +40,7 @@ if (import.meta.main) {
       netmask: '255.255.255.0',
       range: { from: '10.77.0.50', to: '10.77.0.250' },
       leaseSeconds: 3600,
-      reservations: new Map([['02:00:00:c2:00:07', '10.77.0.7']]),
+      reservations: new Map([[fencedMac, '10.77.0.7']]),
       httpPort: 8480,
       sockets: { ...(dhcpFd === undefined ? {} : { dhcpFd }), ...(tftpFd === undefined ? {} : { tftpFd }) },
       artefacts: testArtefacts,
@@ -49,11 +52,13 @@ if (import.meta.main) {
         ssh: Buffer.alloc(51).toString('base64'),
       },
       uboot: 'ipxe',
+      ubootOf: new Map([[fencedMac, 'pxelinux']]),
       now: Date.now,
     },
     {
       leases: { load: async () => [], save: async (leases) => say({ saved: leases.map(({ ip }) => ip) }) },
-      ticket: async (mac) => (mac === '02:00:00:c2:00:07' ? { refused: 'fenced' } : { token: '0'.repeat(64) }),
+      ticket: async (mac) => (mac === fencedMac ? { refused: 'fenced' } : { token: '0'.repeat(64) }),
+      refusal: (mac) => (mac === fencedMac ? 'fenced' : undefined),
       stage: (event) => say({ event }),
       log: (line) => say({ line }),
     },

@@ -36,6 +36,11 @@ export interface BootHost {
    * `refused` is a reason such as `fenced`, which the board shows on its console.
    */
   ticket(mac: Mac): Promise<{ token: string } | { refused: string }>;
+  /**
+   * Why this board gets no system, as `ticket` would say it; undefined where it may have one. Asked for each file of the
+   * system: a board may hold a script from before it was fenced.
+   */
+  refusal(mac: Mac): string | undefined;
   /** Every sign of life of a board. Must not throw. */
   stage(event: BootEvent): void;
   /** One line for whoever watches the boot server closely. */
@@ -173,6 +178,11 @@ export async function startBoot(options: BootOptions, host: BootHost): Promise<B
       );
     }
     if (path === files.script) return bootScriptImage({ ipxe: files.ipxeForUboot, fdt: deviceTree(mac) });
+    const refused = /^(kernel|initrd)\//.test(path) ? host.refusal(mac) : undefined;
+    if (refused !== undefined) {
+      host.stage({ mac, ip, stage: 'fenced', detail: refused });
+      return { missing: `this board gets no system: ${refused}` };
+    }
     if (path.startsWith('dtb/') && deviceTree(mac) === undefined) return { missing: 'this board has its own' };
     return (await byTftp.get(path)?.bytes()) ?? { missing: 'no such file' };
   };
@@ -229,6 +239,7 @@ export async function startBoot(options: BootOptions, host: BootHost): Promise<B
         ),
       ]),
       macOf,
+      refusal: (mac) => host.refusal(mac),
       script,
       stage: (event) => host.stage(event),
       log: (line) => host.log(`http: ${line}`),

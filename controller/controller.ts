@@ -181,6 +181,10 @@ export async function startController(options: ControllerOptions): Promise<Contr
       {
         leases: inventory.leases(),
         ticket: (mac) => inventory.issueTicket(mac),
+        refusal: (mac) => {
+          const node = inventory.node(mac);
+          return node?.fenced === true ? `${node.name} is fenced` : undefined;
+        },
         stage: ({ firmware, ...event }) => {
           // iPXE and Linux are steps of a boot that some firmware began.
           const began = firmware === 'ipxe' || firmware === 'linux' ? undefined : firmware;

@@ -31,6 +31,7 @@ export async function fuzzBootHttp(count: number, random: Random): Promise<numbe
     port: 0,
     artefacts: new Map([[`/kernel/${sha256}`, artefact]]),
     macOf: (ip) => (ip === '127.0.0.1' ? mac : undefined),
+    refusal: () => undefined,
     script: (of) => Promise.resolve(`#!ipxe\necho ${of}\n`),
     stage: () => {},
     log: (line) => {
