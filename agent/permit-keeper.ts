@@ -7,12 +7,13 @@
 //   permit, its nonce ours and young        ─► stops whom it does not list, extends and allows whom it lists
 //   permit, its nonce unknown or too old    ─► stops whom it does not list, extends nothing and allows nobody
 //   a customer's time is up                 ─► stop, reason `silence`; with `hold` it runs on and we go on vouching for it
-//   an order to confirm                     ─► stops its scope even where the same permit lists it; a receipt when it is empty
+//   an order to confirm                     ─► stops its scope even where the same permit lists it; a receipt when it is empty,
+//                                              told again when a later permit still asks for it
 //
 // `hold` needs a living agent: the leash accepts no deadline further off than one permit, so a node whose agent dies
 // under `hold` stops the customer within the bound, as everybody else.
 import { everything, type OrderToConfirm, type Permit, type Receipt } from '../protocol/roll-call.ts';
-import { heartbeatIntervalMs, permitValidityMs } from '../protocol/timing.ts';
+import { heartbeatIntervalMs, permitValidityMs, receiptRepeatMs } from '../protocol/timing.ts';
 import type { StopReason } from './containers/runtime.ts';
 
 interface Grant {
@@ -57,7 +58,7 @@ export type Action =
   | { type: 'vouch'; customer: string; untilMs: number }
   | { type: 'allow'; customer: string }
   | { type: 'fetch'; generation: bigint }
-  /** A receipt is ready: a heartbeat should leave at once. */
+  /** A receipt is ready, or was lost on its way: a heartbeat should leave at once. */
   | { type: 'beat' };
 
 export interface Step {
@@ -133,6 +134,9 @@ function onPermit(before: Keeper, { permit, nowMs }: { permit: Permit; nowMs: nu
     orders.set(order, known ?? { scope, receipt: undefined });
     if (known === undefined) newOrders.set(scope, [...(newOrders.get(scope) ?? []), order]);
   }
+  const lastBeatMs = keeper.nonces.at(-1)?.sentAtMs ?? -Infinity;
+  if (nowMs - lastBeatMs >= receiptRepeatMs && permit.orders.some(({ order }) => orders.get(order)?.receipt))
+    actions.push({ type: 'beat' });
   for (const [scope, numbers] of newOrders) actions.push({ type: 'stop', scope, reason: 'killed', orders: numbers });
 
   const listed = new Map(

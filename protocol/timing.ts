@@ -22,6 +22,12 @@ export const boundMs = 5_000;
 /** While a node has not confirmed a kill order, the controller sends it a fresh permit this often. */
 export const killResendMs = 100;
 
+/**
+ * A node tells a receipt again at once when a permit asks for it this long after the node's last heartbeat: that one was
+ * lost. Less than the distance of two resends, and more than a controller takes to store a receipt.
+ */
+export const receiptRepeatMs = 75;
+
 /** A node is `silent` after this long without a heartbeat: its permits have run out. */
 export const silentAfterMs = 3_000;
 
