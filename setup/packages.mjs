@@ -43,12 +43,16 @@ const peers = {
   'dropbear-bin': 'the SSH of a board in the tests, without its service',
 };
 
+const anchors = {
+  serf: 'spreads an event beside a kill order, for comparison',
+};
+
 const forStart = { ...compile, ...rack, ...images };
 
 /** @type {Record<string, Record<string, string>>} command → package → what for */
 export const packagesByCommand = {
   check: { ...compile, 'squashfs-tools': images['squashfs-tools'], cpio: images.cpio },
   start: forStart,
-  bench: { ...forStart, ...containers },
+  bench: { ...forStart, ...containers, ...anchors },
   test: { ...forStart, ...containers, ...peers },
 };

@@ -1,109 +1,170 @@
-// From the kill order to the customer's last process gone, on one board in QEMU, with 1 and with 10 containers.
-//
-// Two clocks: the controller's, from the stored order until the receipt is in, and the node's own, from the permit that
-// no longer lists the customer until its control group is empty. Under icount the node's clock is virtual, so that only
-// its own figure means anything there.
+// A kill order in a full rack and beyond: the real controller, and simulated agents that answer at once, each over a UDP
+// socket of its own. Measured are the controller's cost of a quiet rack, and the time from the stored order until the
+// node's receipt is in; beside it, in the same run, Serf spreading an event, which is the way there without the way back.
 import { setTimeout as delay } from 'node:timers/promises';
-import { KillOrder, KillTimeline } from '../../protocol/api.ts';
-import { Check } from 'typebox/value';
-import { virtualRack, type VirtualRack } from '../qemu/rack.ts';
-import { allRun, deployWeb, importWeb, noneRuns } from './customer-load.ts';
-import { figureOf, type BenchOptions, type Figure } from './figure.ts';
+import { figureOf, median, quantile, type BenchOptions, type Figure } from './figure.ts';
+import { rackNodes } from './seeded-store.ts';
+import { serfCluster } from './serf.ts';
+import { killAll, simulatedRack, startRacks, usage, type SimulatedRack } from './simulated-rack.ts';
 
-const confirmedWithinMs = 30_000;
-const aimMs = 1_000;
-const counts = [1, 10];
+const windowMs = 10_000;
+const lossPercent = 20;
+const manyNodes = 1_200;
+const fewNodes = 200;
+const rackCount = 34;
+/** Of each agent, where 34 controllers and 23,256 agents share one machine: as rare as a permit of 3 s bears. */
+const rareHeartbeatMs = 2_250;
+const settleMs = 2_000;
 
-export async function measureKill(options: BenchOptions): Promise<Figure[]> {
-  await using rack = await virtualRack({ name: 'bench-kill', uefi: 1, memoryMb: 2048 });
-  // Awaited here: the rack is switched off when this function returns.
-  return await eachCount(rack, options, (instances, { confirmedMs, stoppedMs }) => [
-    figureOf({
-      name: `kill, ${instances}: order to receipt`,
-      unit: 'ms',
-      samples: confirmedMs,
-      aim: aimMs,
-      how: 'order stored until the node’s receipt came in, by the controller’s clock (confirmedAfterMs)',
-    }),
-    figureOf({
-      name: `kill, ${instances}: on the node`,
-      unit: 'ms',
-      samples: stoppedMs,
-      aim: aimMs,
-      how: 'permit in until the control group was empty, by the node’s clock (stoppedAfterMs)',
-    }),
-  ]);
+export async function measureKill({ runs, print }: BenchOptions): Promise<Figure[]> {
+  return [
+    ...(await fullRack({ runs, print })),
+    ...(await besideSerf({ runs, print })),
+    ...(await largerRack({ runs, print })),
+    ...(await manyRacks({ runs: Math.min(runs, 3), print })),
+  ];
 }
 
-/** U-Boot, because UEFI’s network stack gives up under icount. Its boot takes minutes: everything runs on one thread. */
-export async function measureIcountKill(options: BenchOptions): Promise<Figure[]> {
-  await using rack = await virtualRack({ name: 'bench-kill-icount', uboot: 1, memoryMb: 2048, icount: true });
-  // Awaited here: the rack is switched off when this function returns.
-  return await eachCount(rack, options, (instances, { stoppedMs }) => [
-    figureOf({
-      name: `kill, ${instances}: on the node, icount`,
-      unit: 'ms',
-      samples: stoppedMs,
-      aim: aimMs,
-      how: 'the same in virtual time, 500 million instructions a second on one core (stoppedAfterMs)',
-    }),
-  ]);
-}
-
-interface Kills {
-  confirmedMs: number[];
-  stoppedMs: number[];
-}
-
-async function eachCount(
-  rack: VirtualRack,
-  { runs, print }: BenchOptions,
-  figures: (instances: string, kills: Kills) => Figure[],
-): Promise<Figure[]> {
-  print('waiting for the board');
-  await rack.allReady({ timeoutMs: 600_000 });
-  await importWeb(rack);
-  const all: Figure[] = [];
-  for (const count of counts) {
-    const customer = `bench${count}`;
-    const kills: Kills = { confirmedMs: [], stoppedMs: [] };
-    await deployWeb(rack, customer, count);
-    for (let run = 1; run <= runs; run++) {
-      const { confirmedAfterMs, stoppedAfterMs, processes } = await killOnce(rack, customer);
-      print(
-        `${count} instances, ${processes} processes ${run}/${runs}: ${confirmedAfterMs} ms, node ${stoppedAfterMs} ms`,
-      );
-      if (processes < count) throw new Error(`order stopped ${processes} processes, want those of ${count} instances`);
-      kills.confirmedMs.push(confirmedAfterMs);
-      kills.stoppedMs.push(stoppedAfterMs);
-      await noneRuns(rack, customer);
-      await rack.controller.api('POST', '/v1/lift', { customer });
-      await allRun(rack, customer, count);
-    }
-    await rack.controller.api('DELETE', `/v1/workloads/${customer}/web`);
-    all.push(...figures(`${count} instance${count === 1 ? '' : 's'}`, kills));
+async function fullRack({ runs, print }: BenchOptions): Promise<Figure[]> {
+  await using rack = await simulatedRack({ nodes: rackNodes, print });
+  const cpu: number[] = [];
+  const residentMb: number[] = [];
+  for (let run = 1; run <= runs; run++) {
+    const before = await usage(rack.controller.pid);
+    const startedAt = performance.now();
+    await delay(windowMs);
+    const after = await usage(rack.controller.pid);
+    cpu.push((100 * (after.cpuSeconds - before.cpuSeconds)) / ((performance.now() - startedAt) / 1000));
+    residentMb.push(after.residentBytes / 1e6);
+    print(`CPU ${run}/${runs}: ${cpu.at(-1)?.toFixed(1)} % of a core, ${residentMb.at(-1)?.toFixed(0)} MB`);
   }
-  return all;
+  const clean = await killTimes([rack], { runs, print, what: `${rackNodes} agents` });
+  await rack.lose(lossPercent);
+  const lossy = await killTimes([rack], { runs, print, what: `${rackNodes} agents, ${lossPercent} % lost` });
+  return [
+    figureOf({
+      name: `controller CPU, ${rackNodes} agents`,
+      unit: '%',
+      samples: cpu,
+      aim: 10,
+      how: `of one core over ${windowMs / 1000} s, all its threads, a heartbeat each 750 ms from every agent (${Math.round(rackNodes / 0.75)} a second)`,
+    }),
+    figureOf({
+      name: `controller RSS, ${rackNodes} agents`,
+      unit: 'MB',
+      samples: residentMb,
+      aim: 150,
+      how: 'VmRSS at the end of those windows, before the first order; boot files, which nobody loads, are not in it',
+    }),
+    ...killFigures(`kill, ${rackNodes} agents`, clean, { aims: { p99: 250, last: 1_000 } }),
+    ...killFigures(`kill, ${rackNodes} agents, ${lossPercent} % lost`, lossy, {
+      aims: { last: 2_000 },
+      how: `; nft drops ${lossPercent} % of the datagrams that arrive at the controller, and of those that arrive at the agents`,
+    }),
+  ];
 }
 
-async function killOnce(
-  rack: VirtualRack,
-  customer: string,
-): Promise<{ confirmedAfterMs: number; stoppedAfterMs: number; processes: number }> {
-  const order = await rack.controller.api('POST', '/v1/kill', { customer, reason: 'bench' });
-  if (!Check(KillOrder, order)) throw new Error(`POST /v1/kill: ${JSON.stringify(order)} is no kill order`);
-  const deadline = performance.now() + confirmedWithinMs;
-  for (;;) {
-    await delay(50);
-    const { timeline } = await rack.controller.get(`/v1/kill/${order.number}`, KillTimeline);
-    const [node] = timeline;
-    if (node?.evidence === 'receipt' && node.confirmedAfterMs !== null && node.stoppedAfterMs !== null)
-      return {
-        confirmedAfterMs: node.confirmedAfterMs,
-        stoppedAfterMs: node.stoppedAfterMs,
-        processes: node.processes,
-      };
-    if (performance.now() > deadline || node?.evidence === 'silence')
-      throw new Error(`no receipt for order ${order.number}: ${JSON.stringify(timeline)}`);
+/** One after another in each round, so that what else the machine does meets all of them. */
+async function besideSerf({ runs, print }: BenchOptions): Promise<Figure[]> {
+  print(`starting ${fewNodes} Serf agents, and racks of ${fewNodes} and ${rackNodes}`);
+  await using serf = await serfCluster(fewNodes);
+  await using few = await simulatedRack({ nodes: fewNodes, print });
+  await using full = await simulatedRack({ nodes: rackNodes, print });
+  await delay(settleMs);
+  const [spreads, fewKills, fullKills]: Quantiles[][] = [[], [], []];
+  for (let run = 1; run <= runs; run++) {
+    spreads?.push(quantilesOf(await serf.spread(`kill-${run}`)));
+    fewKills?.push(...(await killTimes([few], { runs: 1, print: () => {}, what: '' })));
+    fullKills?.push(...(await killTimes([full], { runs: 1, print: () => {}, what: '' })));
+    const words = [spreads, fewKills, fullKills].map((all) => text(all?.at(-1)));
+    print(`pair ${run}/${runs}: Serf ${words[0]}; Muster at ${fewNodes} ${words[1]}; at ${rackNodes} ${words[2]}`);
   }
+  if (spreads === undefined || fewKills === undefined || fullKills === undefined) return [];
+  return [
+    ...killFigures(`Serf event, ${fewNodes} agents`, spreads, {
+      how: ' – no: from the first agent that had the event until each other had it, serf agent’s defaults, -coalesce=false',
+    }),
+    ...killFigures(`kill, ${fewNodes} agents, beside Serf`, fewKills),
+    ...killFigures(`kill, ${rackNodes} agents, beside Serf`, fullKills),
+    ...ratios(`Serf / Muster, ${fewNodes} agents each`, spreads, fewKills),
+    ...ratios(`Serf at ${fewNodes} / Muster at ${rackNodes}`, spreads, fullKills),
+  ];
+}
+
+async function largerRack({ runs, print }: BenchOptions): Promise<Figure[]> {
+  await using rack = await simulatedRack({ nodes: manyNodes, print });
+  const kills = await killTimes([rack], { runs, print, what: `${manyNodes} agents` });
+  return killFigures(`kill, ${manyNodes} agents`, kills);
+}
+
+async function manyRacks({ runs, print }: BenchOptions): Promise<Figure[]> {
+  await using racks = await startRacks({ count: rackCount, nodes: rackNodes, heartbeatMs: rareHeartbeatMs, print });
+  await delay(settleMs);
+  const nodes = rackCount * rackNodes;
+  const kills = await killTimes(racks.all, { runs, print, what: `${rackCount} controllers, ${nodes} agents` });
+  return killFigures(`kill, ${nodes} agents of ${rackCount} controllers`, kills, {
+    how: `; all ${rackCount} orders given at once, a heartbeat each ${rareHeartbeatMs} ms: controllers and agents share this machine and are bound by its processor`,
+  });
+}
+
+interface Quantiles {
+  p50: number;
+  p99: number;
+  last: number;
+}
+
+function quantilesOf(samples: readonly number[]): Quantiles {
+  return { p50: quantile(samples, 0.5), p99: quantile(samples, 0.99), last: quantile(samples, 1) };
+}
+
+function text(quantiles: Quantiles | undefined): string {
+  return Object.entries(quantiles ?? {})
+    .map(([name, ms]) => `${name} ${Number(ms).toFixed(0)}`)
+    .join(', ');
+}
+
+async function killTimes(
+  racks: readonly SimulatedRack[],
+  { runs, print, what }: BenchOptions & { what: string },
+): Promise<Quantiles[]> {
+  const kills: Quantiles[] = [];
+  for (let run = 1; run <= runs; run++) {
+    const quantiles = quantilesOf(await killAll(racks.map(({ controller }) => controller)));
+    kills.push(quantiles);
+    print(`${what}, kill ${run}/${runs}: ${text(quantiles)} ms`);
+    await delay(settleMs);
+  }
+  return kills;
+}
+
+function killFigures(
+  name: string,
+  kills: readonly Quantiles[],
+  { aims = {}, how = '' }: { aims?: Partial<Quantiles>; how?: string } = {},
+): Figure[] {
+  const words = { p50: 'half', p99: '99 %', last: 'all' };
+  return (['p50', 'p99', 'last'] as const).map((which) => {
+    const aim = aims[which];
+    return figureOf({
+      name: `${name}: ${which}`,
+      unit: 'ms',
+      samples: kills.map((each) => each[which]),
+      ...(aim === undefined ? {} : { aim }),
+      how: `order stored until ${words[which]} of the receipts were in (confirmedAfterMs)${how}`,
+    });
+  });
+}
+
+/** Of each pair; over 1 where Muster was faster. */
+function ratios(name: string, spreads: readonly Quantiles[], kills: readonly Quantiles[]): Figure[] {
+  return (['p50', 'p99', 'last'] as const).map((which) => {
+    const samples = spreads.map((spread, index) => spread[which] / (kills[index]?.[which] ?? NaN));
+    return figureOf({
+      name: `${name}: ${which}`,
+      unit: '×',
+      samples,
+      moreIsBetter: true,
+      how: `of each pair, the median is ${median(samples).toFixed(2)}; over 1: Muster was faster, though its time has the way back in it`,
+    });
+  });
 }

@@ -16,23 +16,23 @@ import { measureBoot } from './boot.ts';
 import { measureContainer } from './container.ts';
 import { measureController } from './controller.ts';
 import { renderFigures, type Bench, type Figure } from './figure.ts';
-import { measureIcountKill, measureKill } from './kill.ts';
-import { measureRollCall } from './roll-call.ts';
+import { measureIcountKill, measureBoardKill } from './kill-board.ts';
+import { measureKill } from './kill.ts';
 import { measureSizes } from './sizes.ts';
 import { measureTftp } from './tftp.ts';
 
 const benches: Record<string, { bench: Bench; what: string }> = {
   sizes: { bench: measureSizes, what: 'the files that a board fetches' },
   controller: { bench: measureController, what: 'start-up and memory of the controller, 0 and 684 nodes' },
-  'roll-call': {
-    bench: measureRollCall,
-    what: '684 simulated agents: CPU of the controller, receipts of a kill order',
+  kill: {
+    bench: measureKill,
+    what: '684 and more simulated agents: what they cost the controller, receipts of a kill order, Serf beside it',
   },
   tftp: { bench: measureTftp, what: '50 transfers at once, beside tftpd-hpa' },
   boot: { bench: measureBoot, what: 'power-on to ready, each firmware path' },
   agent: { bench: measureAgent, what: 'memory of the agent on a board' },
   container: { bench: measureContainer, what: 'start of a container on a board' },
-  kill: { bench: measureKill, what: 'kill order to last process gone, 1 and 10 instances' },
+  'kill-board': { bench: measureBoardKill, what: 'kill order to last process gone on a board, 1 and 10 instances' },
   'kill-icount': { bench: measureIcountKill, what: 'the same in virtual time, which the host does not touch' },
 };
 
