@@ -1,4 +1,4 @@
-// A receipt may be lost as any datagram: the permit that still asks for it is answered at once, and not by a storm.
+// A receipt may be lost on its way: the permit that still asks for it is answered at once, and not by a storm.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { receiptRepeatMs } from '../protocol/timing.ts';
