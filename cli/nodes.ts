@@ -120,6 +120,18 @@ export const nodeCommands: Command[] = [
       change(context, call, { patch: { name: call.positionals[1] ?? '' }, said: 'has that name now' }),
   },
   {
+    words: ['node', 'move'],
+    usage: 'NAME|MAC SLOT',
+    summary: 'say in which slot of the rack a board sits',
+    takes: [2, 2],
+    run: (context, call) => {
+      const slot = Number(call.positionals[1]);
+      if (!Number.isInteger(slot) || slot < 1)
+        throw new UsageError(`cannot move a board to slot "${call.positionals[1]}", want a number from 1`);
+      return change(context, call, { patch: { slot }, said: `sits in slot ${slot} now` });
+    },
+  },
+  {
     words: ['node', 'fence'],
     usage: 'NAME|MAC',
     summary: 'keep a board out: no kernel, no workloads, no permits',
