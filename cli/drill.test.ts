@@ -79,6 +79,19 @@ async function peer(answers: (Drill | undefined)[] = [passed], drills = [late]) 
   });
   const schedule = { everySeconds: 30 * 86_400, request: { share: 0.1 }, nextAt };
   app.get('/v1/drills', () => ({ drills, schedule: drills.length === 0 ? null : schedule }));
+  app.get('/v1/status', () => ({
+    version: '0.1.0',
+    startedAt: now,
+    startupMs: 900,
+    rack: 'rack-1',
+    nodes: {},
+    customers: 0,
+    instances: 0,
+    running: 0,
+    standingOrders: 0,
+    twoPersonRule: false,
+    lastDrill: drills[0] ?? null,
+  }));
   app.put<{ Body: DrillSchedule }>('/v1/drills/schedule', { schema: { body: DrillSchedule } }, ({ body }) => ({
     ...body,
     nextAt,
@@ -231,6 +244,14 @@ test('muster drills lists them and says when the next is due', async () => {
   await using none = await peer([], []);
   const empty = await muster('drills', none);
   assert.equal(empty.out, 'there was no drill yet: muster drill\nnone is scheduled: muster drill --every 30d\n');
+});
+
+test('muster status tells when the last drill was, and what it measured', async () => {
+  await using there = await peer([], [passed]);
+  const { out } = await muster('status', there);
+  assert.match(out, /\nlast drill +passed 0 ms ago: 2\/2 stopped, .*slowest 143 ms \(muster drill show 3\)\n/);
+  await using none = await peer([], []);
+  assert.match((await muster('status', none)).out, /\nlast drill +none yet \(muster drill\)\n/);
 });
 
 test('muster drill show tells it all', async () => {

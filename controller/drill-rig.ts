@@ -115,6 +115,8 @@ export class Rig implements AsyncDisposable {
   readonly directory: string;
   readonly peers: Peer[] = [];
   running: Running | undefined;
+  /** Steps that failed; they fail the test where it did not ask for them. */
+  failures: unknown[] | undefined;
   #clock = 1_000;
 
   private constructor(directory: string) {
@@ -160,8 +162,18 @@ export class Rig implements AsyncDisposable {
       if (performance.now() > giveUpAt) throw new Error(`it did not come to be: ${holds.toString()}`);
       this.#clock += lookMs;
       await this.#present().rollCall.pursue();
-      await this.#present().drills.step();
+      await this.look();
       await sleep(lookMs);
+    }
+  }
+
+  /** One step of the drills. */
+  async look(): Promise<void> {
+    try {
+      await this.#present().drills.step();
+    } catch (error) {
+      if (this.failures === undefined) throw error;
+      this.failures.push(error);
     }
   }
 

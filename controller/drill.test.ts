@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Value } from 'typebox/value';
 import { Drill, Drills, Status, type DrillRequest } from '../protocol/api.ts';
+import { StorageError } from '../inventory/store.ts';
 import { macOf } from '../inventory/test-rack.ts';
 import { canaryImage } from './drill.ts';
 import { Rig } from './drill-rig.ts';
@@ -205,6 +206,35 @@ test('an order that left no note in the record before a crash is found again', {
   await rig.start();
   const drill = await finished(rig, number);
   assert.deepEqual([drill.outcome, drill.order], ['passed', given.number]);
+  assert.equal(rig.inventory.orders().length, 1);
+  nothingIsLeft(rig);
+});
+
+test('a disk that refuses for a while keeps the drill waiting, and no longer', { timeout }, async () => {
+  await using rig = await Rig.open(1);
+  rig.failures = [];
+  const number = await begin(rig);
+  const { drills } = rig.inventory;
+  const advance = drills.advance.bind(drills);
+  let refusals = 0;
+  drills.advance = (...step) => {
+    // Each step once: what it did before is done already when it is repeated.
+    if (++refusals % 2 === 1) return Promise.reject(new StorageError('cannot store: the disk is full'));
+    return advance(...step);
+  };
+  for (let steps = 1; steps <= 4; steps++) {
+    await rig.until(() => refusals === 2 * steps - 1);
+    // Not asked again at once.
+    for (let looks = 0; looks < 5; looks++) await rig.look();
+    assert.equal(refusals, 2 * steps - 1);
+    // A board is on time however long the note of it takes.
+    await rig.until(() => rig.inventory.orders().every((order) => rig.inventory.receipts(order.number).length === 1));
+    rig.leap(5_000);
+    await rig.until(() => refusals >= 2 * steps);
+  }
+  const drill = await finished(rig, number);
+  assert.equal(rig.failures.length, 4);
+  assert.deepEqual([drill.outcome, drill.stopped], ['passed', 1]);
   assert.equal(rig.inventory.orders().length, 1);
   nothingIsLeft(rig);
 });
