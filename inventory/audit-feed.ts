@@ -68,6 +68,7 @@ export class AuditFeed implements AuditSource {
       orders,
       receipts: new Map(this.#memory.all('receipts')),
       escalations: new Map(this.#memory.all('escalations')),
+      drills: new Map(this.#memory.all('drills')),
       forgottenBelow: lifted.length < liftedLimit ? 0 : Math.min(...lifted),
     };
   }

@@ -9,7 +9,7 @@ import { MalformedError } from '../protocol/bytes.ts';
 import { decodeHeartbeat } from '../protocol/roll-call.ts';
 import { type Audited, entriesOf, keyOf, type NewEntry } from './audit-entries.ts';
 import type { AuditLog, StoredKey } from './audit.ts';
-import type { EscalationDocument, OrderDocument, ReceiptDocument } from './documents.ts';
+import type { DrillDocument, EscalationDocument, OrderDocument, ReceiptDocument } from './documents.ts';
 
 /** A page takes some 3 ms, most of it for signatures. */
 const pageEntries = 100;
@@ -20,6 +20,7 @@ export interface AuditedDocuments {
   orders: ReadonlyMap<string, OrderDocument>;
   receipts: ReadonlyMap<string, ReceiptDocument>;
   escalations: ReadonlyMap<string, EscalationDocument>;
+  drills: ReadonlyMap<string, DrillDocument>;
   /** Orders below this number may have been forgotten; 0 where none was. */
   forgottenBelow: number;
 }
@@ -99,23 +100,24 @@ class Check {
       return {};
     }
     if (body['late'] === true) this.late++;
-    if (kind !== 'order' && kind !== 'lift' && kind !== 'receipt' && kind !== 'escalation') return body;
+    if (!['order', 'lift', 'receipt', 'escalation', 'drill'].includes(kind)) return body;
     const entry = { kind, subject, body };
     const key = keyOf(entry);
     const first = this.#told.get(key);
-    if (first !== undefined && kind !== 'escalation')
+    // Of escalations and drills the inventory forgets the oldest by itself.
+    const kept = kind !== 'escalation' && kind !== 'drill';
+    if (first !== undefined && kept)
       this.say(`entry ${sequence} tells again what entry ${first} told: ${inWords(entry)}`);
     const number = Number(subject);
     const known = this.#documents.orders.get(subject);
-    if (known === undefined) {
+    if (known === undefined && kind !== 'drill') {
       if (!(number < this.#documents.forgottenBelow))
         this.say(`entry ${sequence} tells of ${inWords(entry)}, but the inventory knows no such order`);
       return body;
     }
     this.#told.set(key, sequence);
     const expected = this.#entriesOf(entry).find((each) => keyOf(each) === key);
-    // Past its limit a document keeps the newest steps only.
-    if (expected === undefined && kind !== 'escalation')
+    if (expected === undefined && kept)
       this.say(`entry ${sequence} tells of ${inWords(entry)}, the inventory does not`);
     for (const [name, value] of Object.entries(expected?.body ?? {}))
       if (JSON.stringify(body[name]) !== JSON.stringify(value))
@@ -152,7 +154,7 @@ class Check {
 
   /** What the inventory knows and the log does not tell. */
   async end(waiting: ReadonlySet<string>): Promise<void> {
-    const { orders, receipts, escalations } = this.#documents;
+    const { orders, receipts, escalations, drills } = this.#documents;
     let looked = 0;
     const missing = async (audited: Audited) => {
       if (++looked % 1_000 === 0) await nextTurn();
@@ -164,11 +166,16 @@ class Check {
     for (const document of orders.values()) await missing({ collection: 'orders', document });
     for (const document of receipts.values()) await missing({ collection: 'receipts', document });
     for (const document of escalations.values()) await missing({ collection: 'escalations', document });
+    for (const document of drills.values()) await missing({ collection: 'drills', document });
   }
 
   #entriesOf({ kind, subject, body }: NewEntry): NewEntry[] {
     const id = `${subject}/${String(body['node'])}`;
-    const { orders, receipts, escalations } = this.#documents;
+    const { orders, receipts, escalations, drills } = this.#documents;
+    if (kind === 'drill') {
+      const document = drills.get(subject);
+      return document === undefined ? [] : entriesOf({ collection: 'drills', document });
+    }
     if (kind === 'receipt') {
       const document = receipts.get(id);
       return document === undefined ? [] : entriesOf({ collection: 'receipts', document });
@@ -199,6 +206,8 @@ function inWords({ kind, subject, body }: NewEntry): string {
       return `the lift of order ${subject}`;
     case 'receipt':
       return `the receipt of ${String(body['node'])} for order ${subject}`;
+    case 'drill':
+      return `drill ${subject}`;
     default:
       return `a step on ${String(body['node'])} for order ${subject}`;
   }

@@ -1,7 +1,7 @@
 // The audit log: append-only, in a file of its own, each entry with the hash of the one before.
 //
 // It never delays anything: entries queue up in memory and share a flush some milliseconds later. What stands in
-// documents (orders, lifts, receipts, escalations, fences) cannot be lost: the log remembers up to which revision of
+// documents (orders, lifts, receipts, escalations, drills, fences) cannot be lost: the log remembers up to which revision of
 // the store it tells everything, and what a crash or a full disk kept from it is written late, and says so. A log that
 // cannot be opened or written stops nobody: entries wait, it is said once, and tried again every second.
 import type { AuditEntry } from '../protocol/api.ts';
@@ -342,7 +342,7 @@ async function keysOn(connection: Connection, subject: string): Promise<Set<stri
   const rows = await connection.all<{ kind: AuditEntry['kind']; facts: string | null }>(
     `SELECT kind, CASE WHEN json_valid(body) THEN json_object('node', body -> '$.node', 'afterMs', body -> '$.afterMs',
        'by', body -> '$.by', 'outcome', body -> '$.outcome') END AS facts
-     FROM entries WHERE kind IN ('order', 'lift', 'receipt', 'escalation') AND subject = ?`,
+     FROM entries WHERE kind IN ('order', 'lift', 'receipt', 'escalation', 'drill') AND subject = ?`,
     subject,
   );
   return new Set(rows.map(({ kind, facts }) => keyOf({ kind, subject, body: record(facts) })));

@@ -354,7 +354,7 @@ export const AuditEntry = Type.Object({
   sequence: Type.Integer({ minimum: 1 }),
   at: Instant,
   kind: oneOf(...auditKinds),
-  /** An order's number, a node's MAC, a drill's number. */
+  /** An order's number, a node's MAC, a drill's or an approval's number, an operator's name. */
   subject: Type.String(),
   /** JSON text, kept as it was hashed. */
   body: Type.String(),
