@@ -25,7 +25,7 @@ export interface NodeShell {
 /** A board says what it likes: of more than this nobody wants to know. */
 const outputLimitBytes = 4 * 2 ** 20;
 
-export function createNodeShell(privateKey: string): NodeShell {
+export function createNodeShell(privateKey: string, { port = 22 }: { port?: number } = {}): NodeShell {
   return {
     run: async ({ mac, ip, hostKey }, command, { connectMs, answerMs } = { connectMs: 5_000, answerMs: 10_000 }) => {
       if (hostKey === null)
@@ -37,12 +37,16 @@ export function createNodeShell(privateKey: string): NodeShell {
       try {
         await ssh.connect({
           host: ip,
+          port,
           username: 'root',
           privateKey,
           readyTimeout: connectMs,
           hostVerifier: (key: Buffer) => key.equals(expected),
           algorithms: { serverHostKey: ['ssh-ed25519'] },
         });
+        // node-ssh listens for errors only while a command runs. A board that is reset later, or while we say goodbye,
+        // resets the connection; an error that nobody listens for would end the controller.
+        ssh.connection?.on('error', () => undefined);
         let bytes = 0;
         const count = (chunk: Buffer) => {
           bytes += chunk.length;
