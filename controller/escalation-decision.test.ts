@@ -15,6 +15,7 @@ const talking: Situation = {
   ssh: never,
   power: never,
   running: { ssh: false, power: false },
+  isSuspect: true,
   mayCutPower: true,
 };
 const silent = { heardAgoMs: 1_700 };
@@ -42,6 +43,11 @@ const table: [string, Partial<Situation>, '' | 'ssh' | 'power' | 'ssh power'][] 
   ['on hold silence tells nothing: SSH may reach it', { sinceStoredMs: 2_000, ...silent, holds: true }, 'ssh'],
   ['on hold and silent: power', { sinceStoredMs: 4_000, ...silent, holds: true, ssh: failedAt(3_500) }, 'power'],
   ['on hold and never heard', { sinceStoredMs: 60_000, ...mute, holds: true }, 'ssh power'],
+  [
+    'on hold and never heard, and nothing is placed there: gone for long, its bank is spared',
+    { sinceStoredMs: 60_000, ...mute, holds: true, isSuspect: false },
+    'ssh',
+  ],
 
   ['after a restart it has time to confirm', { sinceStoredMs: 60_000, listeningMs: 1_400 }, ''],
   ['then SSH', { sinceStoredMs: 60_000, listeningMs: 1_500 }, 'ssh'],
@@ -54,7 +60,7 @@ const table: [string, Partial<Situation>, '' | 'ssh' | 'power' | 'ssh power'][] 
   ['what was not listened to is no silence', { sinceStoredMs: 60_000, listeningMs: 1_550, ...mute, holds: true }, ''],
   [
     'a cut that was under way is taken up at once, whatever is heard',
-    { sinceStoredMs: 60_000, listeningMs: 100, ...mute, power: begunAt(4_000) },
+    { sinceStoredMs: 60_000, listeningMs: 100, ...mute, isSuspect: false, power: begunAt(4_000) },
     'power',
   ],
   [

@@ -45,6 +45,11 @@ export interface Situation {
   power: Attempts;
   /** What this process is doing about the node at this moment. */
   running: { ssh: boolean; power: boolean };
+  /**
+   * There is reason to think that something of the order is there: this controller has heard the node, or instances are
+   * placed on it. A board that has been gone for long is no reason to take the power from its neighbours.
+   */
+  isSuspect: boolean;
   /** There is an outlet for the node, and the order may use it. */
   mayCutPower: boolean;
 }
@@ -61,6 +66,7 @@ export function decideEscalation(it: Situation): { ssh: boolean; power: boolean 
     ssh: !it.running.ssh && isDue(it.ssh, sshEveryMs, it.sinceStoredMs),
     power:
       it.mayCutPower &&
+      it.isSuspect &&
       !it.running.power &&
       it.sinceStoredMs >= powerAfterMs &&
       // After a restart: an attempt that failed before it need not fail again.

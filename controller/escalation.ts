@@ -9,6 +9,7 @@
 import { setTimeout as realPause } from 'node:timers/promises';
 import type { EscalationStep } from '../protocol/api.ts';
 import type { Mac } from '../protocol/mac.ts';
+import { everything } from '../protocol/roll-call.ts';
 import type { NodeDocument, OrderDocument } from '../inventory/documents.ts';
 import { isDrillOrder } from '../inventory/drills.ts';
 import type { Inventory } from '../inventory/inventory.ts';
@@ -88,6 +89,9 @@ export function startEscalation(options: EscalationOptions): Escalation {
       ssh: attemptsOf(steps, 'ssh'),
       power: attemptsOf(steps, 'power'),
       running: { ssh: running.ssh.has(mac), power: running.power.has(mac) },
+      isSuspect:
+        heardAt !== undefined ||
+        inventory.instancesOn(mac).some(({ customer }) => [customer, everything].includes(order.scope)),
       // A drill measures: it may be late, and costs nobody a board.
       mayCutPower: power?.automatic === true && power.outletsOf(node).length > 0 && !isDrillOrder(order),
     };
