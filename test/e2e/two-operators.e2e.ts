@@ -1,0 +1,146 @@
+// The page against the real API, stream, roll call and inventory, with two operators: what `dashboard/*.e2e.ts` plays by
+// a script is here what the controller says. One board that is never heard stands for the rack.
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { registerDrillApi } from '../../controller/drill-api.ts';
+import { startDrills } from '../../controller/drill.ts';
+import { createServer } from '../../controller/http.ts';
+import { openImageStore } from '../../controller/image-store.ts';
+import { createNodeShell } from '../../controller/node-shell.ts';
+import { registerOperatorApi } from '../../controller/operator-api.ts';
+import { startRollCall } from '../../controller/roll-call.ts';
+import { startStream } from '../../controller/stream.ts';
+import { customerEntry, launchBrowser, picture, says } from '../../dashboard/browser.ts';
+import { dashboard } from '../../dashboard/plugin.ts';
+import { openInventory } from '../../inventory/inventory.ts';
+import { statusCounts } from '../../inventory/views.ts';
+import { killResendMs } from '../../protocol/timing.ts';
+
+const mac = '02:00:00:c2:00:01';
+const facts = { model: 'test', cpu: 'test', cores: 4, memoryBytes: 2 ** 31, kernel: '6.12', interfaces: [] };
+
+test(
+  'one operator asks to stop everything, another confirms it; and so it is lifted',
+  { timeout: 300_000 },
+  async () => {
+    await using stack = new AsyncDisposableStack();
+    const directory = await mkdtemp(join(tmpdir(), 'two-operators-'));
+    stack.defer(() => rm(directory, { recursive: true }));
+    const inventory = stack.use(await openInventory({ directory, now: Date.now, random: randomBytes }));
+    const failures: unknown[] = [];
+    const onFailure = (error: unknown) => void failures.push(error);
+    const socket = createSocket('udp4');
+    socket.bind(0, '127.0.0.1');
+    await once(socket, 'listening');
+    stack.defer(() => void socket.close());
+    const rollCall = startRollCall({
+      socket,
+      inventory,
+      now: () => performance.now(),
+      wallClock: Date.now,
+      nextTurn,
+      onFailure,
+    });
+    stack.adopt(
+      setInterval(() => void rollCall.pursue().catch(onFailure), killResendMs),
+      clearInterval,
+    );
+    const status = () => ({
+      version: '0',
+      startedAt: Date.now(),
+      startupMs: 0,
+      rack: 'rack-1',
+      twoPersonRule: true,
+      ...statusCounts(inventory),
+    });
+    const stream = startStream({ inventory, status });
+    const app = createServer();
+    stack.defer(() => app.close());
+    stack.defer(() => stream.close());
+    const images = await openImageStore({ directory, inventory, random: randomBytes, wallClock: Date.now });
+    registerOperatorApi(app, {
+      inventory,
+      rollCall,
+      images,
+      shell: createNodeShell(''),
+      stream,
+      status,
+      metrics: () => '',
+      token: 'root-token',
+      twoPersonWaitMs: 600_000,
+    });
+    const clocks = { now: () => performance.now(), wallClock: Date.now };
+    const drills = startDrills({ inventory, rollCall, images, samplePath: '', random: randomBytes, ...clocks });
+    registerDrillApi(app, { inventory, drills: stack.use(drills) });
+    await app.register(dashboard);
+    const url = await app.listen({ host: '127.0.0.1', port: 0 });
+
+    const tokenOf = async (name: string) => {
+      const operator = await inventory.people.add(name, 'root');
+      assert.ok('token' in operator);
+      return operator.token;
+    };
+    await inventory.addCustomer({ name: 'acme' });
+    const ticket = await inventory.issueTicket(mac);
+    assert.ok('token' in ticket);
+    const machine = { serial: null, agentVersion: '', sshHostKey: null, facts };
+    await inventory.join({ mac, token: ticket.token, bootId: 'boot-1', ...machine }, '127.0.0.1');
+
+    await using browser = await launchBrowser();
+    await using anna = await browser.open(`${url}/#token=${await tokenOf('anna')}`);
+    await using ben = await browser.open(`${url}/#token=${await tokenOf('ben')}`, { width: 390, height: 844 });
+
+    await anna.page.getByTestId('kill-everything').click();
+    await anna.page.getByTestId('kill-name').fill('everything');
+    await anna.page.getByTestId('kill-reason').fill('fire');
+    await anna.page.getByTestId('kill-submit').click();
+    await says(anna.page.getByTestId('kill-waiting'), 'Nothing is stopped yet.');
+    assert.deepEqual(inventory.orders(), []);
+    await says(anna.page.getByTestId('approval'), 'You asked for it: another operator must confirm.');
+
+    await says(ben.page.getByTestId('approval'), 'stop everything asked for by anna');
+    await ben.page.getByTestId('approve').click();
+    await ben.page.getByTestId('approve-submit').click();
+    await says(ben.page.getByTestId('order-dialog'), 'by anna, confirmed by ben: fire');
+      // Never heard since the order: its silence is the proof, and the open view shows it by itself.
+    await says(ben.page.getByTestId('timeline-node'), 'silence past the bound');
+    await picture(ben.page, 'two-operators-phone');
+    await ben.page.keyboard.press('Escape');
+
+    // Her dialog went over from waiting to the count.
+    await says(anna.page.getByTestId('kill-count'), '1/1 stopped');
+    await anna.page.keyboard.press('Escape');
+    await says(anna.page.getByTestId('order'), 'KILLED: EVERYTHING');
+    await anna.page.getByTestId('approval').waitFor({ state: 'detached' });
+    assert.equal(await customerEntry(anna.page, 'acme').getAttribute('data-killed'), 'true');
+    await anna.page.getByTestId('order').getByTestId('order-lift').click();
+    await anna.page.getByTestId('lift-submit').click();
+    await says(anna.page.getByTestId('lift-waiting'), 'The order still stands.');
+    await anna.page.keyboard.press('Escape');
+    await anna.page.getByTestId('withdraw').click();
+    await anna.page.getByTestId('approval').waitFor({ state: 'detached' });
+    assert.equal(inventory.standingOrders().length, 1);
+
+    await anna.page.getByTestId('order').getByTestId('order-lift').click();
+    await anna.page.getByTestId('lift-submit').click();
+    await ben.page.getByTestId('approve').click();
+    await ben.page.getByTestId('approve-submit').click();
+    await anna.page.getByTestId('order').waitFor({ state: 'detached' });
+    await anna.page.getByTestId('lift-dialog').waitFor({ state: 'hidden' });
+    await anna.page.getByTestId('drill-start').click();
+    await anna.page.getByTestId('drill-submit').click();
+    await says(anna.page.getByTestId('drill-refusal'), 'there is nothing for a canary to run');
+    const [order] = inventory.orders();
+    assert.deepEqual([order?.by, order?.liftedBy], ['anna, confirmed by ben', 'anna, confirmed by ben']);
+    // The browser says of each refusal that it was one.
+    const complaints = [...anna.complaints, ...ben.complaints].filter((each) => !/status of 4\d\d/.test(each));
+    assert.deepEqual([...complaints, ...failures], []);
+  },
+);
