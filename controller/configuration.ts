@@ -233,9 +233,9 @@ export function resolveConfiguration(file: ConfigurationFile, interfaces: Interf
 
 /**
  * The command line that runs the controller in little memory (measured: docs/decisions/0007): a small young generation,
- * since what a heartbeat leaves behind is garbage at once; a way to give back boot files that nobody loads any more; one
- * heap for all threads of the C library; and Node's compile cache from the first file on, without which Node loads and
- * keeps its 18 MB of TypeScript parser for that file alone.
+ * since what a heartbeat leaves behind is garbage at once, and an old one that grows in small steps; a way to give back
+ * boot files that nobody loads any more; one heap for all threads of the C library; and Node's compile cache from the
+ * first file on, without which Node loads and keeps its 18 MB of TypeScript parser for that file alone.
  */
 export function controllerCommand({
   node,
@@ -251,7 +251,16 @@ export function controllerCommand({
   args: readonly string[];
 }): string[] {
   const variables = ['MALLOC_ARENA_MAX=1', `NODE_COMPILE_CACHE=${compileCache}`];
-  return ['/usr/bin/env', ...variables, node, ...flags, '--max-semi-space-size=2', '--expose-gc', ...args];
+  return [
+    '/usr/bin/env',
+    ...variables,
+    node,
+    ...flags,
+    '--max-semi-space-size=2',
+    '--optimize-for-size',
+    '--expose-gc',
+    ...args,
+  ];
 }
 
 function powerOf(file: PowerFile): PowerConfiguration {

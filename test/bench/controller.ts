@@ -46,7 +46,7 @@ export async function measureController({ runs, print }: BenchOptions): Promise<
         name: `controller RSS, ${count} nodes`,
         unit: 'MB',
         samples: residentMb,
-        how: `muster_resident_bytes, ${settleMs / 1000} s after start-up; 100 MB of it are the boot files that it serves from memory`,
+        how: `muster_resident_bytes, ${settleMs / 1000} s after start-up; boot files are not in it, which are in memory only while boards load them`,
       }),
     );
   }

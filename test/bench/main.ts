@@ -11,7 +11,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { cpus, loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { measureAgent } from './agent.ts';
+import { measureAgent, measureAgentCpu } from './agent.ts';
 import { measureBoot } from './boot.ts';
 import { measureContainer } from './container.ts';
 import { measureController } from './controller.ts';
@@ -31,6 +31,7 @@ const benches: Record<string, { bench: Bench; what: string }> = {
   tftp: { bench: measureTftp, what: '50 transfers at once, beside tftpd-hpa' },
   boot: { bench: measureBoot, what: 'power-on to ready, each firmware path' },
   agent: { bench: measureAgent, what: 'memory of the agent on a board' },
+  'agent-icount': { bench: measureAgentCpu, what: 'processor time of the agent on a board, in virtual time' },
   container: { bench: measureContainer, what: 'start of a container on a board' },
   'kill-board': { bench: measureBoardKill, what: 'kill order to last process gone on a board, 1 and 10 instances' },
   'kill-icount': { bench: measureIcountKill, what: 'the same in virtual time, which the host does not touch' },
