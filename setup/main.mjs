@@ -1,4 +1,4 @@
-// `npm start`, `npm test`, `npm run check` and `npm run bench` begin here, on a machine that may have nothing yet
+// `npm start`, `npm test` and `npm run check`, `bench` and `simulate` begin here, on a machine that may have nothing yet
 // but Node 20: plain JavaScript with no package. Each step looks at the machine itself (dpkg, npm's own record, the
 // files) and does only what is missing, so that a second run costs well under two seconds. Then the command runs on
 // the pinned Node 24, and its exit code is ours.
@@ -28,6 +28,7 @@ const commands = {
   start: { entry: ['test/qemu/main.ts'], needsRack: true },
   test: { entry: ['test/run.ts'], needsRack: true },
   check: { entry: ['test/run.ts', '--check'], needsRack: false },
+  simulate: { entry: ['test/simulation/main.ts'], needsRack: false },
   bench: { entry: ['test/bench/main.ts'], needsRack: true },
 };
 

@@ -52,6 +52,7 @@ const forStart = { ...compile, ...rack, ...images };
 /** @type {Record<string, Record<string, string>>} command → package → what for */
 export const packagesByCommand = {
   check: { ...compile, 'squashfs-tools': images['squashfs-tools'], cpio: images.cpio },
+  simulate: compile,
   start: forStart,
   bench: { ...forStart, ...containers, ...anchors },
   test: { ...forStart, ...containers, ...peers },
