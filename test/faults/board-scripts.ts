@@ -36,7 +36,8 @@ while :; do (bomb) 2>/dev/null; done`;
 export const memoryHog = `${beat}
 tell main &
 dd if=/dev/zero of=/dev/shm/full bs=1M 2>/dev/null
-while :; do tail /dev/zero; tail /dev/zero & tail /dev/zero; done`;
+gorge() { while :; do dd if=/dev/zero of=/dev/null bs=1024M count=1; done 2>/dev/null; }
+gorge & gorge`;
 
 /** Next to nothing. */
 export const idle = 'while :; do sleep 3600; done';
