@@ -109,7 +109,7 @@ test(
     await ben.page.getByTestId('approve').click();
     await ben.page.getByTestId('approve-submit').click();
     await says(ben.page.getByTestId('order-dialog'), 'by anna, confirmed by ben: fire');
-      // Never heard since the order: its silence is the proof, and the open view shows it by itself.
+    // Never heard since the order: its silence is the proof, and the open view shows it by itself.
     await says(ben.page.getByTestId('timeline-node'), 'silence past the bound');
     await picture(ben.page, 'two-operators-phone');
     await ben.page.keyboard.press('Escape');
@@ -137,6 +137,11 @@ test(
     await anna.page.getByTestId('drill-start').click();
     await anna.page.getByTestId('drill-submit').click();
     await says(anna.page.getByTestId('drill-refusal'), 'there is nothing for a canary to run');
+    await anna.page.keyboard.press('Escape');
+    await anna.page.getByTestId('audit-verify').click();
+    await says(anna.page.getByTestId('audit-verdict'), 'whole');
+    const report = await fetch(`${url}/v1/kill/1/report`);
+    assert.equal(report.status, 200);
     const [order] = inventory.orders();
     assert.deepEqual([order?.by, order?.liftedBy], ['anna, confirmed by ben', 'anna, confirmed by ben']);
     // The browser says of each refusal that it was one.
