@@ -34,7 +34,7 @@ const schema = `
 const queueLimit = 20_000;
 const batchLimit = 1_000;
 /** Receipts of a whole rack come within some tenths of a second: they share a few flushes, behind the inventory's own. */
-const gatherMs = 20;
+const gatherMs = 50;
 const retryMs = 1_000;
 
 /** The node's own words: its signed heartbeat, and the key of its session as it is needed to check it again. */
@@ -110,7 +110,7 @@ export class AuditLog implements AsyncDisposable {
     }
     this.#queue.push({
       entry: proof === undefined ? entry : { ...entry, body: { ...entry.body, ...spoken(proof) } },
-      at: this.#options.now(),
+      at: Math.round(this.#options.now()),
       revision: revision ?? this.#options.source.revision(),
       ...(proof === undefined ? {} : { key: keyRow(entry, proof) }),
     });
@@ -120,6 +120,11 @@ export class AuditLog implements AsyncDisposable {
   /** Keys of what waits in memory. */
   waiting(): Set<string> {
     return new Set(this.#queue.map(({ entry }) => keyOf(entry)));
+  }
+
+  /** The last attempt to write failed. */
+  get troubled(): boolean {
+    return this.#trouble !== undefined;
   }
 
   /** Of the last entry on disk. */
@@ -198,7 +203,9 @@ export class AuditLog implements AsyncDisposable {
     try {
       const connection = await this.#opened();
       if (this.#incomplete) await this.#complete(connection);
-      while (this.#queue.length > 0) await this.#write(connection);
+      // What comes meanwhile gathers for the next flush: the disk is the inventory's first.
+      for (let left = this.#queue.length; left > 0; left -= batchLimit) await this.#write(connection);
+      if (this.#queue.length > 0) this.#schedule(gatherMs);
       if (this.#lost > 0) {
         const lost = this.#lost;
         this.#lost = 0;
@@ -258,7 +265,7 @@ export class AuditLog implements AsyncDisposable {
       }
       const late = missing.map(({ body, ...entry }) => ({
         entry: { ...entry, body: { ...body, late: true } },
-        at: now(),
+        at: Math.round(now()),
         revision: this.#bookmark + 1,
       }));
       this.#queue.unshift(...late);
