@@ -32,6 +32,7 @@ const containers = {
   crun: 'runs the agent’s containers on this machine in tests',
   'busybox-static': 'the leash and the sample image on this machine in tests',
   nftables: 'the agent’s rules on this machine in tests',
+  libfaketime: 'steps the controller’s clock in the drill of faults',
   'openssh-client': 'node-ssh against a board',
 };
 

@@ -6,8 +6,11 @@ const blockBytes = 1468;
 const resendMs = 1_000;
 const resendLimit = 10;
 
-/** Resolves with the file's size. `from` is our own address: servers count transfers by it. */
-export async function fetchFile(path: string, { from, port }: { from: string; port: number }): Promise<number> {
+/** Resolves with the file's size. `from` is our own address: servers count transfers by it. `to` is this machine if left out. */
+export async function fetchFile(
+  path: string,
+  { from, to = '127.0.0.1', port }: { from: string; to?: string; port: number },
+): Promise<number> {
   const socket = createSocket('udp4');
   const { promise, resolve, reject } = Promise.withResolvers<number>();
   let peerPort = port;
@@ -22,7 +25,7 @@ export async function fetchFile(path: string, { from, port }: { from: string; po
   let resends = 0;
   const send = (packet: TftpPacket) => {
     last = packet;
-    socket.send(encodeTftp(packet), peerPort, '127.0.0.1');
+    socket.send(encodeTftp(packet), peerPort, to);
   };
   const timer = setInterval(() => {
     if (++resends > resendLimit) reject(new Error(`cannot fetch ${path}: no answer after ${sizeBytes} bytes`));

@@ -32,6 +32,8 @@ export interface Run {
   gone: number[];
   /** Other figures by name and unit: `{'board reset, ms': [6400]}`. */
   also?: Record<string, number[]>;
+  /** Longest time that the observer itself was kept from the processor: where it starves, so does everybody. */
+  starvedMs?: number;
 }
 
 /** A rack that is up. A suite's faults run in it one after another; each leaves it as it found it. */

@@ -29,6 +29,8 @@ export type ControllerOptions = {
   logPath: string;
   /** More flags of `muster up`. */
   flags: readonly string[];
+  /** More of its environment, read at each start. */
+  environment?: ReadonlyMap<string, string>;
 };
 
 export class ControllerProcess implements AsyncDisposable {
@@ -59,23 +61,27 @@ export class ControllerProcess implements AsyncDisposable {
 
   /** Resolves when it serves. Throws what it said when it ends instead. */
   async start(): Promise<void> {
-    const { network, stateDir, cacheDir, logPath, flags } = this.#options;
+    const { network, stateDir, cacheDir, logPath, flags, environment = new Map<string, string>() } = this.#options;
     const log = createWriteStream(logPath, { flags: 'a' });
     const startedAt = performance.now();
-    const command = controllerCommand({
-      node: process.execPath,
-      flags: ['--disable-warning=ExperimentalWarning'],
-      compileCache: join(tmpdir(), 'node-compile-cache'),
-      args: [
-        program,
-        ...`up --interface br0 --address ${rackAddress}/24 --range 10.77.0.50-10.77.0.250 --operator-fd 3`.split(' '),
-        '--state',
-        stateDir,
-        '--cache',
-        cacheDir,
-        ...flags,
-      ],
-    });
+    const command = [
+      'env',
+      ...Array.from(environment, ([name, value]) => `${name}=${value}`),
+      ...controllerCommand({
+        node: process.execPath,
+        flags: ['--disable-warning=ExperimentalWarning'],
+        compileCache: join(tmpdir(), 'node-compile-cache'),
+        args: [
+          program,
+          ...`up --interface br0 --address ${rackAddress}/24 --range 10.77.0.50-10.77.0.250 --operator-fd 3`.split(' '),
+          '--state',
+          stateDir,
+          '--cache',
+          cacheDir,
+          ...flags,
+        ],
+      }),
+    ];
     // Node closes what it inherited when it becomes another program, so the device sockets are opened before it starts.
     const launched = withDeviceSockets({ interface: 'br0', sockets: controllerSockets(rackAddress), command });
     const child = await startTied(network.insideWithOperatorSocket(launched), { stdio: ['ignore', 'pipe', 'pipe'] });

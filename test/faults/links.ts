@@ -1,0 +1,53 @@
+// Faults of the rack's cables, made in the bridge: nothing on either end can tell them from the real thing. A datagram that
+// is dropped here was sent without an error.
+import type { HostNode } from './host-node.ts';
+import type { Rig } from './rig.ts';
+
+export type Direction = 'to the node' | 'from the node';
+
+/** Out of 100 frames so many are lost, in each of the directions; 100 is a cut. */
+export async function lose(
+  rig: Rig,
+  nodes: readonly HostNode[],
+  { percent, directions }: { percent: number; directions: readonly Direction[] },
+): Promise<void> {
+  const chance = percent >= 100 ? '' : `numgen random mod 100 < ${percent}`;
+  const rules = (direction: Direction, key: 'iifname' | 'oifname') =>
+    directions.includes(direction) ? nodes.map(({ cable }) => `${key} "${cable}" ${chance} counter drop`) : [];
+  await rig.inRack(
+    ['nft', '-f', '-'],
+    [
+      'table bridge faults {',
+      'chain down { type filter hook output priority 0;',
+      ...rules('to the node', 'oifname'),
+      '}',
+      'chain up { type filter hook prerouting priority 0;',
+      ...rules('from the node', 'iifname'),
+      '}',
+      '}\n',
+    ].join('\n'),
+  );
+}
+
+/** How many frames were lost so far, by rule. */
+export async function lost(rig: Rig): Promise<number[]> {
+  const rules = await rig.inRack(['nft', 'list', 'table', 'bridge', 'faults']);
+  return [...rules.matchAll(/counter packets (\d+)/g)].map((match) => Number(match[1]));
+}
+
+export async function healLosses(rig: Rig): Promise<void> {
+  await rig.inRack(['nft', 'delete', 'table', 'bridge', 'faults']);
+}
+
+export async function setCables(rig: Rig, nodes: readonly HostNode[], state: 'up' | 'down'): Promise<void> {
+  const batch = nodes.map(({ cable }) => `link set ${cable} ${state}\n`).join('');
+  await rig.inRack(['ip', '-batch', '-'], batch);
+}
+
+/** Whether each of them sees no carrier. */
+export async function areCut(rig: Rig, nodes: readonly HostNode[]): Promise<boolean> {
+  const links = await rig.inRack(['ip', '-oneline', 'link']);
+  return nodes.every(({ cable }) =>
+    links.split('\n').some((line) => line.includes(` ${cable}@`) && /state DOWN/.test(line)),
+  );
+}
