@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { createSocket } from 'node:dgram';
 import { randomBytes } from 'node:crypto';
 import { test, type TestContext } from 'node:test';
-import { encodeHeartbeat } from '../protocol/roll-call.ts';
+import { decodeHeartbeat, encodeHeartbeat, encodePermit } from '../protocol/roll-call.ts';
 import { permitValidityMs } from '../protocol/timing.ts';
 import { controllerPeer, until, type ControllerPeer } from './controller-peer.ts';
 import type { Vouch } from './leash.ts';
@@ -126,6 +126,70 @@ test('nobody vouches for a customer that a lifted order has not ended yet', asyn
   stopping = false;
   await until('it is vouched for again', () => lastVouch() > performance.now());
   await until('it runs again', () => customers.loads().length === 1);
+});
+
+test('unanswered heartbeats are repeated while the last permit is young, answered ones are not', () => {
+  // A machine made up of one list of timers: nothing here waits.
+  let nowMs = 0;
+  const timers = new Set<{ atMs: number; callback: () => void }>();
+  const sent: Buffer[] = [];
+  let hear: (bytes: Buffer) => void = () => assert.fail('no socket yet');
+  const session = { id: '0'.repeat(32), key: randomBytes(32) };
+  using rollCall = startRollCall({
+    controller: { host: '127.0.0.1', port: 1 },
+    session,
+    runtime: processCustomers(),
+    vouch: () => undefined,
+    appliedGeneration: () => 0,
+    onGeneration: () => undefined,
+    notice: () => undefined,
+    machine: {
+      ...thisMachine,
+      now: () => nowMs,
+      uptimeSeconds: () => nowMs / 1_000,
+      later(callback, ms) {
+        const timer = { atMs: nowMs + ms, callback };
+        timers.add(timer);
+        return () => void timers.delete(timer);
+      },
+      openSocket: () => ({
+        on: (event: string, listener: (value: never) => void) => {
+          if (event === 'message') hear = listener as typeof hear; // the overload for `message` takes its bytes
+        },
+        connect: (_port, _host, callback) => callback(),
+        send: (bytes) => void sent.push(bytes),
+        close: () => undefined,
+      }),
+    },
+  });
+  const run = (untilMs: number): number => {
+    const before = sent.length;
+    for (;;) {
+      const [next] = [...timers].toSorted((one, other) => one.atMs - other.atMs);
+      if (next === undefined || next.atMs > untilMs) break;
+      timers.delete(next);
+      nowMs = next.atMs;
+      next.callback();
+    }
+    nowMs = untilMs;
+    return sent.length - before;
+  };
+  let sequence = 0n;
+  const answer = (): void => {
+    const { nonce } = decodeHeartbeat(sent.at(-1) ?? Buffer.alloc(0), session.key);
+    const head = { session: Buffer.alloc(16), sequence: ++sequence, nonce };
+    hear(encodePermit({ ...head, generation: 0n, validityMs: 3_000, customers: [], orders: [] }, session.key));
+  };
+  assert.equal(run(2_999), 3, 'never answered: the regular ones');
+  answer();
+  assert.equal(run(3_000), 1);
+  answer();
+  assert.equal(run(3_749), 0);
+  // From here on silence: for 3 s three times as many, then the regular pace.
+  assert.equal(run(6_000), 10);
+  run(7_000);
+  assert.equal(run(10_000), 4);
+  assert.equal(rollCall.counts().permits, 2);
 });
 
 test('a replayed permit changes nothing', async (t) => {

@@ -9,7 +9,7 @@ import {
   type CustomerLoad,
   type Permit,
 } from '../protocol/roll-call.ts';
-import { heartbeatIntervalMs, silentAfterMs } from '../protocol/timing.ts';
+import { heartbeatIntervalMs, heartbeatRetryMs, silentAfterMs } from '../protocol/timing.ts';
 import type { Endpoint } from './cmdline.ts';
 import type { Runtime } from './containers/runtime.ts';
 import type { Vouch } from './leash.ts';
@@ -72,6 +72,7 @@ export function startRollCall(options: RollCallOptions): RollCall {
   let lastBeatMs = -Infinity;
   let nextBeatMs = machine.now();
   let cancelExtraBeat: (() => void) | undefined;
+  let cancelRetry: (() => void) | undefined;
   let cancelTick: (() => void) | undefined;
   let ended = false;
 
@@ -167,6 +168,10 @@ export function startRollCall(options: RollCallOptions): RollCall {
     // Before it is sent: a permit must never count from later than the nonce's departure.
     apply({ type: 'sent', nonce, nowMs: lastBeatMs });
     counts.heartbeats += 1;
+    cancelRetry?.();
+    // Not for ever: a rack whose controller is away calls at its regular pace.
+    if (lastPermitMs !== undefined && lastBeatMs - lastPermitMs < silentAfterMs)
+      cancelRetry = machine.later(beat, heartbeatRetryMs);
     // A refused send (controller or cable away) is the same as a lost datagram: silence says it all.
     socket.send(bytes, () => {});
   }
@@ -180,6 +185,7 @@ export function startRollCall(options: RollCallOptions): RollCall {
     }
     counts.permits += 1;
     lastPermitMs = nowMs;
+    cancelRetry?.();
     apply({ type: 'permit', permit, nowMs });
     counts.slowestPermitMs = Math.max(counts.slowestPermitMs, machine.now() - nowMs);
   }
@@ -240,6 +246,7 @@ export function startRollCall(options: RollCallOptions): RollCall {
       ended = true;
       cancelBeat?.();
       cancelExtraBeat?.();
+      cancelRetry?.();
       cancelTick?.();
       socket?.close();
       socket = undefined;
