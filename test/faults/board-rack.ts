@@ -137,7 +137,13 @@ export class BoardRack implements AsyncDisposable {
     const stateDir = await mkdtemp(join(tmpdir(), 'muster-faults-'));
     stack.defer(() => rm(stateDir, { recursive: true, force: true }));
     const rack = stack.use(
-      await virtualRack({ name: 'faults', uboot: 1, uefi: 1, stateDir, controllerFlags: ['--gateway', '10.77.0.1'] }),
+      await virtualRack({
+        name: 'faults-qemu',
+        uboot: 1,
+        uefi: 1,
+        stateDir,
+        controllerFlags: ['--gateway', '10.77.0.1'],
+      }),
     );
     const over = new AbortController();
     const supervised = rack.controller.supervise({

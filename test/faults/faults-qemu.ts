@@ -330,7 +330,7 @@ const drills: Drill[] = [
 const where = 'qemu';
 const faults: Fault[] = drills.map(([fault]) => ({ ...fault, where, boundMs: promisedMs }));
 
-export const qemuFaults: FaultSuite = {
+export const qemuSuite: FaultSuite = {
   where,
   faults,
   open: async (options) => {
