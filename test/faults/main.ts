@@ -14,12 +14,12 @@ import { parseArgs } from 'node:util';
 import { Check } from 'typebox/value';
 import { measurementOf, Results, titleOf, type FaultSuite, type Measurement, type Run } from './fault.ts';
 import { hostSuite } from './faults-host.ts';
-import { qemuFaults } from './faults-qemu.ts';
+import { qemuSuite } from './faults-qemu.ts';
 import { faultsTable, median, withTable, worst } from './table.ts';
 
 const rootDir = fileURLToPath(new URL('../..', import.meta.url));
 const page = join(rootDir, 'docs/GUARANTEE.md');
-const suites: readonly FaultSuite[] = [hostSuite, qemuFaults];
+const suites: readonly FaultSuite[] = [hostSuite, qemuSuite];
 
 const { values } = parseArgs({
   options: {
