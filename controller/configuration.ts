@@ -232,7 +232,7 @@ export function resolveConfiguration(file: ConfigurationFile, interfaces: Interf
 }
 
 /**
- * The command line that runs the controller in little memory (measured: docs/decisions/0007): a small young generation,
+ * The command line that runs the controller in little memory (measured: docs/decisions/0006): a small young generation,
  * since what a heartbeat leaves behind is garbage at once, and an old one that grows in small steps; a way to give back
  * boot files that nobody loads any more; one heap for all threads of the C library; and Node's compile cache from the
  * first file on, without which Node loads and keeps its 18 MB of TypeScript parser for that file alone.
