@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { Type } from 'typebox';
-import { Event, Instance, KillTimeline } from '../../protocol/api.ts';
+import { Drills, Event, Instance, KillTimeline } from '../../protocol/api.ts';
 import { buildSamples } from '../../images/customer/samples.ts';
 import { silentProgress } from '../../images/progress.ts';
 import { killCustomer, launchBrowser, liftCustomer, readyBoards } from '../../dashboard/browser.ts';
@@ -124,6 +124,17 @@ test('from power-on to the kill switch', { timeout: 900_000 }, async (t) => {
     for (const url of stopping) assert.equal(await answers(rack, url), false);
     await muster(rack, 'lift --everything');
     await until('bolt to answer twice', () => answersTwice(rack, 'bolt'));
+  });
+
+  await t.test('a drill: a canary on each board is killed, measured and taken away, and proven', async () => {
+    await muster(rack, 'drill');
+    const { drills } = await rack.controller.get('/v1/drills', Drills);
+    const [drill] = drills;
+    assert.deepEqual([drill?.outcome, drill?.nodes, drill?.stopped], ['passed', 2, 2]);
+    t.diagnostic(`drill: median ${drill?.medianMs} ms, slowest ${drill?.slowestMs} ms`);
+    assert.match((await muster(rack, `kill show ${drill?.order}`)).stdout, /drill 1[^]*receipt[^]*receipt/);
+    assert.doesNotMatch((await muster(rack, 'ps')).stdout, /canary/);
+    await muster(rack, 'audit verify');
   });
 
   await t.test('a board whose cable is pulled stops its customers by itself, and takes them up again', async () => {
