@@ -5,12 +5,14 @@ import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import {
+  appendFileSync,
   copyFileSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
+  rmdirSync,
   rmSync,
   symlinkSync,
   writeFileSync,
@@ -18,6 +20,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { buildSync } from 'esbuild';
 import type { DesiredInstance } from '../protocol/api.ts';
@@ -217,6 +220,22 @@ test('a frozen agent: the leash stops its customers', async () => {
   assert.ok(tookMs < permitValidityMs + 1_000, `stopped after ${tookMs} ms`);
   agent.kill('SIGCONT');
   await seen('both run again', () => processesOf('acme').length > 0 && processesOf('bolt').length > 0);
+});
+
+test('the leash reads every line, also one that comes when it is about to sweep', async () => {
+  const log = (): string => readFileSync('/run/leash/log', 'utf8');
+  const uptime = (): number => Math.floor(Number(readFileSync('/proc/uptime', 'utf8').split(' ')[0]) * 100);
+  for (let round = 0; round < 30; round++) {
+    const customer = `drip_${round}`;
+    mkdirSync(join(groups, customer));
+    while (!log().includes(` ${customer} killed`)) await pause(1);
+    // It swept just now, so its wait of 0.25 s is over about then.
+    const atMs = performance.now() + 249 + Math.random() * 4;
+    while (performance.now() < atMs) if (atMs - performance.now() > 5) await pause(1);
+    appendFileSync(fifo, `${customer} ${uptime() + 300}\n`);
+    await seen(`the line of ${customer}`, () => log().includes(` ${customer} vouched for`), 2_500);
+    rmdirSync(join(groups, customer));
+  }
 });
 
 test('silence: stopped in time, but what is held runs on', async () => {

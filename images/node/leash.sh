@@ -38,7 +38,10 @@ now
 say "leash up"
 swept=0
 while :; do
-  if read -r -t 0.25 customer deadline rest <&3; then
+  # Waits for one character, and then reads the rest of the line, which is there: a line is one write. A read of the whole
+  # line that gives up in the middle loses what it had, and heartbeats come every 0.75 s, just when such a read gives up.
+  if IFS= read -r -n 1 -t 0.25 first <&3 && [ -n "$first" ] && read -r -t 0.25 customer deadline rest <&3; then
+    customer=$first$customer
     now
     case $customer in '' | *[!a-z0-9_]*) customer= ;; esac
     case $deadline in '' | *[!0-9]* | ???????????????*) customer= ;; esac
@@ -73,12 +76,17 @@ while :; do
     fi
     read -r _ populated <"$customer/cgroup.events" || continue # the group is gone
     if [ "$populated" = 1 ]; then
-      [ $((now - killed)) -gt 100 ] && stuck=$customer
+      # Some hundred processes take a slow core over a second to die, and get fewer; what hangs does not.
+      eval "before=\${left_$customer:-0}"
+      read -r left <"$customer/pids.current" || left=0
+      eval "left_$customer=$left"
+      [ $((now - killed)) -gt 100 ] && [ "$left" -ge "$before" ] && stuck=$customer
+      [ $((now - killed)) -gt 200 ] && stuck=$customer
     else
       eval "killed_$customer=$now"
     fi
   done 2>/dev/null # a group may go away between the listing and the write
-  # Processes that outlive their kill by a second: let the watchdog reset the board.
+  # Processes that outlive their kill: let the watchdog reset the board.
   if [ -z "$stuck" ]; then echo >&5; else say "$stuck is stuck, watchdog not fed"; fi
   for customer in $stopped; do cut "$customer"; done 2>/dev/null
 done

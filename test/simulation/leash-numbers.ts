@@ -18,7 +18,7 @@ export function leashNumbers(): LeashNumbers {
   const leash = read('../../images/node/leash.sh');
   const init = read('../../images/node/init.sh');
   return {
-    readWaitMs: 1_000 * number(leash, /read -r -t ([\d.]+) customer/),
+    readWaitMs: 1_000 * number(leash, /read -r -n 1 -t ([\d.]+) first/),
     leastGapMs: 10 * number(leash, /\[ \$\(\(now - swept\)\) -ge (\d+) \] \|\| continue/),
     clampMs: 10 * number(leash, /"\$deadline" -gt \$\(\(now \+ (\d+)\)\) \] && deadline=\$\(\(now \+ \1\)\)/),
     stuckMs: 10 * number(leash, /\[ \$\(\(now - killed\)\) -gt (\d+) \] && stuck=/),
