@@ -119,6 +119,9 @@ export class DrillBoard {
   }
 }
 
+/** For one container on each board. */
+const spreadWithinMs = 180_000;
+
 export class BoardRack implements AsyncDisposable {
   readonly rack: VirtualRack;
   readonly boards: readonly DrillBoard[];
@@ -175,7 +178,9 @@ export class BoardRack implements AsyncDisposable {
 
   /** One container of the customer on each board, placed anew where that is not so. */
   async spread(customer: string): Promise<void> {
-    for (let tries = 0; tries < 5; tries++) {
+    // A board that starves for seconds is silent meanwhile, and nothing is placed on it.
+    for (const giveUpMs = performance.now() + spreadWithinMs; performance.now() < giveUpMs; await delay(1_000)) {
+      await this.rack.allReady();
       const instances = await this.instances(customer, workload);
       const places = new Set(instances.map(({ node }) => node));
       if (instances.length === this.boards.length && places.size === this.boards.length) return;
