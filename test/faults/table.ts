@@ -26,13 +26,14 @@ export function faultsTable(measurements: readonly Measurement[]): string {
 
 function row(each: Measurement): string {
   const { fault, variant, name, where, what, runs, gone, boundMs, also = {} } = each;
-  const figures = Object.entries(also).map(
-    ([figure, values]) => `${figure}: ${median(values)}, at worst ${worst(values)}`,
-  );
+  // A figure that is 0 throughout says nothing.
+  const figures = Object.entries(also)
+    .filter(([, values]) => worst(values) > 0)
+    .map(([figure, values]) => `${figure}: ${median(values)}, at worst ${worst(values)}`);
   const cells = [
     String(fault),
     variant === '' ? name : `${name}, ${variant}`,
-    [what, ...figures].join('; '),
+    [what.replace(/\.$/, ''), ...figures].join('; '),
     where === 'host' ? 'namespaces' : 'QEMU',
     `${runs} (${gone.length} stops)`,
     inSeconds(median(gone)),
