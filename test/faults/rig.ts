@@ -12,7 +12,7 @@ import { Check } from 'typebox/value';
 import { killGroup, removeTree } from '../../agent/containers/customer-group.ts';
 import { sampleArchives } from '../../images/customer/samples.ts';
 import { bundleAgent } from '../../images/node/bundle.ts';
-import { Instance, KillOrder, KillTimeline, type WorkloadSpec } from '../../protocol/api.ts';
+import { Instance, KillOrder, KillTimeline, Workload, type WorkloadSpec } from '../../protocol/api.ts';
 import { ControllerProcess } from '../qemu/controller-process.ts';
 import { defaultCacheDir } from '../qemu/rack.ts';
 import { RackNetwork } from '../qemu/rack-network.ts';
@@ -26,6 +26,8 @@ export type Customer = (typeof customers)[number];
 const rootDir = fileURLToPath(new URL('../..', import.meta.url));
 const stateDiskBytes = 32 * 2 ** 20;
 const allRunWithinMs = 120_000;
+/** All instances run, and one node has none of them: this long is no moment between two reports. */
+const placedElsewhereMs = 5_000;
 const instanceLimits = { memoryBytes: 16 * 2 ** 20, cpu: 0.05, processes: 15 };
 
 /** What an instance of each customer does: two processes, one of them below the other. */
@@ -204,6 +206,7 @@ export class Rig implements AsyncDisposable {
   /** On each node each customer has a process, and all that is wanted runs. */
   async allRun(): Promise<void> {
     let why = '';
+    let missingSinceMs: number | undefined;
     const runs = async (): Promise<boolean> => {
       for (const customer of customers) {
         const instances = await this.instances(customer);
@@ -211,13 +214,28 @@ export class Rig implements AsyncDisposable {
         why = `${customer}: ${instances.length} instances, ${others.map(({ state, reason }) => `${state} ${reason}`).join(', ')}`;
         if (instances.length < this.nodes.length || others.length > 0) return false;
         why = `${customer} has no process on a node`;
-        if (!this.nodes.every((node) => this.observer.isPopulated(keyOf(node, customer)))) return false;
+        if (this.nodes.every((node) => this.observer.isPopulated(keyOf(node, customer)))) continue;
+        // What failed to start more than once was placed on another node, and stays there.
+        missingSinceMs ??= monotonicMs();
+        if (monotonicMs() - missingSinceMs > placedElsewhereMs) {
+          await this.#placeAnew(customer);
+          missingSinceMs = undefined;
+        }
+        return false;
       }
       return true;
     };
     await until('all run', runs, { withinMs: allRunWithinMs, everyMs: 50 }).catch((cause: unknown) => {
       throw new Error(`not all run after ${allRunWithinMs / 1000} s: ${why}`, { cause });
     });
+  }
+
+  async #placeAnew(customer: Customer): Promise<void> {
+    const path = `/v1/workloads/${customer}/app`;
+    const { replicas, command } = await this.controller.get(path, Workload);
+    await this.controller.api('DELETE', path);
+    await until(`${customer} is away`, async () => (await this.instances(customer)).length === 0);
+    await this.deploy(customer, { replicas, ...(command === null ? {} : { command }) });
   }
 
   async kill(customer: Customer): Promise<AcceptedOrder> {
