@@ -13,10 +13,13 @@ export interface SeededNode extends JoinAnswer {
 
 /** Fills an inventory through its own decisions and closes it again. */
 export async function seedStore(directory: string, count: number): Promise<SeededNode[]> {
-  await using inventory = await openInventory({ directory, now: Date.now, random: randomBytes });
+  // One board each 25 ms until now: more at once would be refused as a flood.
+  let clockMs = Date.now() - 25 * count;
+  await using inventory = await openInventory({ directory, now: () => clockMs, random: randomBytes });
   const nodes = await Promise.all(
     Array.from({ length: count }, async (_, index): Promise<SeededNode> => {
       const mac = `02:00:00:c2:${byte(index >> 8)}:${byte(index)}`;
+      clockMs += 25;
       await inventory.bootStage({ mac, stage: 'dhcp-discover', firmware: 'uboot' });
       const { token } = given(await inventory.issueTicket(mac));
       const board = { mac, token, bootId: 'boot-1', serial: null, agentVersion: '', sshHostKey: null, facts };
