@@ -174,6 +174,7 @@ export function scriptedSnapshot({ boards, now }: { boards: number; now: number 
       onSilence,
       createdAt: now - 80 * minute,
       running: runningOf(name),
+      updated: runningOf(name),
       problem: '',
     })),
     instances,

@@ -184,7 +184,13 @@ test('reports: only the own instances, only news', async () => {
     restarts: 0,
     endpoint: 'http://10.77.0.50:20001',
   });
-  assert.equal(workloadView(inventory, 'acme', 'web')?.running, 1);
+  const counts = () => {
+    const { running, updated } = workloadView(inventory, 'acme', 'web') ?? {};
+    return { running, updated };
+  };
+  assert.deepEqual(counts(), { running: 1, updated: 1 });
+  await inventory.putWorkload('acme', 'web', { image: 'web', replicas: 2, command: ['/bin/other'] });
+  assert.deepEqual(counts(), { running: 1, updated: 0 }, 'what runs is of the revision before');
   assert.deepEqual(statusCounts(inventory).nodes, { seen: 0, loading: 0, joining: 0, ready: 2, silent: 0, lost: 0 });
 });
 

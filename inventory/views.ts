@@ -62,8 +62,9 @@ export function customerView(inventory: Inventory, name: string): Customer | und
 export function workloadView(inventory: Inventory, customer: string, name: string): Workload | undefined {
   const workload = inventory.workload(customer, name);
   if (workload === undefined) return undefined;
-  const { spec, createdAt } = workload;
+  const { spec, specRevision, createdAt } = workload;
   const order = inventory.killedBy(customer);
+  const instances = inventory.instancesOf(customer, name);
   return {
     customer,
     name,
@@ -75,7 +76,8 @@ export function workloadView(inventory: Inventory, customer: string, name: strin
     ...workloadLimits(spec),
     onSilence: inventory.customer(customer)?.onSilence ?? 'stop',
     createdAt,
-    running: running(inventory.instancesOf(customer, name)),
+    running: running(instances),
+    updated: running(instances.filter((instance) => instance.specRevision === specRevision)),
     problem: order === undefined ? inventory.problemOf(customer, name) : `stopped by kill order ${order}`,
   };
 }

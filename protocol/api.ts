@@ -226,6 +226,8 @@ export const Workload = Type.Object({
   onSilence: OnSilence,
   createdAt: Instant,
   running: Type.Integer(),
+  /** Of those that run: how many do as it was last changed. A change is through when all do and no other is left. */
+  updated: Type.Integer(),
   /** What keeps it from running as wanted, in words; empty when nothing does. */
   problem: Type.String(),
 });
