@@ -85,6 +85,7 @@ const workload: api.Workload = {
   onSilence: 'stop',
   createdAt: now,
   running: 1,
+  updated: 1,
   problem: '',
 };
 const instance: api.Instance = {

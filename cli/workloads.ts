@@ -167,14 +167,9 @@ async function deploy(context: Context, call: Call): Promise<number> {
   const body = workloadSpec(call);
   const waitMs = durationOption(call, 'timeout') ?? 300_000;
   const path = workloadPath(workload);
-  const known = await context.api.ask({ path, answer: Workload }).catch((error: unknown) => {
-    if (error instanceof ApiError && error.status === 404) return undefined;
-    throw error;
-  });
   const stored = await context.api.ask({ method: 'PUT', path, body, answer: Workload });
   const id = `${stored.customer}/${stored.name}`;
-  if (call.flag('wait', true))
-    return waitUntilRunning(context, call, { stored, waitMs, stableMs: known === undefined ? 0 : 2_000 });
+  if (call.flag('wait', true)) return waitUntilRunning(context, call, { stored, waitMs });
   const text = `${id} is stored: ${stored.replicas} of ${stored.image} wanted (muster ps ${stored.customer})`;
   printDone(context, call, { json: stored, text });
   return 0;
@@ -183,27 +178,23 @@ async function deploy(context: Context, call: Call): Promise<number> {
 interface Wait {
   stored: Workload;
   waitMs: number;
-  /** A change is rolled out one by one: all must stay running for this long to be sure that it is through. */
-  stableMs: number;
 }
 
 const POLL_MS = 300;
 
-async function waitUntilRunning(context: Context, call: Call, { stored, waitMs, stableMs }: Wait): Promise<number> {
+async function waitUntilRunning(context: Context, call: Call, { stored, waitMs }: Wait): Promise<number> {
   const { customer, name, replicas } = stored;
   const id = `${customer}/${name}`;
   const line = liveLine(context);
   const startedMs = context.monotonic();
-  let settledMs: number | undefined;
   for (;;) {
     const workload = await context.api.ask({ path: workloadPath(stored), answer: Workload });
     const { instances } = await context.api.ask({ path: '/v1/instances', query: { customer }, answer: Instances });
     const own = instances.filter((instance) => instance.workload === name);
     const now = context.monotonic();
-    const settled = workload.problem === '' && own.length === replicas && own.every(({ state }) => state === 'running');
-    settledMs = settled ? (settledMs ?? now) : undefined;
     line.show(progressText({ id, workload, instances: own }));
-    if (settledMs !== undefined && now - settledMs >= stableMs) {
+    const allRun = own.length === replicas && own.every(({ state }) => state === 'running');
+    if (workload.problem === '' && workload.updated === replicas && allRun) {
       line.end();
       if (call.json) printJson(context, { ...workload, instances: own });
       else {
