@@ -64,9 +64,15 @@ async function run(rig: Rig, steps: Steps): Promise<Run> {
   await confirmed(rig, order);
   neverBack(rig, order);
   const excused = steps.boltMayStop === 'anywhere' ? rig.nodes : steps.boltMayStop === 'on struck nodes' ? struck : [];
-  for (const node of rig.nodes.filter((each) => !excused.includes(each)))
-    if (rig.observer.changes(keyOf(node, 'bolt'), startedMs).length > 0)
-      throw new Error(`bolt stopped on node ${node.number}, which nobody ordered`);
+  for (const node of rig.nodes.filter((each) => !excused.includes(each))) {
+    const changes = rig.observer.changes(keyOf(node, 'bolt'), startedMs);
+    if (changes.length === 0) continue;
+    const when = changes.map(({ populated, atMs }) => `${populated ? 'ran' : 'stopped'} ${atMs - order.acceptedMs} ms`);
+    throw new Error(
+      `bolt stopped on node ${node.number} (${node.mac}), which nobody ordered: ${when.join(', ')} after the order\n` +
+        (await rig.lastEvents()),
+    );
+  }
   await rig.lift('acme');
   await rig.allRun();
   const others = rig.nodes.filter((node) => !struck.includes(node));

@@ -326,6 +326,7 @@ export async function underFullLoad(rig: Rig): Promise<Run> {
   const flood = ['/bin/sh', '-c', 'while :; do echo what a customer prints all day long; done'];
   await rig.deploy('bolt', { replicas: rig.nodes.length, command: flood });
   try {
+    await rig.allRun();
     await using busy = await startBusyRack(rig);
     await until(
       'the rack is busy',

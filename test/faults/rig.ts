@@ -12,7 +12,7 @@ import { Check } from 'typebox/value';
 import { killGroup, removeTree } from '../../agent/containers/customer-group.ts';
 import { sampleArchives } from '../../images/customer/samples.ts';
 import { bundleAgent } from '../../images/node/bundle.ts';
-import { Instance, KillOrder, KillTimeline, Workload, type WorkloadSpec } from '../../protocol/api.ts';
+import { Event, Instance, KillOrder, KillTimeline, Workload, type WorkloadSpec } from '../../protocol/api.ts';
 import { ControllerProcess } from '../qemu/controller-process.ts';
 import { defaultCacheDir } from '../qemu/rack.ts';
 import { RackNetwork } from '../qemu/rack-network.ts';
@@ -37,6 +37,10 @@ export interface AcceptedOrder {
   number: number;
   /** When its answer was here, on `monotonicMs`. */
   acceptedMs: number;
+}
+
+function pathOf(customer: Customer): string {
+  return `/v1/workloads/${customer}/app`;
 }
 
 export class Rig implements AsyncDisposable {
@@ -180,11 +184,11 @@ export class Rig implements AsyncDisposable {
 
   async deploy(customer: Customer, { replicas, command }: Pick<WorkloadSpec, 'replicas' | 'command'>): Promise<void> {
     const spec: WorkloadSpec = { image: 'app', replicas, ...instanceLimits };
-    await this.controller.api(
-      'PUT',
-      `/v1/workloads/${customer}/app`,
-      command === undefined ? spec : { ...spec, command },
-    );
+    await this.controller.api('PUT', pathOf(customer), command === undefined ? spec : { ...spec, command });
+  }
+
+  workload(customer: Customer): Promise<Workload> {
+    return this.controller.get(pathOf(customer), Workload);
   }
 
   async instances(customer: Customer): Promise<Instance[]> {
@@ -203,7 +207,7 @@ export class Rig implements AsyncDisposable {
     );
   }
 
-  /** On each node each customer has a process, and all that is wanted runs. */
+  /** On each node each customer has a process, all that is wanted runs as it was last deployed, and nothing else does. */
   async allRun(): Promise<void> {
     let why = '';
     let missingSinceMs: number | undefined;
@@ -212,7 +216,8 @@ export class Rig implements AsyncDisposable {
         const instances = await this.instances(customer);
         const others = instances.filter(({ state }) => state !== 'running');
         why = `${customer}: ${instances.length} instances, ${others.map(({ state, reason }) => `${state} ${reason}`).join(', ')}`;
-        if (instances.length < this.nodes.length || others.length > 0) return false;
+        const { replicas, updated } = await this.workload(customer);
+        if (others.length > 0 || updated !== replicas || instances.length !== replicas) return false;
         why = `${customer} has no process on a node`;
         if (this.nodes.every((node) => this.observer.isPopulated(keyOf(node, customer)))) continue;
         // What failed to start more than once was placed on another node, and stays there.
@@ -231,11 +236,17 @@ export class Rig implements AsyncDisposable {
   }
 
   async #placeAnew(customer: Customer): Promise<void> {
-    const path = `/v1/workloads/${customer}/app`;
-    const { replicas, command } = await this.controller.get(path, Workload);
-    await this.controller.api('DELETE', path);
+    const { replicas, command } = await this.workload(customer);
+    await this.controller.api('DELETE', pathOf(customer));
     await until(`${customer} is away`, async () => (await this.instances(customer)).length === 0);
     await this.deploy(customer, { replicas, ...(command === null ? {} : { command }) });
+  }
+
+  /** What the controller saw last, a line each: why something that nobody wanted came to be. */
+  async lastEvents(): Promise<string> {
+    const answer = Type.Object({ events: Type.Array(Event) });
+    const { events } = await this.controller.get('/v1/events?limit=40', answer);
+    return events.map(({ at, kind, subject, message }) => `${at} ${kind} ${subject}: ${message}`).join('\n');
   }
 
   async kill(customer: Customer): Promise<AcceptedOrder> {
