@@ -11,7 +11,6 @@ import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promi
 import { sampleArchives } from '../images/customer/samples.ts';
 import { openInventory, type Inventory } from '../inventory/inventory.ts';
 import { macOf, testImage } from '../inventory/test-rack.ts';
-import { statusCounts } from '../inventory/views.ts';
 import type { InstanceReport } from '../protocol/api.ts';
 import { MalformedError } from '../protocol/bytes.ts';
 import type { Mac } from '../protocol/mac.ts';
@@ -19,13 +18,9 @@ import { decodePermit, encodeHeartbeat, type Receipt } from '../protocol/roll-ca
 import { startScheduler } from '../scheduler/loop.ts';
 import { drillMetrics, registerDrillApi } from './drill-api.ts';
 import { canaryImage, startDrills, type DrillRunner } from './drill.ts';
-import { createServer } from './http.ts';
-import { openImageStore } from './image-store.ts';
 import { renderMetrics } from './metrics.ts';
-import { createNodeShell } from './node-shell.ts';
-import { registerOperatorApi } from './operator-api.ts';
+import { openOperatorApi, type OperatorApi } from './operator-api.fixture.ts';
 import { startRollCall, type RollCall } from './roll-call.ts';
-import { startStream } from './stream.ts';
 
 const beatMs = 25;
 const lookMs = 10;
@@ -37,12 +32,7 @@ interface Running extends AsyncDisposable {
   rollCall: RollCall;
   drills: DrillRunner;
   port: number;
-  readonly ask: (
-    method: 'GET' | 'POST' | 'PUT' | 'DELETE',
-    url: string,
-    payload?: object,
-    token?: string,
-  ) => Promise<{ status: number; body: unknown }>;
+  ask: OperatorApi['ask'];
 }
 
 /** What a board does with a permit: runs what it should, and says what it stopped. */
@@ -143,7 +133,7 @@ export class Rig implements AsyncDisposable {
   get inventory(): Inventory {
     return this.#present().inventory;
   }
-  get ask(): Running['ask'] {
+  get ask(): OperatorApi['ask'] {
     return this.#present().ask;
   }
   get clock(): number {
@@ -196,45 +186,22 @@ export class Rig implements AsyncDisposable {
     await once(socket, 'listening');
     const rollCall = startRollCall({ socket, inventory, now, wallClock, nextTurn, onFailure });
     stack.use(startScheduler({ inventory, onFailure, now: wallClock }));
-    const images = await openImageStore({
-      directory: join(this.directory, 'images'),
-      inventory,
-      random: randomBytes,
-      wallClock,
-    });
+    const directory = join(this.directory, 'images');
+    const metrics = () => renderMetrics(drillMetrics(inventory));
+    const api = stack.use(await openOperatorApi({ inventory, rollCall, directory, metrics, wallClock }));
     const { samplePath } = this;
     const drills = stack.use(
-      startDrills({ inventory, rollCall, images, samplePath, random: randomBytes, now, wallClock }),
+      startDrills({ inventory, rollCall, images: api.images, samplePath, random: randomBytes, now, wallClock }),
     );
-    const app = createServer();
-    const status = () => ({
-      version: '',
-      startedAt: 0,
-      startupMs: 0,
-      rack: '',
-      twoPersonRule: false,
-      ...statusCounts(inventory),
-    });
-    const stream = startStream({ inventory, status });
-    stack.defer(() => app.close());
-    stack.defer(() => stream.close());
-    const shell = createNodeShell('');
-    const metrics = () => renderMetrics(drillMetrics(inventory));
-    registerOperatorApi(app, { inventory, rollCall, images, shell, stream, status, metrics, token: 'secret' });
-    registerDrillApi(app, { inventory, drills });
-    await app.ready();
+    registerDrillApi(api.app, { inventory, drills });
+    await api.app.ready();
     const owned = stack.move();
     this.running = {
       inventory,
       rollCall,
       drills,
       port: socket.address().port,
-      ask: async (method, url, payload, token = 'secret') => {
-        const headers = { authorization: `Bearer ${token}` };
-        const answer = await app.inject({ method, url, headers, ...(payload === undefined ? {} : { payload }) });
-        const isJson = answer.headers['content-type']?.toString().includes('json') === true;
-        return { status: answer.statusCode, body: isJson ? answer.json() : answer.body };
-      },
+      ask: api.ask,
       [Symbol.asyncDispose]: () => owned.disposeAsync(),
     };
   }

@@ -9,16 +9,11 @@ import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { setImmediate as immediate } from 'node:timers/promises';
 import { openInventory, type Inventory } from '../inventory/inventory.ts';
-import { statusCounts } from '../inventory/views.ts';
 import type { KillOrder, KillTimeline } from '../protocol/api.ts';
 import { decodePermit, encodeHeartbeat, type Permit, type Receipt } from '../protocol/roll-call.ts';
 import { killResendMs } from '../protocol/timing.ts';
-import { createServer } from './http.ts';
-import { openImageStore } from './image-store.ts';
-import { createNodeShell } from './node-shell.ts';
-import { registerOperatorApi } from './operator-api.ts';
+import { openOperatorApi } from './operator-api.fixture.ts';
 import { startRollCall, type RollCall } from './roll-call.ts';
-import { startStream } from './stream.ts';
 
 const mac = '02:00:00:c2:00:01';
 const facts = { model: 'test', cpu: 'test', cores: 4, memoryBytes: 2 ** 31, kernel: '6.12', interfaces: [] };
@@ -93,34 +88,9 @@ async function rig(t: TestContext, now: () => number = () => performance.now()):
     nextTurn: immediate,
     onFailure: (error) => assert.fail(String(error)),
   });
-  const app = createServer();
-  const status = () => ({
-    version: '',
-    startedAt: 0,
-    startupMs: 0,
-    rack: '',
-    twoPersonRule: false,
-    ...statusCounts(inventory),
-  });
-  const stream = startStream({ inventory, status });
-  registerOperatorApi(app, {
-    inventory,
-    rollCall,
-    images: await openImageStore({
-      directory: join(directory, 'images'),
-      inventory,
-      random: randomBytes,
-      wallClock: Date.now,
-    }),
-    shell: createNodeShell(''),
-    stream,
-    status,
-    metrics: () => '',
-    token: 'secret',
-  });
+  const api = await openOperatorApi({ inventory, rollCall, directory: join(directory, 'images') });
   t.after(async () => {
-    stream.close();
-    await app.close();
+    await api[Symbol.asyncDispose]();
     server.close();
     client.close();
     await inventory[Symbol.asyncDispose]();
@@ -159,11 +129,8 @@ async function rig(t: TestContext, now: () => number = () => performance.now()):
     inventory,
     rollCall,
     board,
-    post: async (url, payload) => {
-      const answer = await app.inject({ method: 'POST', url, payload, headers: { authorization: 'Bearer secret' } });
-      return { status: answer.statusCode, body: answer.json() };
-    },
-    timeline: async (number) => (await app.inject({ url: `/v1/kill/${number}` })).json(),
+    post: (url, payload) => api.ask('POST', url, payload),
+    timeline: async (number) => (await api.ask('GET', `/v1/kill/${number}`)).body as KillTimeline,
   };
 }
 

@@ -6,14 +6,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { Check } from 'typebox/value';
+import type { OrderDocument } from '../inventory/documents.ts';
 import { openInventory, type Inventory } from '../inventory/inventory.ts';
-import { statusCounts } from '../inventory/views.ts';
 import { Approval, KillOrder, type NewOperator } from '../protocol/api.ts';
-import { createServer } from './http.ts';
-import { openImageStore } from './image-store.ts';
-import { createNodeShell } from './node-shell.ts';
-import { registerOperatorApi } from './operator-api.ts';
-import { startStream } from './stream.ts';
+import { idleRollCall, openOperatorApi } from './operator-api.fixture.ts';
 
 const waitMs = 600_000;
 
@@ -43,37 +39,14 @@ async function rig(t: TestContext, { twoPersonRule = true } = {}): Promise<Rig> 
   const enforced: string[] = [];
   const start = async () => {
     const inventory = closing.use(await openInventory({ directory, now: () => now, random: randomBytes }));
-    const app = createServer();
-    closing.defer(() => app.close());
-    const status = () => ({
-      version: '',
-      startedAt: 0,
-      startupMs: 0,
-      rack: '',
-      twoPersonRule,
-      ...statusCounts(inventory),
-    });
-    const stream = startStream({ inventory, status });
-    closing.defer(() => stream.close());
-    registerOperatorApi(app, {
-      inventory,
-      rollCall: {
-        counters: { beacons: 0, heartbeats: 0, permits: 0, refused: 0, sendErrors: 0 },
-        enforce: () => void enforced.push('permits'),
-        orderStored: ({ scope }) => void enforced.push(`order ${scope}`),
-        pursue: () => Promise.resolve(),
-        sinceStored: () => 0,
-        listeningForMs: () => 0,
-        mayHold: () => false,
-      },
-      images: await openImageStore({ directory, inventory, random: randomBytes, wallClock: () => now }),
-      shell: createNodeShell(''),
-      stream,
-      status,
-      metrics: () => '',
-      token: 'root-token',
-      twoPersonWaitMs: twoPersonRule ? waitMs : undefined,
-    });
+    const rollCall = {
+      ...idleRollCall(),
+      enforce: () => void enforced.push('permits'),
+      orderStored: ({ scope }: OrderDocument) => void enforced.push(`order ${scope}`),
+    };
+    const twoPersonWaitMs = twoPersonRule ? waitMs : undefined;
+    const parts = { inventory, rollCall, directory, wallClock: () => now, token: 'root-token', twoPersonWaitMs };
+    const { app } = closing.use(await openOperatorApi(parts));
     await app.ready();
     return { inventory, app };
   };

@@ -6,27 +6,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { openInventory } from '../../inventory/inventory.ts';
-import { statusCounts } from '../../inventory/views.ts';
-import { createServer } from '../http.ts';
-import { openImageStore } from '../image-store.ts';
-import { createNodeShell } from '../node-shell.ts';
-import { registerOperatorApi } from '../operator-api.ts';
-import { startStream } from '../stream.ts';
+import { idleRollCall, openOperatorApi } from '../operator-api.fixture.ts';
 import { startPower } from './power.ts';
 
 test('a bank is switched off only when its other boards are meant too', async (t) => {
   const directory = await mkdtemp(join(tmpdir(), 'muster-switching-'));
   const inventory = await openInventory({ directory, now: Date.now, random: randomBytes });
-  const status = () => ({
-    version: '',
-    startedAt: 0,
-    startupMs: 0,
-    rack: '',
-    twoPersonRule: false,
-    ...statusCounts(inventory),
-  });
-  const stream = startStream({ inventory, status });
-  const app = createServer();
   const off = new Set<string>();
   let broken = false;
   const driver = {
@@ -47,42 +32,17 @@ test('a bank is switched off only when its other boards are meant too', async (t
     { automatic: false, pdus: new Map(), feeds },
     { boards, drivers: new Map([['left', driver]]) },
   );
-  registerOperatorApi(app, {
-    inventory,
-    rollCall: {
-      counters: { beacons: 0, heartbeats: 0, permits: 0, refused: 0, sendErrors: 0 },
-      enforce: () => undefined,
-      orderStored: () => undefined,
-      pursue: () => Promise.resolve(),
-      sinceStored: () => 0,
-      listeningForMs: () => 0,
-      mayHold: () => false,
-    },
-    images: await openImageStore({ directory, inventory, random: randomBytes, wallClock: Date.now }),
-    shell: createNodeShell(''),
-    power,
-    stream,
-    status,
-    metrics: () => '',
-    token: 'secret',
-    twoPersonWaitMs: undefined,
-  });
-  await app.ready();
+  const api = await openOperatorApi({ inventory, rollCall: idleRollCall(), directory, power });
   t.after(async () => {
-    stream.close();
-    await app.close();
+    await api[Symbol.asyncDispose]();
     await inventory[Symbol.asyncDispose]();
     await rm(directory, { recursive: true });
   });
   for (const last of [1, 2, 3, 4])
     await inventory.bootStage({ mac: `02:00:00:c2:00:0${last}`, stage: 'dhcp-discover', firmware: 'uboot' });
   const ask = async (node: string, payload?: object) => {
-    const url = `/v1/nodes/${node}/power`;
-    const headers = { authorization: 'Bearer secret' };
-    const answer = await (payload === undefined
-      ? app.inject({ url })
-      : app.inject({ method: 'POST', url, payload, headers }));
-    return { status: answer.statusCode, body: answer.body };
+    const { status, body } = await api.ask(payload === undefined ? 'GET' : 'POST', `/v1/nodes/${node}/power`, payload);
+    return { status, body: JSON.stringify(body) };
   };
 
   assert.deepEqual(await ask('node-c20001'), {

@@ -11,16 +11,11 @@ import { test } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { registerDrillApi } from '../../controller/drill-api.ts';
 import { startDrills } from '../../controller/drill.ts';
-import { createServer } from '../../controller/http.ts';
-import { openImageStore } from '../../controller/image-store.ts';
-import { createNodeShell } from '../../controller/node-shell.ts';
-import { registerOperatorApi } from '../../controller/operator-api.ts';
+import { openOperatorApi } from '../../controller/operator-api.fixture.ts';
 import { startRollCall } from '../../controller/roll-call.ts';
-import { startStream } from '../../controller/stream.ts';
 import { customerEntry, launchBrowser, picture, says } from '../../dashboard/browser.ts';
 import { dashboard } from '../../dashboard/plugin.ts';
 import { openInventory } from '../../inventory/inventory.ts';
-import { statusCounts } from '../../inventory/views.ts';
 import { killResendMs } from '../../protocol/timing.ts';
 
 const mac = '02:00:00:c2:00:01';
@@ -52,30 +47,8 @@ test(
       setInterval(() => void rollCall.pursue().catch(onFailure), killResendMs),
       clearInterval,
     );
-    const status = () => ({
-      version: '0',
-      startedAt: Date.now(),
-      startupMs: 0,
-      rack: 'rack-1',
-      twoPersonRule: true,
-      ...statusCounts(inventory),
-    });
-    const stream = startStream({ inventory, status });
-    const app = createServer();
-    stack.defer(() => app.close());
-    stack.defer(() => stream.close());
-    const images = await openImageStore({ directory, inventory, random: randomBytes, wallClock: Date.now });
-    registerOperatorApi(app, {
-      inventory,
-      rollCall,
-      images,
-      shell: createNodeShell(''),
-      stream,
-      status,
-      metrics: () => '',
-      token: 'root-token',
-      twoPersonWaitMs: 600_000,
-    });
+    const parts = { inventory, rollCall, directory, twoPersonWaitMs: 600_000 };
+    const { app, images } = stack.use(await openOperatorApi(parts));
     const clocks = { now: () => performance.now(), wallClock: Date.now };
     const drills = startDrills({ inventory, rollCall, images, samplePath: '', random: randomBytes, ...clocks });
     registerDrillApi(app, { inventory, drills: stack.use(drills) });

@@ -11,11 +11,7 @@ import { loadCredentials } from '../../controller/credentials.ts';
 import { registerDrillApi } from '../../controller/drill-api.ts';
 import { startDrills } from '../../controller/drill.ts';
 import { createServer } from '../../controller/http.ts';
-import { openImageStore } from '../../controller/image-store.ts';
-import { createNodeShell } from '../../controller/node-shell.ts';
-import { registerOperatorApi } from '../../controller/operator-api.ts';
-import { startStream } from '../../controller/stream.ts';
-import { statusCounts } from '../../inventory/views.ts';
+import { openOperatorApi } from '../../controller/operator-api.fixture.ts';
 import { agentAuthorization } from '../../protocol/agent-authorization.ts';
 import { fuzzHttp, loopback, requestBytes, statusOf } from './http.ts';
 import { joinRequest, mac, startRack } from './rack.ts';
@@ -55,34 +51,9 @@ export async function fuzzOperatorApi(count: number, random: Random): Promise<nu
   await using rack = await startRack();
   const { inventory, rollCall, directory } = rack;
   await using stack = new AsyncDisposableStack();
-  const status = () => ({
-    version: '',
-    startedAt: 0,
-    startupMs: 0,
-    rack: '',
-    twoPersonRule: false,
-    ...statusCounts(inventory),
-  });
-  const stream = startStream({ inventory, status });
   const app = createServer({ requestTimeout: 0 });
-  stack.defer(() => app.close());
-  stack.defer(() => stream.close());
-  const images = await openImageStore({
-    directory: join(directory, 'images'),
-    inventory,
-    random: randomBytes,
-    wallClock: Date.now,
-  });
-  registerOperatorApi(app, {
-    inventory,
-    rollCall,
-    images,
-    shell: createNodeShell(''),
-    stream,
-    status,
-    metrics: () => '',
-    token: 'secret',
-  });
+  const parts = { inventory, rollCall, directory: join(directory, 'images'), app };
+  const { images } = stack.use(await openOperatorApi(parts));
   const clocks = { now: () => performance.now(), wallClock: Date.now };
   const drills = stack.use(
     startDrills({ inventory, rollCall, images, samplePath: '', random: randomBytes, ...clocks }),
