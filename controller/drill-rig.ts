@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import { sampleArchives } from '../images/customer/samples.ts';
 import { openInventory, type Inventory } from '../inventory/inventory.ts';
-import { macOf, testImage } from '../inventory/test-rack.ts';
+import { joinBoard, macOf, testImage } from '../inventory/test-rack.ts';
 import type { InstanceReport } from '../protocol/api.ts';
 import { MalformedError } from '../protocol/bytes.ts';
 import type { Mac } from '../protocol/mac.ts';
@@ -25,7 +25,6 @@ import { startRollCall, type RollCall } from './roll-call.ts';
 const beatMs = 25;
 const lookMs = 10;
 const boundMs = 60_000;
-const facts = { model: 'test', cpu: 'test', cores: 4, memoryBytes: 2 ** 31, kernel: '6.12', interfaces: [] };
 
 interface Running extends AsyncDisposable {
   inventory: Inventory;
@@ -52,12 +51,12 @@ export class Peer {
   #permitSequence = 0n;
   readonly #timer: NodeJS.Timeout;
 
-  constructor(rig: Rig, mac: Mac, { socket, session, key }: { socket: Socket; session: string; key: string }) {
+  constructor(rig: Rig, mac: Mac, { socket, session, key }: { socket: Socket; session: Buffer; key: Buffer }) {
     this.mac = mac;
     this.#rig = rig;
     this.#socket = socket;
-    this.#session = Buffer.from(session, 'hex');
-    this.#key = Buffer.from(key, 'hex');
+    this.#session = session;
+    this.#key = key;
     socket.on('message', (bytes) => this.#obey(bytes));
     this.#timer = setInterval(() => this.#beat(), beatMs);
   }
@@ -213,19 +212,11 @@ export class Rig implements AsyncDisposable {
   }
 
   async #join(mac: Mac): Promise<void> {
-    const { inventory } = this;
-    await inventory.bootStage({ mac, stage: 'dhcp-discover', firmware: 'uboot' });
-    const ticket = await inventory.issueTicket(mac);
-    assert.ok('token' in ticket);
-    const joined = await inventory.join(
-      { mac, token: ticket.token, bootId: 'boot-1', serial: null, agentVersion: '', sshHostKey: null, facts },
-      '127.0.0.1',
-    );
-    assert.ok('session' in joined);
+    const credentials = await joinBoard(this.inventory, mac);
     const socket = createSocket('udp4');
     socket.bind(0, '127.0.0.1');
     await once(socket, 'listening');
-    this.peers.push(new Peer(this, mac, { socket, ...joined }));
+    this.peers.push(new Peer(this, mac, { socket, ...credentials }));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -16,6 +16,7 @@ import ssh2 from 'ssh2';
 import { isGroupPopulated, killGroup, removeTree } from '../agent/containers/customer-group.ts';
 import { openInventory, type Inventory } from '../inventory/inventory.ts';
 import type { OrderDocument } from '../inventory/documents.ts';
+import { joinBoard, placeWeb } from '../inventory/test-rack.ts';
 import { orderTimeline } from '../inventory/views.ts';
 import type { KillNode } from '../protocol/api.ts';
 import type { Mac } from '../protocol/mac.ts';
@@ -33,9 +34,6 @@ import { startRollCall, type RollCall } from './roll-call.ts';
 
 const groups = '/sys/fs/cgroup/customers';
 const pduAddress = '127.0.0.9';
-const facts = { model: 'test', cpu: 'test', cores: 4, memoryBytes: 2 ** 31, kernel: '6.12', interfaces: [] };
-const squashfs = { sha256: 'a'.repeat(64), sizeBytes: 1 };
-const config = { entrypoint: [], cmd: ['/web'], env: [], workingDir: '/', user: '0:0' };
 const keys = ssh2.utils.generateKeyPairSync('ed25519');
 
 let dropbear: ChildProcess;
@@ -192,37 +190,13 @@ async function rig(
 
   for (const [index, sshHostKey] of keysOf.entries()) {
     const mac = `02:00:00:c2:00:0${index + 1}`;
-    await inventory.bootStage({ mac, stage: 'dhcp-discover', firmware: 'uboot' });
-    const ticket = await inventory.issueTicket(mac);
-    assert.ok('token' in ticket);
-    const joined = await inventory.join(
-      { mac, token: ticket.token, bootId: 'boot-1', serial: null, agentVersion: '', sshHostKey, facts },
-      `127.0.0.${index + 11}`,
-    );
-    assert.ok('session' in joined);
-    const [session, key] = [Buffer.from(joined.session, 'hex'), Buffer.from(joined.key, 'hex')];
+    const credentials = await joinBoard(inventory, mac, { ip: `127.0.0.${index + 11}`, sshHostKey });
     const isPowered = () => pdu.state(outlet) === '1';
-    it.boards.push(new Board({ mac, port: socket.address().port, session, key, isPowered }));
+    it.boards.push(new Board({ mac, port: socket.address().port, ...credentials, isPowered }));
   }
   await until('all boards are ready', () => inventory.nodes().every(({ state }) => state === 'ready'));
-  for (const name of ['acme', 'bolt']) {
-    await inventory.addCustomer({ name, onSilence });
-    await inventory.saveImage({ name, digest: 'b'.repeat(64), architecture: 'arm64', squashfs, config, importedAt: 0 });
-    await inventory.putWorkload(name, 'web', { image: name, replicas: 1 });
-    for (const { mac } of it.boards)
-      await inventory.applyPlacement([
-        {
-          kind: 'place',
-          id: `web-${inventory.nextInstanceNumber().toString(16).padStart(8, '0')}`,
-          customer: name,
-          workload: 'web',
-          node: mac,
-          port: null,
-          specRevision: inventory.workload(name, 'web')?.specRevision ?? 0,
-          reason: 'test',
-        },
-      ]);
-  }
+  const nodes = it.boards.map(({ mac }) => mac);
+  for (const customer of ['acme', 'bolt']) await placeWeb(inventory, { customer, nodes, onSilence });
   return it;
 }
 

@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { setImmediate as immediate } from 'node:timers/promises';
 import { openInventory, type Inventory } from '../inventory/inventory.ts';
+import { joinBoard, placeWeb } from '../inventory/test-rack.ts';
 import type { KillOrder, KillTimeline } from '../protocol/api.ts';
 import { decodePermit, encodeHeartbeat, type Permit, type Receipt } from '../protocol/roll-call.ts';
 import { killResendMs } from '../protocol/timing.ts';
@@ -16,9 +17,6 @@ import { openOperatorApi } from './operator-api.fixture.ts';
 import { startRollCall, type RollCall } from './roll-call.ts';
 
 const mac = '02:00:00:c2:00:01';
-const facts = { model: 'test', cpu: 'test', cores: 4, memoryBytes: 2 ** 31, kernel: '6.12', interfaces: [] };
-const squashfs = { sha256: 'a'.repeat(64), sizeBytes: 1 };
-const config = { entrypoint: [], cmd: ['/web'], env: [], workingDir: '/', user: '0:0' };
 
 interface Rig {
   inventory: Inventory;
@@ -97,34 +95,10 @@ async function rig(t: TestContext, now: () => number = () => performance.now()):
     await rm(directory, { recursive: true });
   });
 
-  await inventory.bootStage({ mac, stage: 'dhcp-discover', firmware: 'uboot' });
-  const ticket = await inventory.issueTicket(mac);
-  assert.ok('token' in ticket);
-  const joined = await inventory.join(
-    { mac, token: ticket.token, bootId: 'boot-1', serial: null, agentVersion: '', sshHostKey: null, facts },
-    '127.0.0.1',
-  );
-  assert.ok('session' in joined);
-  const [session, key] = [Buffer.from(joined.session, 'hex'), Buffer.from(joined.key, 'hex')];
+  const { session, key } = await joinBoard(inventory, mac);
   const board = new Board(client, server.address().port, session, key);
   while (inventory.node(mac)?.state !== 'ready') await board.heartbeat();
-  for (const name of ['acme', 'bolt']) {
-    await inventory.addCustomer({ name });
-    await inventory.saveImage({ name, digest: 'b'.repeat(64), architecture: 'arm64', squashfs, config, importedAt: 0 });
-    await inventory.putWorkload(name, 'web', { image: name, replicas: 1 });
-    await inventory.applyPlacement([
-      {
-        kind: 'place',
-        id: `web-${inventory.nextInstanceNumber().toString(16).padStart(8, '0')}`,
-        customer: name,
-        workload: 'web',
-        node: mac,
-        port: null,
-        specRevision: inventory.workload(name, 'web')?.specRevision ?? 0,
-        reason: 'test',
-      },
-    ]);
-  }
+  for (const customer of ['acme', 'bolt']) await placeWeb(inventory, { customer, nodes: [mac] });
   return {
     inventory,
     rollCall,
@@ -247,17 +221,14 @@ test(
   async (t) => {
     let clock = 1_000_000;
     const { board, inventory, post, rollCall, timeline } = await rig(t, () => clock);
-    await inventory.addCustomer({ name: 'held', onSilence: 'hold' });
-    await inventory.putWorkload('held', 'web', { image: 'acme', replicas: 1 });
-    const id = `web-${inventory.nextInstanceNumber().toString(16).padStart(8, '0')}`;
-    const specRevision = inventory.workload('held', 'web')?.specRevision ?? 0;
-    const place = { customer: 'held', workload: 'web', node: mac, port: null, specRevision, reason: 'test' };
-    await inventory.applyPlacement([{ kind: 'place', id, ...place }]);
+    await placeWeb(inventory, { customer: 'held', nodes: [mac], onSilence: 'hold' });
+    const [held] = inventory.instancesOf('held');
+    assert.ok(held !== undefined);
     const first = await board.heartbeat();
     assert.ok(names(first.permit).includes('held'));
     const second = await board.heartbeat([], first.permit.sequence);
     // As the scheduler does for a node that is lost.
-    await inventory.applyPlacement([{ kind: 'remove', id, reason: 'its node is lost' }]);
+    await inventory.applyPlacement([{ kind: 'remove', id: held.id, reason: 'its node is lost' }]);
     const order = (await post('/v1/kill', { customer: 'held', reason: 'test' })).body as KillOrder;
     const settled = async (ms: number) => {
       for (const until = clock + ms; clock < until;) {

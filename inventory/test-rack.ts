@@ -92,6 +92,36 @@ export function rejoin(answer: JoinAnswer, mac: Mac, bootId: string): Pick<JoinR
   return { session: { id: answer.session, proof: sessionProof(Buffer.from(answer.key, 'hex'), mac, bootId) } };
 }
 
+/** What firmware and agent do up to the session: DHCP, ticket, join. For boards that then speak for themselves. */
+export async function joinBoard(
+  inventory: Inventory,
+  mac: Mac,
+  { ip = '127.0.0.1', sshHostKey = null }: { ip?: string; sshHostKey?: string | null } = {},
+): Promise<{ session: Buffer; key: Buffer }> {
+  await inventory.bootStage({ mac, stage: 'dhcp-discover', firmware: 'uboot' });
+  const ticket = await inventory.issueTicket(mac);
+  if ('refused' in ticket) throw new Error(ticket.refused);
+  const joined = await inventory.join({ mac, bootId: 'boot-1', token: ticket.token, ...machine, sshHostKey }, ip);
+  if ('refused' in joined) throw new Error(joined.refused);
+  return { session: Buffer.from(joined.session, 'hex'), key: Buffer.from(joined.key, 'hex') };
+}
+
+/** A customer with one instance of a workload `web` on each of the nodes, as the scheduler would have placed them. */
+export async function placeWeb(
+  inventory: Inventory,
+  { customer, nodes, onSilence = 'stop' }: { customer: string; nodes: Mac[]; onSilence?: 'stop' | 'hold' },
+): Promise<void> {
+  await inventory.addCustomer({ name: customer, onSilence });
+  await inventory.saveImage(testImage(customer));
+  await inventory.putWorkload(customer, 'web', { image: customer, replicas: 1 });
+  const specRevision = inventory.workload(customer, 'web')?.specRevision ?? 0;
+  for (const node of nodes) {
+    const id = `web-${inventory.nextInstanceNumber().toString(16).padStart(8, '0')}`;
+    const place = { customer, workload: 'web', node, port: null, specRevision, reason: 'test' };
+    await inventory.applyPlacement([{ kind: 'place', id, ...place }]);
+  }
+}
+
 export function testImage(name: string, content = 'a') {
   return {
     name,

@@ -16,10 +16,10 @@ import { startRollCall } from '../../controller/roll-call.ts';
 import { customerEntry, launchBrowser, picture, says } from '../../dashboard/browser.ts';
 import { dashboard } from '../../dashboard/plugin.ts';
 import { openInventory } from '../../inventory/inventory.ts';
+import { joinBoard } from '../../inventory/test-rack.ts';
 import { killResendMs } from '../../protocol/timing.ts';
 
 const mac = '02:00:00:c2:00:01';
-const facts = { model: 'test', cpu: 'test', cores: 4, memoryBytes: 2 ** 31, kernel: '6.12', interfaces: [] };
 
 test(
   'one operator asks to stop everything, another confirms it; and so it is lifted',
@@ -61,10 +61,7 @@ test(
       return operator.token;
     };
     await inventory.addCustomer({ name: 'acme' });
-    const ticket = await inventory.issueTicket(mac);
-    assert.ok('token' in ticket);
-    const machine = { serial: null, agentVersion: '', sshHostKey: null, facts };
-    await inventory.join({ mac, token: ticket.token, bootId: 'boot-1', ...machine }, '127.0.0.1');
+    await joinBoard(inventory, mac);
 
     await using browser = await launchBrowser();
     await using anna = await browser.open(`${url}/#token=${await tokenOf('anna')}`);
