@@ -224,6 +224,24 @@ test('plans', (t) => {
   t.assert.fileSnapshot(text.join('\n'), golden, { serializers: [String] });
 });
 
+test('a change leaves no node without a running instance that had one', () => {
+  for (const nodes of [2, 3, 5])
+    for (const replicas of [nodes, 2 * nodes - 1]) {
+      const story = new Story().customer('acme');
+      for (let i = 0; i < nodes; i++) story.node(String(i), { memoryBytes: 2 ** 31 });
+      story.workload('acme/web', replicas).settle();
+      story.workload('acme/web', replicas, { specRevision: 2 });
+      while (story.pass() > 0) {
+        const running = story.world.instances.filter(({ state }) => state === 'running');
+        assert.equal(new Set(running.map(({ node }) => node)).size, nodes, story.lines.join('\n'));
+        story.run();
+        story.now += 1_000;
+      }
+      assert.ok(story.world.instances.every(({ specRevision }) => specRevision === 2));
+      assert.equal(story.world.instances.length, replicas);
+    }
+});
+
 test('ports are unique on a node and go round', () => {
   const story = new Story()
     .node('a', { memoryBytes: 2 ** 40 })

@@ -164,13 +164,14 @@ function planWorkload(task: Task): string {
     const begun = missing === 0 && placer.place({ attempt: 0, avoid: undefined, reason: 'its workload was changed' });
     if (!begun && placer.refusal !== undefined) {
       // No room for one more: one old goes first, if the new one fits in its place. Only that one is down meanwhile.
-      const leaving = board.leavingOrder(old).find((instance) => placer.wouldFitInsteadOf(instance));
+      const leaving = board.leavingOrder(old, current).find((instance) => placer.wouldFitInsteadOf(instance));
       if (leaving === undefined) stuck = `${old.length} of ${workload.replicas} replicas wait for their change: `;
       else remove(leaving, 'its workload was changed');
     }
   } else {
     const surplus = -missing - (old.length > 0 && !newOnesRun ? 1 : 0);
-    const leaving = surplus > 0 ? [...board.leavingOrder(old), ...board.leavingOrder(current)].slice(0, surplus) : [];
+    const leaving =
+      surplus > 0 ? [...board.leavingOrder(old, current), ...board.leavingOrder(current)].slice(0, surplus) : [];
     for (const instance of leaving)
       remove(instance, isOld(instance) ? 'its workload was changed' : `${workload.replicas} wanted`);
   }
@@ -267,33 +268,46 @@ class Board {
     return now - (node.unreadyAt ?? node.since) < lostAfterMs ? undefined : `${node.name} started again`;
   }
 
-  /** Who goes first: failed, not running, on the node with most of them, youngest. */
-  leavingOrder(instances: WorldInstance[]): WorldInstance[] {
+  /** Who goes first: failed, not running, on the node with most of them and of those that `stay`, youngest. */
+  leavingOrder(instances: WorldInstance[], stay: WorldInstance[] = []): WorldInstance[] {
     const perNode = Map.groupBy(instances, ({ node }) => node);
     const rank = ({ state }: WorldInstance) => (state === 'failed' ? 0 : state === 'running' ? 2 : 1);
     const crowd = new Map<string, number>();
-    for (const group of perNode.values())
-      for (const [position, { id }] of group.toSorted((a, b) => compare(a.id, b.id)).entries()) crowd.set(id, position);
+    for (const [mac, group] of perNode) {
+      const beside = stay.filter(({ node }) => node === mac).length;
+      for (const [position, { id }] of group.toSorted((a, b) => compare(a.id, b.id)).entries())
+        crowd.set(id, beside + position);
+    }
     return instances.toSorted(
       (a, b) => rank(a) - rank(b) || (crowd.get(b.id) ?? 0) - (crowd.get(a.id) ?? 0) || compare(b.id, a.id),
     );
   }
 }
 
-/** Finds places for one workload: fewest of its own, fewest of its customer, most free memory, lowest MAC. */
+/**
+ * Finds places for one workload: fewest of its own (those that will stay count before those that a change replaces), fewest
+ * of its customer, most free memory, lowest MAC.
+ */
 class Placer {
   placed = 0;
   /** Why the last one found no place, in words. */
   refusal: string | undefined;
   readonly #task: Task;
   readonly #own = new Map<number, number>();
+  readonly #staying = new Map<number, number>();
 
   constructor(task: Task, housed: WorldInstance[]) {
     this.#task = task;
-    for (const { node } of housed) {
+    for (const { node, specRevision } of housed) {
       const index = task.board.indexOf(node);
-      if (index !== undefined) this.#own.set(index, (this.#own.get(index) ?? 0) + 1);
+      if (index !== undefined) this.#count(index, specRevision);
     }
+  }
+
+  #count(index: number, specRevision: number): void {
+    this.#own.set(index, (this.#own.get(index) ?? 0) + 1);
+    if (specRevision === this.#task.workload.specRevision)
+      this.#staying.set(index, (this.#staying.get(index) ?? 0) + 1);
   }
 
   place({ attempt, avoid, reason }: { attempt: number; avoid: Mac | undefined; reason: string }): boolean {
@@ -317,7 +331,7 @@ class Placer {
     });
     board.add(index, workload, port);
     board.placements++;
-    this.#own.set(index, (this.#own.get(index) ?? 0) + 1);
+    this.#count(index, workload.specRevision);
     this.placed++;
     return true;
   }
@@ -340,7 +354,7 @@ class Placer {
   #choose(avoid: number | undefined): number | undefined {
     const { workload, customer, board } = this.#task;
     const loads = board.loadsOf(workload.customer);
-    let best: { index: number; avoided: boolean; own: number; others: number; freeBytes: number } | undefined;
+    let best: (Candidate & { index: number }) | undefined;
     let meant = 0;
     let roomy = 0;
     let withinLimits = 0;
@@ -362,6 +376,7 @@ class Placer {
       const candidate = {
         index,
         avoided: index === avoid,
+        staying: this.#staying.get(index) ?? 0,
         own,
         others: mine?.instances ?? 0,
         freeBytes,
@@ -385,6 +400,7 @@ class Placer {
 
 interface Candidate {
   avoided: boolean;
+  staying: number;
   own: number;
   others: number;
   freeBytes: number;
@@ -392,6 +408,7 @@ interface Candidate {
 
 function isBetter(a: Candidate, b: Candidate): boolean {
   if (a.avoided !== b.avoided) return b.avoided;
+  if (a.staying !== b.staying) return a.staying < b.staying;
   if (a.own !== b.own) return a.own < b.own;
   if (a.others !== b.others) return a.others < b.others;
   return a.freeBytes > b.freeBytes;
