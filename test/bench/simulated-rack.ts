@@ -7,12 +7,12 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Check } from 'typebox/value';
-import { KillOrder, KillTimeline } from '../../protocol/api.ts';
+import { KillOrder, KillTimeline, Status } from '../../protocol/api.ts';
 import { heartbeatIntervalMs, rollCallPort } from '../../protocol/timing.ts';
 import type { ControllerProcess } from '../qemu/controller-process.ts';
 import { rackAddress, type RackNetwork } from '../qemu/rack-network.ts';
 import { endProcess, startTied } from '../qemu/tied-process.ts';
-import { controllerAlone } from './controller-alone.ts';
+import { controllerAlone, type ControllerAlone } from './controller-alone.ts';
 import { rackCustomer, seedStore, type SeededNode } from './seeded-store.ts';
 
 const agentsProgram = fileURLToPath(new URL('simulated-agents.ts', import.meta.url));
@@ -41,12 +41,15 @@ export async function simulatedRack(options: RackOptions): Promise<SimulatedRack
   stack.defer(() => rm(stateDir, { recursive: true, force: true }));
   options.print(`making a store of ${options.nodes} nodes`);
   const nodes = await seedStore(stateDir, options.nodes);
-  const rack = stack.use(await rackOn(stateDir, nodes, options));
+  await settleStore(stateDir);
+  const alone = stack.use(await startedController(stateDir));
+  const rack = stack.use(await connectAgents(alone, nodes, options));
+  await allReady(rack.controller, nodes.length);
   const running = stack.move();
   return { ...rack, [Symbol.asyncDispose]: () => running.disposeAsync() };
 }
 
-/** Racks of a controller and a network each, all on copies of one store. */
+/** Racks of a controller and a network each, all on copies of one store. No agent runs before the last controller does. */
 export async function startRacks({
   count,
   ...options
@@ -56,37 +59,47 @@ export async function startRacks({
   stack.defer(() => rm(directory, { recursive: true, force: true }));
   options.print(`making ${count} stores of ${options.nodes} nodes`);
   const nodes = await seedStore(join(directory, '0'), options.nodes);
+  await settleStore(join(directory, '0'));
   for (let index = 1; index < count; index++)
     await cp(join(directory, '0'), join(directory, String(index)), { recursive: true });
+  const alone: ControllerAlone[] = [];
+  for (let index = 0; index < count; index++)
+    alone.push(stack.use(await startedController(join(directory, String(index)))));
+  options.print(`${count} controllers run`);
   const all: SimulatedRack[] = [];
-  for (let index = 0; index < count; index++) {
-    all.push(stack.use(await rackOn(join(directory, String(index)), nodes, options)));
-    options.print(`${index + 1} of ${count} racks are ready`);
-  }
+  for (const each of alone) all.push(stack.use(await connectAgents(each, nodes, options)));
+  options.print(`${count * nodes.length} agents run`);
+  for (const { controller } of all) await allReady(controller, nodes.length);
   const running = stack.move();
   return { all, [Symbol.asyncDispose]: () => running.disposeAsync() };
 }
 
-async function rackOn(
-  stateDir: string,
+/** The first start makes certificate, keys and Node's compile cache, and keeps the parser that it needed for that. */
+async function settleStore(stateDir: string): Promise<void> {
+  await using alone = await startedController(stateDir);
+  await alone.controller.kill9();
+}
+
+async function startedController(stateDir: string): Promise<ControllerAlone> {
+  await using stack = new AsyncDisposableStack();
+  const alone = stack.use(await controllerAlone(stateDir));
+  await alone.controller.start();
+  const running = stack.move();
+  return { ...alone, [Symbol.asyncDispose]: () => running.disposeAsync() };
+}
+
+async function connectAgents(
+  { network, controller }: ControllerAlone,
   nodes: readonly SeededNode[],
   { heartbeatMs = heartbeatIntervalMs }: RackOptions,
 ): Promise<SimulatedRack> {
-  await using stack = new AsyncDisposableStack();
-  const { network, controller } = stack.use(await controllerAlone(stateDir));
-  // The first start makes certificate, keys and Node's compile cache, and keeps the parser that it needed for that.
-  await controller.start();
-  await controller.kill9();
-  await controller.start();
-  const agents = stack.use(await startAgents(network, nodes, heartbeatMs));
-  await allReady(controller, nodes.length);
-  const running = stack.move();
+  const agents = await startAgents(network, nodes, heartbeatMs);
   return {
     controller,
     lose: async (percent) => {
       for (const pid of [network.holderPid, agents.pid]) await loseArrivals(network, pid, percent);
     },
-    [Symbol.asyncDispose]: () => running.disposeAsync(),
+    [Symbol.asyncDispose]: () => agents[Symbol.asyncDispose](),
   };
 }
 
@@ -95,7 +108,7 @@ async function allReady(controller: ControllerProcess, count: number): Promise<v
   for (let ready = 0; ready < count;) {
     if (performance.now() > deadline) throw new Error(`${ready} of ${count} agents are ready`);
     await delay(500);
-    ready = (await controller.nodes()).filter(({ state }) => state === 'ready').length;
+    ready = (await controller.get('/v1/status', Status)).nodes['ready'] ?? 0;
   }
 }
 
