@@ -2,17 +2,12 @@
 import type { ChildProcess } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { withDeviceSockets } from '../../boot/device-sockets.ts';
+import { startBoards } from '../qemu/dhcp-boards.ts';
 import { rackAddress } from '../qemu/rack-network.ts';
 import { endProcess, startTied } from '../qemu/tied-process.ts';
 import type { Rig } from './rig.ts';
 
 const listenerCount = 32;
-const program = (name: string): string[] => [
-  process.execPath,
-  '--disable-warning=ExperimentalWarning',
-  fileURLToPath(new URL(name, import.meta.url)),
-];
 
 export interface BusyRack extends AsyncDisposable {
   /** What was done so far: leases, downloads, files, bytes of event streams. */
@@ -30,22 +25,14 @@ export async function startBusyRack(rig: Rig): Promise<BusyRack> {
   };
   await using stack = new AsyncDisposableStack();
   const kernel = await kernelPath(rig);
-  const sockets = [{ name: 'client', address: '0.0.0.0', port: 68 }];
-  const command = [...program('load.ts'), rackAddress, kernel];
-  const launched = withDeviceSockets({ interface: 'carrier1', sockets, command });
-  // Client and server share one namespace and so one address, which the kernel takes for a forgery unless it is told.
-  const accept = 'echo 1 >/proc/sys/net/ipv4/conf/all/accept_local; exec "$@"';
-  const load = await startTied(rig.network.inside(['sh', '-c', accept, 'sh', ...launched]), {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
+  const load = await startBoards(rig.network, new URL('load.ts', import.meta.url), rackAddress, kernel);
   stack.defer(() => endProcess(load, 'SIGKILL'));
   count(load);
-  const listeners = await startTied(
-    [...program('listeners.ts'), `${rig.controller.url}/v1/stream`, String(listenerCount)],
-    {
-      stdio: ['ignore', 'pipe', 'inherit'],
-    },
-  );
+  const program = fileURLToPath(new URL('listeners.ts', import.meta.url));
+  const node = [process.execPath, '--disable-warning=ExperimentalWarning'];
+  const listeners = await startTied([...node, program, `${rig.controller.url}/v1/stream`, String(listenerCount)], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   stack.defer(() => endProcess(listeners, 'SIGKILL'));
   count(listeners);
   const running = stack.move();

@@ -1,64 +1,18 @@
-// A program: everything that a busy rack asks of its controller besides permits, until it is killed. DHCP from the
-// inherited socket `client`, TFTP and HTTP boot downloads from our own address.
+// A program, started by `startBoards`: everything that a busy rack asks of its controller besides permits, until it is
+// killed. DHCP for one board after another, TFTP and HTTP boot downloads from our own address.
 //
 //   node load.ts CONTROLLER KERNEL_PATH    prints one JSON line a second: what was done so far
 import { execFileSync } from 'node:child_process';
-import { createSocket } from 'node:dgram';
 import { get } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
-import { option } from '../../boot/dhcp/option.ts';
-import { addressBytes, boardPacket } from '../../boot/dhcp/world.fixture.ts';
-import { decodePacket, encodePacket } from '../../boot/dhcp/packet.ts';
-import { deviceSocketsVariable, inheritedSockets } from '../../boot/device-sockets.ts';
-import { parseMac, type Mac } from '../../protocol/mac.ts';
 import { fetchFile } from '../bench/tftp-client.ts';
+import { takeLeases } from '../qemu/dhcp-boards.ts';
 
 const [controller = '', kernelPath = ''] = process.argv.slice(2);
 const boards = 64;
 const downloads = 8;
 const tftpDownloads = 2;
 const counts = { leases: 0, downloads: 0, files: 0 };
-
-function macOf(board: number): Mac {
-  const mac = parseMac(`02:00:02:00:00:${board.toString(16).padStart(2, '0')}`);
-  if (mac === undefined) throw new Error(`cannot make a MAC address of ${board}`);
-  return mac;
-}
-
-function leases(fd: number): void {
-  const socket = createSocket('udp4');
-  const say = (bytes: Buffer): void => socket.send(bytes, 67, '255.255.255.255');
-  let board = 0;
-  const discover = (): void => {
-    board = (board + 1) % boards;
-    say(encodePacket(boardPacket('discover', { mac: macOf(board), xid: board })));
-  };
-  socket.on('message', (bytes) => {
-    const packet = decodePacket(bytes);
-    if ('refused' in packet || packet.mac !== macOf(board)) return;
-    if (packet.type === 'offer')
-      say(
-        encodePacket(
-          boardPacket('request', {
-            mac: packet.mac,
-            xid: board,
-            options: [
-              [option.requestedAddress, addressBytes(packet.yiaddr)],
-              [option.serverId, addressBytes(controller)],
-            ],
-          }),
-        ),
-      );
-    if (packet.type !== 'ack') return;
-    if (counts.leases++ === 0) loadFrom(packet.yiaddr);
-    discover();
-  });
-  socket.bind({ fd }, () => {
-    socket.setBroadcast(true);
-    discover();
-  });
-  setInterval(discover, 200);
-}
 
 function download(url: string, from: string): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
@@ -95,7 +49,12 @@ function loadFrom(address: string): void {
     });
 }
 
-const fd = inheritedSockets(process.env[deviceSocketsVariable]).get('client');
-if (fd === undefined) throw new Error('want to be started by boot/sockets.pl with a socket named client');
-leases(fd);
+takeLeases({
+  prefix: '02:00:02',
+  from: 0,
+  to: boards,
+  taken: ({ ip }) => {
+    if (counts.leases++ === 0) loadFrom(ip);
+  },
+});
 setInterval(() => process.stdout.write(`${JSON.stringify(counts)}\n`), 500);
