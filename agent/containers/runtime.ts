@@ -12,7 +12,8 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { Desired, DesiredCustomer, DesiredInstance, InstanceReport } from '../../protocol/api.ts';
 import { instancePattern, isCustomerName, sha256Pattern } from '../../protocol/names.ts';
 import type { CustomerLoad } from '../../protocol/roll-call.ts';
-import { Container, type ContainerHost, readRecord, removeRemains } from './container.ts';
+import { Bundle } from './bundle.ts';
+import { Container, type ContainerHost } from './container.ts';
 import { CustomerGroup, customersWithGroup } from './customer-group.ts';
 import { ImageCache } from './image-cache.ts';
 import { LogQueue, type RuntimeLogLine } from './log-queue.ts';
@@ -233,10 +234,11 @@ class NodeRuntime implements Runtime {
 
   #adopt(): void {
     for (const id of readdirSync(join(this.#options.stateDir, 'instances'))) {
-      const record = readRecord(this.#options.stateDir, id);
+      const bundle = new Bundle(this.#options.stateDir, id);
+      const record = bundle.record();
       if (!record) {
         // Its agent died before anything ran in it.
-        void this.#tidy(`the remains of ${id}`, () => removeRemains(this.#options.stateDir, id));
+        void this.#tidy(`the remains of ${id}`, () => bundle.remove());
         continue;
       }
       const { instance, customer, attachment } = record;

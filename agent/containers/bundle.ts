@@ -1,0 +1,149 @@
+// The OCI bundle of one instance, and what else of it is on the node: `<stateDir>/instances/<id>`, which outlives the agent.
+//
+//   instance.json            what an agent needs to adopt it
+//   config.json, root        what crun runs: an overlay over the image
+//   crun.pid, crun.log       what crun says
+//   offsets                  how far the agent has read what the container prints
+//   disk                     a tmpfs of its own with all that the container can make grow: `stdout`, `stderr`, and the
+//                            overlay's `upper` and `work`. What fills it harms neither a neighbour nor the agent
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { DesiredCustomer, DesiredInstance } from '../../protocol/api.ts';
+import { type ImageLease, mountOptions } from './image-cache.ts';
+import type { Attachment } from './network.ts';
+import { runTool } from './tool.ts';
+
+/** What `instance.json` holds. */
+export interface InstanceRecord {
+  instance: DesiredInstance;
+  customer: DesiredCustomer;
+  attachment: Attachment;
+  starts: number;
+}
+
+const writableBytes = 16 * 2 ** 20;
+const mountTimeoutMs = 10_000;
+
+export class Bundle {
+  readonly id: string;
+  readonly directory: string;
+  readonly root: string;
+  readonly pidFile: string;
+  readonly crunLogFile: string;
+  readonly #disk: string;
+  readonly #recordFile: string;
+  readonly #offsetsFile: string;
+
+  constructor(stateDir: string, id: string) {
+    this.id = id;
+    this.directory = join(stateDir, 'instances', id);
+    this.root = join(this.directory, 'root');
+    this.pidFile = join(this.directory, 'crun.pid');
+    this.crunLogFile = join(this.directory, 'crun.log');
+    this.#disk = join(this.directory, 'disk');
+    this.#recordFile = join(this.directory, 'instance.json');
+    this.#offsetsFile = join(this.directory, 'offsets');
+  }
+
+  exists(): boolean {
+    return existsSync(this.directory);
+  }
+
+  /** A fresh root for each start: nothing that a run wrote outlives it. */
+  async makeRoot(image: ImageLease, { uidBase }: DesiredCustomer): Promise<void> {
+    for (const directory of [this.directory, this.#disk]) mkdirSync(directory, { recursive: true, mode: 0o711 });
+    if (mountOptions(this.#disk) === undefined) {
+      const cap = `size=${writableBytes},nr_inodes=8192,mode=711,nodev,nosuid`;
+      await runTool('mount', ['-t', 'tmpfs', '-o', cap, 'tmpfs', this.#disk], { timeoutMs: mountTimeoutMs });
+    }
+    const upper = join(this.#disk, 'upper');
+    const work = join(this.#disk, 'work');
+    if (mountOptions(this.root) !== undefined) await unmount([this.root]);
+    for (const path of [upper, work]) {
+      await rm(path, { recursive: true, force: true });
+      mkdirSync(path);
+    }
+    mkdirSync(this.root, { recursive: true });
+    const { mode } = statSync(image.path);
+    chmodSync(upper, mode & 0o7777);
+    chownSync(upper, uidBase, uidBase);
+    if (existsSync(join(image.path, 'etc'))) this.#writeNames(join(upper, 'etc'), uidBase);
+    for (const file of [this.pidFile, this.crunLogFile]) rmSync(file, { force: true });
+    const layers = `lowerdir=${image.path},upperdir=${upper},workdir=${work},nodev,nosuid`;
+    await runTool('mount', ['-t', 'overlay', '-o', layers, 'overlay', this.root], { timeoutMs: mountTimeoutMs });
+  }
+
+  /** Images come without these: an engine is expected to provide them. */
+  #writeNames(directory: string, uidBase: number): void {
+    const names = { hostname: `${this.id}\n`, hosts: `127.0.0.1 localhost\n127.0.1.1 ${this.id}\n` };
+    mkdirSync(directory, { mode: 0o755 });
+    chownSync(directory, uidBase, uidBase);
+    for (const [name, text] of Object.entries(names)) {
+      writeFileSync(join(directory, name), text, { mode: 0o644 });
+      chownSync(join(directory, name), uidBase, uidBase);
+    }
+  }
+
+  writeConfig(config: unknown): void {
+    writeFileSync(join(this.directory, 'config.json'), JSON.stringify(config), { mode: 0o600 });
+  }
+
+  saveRecord(record: InstanceRecord): void {
+    writeFileSync(`${this.#recordFile}.new`, JSON.stringify(record), { mode: 0o600 });
+    renameSync(`${this.#recordFile}.new`, this.#recordFile);
+  }
+
+  /** What the agent before this one knew of it; undefined where it had not come as far as starting it. */
+  record(): InstanceRecord | undefined {
+    if (!existsSync(this.#recordFile)) return undefined;
+    // Written by this program alone, renamed into place before the container runs.
+    return JSON.parse(readFileSync(this.#recordFile, 'utf8')) as InstanceRecord;
+  }
+
+  /** Where the container prints to. */
+  outputFile(stream: 'stdout' | 'stderr'): string {
+    return join(this.#disk, stream);
+  }
+
+  /** So that the next agent goes on where this one stopped reading. */
+  saveOffsets(offsets: number[]): void {
+    writeFileSync(this.#offsetsFile, offsets.join(' '));
+  }
+
+  offsets(): number[] {
+    return existsSync(this.#offsetsFile) ? readFileSync(this.#offsetsFile, 'utf8').split(' ').map(Number) : [];
+  }
+
+  removeOutput(): void {
+    for (const file of [this.outputFile('stdout'), this.outputFile('stderr'), this.#offsetsFile])
+      rmSync(file, { force: true });
+  }
+
+  /** Mounts and files; a process must not be there any more. */
+  async remove(): Promise<void> {
+    await unmount([this.root, this.#disk].filter((path) => mountOptions(path) !== undefined));
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+}
+
+async function unmount(paths: string[]): Promise<void> {
+  if (paths.length === 0) return;
+  try {
+    await runTool('umount', paths, { timeoutMs: mountTimeoutMs });
+  } catch {
+    // Another container that starts in this moment holds a copy of our mounts until it has pivoted: let go of ours.
+    const left = paths.filter((path) => mountOptions(path) !== undefined);
+    if (left.length > 0) await runTool('umount', ['--lazy', ...left], { timeoutMs: mountTimeoutMs });
+  }
+}
