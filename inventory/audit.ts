@@ -11,6 +11,7 @@ import { fenceEntries, keyOf, type NewEntry } from './audit-entries.ts';
 import { Connection } from './connection.ts';
 import type { NodeDocument } from './documents.ts';
 import { StorageError } from './store.ts';
+import { Turns } from './turns.ts';
 
 const schemaVersion = 1;
 // The triggers stop slips of ours and of an operator's `sqlite3`, not a person who wants to forge: that is what the
@@ -88,8 +89,7 @@ export class AuditLog implements AsyncDisposable {
   #queue: Waiting[] = [];
   #lost = 0;
   #trouble: StorageError | undefined;
-  /** Readers and the writer take turns: on one connection a reader would see the half of a transaction. */
-  #turn: Promise<unknown> = Promise.resolve();
+  readonly #turns = new Turns();
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
 
@@ -157,7 +157,7 @@ export class AuditLog implements AsyncDisposable {
 
   /** Resolves when it was tried to write what waits. */
   async flushed(): Promise<void> {
-    await this.#inTurn(() => this.#flush());
+    await this.#turns.take(() => this.#flush());
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -180,17 +180,8 @@ export class AuditLog implements AsyncDisposable {
     }, delayMs).unref();
   }
 
-  #inTurn<T>(work: () => Promise<T>): Promise<T> {
-    const result = this.#turn.then(work);
-    this.#turn = result.then(
-      () => {},
-      () => {},
-    );
-    return result;
-  }
-
   #read<T>(work: (connection: Connection) => Promise<T>): Promise<T> {
-    return this.#inTurn(async () => {
+    return this.#turns.take(async () => {
       await this.#flush();
       if (this.#connection === undefined)
         throw new StorageError(`cannot read ${this.#options.file}`, { cause: this.#trouble });

@@ -12,6 +12,7 @@ import {
   StorageError,
   type Write,
 } from './store.ts';
+import { Turns } from './turns.ts';
 
 const schemaVersion = 1;
 // Deleted documents stay as rows without a value, so that a watch can tell of them later.
@@ -71,8 +72,7 @@ class SqliteStore implements Store {
   #compacted: number;
   #tombstones: number;
   #queue: Waiting[] = [];
-  /** Readers and the writer take turns: on one connection a reader would see the half of a transaction. */
-  #turn: Promise<unknown> = Promise.resolve();
+  readonly #turns = new Turns();
   #flushing = false;
   #closed = false;
 
@@ -88,14 +88,14 @@ class SqliteStore implements Store {
   }
 
   get(key: string): Promise<StoredDocument | undefined> {
-    return this.#inTurn(async () => {
+    return this.#turns.take(async () => {
       const [row] = await this.#connection.all<Row>('SELECT * FROM documents WHERE key = ? AND value NOT NULL', key);
       return row === undefined ? undefined : document(row);
     });
   }
 
   list(prefix: string): Promise<{ documents: StoredDocument[]; revision: number }> {
-    return this.#inTurn(async () => {
+    return this.#turns.take(async () => {
       // One text instead of a row each: the package takes longest over rows, and this is what a start waits for.
       const [row] = await this.#connection.all<{ all: string }>(
         `SELECT json_group_array(json_array(key, revision, json(value))) AS "all" FROM
@@ -120,17 +120,19 @@ class SqliteStore implements Store {
     if (!this.#flushing) {
       this.#flushing = true;
       // A watcher that throws is a fault of ours: it ends the process instead of the flush.
-      this.#inTurn(() => this.#flush()).catch((fault: unknown) => {
-        setImmediate(() => {
-          throw fault;
+      this.#turns
+        .take(() => this.#flush())
+        .catch((fault: unknown) => {
+          setImmediate(() => {
+            throw fault;
+          });
         });
-      });
     }
     return done;
   }
 
   watch({ prefix, fromRevision, onChanges }: Watcher & { fromRevision: number }): Promise<() => void> {
-    return this.#inTurn(async () => {
+    return this.#turns.take(async () => {
       if (fromRevision < this.#compacted)
         throw new CompactedError(
           `cannot watch from revision ${fromRevision}: want at least ${this.#compacted}, list again`,
@@ -151,18 +153,9 @@ class SqliteStore implements Store {
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    await this.#inTurn(async () => {});
+    await this.#turns.take(async () => {});
     this.#watchers.clear();
     await this.#connection[Symbol.asyncDispose]();
-  }
-
-  #inTurn<T>(work: () => Promise<T>): Promise<T> {
-    const result = this.#turn.then(work);
-    this.#turn = result.then(
-      () => {},
-      () => {},
-    );
-    return result;
   }
 
   async #flush(): Promise<void> {
