@@ -3,13 +3,13 @@ import { createSocket } from 'node:dgram';
 import { randomBytes } from 'node:crypto';
 import { test, type TestContext } from 'node:test';
 import { decodeHeartbeat, encodeHeartbeat, encodePermit } from '../protocol/roll-call.ts';
+import { seededRandom } from '../protocol/seeded-random.fixture.ts';
 import { permitValidityMs } from '../protocol/timing.ts';
 import { controllerPeer, until, type ControllerPeer } from './controller-peer.ts';
 import type { Vouch } from './leash.ts';
 import { thisMachine } from './machine.ts';
 import { processCustomers } from './process-customers.ts';
 import { startRollCall } from './roll-call.ts';
-import { seededRandom } from './seeded-random.ts';
 
 async function called(t: TestContext) {
   const peer = await controllerPeer();

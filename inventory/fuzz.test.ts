@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { randomInt } from 'node:crypto';
 import { test } from 'node:test';
 import { nodeStates } from '../protocol/api.ts';
+import { seededRandom } from '../protocol/seeded-random.fixture.ts';
 import { instanceId } from './placement.ts';
 import type { Placement } from './inventory.ts';
 import { heartbeat, macOf, rejoin, testImage, testRack } from './test-rack.ts';
@@ -29,7 +30,7 @@ interface Model {
 test('the inventory holds what a simple model holds, whatever is asked of it', async (t) => {
   const seed = seedOf();
   t.diagnostic(`seed ${seed}`);
-  const random = mulberry32(seed);
+  const random = seededRandom(seed);
   const pick = <T>(items: readonly T[]): T => {
     const item = items[Math.floor(random() * items.length)];
     if (item === undefined) throw new Error('cannot pick: no items, want at least one');
@@ -266,15 +267,4 @@ test('the inventory holds what a simple model holds, whatever is asked of it', a
 
 function sorted(items: Iterable<string>): string[] {
   return [...items].toSorted();
-}
-
-/** A small seeded generator: 0 to 1. */
-function mulberry32(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
 }

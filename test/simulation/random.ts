@@ -1,5 +1,5 @@
 // Seeded randomness in named streams: what one part draws does not shift what another one gets.
-import { seededRandom } from '../../agent/seeded-random.ts';
+import { seededRandom } from '../../protocol/seeded-random.fixture.ts';
 
 export class Random {
   readonly #next: () => number;
