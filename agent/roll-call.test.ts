@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { createSocket } from 'node:dgram';
 import { randomBytes } from 'node:crypto';
 import { test, type TestContext } from 'node:test';
+import { testHeartbeat } from '../protocol/heartbeat.fixture.ts';
 import { decodeHeartbeat, encodeHeartbeat, encodePermit } from '../protocol/roll-call.ts';
 import { seededRandom } from '../protocol/seeded-random.fixture.ts';
 import { permitValidityMs } from '../protocol/timing.ts';
@@ -254,17 +255,7 @@ test('20,000 datagrams of garbage from the controller’s address (seed 1) are r
   const random = seededRandom(1);
   const good = peer.permit();
   const heartbeat = encodeHeartbeat(
-    {
-      session: Buffer.from(session.id, 'hex'),
-      sequence: 2n ** 63n,
-      nonce: Buffer.alloc(16),
-      generation: 0n,
-      permitSequence: 0n,
-      uptimeSeconds: 0,
-      load: 0,
-      customers: [],
-      receipts: [],
-    },
+    testHeartbeat({ session: Buffer.from(session.id, 'hex'), sequence: 2n ** 63n }),
     session.key,
   );
   const forms: (() => Buffer)[] = [

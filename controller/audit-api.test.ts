@@ -5,6 +5,7 @@ import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { statusCounts } from '../inventory/views.ts';
 import { macOf, testRack, type TestRack } from '../inventory/test-rack.ts';
 import type { AuditEntry, AuditVerdict } from '../protocol/api.ts';
+import { testHeartbeat } from '../protocol/heartbeat.fixture.ts';
 import { encodeHeartbeat } from '../protocol/roll-call.ts';
 import { registerAuditApi } from './audit-api.ts';
 import { createServer } from './http.ts';
@@ -58,17 +59,10 @@ async function killed(rack: TestRack, nodes: number): Promise<void> {
         {
           session,
           datagram: encodeHeartbeat(
-            {
+            testHeartbeat({
               session: Buffer.from(session, 'hex'),
-              sequence: 1n,
-              nonce: Buffer.alloc(16),
-              generation: 1n,
-              permitSequence: 1n,
-              uptimeSeconds: 1,
-              load: 0,
-              customers: [],
               receipts: [{ order: 1n, stoppedAfterMs: 12, processes: 3 }],
-            },
+            }),
             Buffer.from(key, 'hex'),
           ),
         },

@@ -14,6 +14,7 @@ import { joinBoard, macOf, testImage } from '../inventory/test-rack.ts';
 import type { InstanceReport } from '../protocol/api.ts';
 import { MalformedError } from '../protocol/bytes.ts';
 import type { Mac } from '../protocol/mac.ts';
+import { testHeartbeat } from '../protocol/heartbeat.fixture.ts';
 import { decodePermit, encodeHeartbeat, type Receipt } from '../protocol/roll-call.ts';
 import { startScheduler } from '../scheduler/loop.ts';
 import { drillMetrics, registerDrillApi } from './drill-api.ts';
@@ -69,17 +70,13 @@ export class Peer {
   #beat(): void {
     const { running } = this.#rig;
     if (running === undefined) return;
-    const heartbeat = {
+    const heartbeat = testHeartbeat({
       session: this.#session,
       sequence: ++this.#sequence,
       nonce: randomBytes(16),
-      generation: 0n,
       permitSequence: this.#permitSequence,
-      uptimeSeconds: 1,
-      load: 0,
-      customers: [],
       receipts: this.confirms ? this.#receipts : [],
-    };
+    });
     this.#socket.send(encodeHeartbeat(heartbeat, this.#key), running.port, '127.0.0.1');
     const { inventory } = running;
     const reports = inventory

@@ -20,6 +20,7 @@ import { joinBoard, placeWeb } from '../inventory/test-rack.ts';
 import { orderTimeline } from '../inventory/views.ts';
 import type { KillNode } from '../protocol/api.ts';
 import type { Mac } from '../protocol/mac.ts';
+import { testHeartbeat } from '../protocol/heartbeat.fixture.ts';
 import { encodeHeartbeat } from '../protocol/roll-call.ts';
 import { heartbeatIntervalMs, killResendMs } from '../protocol/timing.ts';
 import { startEscalation, type Escalation } from './escalation.ts';
@@ -71,17 +72,7 @@ class Board {
     let sequence = 0n;
     const beat = () => {
       if (!isPowered()) return;
-      const heartbeat = {
-        session,
-        sequence: ++sequence,
-        nonce: randomBytes(16),
-        generation: 0n,
-        permitSequence: 0n,
-        uptimeSeconds: 1,
-        load: 0,
-        customers: [],
-        receipts: [],
-      };
+      const heartbeat = testHeartbeat({ session, sequence: ++sequence, nonce: randomBytes(16) });
       this.#socket.send(encodeHeartbeat(heartbeat, key), port, '127.0.0.1');
     };
     this.#timer = setInterval(beat, heartbeatIntervalMs);

@@ -11,6 +11,7 @@ import { setImmediate as immediate } from 'node:timers/promises';
 import { openInventory, type Inventory } from '../inventory/inventory.ts';
 import { joinBoard, placeWeb } from '../inventory/test-rack.ts';
 import type { KillOrder, KillTimeline } from '../protocol/api.ts';
+import { testHeartbeat } from '../protocol/heartbeat.fixture.ts';
 import { decodePermit, encodeHeartbeat, type Permit, type Receipt } from '../protocol/roll-call.ts';
 import { killResendMs } from '../protocol/timing.ts';
 import { openOperatorApi } from './operator-api.fixture.ts';
@@ -43,17 +44,7 @@ class Board {
   async heartbeat(receipts: Receipt[] = [], obeyed = 0n): Promise<{ permit: Permit; nonce: Buffer; bytes: Buffer }> {
     const nonce = randomBytes(16);
     const bytes = encodeHeartbeat(
-      {
-        session: this.#session,
-        sequence: ++this.#sequence,
-        nonce,
-        generation: 0n,
-        permitSequence: obeyed,
-        uptimeSeconds: 1,
-        load: 0,
-        customers: [],
-        receipts,
-      },
+      testHeartbeat({ session: this.#session, sequence: ++this.#sequence, nonce, permitSequence: obeyed, receipts }),
       this.#key,
     );
     const answer = this.permit();

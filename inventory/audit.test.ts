@@ -7,6 +7,7 @@ import { test } from 'node:test';
 import type { AuditEntry, AuditVerdict } from '../protocol/api.ts';
 import { auditHash, ChainCheck, chainStart } from '../protocol/audit.ts';
 import type { Mac } from '../protocol/mac.ts';
+import { testHeartbeat } from '../protocol/heartbeat.fixture.ts';
 import { encodeHeartbeat } from '../protocol/roll-call.ts';
 import type { Inventory } from './inventory.ts';
 import { editDatabase, macOf, rejoin, testImage, testRack, type TestRack } from './test-rack.ts';
@@ -28,17 +29,10 @@ async function joined(rack: TestRack, number: number): Promise<Joined> {
 /** A heartbeat with the node's receipt, as it stands on the wire. */
 function datagram({ session, key }: Joined, order: number, { stoppedAfterMs, processes } = said): Buffer {
   return encodeHeartbeat(
-    {
+    testHeartbeat({
       session: Buffer.from(session, 'hex'),
-      sequence: 1n,
-      nonce: Buffer.alloc(16),
-      generation: 1n,
-      permitSequence: 1n,
-      uptimeSeconds: 1,
-      load: 0,
-      customers: [],
       receipts: [{ order: BigInt(order), stoppedAfterMs, processes }],
-    },
+    }),
     Buffer.from(key, 'hex'),
   );
 }
