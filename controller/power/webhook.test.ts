@@ -1,7 +1,7 @@
 // Against real HTTP servers on loopback.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { createServer, type IncomingMessage, type RequestListener } from 'node:http';
+import { createServer, type IncomingMessage, type RequestListener, type Server } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { test, type TestContext } from 'node:test';
@@ -17,15 +17,18 @@ const request = {
   order: 7,
 };
 
-async function hook(t: TestContext, listener: RequestListener, extra: Partial<WebhookPdu> = {}) {
-  const server = createServer(listener);
+async function portOf(t: TestContext, server: Server): Promise<number> {
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   t.after(() => {
     server.closeAllConnections();
     server.close();
   });
-  const { port } = server.address() as AddressInfo;
+  return (server.address() as AddressInfo).port;
+}
+
+async function hook(t: TestContext, listener: RequestListener, extra: Partial<WebhookPdu> = {}) {
+  const port = await portOf(t, createServer(listener));
   return {
     kind: 'webhook' as const,
     url: `http://127.0.0.1:${port}/rack`,
@@ -140,13 +143,7 @@ test('TLS: a certificate that nobody vouches for is refused, a configured one is
     extensions: [{ name: 'subjectAltName', altNames: [{ type: 7, ip: '127.0.0.1' }] }],
   });
   const server = createTlsServer({ key, cert }, (_incoming, outgoing) => void outgoing.end('{"off":true}'));
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  t.after(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  const { port } = server.address() as AddressInfo;
+  const port = await portOf(t, server);
   const pdu = { kind: 'webhook' as const, url: `https://127.0.0.1:${port}/`, token: 't', timeoutMs: 10_000 };
   await assert.rejects(webhookDriver({ ...pdu, ca: undefined }).isOff(request), (error) => {
     assert.match(chain(error), /self.signed/i);

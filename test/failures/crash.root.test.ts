@@ -6,6 +6,7 @@ import { test } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
 import { Type } from 'typebox';
 import { openInventory } from '../../inventory/inventory.ts';
+import { testImage } from '../../inventory/test-rack.ts';
 import { Customer, KillOrder, Workload } from '../../protocol/api.ts';
 import { type Random, seededRandom } from '../fuzz/random.ts';
 import { ControllerProcess } from '../qemu/controller-process.ts';
@@ -136,14 +137,7 @@ test('kill -9 at random moments loses nothing that was acknowledged', { timeout:
   const open = () => openInventory({ directory: stateDir, now: Date.now, random: randomBytes });
   {
     await using inventory = await open();
-    await inventory.saveImage({
-      name: 'web',
-      digest: 'b'.repeat(64),
-      architecture: 'arm64',
-      squashfs: { sha256: 'a'.repeat(64), sizeBytes: 1 },
-      config: { entrypoint: [], cmd: ['/web'], env: [], workingDir: '/', user: '0:0' },
-      importedAt: 0,
-    });
+    await inventory.saveImage(testImage('web'));
   }
   await using controller = new ControllerProcess({
     network,
