@@ -2,11 +2,10 @@
 // namespaces of their own. Not a `.test.ts`, because on a host's own cgroups and network it would do harm.
 import assert from 'node:assert/strict';
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
-import { createHash, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import {
   appendFileSync,
-  copyFileSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -14,7 +13,6 @@ import {
   readFileSync,
   rmdirSync,
   rmSync,
-  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -25,6 +23,7 @@ import { fileURLToPath } from 'node:url';
 import { buildSync } from 'esbuild';
 import type { DesiredInstance } from '../protocol/api.ts';
 import { permitValidityMs } from '../protocol/timing.ts';
+import { plantBusybox, squash } from './containers/busybox-image.fixture.ts';
 import { controllerPeer, until, type ControllerPeer } from './controller-peer.ts';
 
 const groups = '/sys/fs/cgroup/customers';
@@ -99,16 +98,12 @@ function startAgent(): ChildProcess {
 
 function image(extraBytes: number): { sha256: string; sizeBytes: number } {
   const root = mkdtempSync(join(scratch, 'root-'));
-  for (const folder of ['bin', 'tmp', 'proc', 'dev', 'sys']) mkdirSync(join(root, folder));
-  copyFileSync('/bin/busybox', join(root, 'bin/busybox'));
-  for (const applet of ['sh', 'sleep', 'yes', 'echo']) symlinkSync('busybox', join(root, 'bin', applet));
+  plantBusybox(root, ['sh', 'sleep', 'yes', 'echo']);
+  for (const folder of ['tmp', 'proc', 'dev', 'sys']) mkdirSync(join(root, folder));
   writeFileSync(join(root, 'ballast'), randomBytes(extraBytes));
-  const file = `${root}.squashfs`;
-  execFileSync('mksquashfs', [root, file, '-quiet', '-no-progress', '-all-root'], { stdio: 'ignore' });
-  const bytes = readFileSync(file);
-  const sha256 = createHash('sha256').update(bytes).digest('hex');
+  const { bytes, sha256, sizeBytes } = squash(root);
   peer.images.set(sha256, bytes);
-  return { sha256, sizeBytes: bytes.length };
+  return { sha256, sizeBytes };
 }
 
 let serial = 0;

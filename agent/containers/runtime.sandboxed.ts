@@ -2,18 +2,7 @@
 // a host's own cgroups and network they would do harm.
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import {
-  chmodSync,
-  copyFileSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { copyFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -21,6 +10,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Desired, DesiredCustomer, DesiredInstance } from '../../protocol/api.ts';
+import { plantBusybox, squash } from './busybox-image.fixture.ts';
 import { createRuntime, type Runtime } from './runtime.ts';
 
 const cgroupRoot = '/sys/fs/cgroup';
@@ -43,38 +33,17 @@ let latest: Runtime | undefined;
 
 function makeImage(): { sha256: string; sizeBytes: number; file: string } {
   const root = join(scratch, 'root');
-  for (const directory of ['bin', 'etc', 'www', 'tmp', 'secret']) mkdirSync(join(root, directory), { recursive: true });
-  copyFileSync('/bin/busybox', join(root, 'bin/busybox'));
-  for (const applet of [
-    'sh',
-    'sleep',
-    'cat',
-    'id',
-    'httpd',
-    'nc',
-    'wget',
-    'echo',
-    'yes',
-    'stat',
-    'hostname',
-    'kill',
-    'touch',
-    'unshare',
-    'mount',
-    'dd',
-    'ls',
-    'ping',
-  ])
-    symlinkSync('busybox', join(root, 'bin', applet));
+  plantBusybox(
+    root,
+    'sh sleep cat id httpd nc wget echo yes stat hostname kill touch unshare mount dd ls ping'.split(' '),
+  );
+  for (const directory of ['etc', 'www', 'tmp', 'secret']) mkdirSync(join(root, directory));
   writeFileSync(join(root, 'www/index.html'), 'here\n');
   writeFileSync(join(root, 'secret/key'), 'for root alone\n');
   chmodSync(join(root, 'secret/key'), 0o600);
   chmodSync(join(root, 'secret'), 0o700);
   chmodSync(join(root, 'tmp'), 0o1777);
-  const file = join(scratch, 'image.squashfs');
-  execFileSync('mksquashfs', [root, file, '-quiet', '-no-progress', '-all-root'], { stdio: 'ignore' });
-  const bytes = readFileSync(file);
-  return { sha256: createHash('sha256').update(bytes).digest('hex'), sizeBytes: bytes.length, file };
+  return squash(root);
 }
 
 function freshState(): string {
