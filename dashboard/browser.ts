@@ -20,6 +20,14 @@ export interface PageOptions {
   untilLive?: boolean;
 }
 
+/** What a test of the page's looks goes through. */
+export const looks = [
+  { look: 'desktop-light', colorScheme: 'light', width: 1440, height: 900 },
+  { look: 'desktop-dark', colorScheme: 'dark', width: 1440, height: 900 },
+  { look: 'phone-light', colorScheme: 'light', width: 390, height: 844 },
+  { look: 'phone-dark', colorScheme: 'dark', width: 390, height: 844 },
+] as const;
+
 export interface DashboardPage extends AsyncDisposable {
   page: Page;
   /** What the page wrote to its console as an error or a warning, threw, or was refused by its security policy. */

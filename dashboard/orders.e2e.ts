@@ -4,6 +4,7 @@ import { after, before, test } from 'node:test';
 import {
   customerEntry,
   launchBrowser,
+  looks,
   picture,
   poorContrast,
   says,
@@ -18,12 +19,7 @@ let browser: DashboardBrowser;
 before(async () => (browser = await launchBrowser()));
 after(() => browser[Symbol.asyncDispose]());
 
-for (const [look, colorScheme, width, height] of [
-  ['desktop-light', 'light', 1440, 900],
-  ['desktop-dark', 'dark', 1440, 900],
-  ['phone-light', 'light', 390, 844],
-  ['phone-dark', 'dark', 390, 844],
-] as const) {
+for (const { look, ...options } of looks) {
   test(`an order is told board by board, unconfirmed ones on top, then the slowest: ${look}`, async () => {
     await using rack = await rackOf(wholeRack);
     const timeline = scriptedTimeline(4, wholeRack);
@@ -32,7 +28,7 @@ for (const [look, colorScheme, width, height] of [
       timeline,
       scriptedOrder({ number: 3, scope: 'acme', stopped: 2, slowestMs: 143, liftedAt: 1 }),
     );
-    await using opened = await browser.open(rack.url, { colorScheme, width, height });
+    await using opened = await browser.open(rack.url, options);
     const { page, complaints } = opened;
     await page.getByTestId('order').getByTestId('order-show').click();
     const dialog = page.getByTestId('order-dialog');

@@ -1,7 +1,15 @@
 // Drills and the audit log: what the page shows of the proof; see `page.e2e.ts`.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { launchBrowser, picture, poorContrast, says, sidewaysOverflow, type DashboardBrowser } from './browser.ts';
+import {
+  launchBrowser,
+  looks,
+  picture,
+  poorContrast,
+  says,
+  sidewaysOverflow,
+  type DashboardBrowser,
+} from './browser.ts';
 import { rackOf, scriptedDrill, scriptedTimeline, token } from './scripted-rack.ts';
 
 let browser: DashboardBrowser;
@@ -57,12 +65,7 @@ test('a refusal to start is told in the dialog', async () => {
   await says(page.getByTestId('drill-refusal'), 'drill 3 is under way');
 });
 
-for (const [look, colorScheme, width, height] of [
-  ['desktop-light', 'light', 1440, 900],
-  ['desktop-dark', 'dark', 1440, 900],
-  ['phone-light', 'light', 390, 844],
-  ['phone-dark', 'dark', 390, 844],
-] as const) {
+for (const { look, ...options } of looks) {
   test(`the last drill, the schedule and the audit log: ${look}`, async () => {
     await using rack = await rackOf(684);
     rack.snapshot.drills.push(
@@ -97,7 +100,7 @@ for (const [look, colorScheme, width, height] of [
       late: 0,
       problems: [],
     });
-    await using opened = await browser.open(rack.url, { colorScheme, width, height });
+    await using opened = await browser.open(rack.url, options);
     const { page, complaints } = opened;
     await says(page.getByTestId('drill-last'), 'late Drill 3');
     await says(page.getByTestId('drill-figures'), '675/676 boards stopped, median 97 ms, slowest 6.21 s');
