@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
-import { resolve } from 'node:path';
+import { cp, mkdtemp, open, rm, symlink } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
 import { test } from 'node:test';
+import { loadNodeImage } from '../manifest.ts';
 import { silentProgress } from '../progress.ts';
 import { buildNodeImage } from './build.ts';
 import { verifyNodeImage } from './verify.ts';
@@ -17,6 +19,20 @@ test('two builds of the node image from the same packages have one digest', { ti
   assert.equal(second, first);
 });
 
+test('a file that was damaged in the cache is built anew', { timeout: 280_000 }, async (context) => {
+  const { manifest } = await buildNodeImage(options);
+  const cacheDir = await mkdtemp(join(options.cacheDir, 'damaged-'));
+  context.after(() => rm(cacheDir, { recursive: true }));
+  for (const shared of ['apt', 'downloads']) await symlink(join(options.cacheDir, shared), join(cacheDir, shared));
+  await cp(join(options.cacheDir, 'images/node-base'), join(cacheDir, 'images/node-base'), { recursive: true });
+  const { dir } = await buildNodeImage({ ...options, cacheDir });
+  const file = await open(join(dir, manifest.root.file), 'r+');
+  await file.write('a byte of another file', 1_000_000);
+  await file.close();
+  const again = await buildNodeImage({ ...options, cacheDir });
+  await loadNodeImage(again.dir);
+});
+
 test('an unchanged node image comes from the cache without a step', async () => {
   const steps: string[] = [];
   const progress = {
@@ -26,9 +42,6 @@ test('an unchanged node image comes from the cache without a step', async () => 
     },
   };
   await buildNodeImage(options);
-  const before = performance.now();
   await buildNodeImage({ ...options, progress });
   assert.deepEqual(steps, []);
-  // 110 ms on a busy machine; a build takes more than a second.
-  assert.ok(performance.now() - before < 1_000);
 });

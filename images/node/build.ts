@@ -28,7 +28,7 @@ import { dirname, join, relative, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { constants, gzip } from 'node:zlib';
 import { sha256 } from '../digest.ts';
-import { describeArtefact, readNodeImageManifest, type NodeImage, type NodeImageManifest } from '../manifest.ts';
+import { describeArtefact, loadNodeImage, type NodeImage, type NodeImageManifest } from '../manifest.ts';
 import { megabytes, type Progress } from '../progress.ts';
 import { buildBase, readBaseManifest, recipeDigest, type BaseManifest } from './base.ts';
 import { bundleAgent, nodeScript, type BundledFile, type EntryPoints } from './bundle.ts';
@@ -48,7 +48,8 @@ const KEPT_IMAGES = 8;
 
 /**
  * Builds the node image, or finds it in the cache: no mirror is asked unless the recipe of the base layer changed.
- * Throws when a tool or a package is missing, or a pin does not hold.
+ * What a cached file lost to a full disk or a power cut is built anew. Throws when a tool or a package is missing, or a pin
+ * does not hold.
  */
 export async function buildNodeImage(options: NodeImageOptions): Promise<NodeImage> {
   const { cacheDir, entryPoints, progress } = options;
@@ -60,14 +61,23 @@ export async function buildNodeImage(options: NodeImageOptions): Promise<NodeIma
   const ours = await ourFiles(entryPoints, cacheDir);
   const key = sha256(JSON.stringify([base, await ownSources(), ours.map((file) => [file.path, sha256(file.data)])]));
   const dir = join(images, key);
-  if (!existsSync(join(dir, 'manifest.json'))) {
+  const isCached = existsSync(join(dir, 'manifest.json'));
+  if (!isCached) {
     const step = progress.step('node image');
     const manifest = await assemble({ images, dir, key, base, baseDir, ours });
     step.done(`initrd ${megabytes(manifest.initrd.sizeBytes)}, root ${megabytes(manifest.root.sizeBytes)}`);
   }
   await pointTo(images, key);
   await prune(images, key);
-  return { dir, manifest: await readNodeImageManifest(dir) };
+  try {
+    return await loadNodeImage(dir);
+  } catch (error) {
+    if (!isCached) throw error;
+    progress.step('damaged node image').done(error instanceof Error ? error.message : String(error));
+    // Both layers are the same files, by hard links.
+    for (const damaged of [dir, baseDir]) await rm(damaged, { recursive: true, force: true });
+    return await buildNodeImage(options);
+  }
 }
 
 async function baseLayer({ cacheDir, progress, signal }: NodeImageOptions): Promise<string> {
