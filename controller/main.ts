@@ -25,7 +25,7 @@ const help = `muster up: serve a rack
   --range FROM-TO      addresses to lease (default: the upper three quarters of the network)
   --gateway IP         the default route that boards are given (default: none)
   --uboot WAY          ipxe (default) or pxelinux: the way U-Boot boards take
-  --console NAME       the boards' serial console (default: what their device tree says)
+  --console NAME       the boards' serial console (default: ttyAML0,115200 and ttyAMA0)
   --operator HOST:PORT the dashboard and the operators' API (default 127.0.0.1:8080)
   --two-person-rule    lifting, and stopping everything, need two different operators (default: one is enough)
   --rack NAME          the rack's name on every screen (default rack-1)
