@@ -6,7 +6,7 @@ export const heartbeatIntervalMs = 750;
 
 /**
  * A heartbeat that is not answered is followed by another this soon, while the last permit is still young. A permit's 3 s
- * then hold a dozen attempts, not four: at 30 % loss both ways one window in 3,000 passes without an answer, not one in 15.
+ * then hold nine attempts, not four: at 30 % loss both ways one window in 430 passes without an answer, not one in 15.
  */
 export const heartbeatRetryMs = 250;
 
