@@ -193,7 +193,7 @@ export interface Inventory extends AsyncDisposable {
   permitSent(number: number, mac: Mac, afterMs: number): void;
   /** In ms, by the receipt, or by what `permitSent` was told; null where this process sent none. */
   sentAfterMs(number: number, mac: Mac): number | null;
-  /** Ignored where there is no such order, or it did not name the node. Past 40 steps the newest takes the last place. */
+  /** Ignored where there is no such order, or it did not name the node. Past 40 steps the newest takes the place of the last of its kind. */
   addEscalation(number: number, mac: Mac, step: EscalationStep): Promise<void>;
   /** Oldest first. */
   escalation(number: number, mac: Mac): EscalationStep[];

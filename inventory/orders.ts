@@ -99,7 +99,7 @@ export function decideReceipt(
   draft.event('kill', String(number), `${name}: ${receipt.evidence} after ${Math.round(receipt.confirmedAfterMs)} ms`);
 }
 
-/** Only of nodes that the order named; no more than `stepLimit` of them, the newest in the place of the one before. */
+/** Only of nodes that the order named; no more than `stepLimit`, then the newest in the place of the last of its kind. */
 export function decideEscalation(
   draft: Draft,
   { number, mac, step }: { number: number; mac: Mac; step: EscalationStep },
@@ -107,7 +107,9 @@ export function decideEscalation(
   if (draft.get('orders', String(number))?.targets.includes(mac) !== true) return;
   const id = `${number}/${mac}`;
   const before = draft.get('escalations', id)?.steps ?? [];
-  draft.put('escalations', id, { number, mac, steps: [...before.slice(0, stepLimit - 1), step] });
+  const last = before.findLastIndex(({ by }) => by === step.by);
+  const kept = before.length < stepLimit ? before : before.toSpliced(last, 1);
+  draft.put('escalations', id, { number, mac, steps: [...kept, step] });
   const name = draft.get('nodes', mac)?.name ?? mac;
   draft.event('kill', String(number), `${name}: ${step.by} ${step.outcome}: ${step.detail}`);
 }

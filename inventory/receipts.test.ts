@@ -51,3 +51,16 @@ test('steps of an escalation are kept in order, bounded, and only where the orde
   const [row] = orderTimeline(rack.inventory, 1)?.timeline ?? [];
   assert.deepEqual([row?.evidence, row?.sentAfterMs, row?.escalation.length], ['ssh', null, 40]);
 });
+
+test('past the limit the last step of each kind stays: pauses between attempts are counted from it', async () => {
+  await using rack = await testRack();
+  await rack.inventory.kill('*', 'r', 'op', [near]);
+  const last = (by: EscalationStep['by']) => rack.inventory.escalation(1, near).findLast((each) => each.by === by);
+  for (let i = 1; i <= 45; i++) {
+    await rack.inventory.addEscalation(1, near, step(10 * i, 'failed'));
+    await rack.inventory.addEscalation(1, near, { ...step(10 * i + 1, 'tried'), by: 'power' });
+    await rack.inventory.addEscalation(1, near, { ...step(10 * i + 2, 'failed'), by: 'power' });
+    assert.deepEqual([last('ssh')?.afterMs, last('power')?.afterMs], [10 * i, 10 * i + 2]);
+  }
+  assert.equal(rack.inventory.escalation(1, near).length, 40);
+});
