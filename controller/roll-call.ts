@@ -31,6 +31,8 @@ interface Peer {
   port: number;
   nonce: Buffer;
   sequence: bigint;
+  /** Permits are numbered from here on. */
+  base: bigint;
   /** When the last permit left. */
   permitAt: number;
   /** The newest permit that the node has obeyed. */
@@ -61,7 +63,10 @@ export interface RollCall {
   pursue(): Promise<void>;
   /** From now on counts the time of this order. */
   orderStored(order: OrderDocument): void;
-  /** ms; by the monotonic clock, or by the wall clock for an order that an earlier process stored. */
+  /**
+   * ms, by the monotonic clock. For an order that an earlier process stored by the wall clock, which may have been set back:
+   * at least as long as this process runs.
+   */
   sinceStored(order: OrderDocument): number;
   /** ms since this process began to listen, or since its last pause of a second or more. */
   listeningForMs(): number;
@@ -80,6 +85,9 @@ const stallMs = 1_000;
 
 /** A node whose last permit left this lately is not sent another by a pursuit: its answer may be on the way. */
 const resendGapMs = killResendMs / 2;
+
+/** A node that says it obeyed a permit beyond this lies: no controller counts so far. */
+const honestLimit = 1n << 63n;
 
 /** Permits between two looks at the socket: receipts that wait there spare the permits that would ask for them. */
 const permitBatch = 32;
@@ -103,7 +111,8 @@ export function startRollCall({
   /** A write that failed: the receipt stays unconfirmed and the node will repeat it. */
   onFailure: (error: unknown) => void;
 }): RollCall {
-  let listeningSince = now();
+  const startedAt = now();
+  let listeningSince = startedAt;
   let lastPursuitAt = listeningSince;
   let pursuing = false;
   let received = 0;
@@ -160,6 +169,7 @@ export function startRollCall({
       nonce: Buffer.from(heartbeat.nonce),
       sequence: heartbeat.sequence,
       permitAt: 0,
+      base: known?.base ?? baseFor(heartbeat.permitSequence),
       obeyed: heartbeat.permitSequence,
       held: known?.held ?? new Map<string, bigint>(),
     };
@@ -168,6 +178,15 @@ export function startRollCall({
     inventory.heartbeat(session.mac, now());
     sendPermit(peer);
     hearReceipts(session.mac, heartbeat, { session: sessionId, datagram: bytes });
+  }
+
+  /**
+   * Above whatever an earlier process sent: the epoch sees to that. Where the state came back from a backup, this epoch and
+   * later ones were there before, and the node would take our permits for replays: it says what it has obeyed.
+   */
+  function baseFor(obeyed: bigint): bigint {
+    const ours = BigInt(inventory.epoch) << 40n;
+    return obeyed > ours && obeyed < honestLimit ? obeyed : ours;
   }
 
   function hearReceipts(mac: Mac, { receipts }: Heartbeat, signed: SignedHeartbeat): void {
@@ -205,17 +224,16 @@ export function startRollCall({
     return inventory.pendingOrders(mac).some(({ number }) => !writing.has(`${number} ${mac}`));
   }
 
-  /** By the monotonic clock, or by the wall clock for an order that an earlier process stored. */
   function sinceStored(order: OrderDocument): number {
     const at = storedAt.get(order.number);
-    return at === undefined ? Math.max(0, wallClock() - order.at) : now() - at;
+    return at === undefined ? Math.max(now() - startedAt, wallClock() - order.at) : now() - at;
   }
 
   function sendPermit(peer: Peer): void {
     // A board that started again has a new session: what the old one hears no longer matters.
     if (inventory.sessionOf(peer.mac)?.id !== peer.sessionId) return;
     const pending = inventory.pendingOrders(peer.mac);
-    const sequence = (BigInt(inventory.epoch) << 40n) | ++permitCount;
+    const sequence = peer.base + ++permitCount;
     const permit = {
       session: peer.session,
       sequence,
@@ -269,9 +287,7 @@ export function startRollCall({
     const isCovered = (customer: string) => scope === everything || scope === customer;
     const peer = peers.get(mac);
     const isKnown =
-      peer !== undefined &&
-      peer.sessionId === inventory.sessionOf(mac)?.id &&
-      peer.obeyed >> 40n === BigInt(inventory.epoch);
+      peer !== undefined && peer.sessionId === inventory.sessionOf(mac)?.id && peer.obeyed > peer.base;
     if (isKnown) return [...peer.held.keys()].some(isCovered);
     return inventory.customers().some(({ name, onSilence }) => onSilence === 'hold' && isCovered(name));
   }

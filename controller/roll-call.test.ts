@@ -1,0 +1,124 @@
+// The roll call over an inventory that has a past: another process wrote it, or it came back from a backup.
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { cp, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { openInventory, type Inventory } from '../inventory/inventory.ts';
+import { joinBoard, macOf, placeWeb } from '../inventory/test-rack.ts';
+import { testHeartbeat } from '../protocol/heartbeat.fixture.ts';
+import { decodePermit, encodeHeartbeat, type Permit } from '../protocol/roll-call.ts';
+import { startRollCall, type RollCall, type RollCallSocket } from './roll-call.ts';
+
+const mac = macOf(1);
+const board = { address: '10.77.0.50', port: 5670 };
+type Credentials = Awaited<ReturnType<typeof joinBoard>>;
+
+interface Life extends AsyncDisposable {
+  inventory: Inventory;
+  rollCall: RollCall;
+  /** The permit that answers a heartbeat of a board that has obeyed the permit with that sequence. */
+  readonly answer: (credentials: Credentials, obeyed: bigint) => Permit;
+}
+
+/** One life of a controller, on paper but for the store. Clocks in ms. */
+async function live(directory: string, clock: { now: number; wall: number }): Promise<Life> {
+  const inventory = await openInventory({ directory, now: () => clock.wall, random: randomBytes });
+  let hear: Parameters<RollCallSocket['on']>[1] = () => assert.fail('nobody listens');
+  const sent: Buffer[] = [];
+  const rollCall = startRollCall({
+    socket: { on: (_event, listener) => (hear = listener), send: (bytes) => void sent.push(bytes) },
+    inventory,
+    now: () => clock.now,
+    wallClock: () => clock.wall,
+    nextTurn: () => Promise.resolve(),
+    onFailure: (error) => assert.fail(String(error)),
+  });
+  return {
+    inventory,
+    rollCall,
+    answer({ session, key }, obeyed) {
+      const sequence = BigInt((clock.now += 750));
+      hear(encodeHeartbeat(testHeartbeat({ session, sequence, permitSequence: obeyed }), key), board);
+      const permit = sent.at(-1);
+      assert.ok(permit !== undefined, 'it was answered');
+      return decodePermit(permit, key);
+    },
+    [Symbol.asyncDispose]: () => inventory[Symbol.asyncDispose](),
+  };
+}
+
+/** A rack with one board that runs a customer that stops on silence and one that holds, its state and a backup of that. */
+async function rackWithBackup() {
+  const directory = await mkdtemp(join(tmpdir(), 'roll-call-'));
+  const [state, backup] = [join(directory, 'state'), join(directory, 'backup')];
+  const clock = { now: 1_000, wall: 1_800_000_000_000 };
+  await using first = await live(state, clock);
+  const credentials = await joinBoard(first.inventory, mac);
+  first.answer(credentials, 0n);
+  while (first.inventory.node(mac)?.state !== 'ready') await new Promise(setImmediate);
+  await placeWeb(first.inventory, { customer: 'acme', nodes: [mac] });
+  await placeWeb(first.inventory, { customer: 'held', nodes: [mac], onSilence: 'hold' });
+  await first[Symbol.asyncDispose]();
+  await cp(state, backup, { recursive: true });
+  return { state, backup, clock, credentials, [Symbol.asyncDispose]: () => rm(directory, { recursive: true }) };
+}
+
+test('permits are no replays to a board that obeyed a controller whose state was replaced by a backup', async () => {
+  await using rack = await rackWithBackup();
+  let obeyed = 0n;
+  for (let starts = 0; starts < 3; starts++) {
+    await using before = await live(rack.state, rack.clock);
+    for (let beats = 0; beats < 5; beats++) obeyed = before.answer(rack.credentials, obeyed).sequence;
+  }
+  await using after = await live(rack.backup, rack.clock);
+  const permit = after.answer(rack.credentials, obeyed);
+  assert.ok(permit.sequence > obeyed, `${permit.sequence} after ${obeyed}`);
+  assert.ok(after.answer(rack.credentials, obeyed).sequence > permit.sequence, 'they grow though it obeyed none');
+  assert.ok(after.answer(rack.credentials, 2n ** 64n - 1n).sequence > permit.sequence, 'a lie takes nobody down');
+});
+
+test('a board that lies about the permit it obeyed is answered as any other', async () => {
+  await using rack = await rackWithBackup();
+  await using life = await live(rack.state, rack.clock);
+  const { sequence } = life.answer(rack.credentials, 2n ** 64n - 1n);
+  assert.ok(sequence < 2n ** 63n);
+});
+
+test('what a board obeyed of a controller before the backup does not show that a held customer is gone', async () => {
+  await using rack = await rackWithBackup();
+  let obeyed = 0n;
+  {
+    await using before = await live(rack.state, rack.clock);
+    for (let beats = 0; beats < 5; beats++) obeyed = before.answer(rack.credentials, obeyed).sequence;
+  }
+  await using after = await live(rack.backup, rack.clock);
+  after.answer(rack.credentials, obeyed);
+  await after.inventory.kill('held', 'test', 'op', [mac]);
+  // It sends, and hears nothing.
+  after.answer(rack.credentials, obeyed);
+  const { sequence } = after.answer(rack.credentials, obeyed);
+  assert.equal(after.rollCall.mayHold(mac, 'held'), true);
+  after.answer(rack.credentials, sequence);
+  assert.equal(after.rollCall.mayHold(mac, 'held'), false, 'it has obeyed the order');
+});
+
+test('an order of an earlier process is at least as old as this one, whatever the wall clock says', async () => {
+  await using rack = await rackWithBackup();
+  {
+    await using before = await live(rack.state, rack.clock);
+    await before.inventory.kill('acme', 'test', 'op', [mac]);
+  }
+  rack.clock.wall -= 3_600_000;
+  await using after = await live(rack.state, rack.clock);
+  const order = after.inventory.order(1);
+  assert.ok(order !== undefined);
+  rack.clock.now += 4_000;
+  rack.clock.wall += 4_000;
+  assert.equal(after.rollCall.sinceStored(order), 4_000);
+  rack.clock.wall += 3_600_000;
+  assert.equal(after.rollCall.sinceStored(order), 4_000);
+  rack.clock.wall += 7_000;
+  assert.equal(after.rollCall.sinceStored(order), 11_000);
+});
