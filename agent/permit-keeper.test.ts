@@ -304,6 +304,11 @@ test('receipts are repeated until a permit no longer asks for them', () => {
   );
   feed(permit(4, { sequence: 4, nonce: 1 }));
   assert.deepEqual(receipts(keeper), []);
+  feed(permit(9, { sequence: 9, nonce: 1, orders: [{ order: 3n, scope: 'acme' }] }));
+  feed({ type: 'stopped', orders: [3n], stoppedAfterMs: 1, processes: 1 });
+  // A controller whose state came back from a backup gives a number again.
+  feed(permit(10, { sequence: 10, nonce: 1, orders: [{ order: 3n, scope: 'bolt' }] }));
+  assert.deepEqual(receipts(keeper), []);
 });
 
 test('nonces are forgotten with their time, and never more than the limit are kept', () => {

@@ -130,7 +130,9 @@ function onPermit(before: Keeper, { permit, nowMs }: { permit: Permit; nowMs: nu
   const orders = new Map<bigint, PendingOrder>();
   const newOrders = new Map<string, bigint[]>();
   for (const { order, scope } of permit.orders) {
-    const known = keeper.orders.get(order);
+    const former = keeper.orders.get(order);
+    // Where the controller's state came back from a backup, a number may be another order's by now.
+    const known = former?.scope === scope ? former : undefined;
     orders.set(order, known ?? { scope, receipt: undefined });
     if (known === undefined) newOrders.set(scope, [...(newOrders.get(scope) ?? []), order]);
   }
