@@ -32,6 +32,8 @@ export interface DesiredState extends Disposable {
 export function desiredState(options: DesiredStateOptions): DesiredState {
   const { client, mac, notice, random, wait } = options;
   const ended = new AbortController();
+  /** Aborted when the session ends: what was asked in it is not applied any more. */
+  let current = new AbortController();
   let wanted = 0n;
   let applied = 0;
   let fetching = false;
@@ -41,7 +43,9 @@ export function desiredState(options: DesiredStateOptions): DesiredState {
     fetching = true;
     try {
       for (let attempt = 0; BigInt(applied) < wanted && !ended.signal.aborted; attempt += 1) {
-        const outcome = await fetchOnce();
+        const { signal } = current;
+        const outcome = await fetchOnce(AbortSignal.any([ended.signal, signal]));
+        if (signal.aborted) continue;
         // It was made while an order stood that a permit since then no longer knows: it would remove who may run.
         const overtaken = 'desired' in outcome && BigInt(outcome.desired.generation) < wanted;
         if ('desired' in outcome && outcome.desired.generation > applied && !(overtaken && attempt < overtakenLimit)) {
@@ -60,7 +64,7 @@ export function desiredState(options: DesiredStateOptions): DesiredState {
     }
   }
 
-  async function fetchOnce(): Promise<{ desired: Desired } | { why: string }> {
+  async function fetchOnce(signal: AbortSignal): Promise<{ desired: Desired } | { why: string }> {
     try {
       const { status, body } = await client.call({
         method: 'GET',
@@ -68,7 +72,7 @@ export function desiredState(options: DesiredStateOptions): DesiredState {
         session: options.session(),
         deadlineMs: callDeadlineMs,
         limitBytes: answerLimitBytes,
-        signal: ended.signal,
+        signal,
       });
       if (status !== 200) return { why: `status ${status}, want 200` };
       const desired: unknown = JSON.parse(body.toString('utf8'));
@@ -86,6 +90,8 @@ export function desiredState(options: DesiredStateOptions): DesiredState {
     forget() {
       wanted = 0n;
       applied = 0;
+      current.abort();
+      current = new AbortController();
     },
     applied: () => applied,
     [Symbol.dispose]() {
