@@ -175,7 +175,9 @@ export class Memory implements View {
   /** `desired` and `permitted` of these nodes may read otherwise now. */
   #advance(change: DocumentChange): void {
     const generation = BigInt(change.revision);
-    for (const mac of this.#touched(change)) this.#generations.set(mac, generation);
+    for (const mac of this.#touched(change)) if (this.#tables.nodes.has(mac)) this.#generations.set(mac, generation);
+    // Anybody on the segment can invent boards: nothing may be left of those that made room for others.
+    if (change.collection === 'nodes' && change.after === undefined) this.#generations.delete(change.id);
   }
 
   #touched(change: DocumentChange): Iterable<Mac> {
