@@ -18,8 +18,8 @@ type Credentials = Awaited<ReturnType<typeof joinBoard>>;
 interface Life extends AsyncDisposable {
   inventory: Inventory;
   rollCall: RollCall;
-  /** The permit that answers a heartbeat of a board that has obeyed the permit with that sequence. */
-  readonly answer: (credentials: Credentials, obeyed: bigint) => Permit;
+  /** The permit that answers a heartbeat of a board that has obeyed and applied so much. */
+  readonly answer: (credentials: Credentials, obeyed: bigint, generation?: bigint) => Permit;
 }
 
 /** One life of a controller, on paper but for the store. Clocks in ms. */
@@ -38,9 +38,10 @@ async function live(directory: string, clock: { now: number; wall: number }): Pr
   return {
     inventory,
     rollCall,
-    answer({ session, key }, obeyed) {
+    answer({ session, key }, obeyed, generation = 0n) {
       const sequence = BigInt((clock.now += 750));
-      hear(encodeHeartbeat(testHeartbeat({ session, sequence, permitSequence: obeyed }), key), board);
+      const heartbeat = testHeartbeat({ session, sequence, permitSequence: obeyed, generation });
+      hear(encodeHeartbeat(heartbeat, key), board);
       const permit = sent.at(-1);
       assert.ok(permit !== undefined, 'it was answered');
       return decodePermit(permit, key);
@@ -79,7 +80,7 @@ test('permits are no replays to a board that obeyed a controller whose state was
   assert.ok(after.answer(rack.credentials, 2n ** 64n - 1n).sequence > permit.sequence, 'a lie takes nobody down');
 });
 
-test('a board that lies about the permit it obeyed is answered as any other', async () => {
+test('a board that lies about the permit it obeyed is answered like the others', async () => {
   await using rack = await rackWithBackup();
   await using life = await live(rack.state, rack.clock);
   const { sequence } = life.answer(rack.credentials, 2n ** 64n - 1n);
@@ -102,6 +103,27 @@ test('what a board obeyed of a controller before the backup does not show that a
   assert.equal(after.rollCall.mayHold(mac, 'held'), true);
   after.answer(rack.credentials, sequence);
   assert.equal(after.rollCall.mayHold(mac, 'held'), false, 'it has obeyed the order');
+});
+
+test('a board fetches what it should run by a backup, and each change after that', async () => {
+  await using rack = await rackWithBackup();
+  let applied = 0n;
+  {
+    await using before = await live(rack.state, rack.clock);
+    for (const customer of ['bolt', 'cube', 'dune']) await placeWeb(before.inventory, { customer, nodes: [mac] });
+    applied = before.answer(rack.credentials, 0n).generation;
+  }
+  await using after = await live(rack.backup, rack.clock);
+  for (let changes = 0; changes < 3; changes++) {
+    const { generation } = after.answer(rack.credentials, 0n, applied);
+    assert.ok(generation > applied, `${generation} after ${applied}`);
+    applied = BigInt(after.inventory.desired(mac).generation);
+    assert.equal(applied, generation);
+    assert.equal(after.answer(rack.credentials, 0n, applied).generation, applied, 'it is told once');
+    await placeWeb(after.inventory, { customer: `echo${changes}`, nodes: [mac] });
+  }
+  const lie = after.answer(rack.credentials, 0n, 2n ** 64n - 1n).generation;
+  assert.ok(lie < 2n ** 53n, 'a number that JSON can carry');
 });
 
 test('an order of an earlier process is at least as old as this one, whatever the wall clock says', async () => {

@@ -176,6 +176,7 @@ export function startRollCall({
     for (const [customer, listedBy] of peer.held) if (heartbeat.permitSequence > listedBy) peer.held.delete(customer);
     peers.set(session.mac, peer);
     inventory.heartbeat(session.mac, now());
+    inventory.generationApplied(session.mac, heartbeat.generation);
     sendPermit(peer);
     hearReceipts(session.mac, heartbeat, { session: sessionId, datagram: bytes });
   }
@@ -286,8 +287,7 @@ export function startRollCall({
   function mayHold(mac: Mac, scope: string): boolean {
     const isCovered = (customer: string) => scope === everything || scope === customer;
     const peer = peers.get(mac);
-    const isKnown =
-      peer !== undefined && peer.sessionId === inventory.sessionOf(mac)?.id && peer.obeyed > peer.base;
+    const isKnown = peer !== undefined && peer.sessionId === inventory.sessionOf(mac)?.id && peer.obeyed > peer.base;
     if (isKnown) return [...peer.held.keys()].some(isCovered);
     return inventory.customers().some(({ name, onSilence }) => onSilence === 'hold' && isCovered(name));
   }

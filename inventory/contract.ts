@@ -169,6 +169,8 @@ export interface Inventory extends AsyncDisposable {
   desired(mac: Mac): Desired;
   /** Grows whenever `desired` or `permitted` of that node changed. */
   generation(mac: Mac): bigint;
+  /** What a node says it has applied: it is told a later generation where that is later than its own. Memory only. */
+  generationApplied(mac: Mac, generation: bigint): void;
   permitted(mac: Mac): PermittedCustomer[];
 
   /** `scope`: a customer's name or `*`. Its order is on disk when it resolves. */

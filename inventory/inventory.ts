@@ -225,6 +225,7 @@ export async function openInventoryOn({
     problemOf: (customer, workload) => problems.get(`${customer}/${workload}`) ?? '',
     desired: (mac) => desired(memory, mac),
     generation: (mac) => memory.generation(mac),
+    generationApplied: (mac, generation) => memory.outrun(mac, generation),
     permitted: (mac) => permitted(memory, mac),
 
     kill: (scope, reason, by, targets) => take((draft) => decideKill(draft, { scope, reason, by, targets }, now())),

@@ -32,6 +32,9 @@ export type DocumentChange = {
   };
 }[Collection];
 
+/** Generations travel as JSON numbers; one beyond this is a lie. */
+const honestLimit = 2n ** 52n;
+
 type Tables = { [C in Collection]: Map<string, Documents[C]> };
 
 export class Memory implements View {
@@ -60,6 +63,8 @@ export class Memory implements View {
   readonly #byCustomer = new Map<string, Map<string, InstanceDocument>>();
   readonly #receipts = new Map<number, Map<Mac, ReceiptDocument>>();
   readonly #generations = new Map<Mac, bigint>();
+  /** What is added for nodes that had applied more than this store ever counted. */
+  readonly #ahead = new Map<Mac, bigint>();
   #firstGeneration = 0n;
 
   /** Throws on a document that its schema refuses: the database was changed by hand, or by a fault of ours. */
@@ -119,7 +124,13 @@ export class Memory implements View {
   }
 
   generation(mac: Mac): bigint {
-    return this.#generations.get(mac) ?? this.#firstGeneration;
+    return (this.#generations.get(mac) ?? this.#firstGeneration) + (this.#ahead.get(mac) ?? 0n);
+  }
+
+  /** A node that has applied a later generation than its own had it before a backup was put back: count on from there. */
+  outrun(mac: Mac, applied: bigint): void {
+    const missing = applied - this.generation(mac);
+    if (missing > 0n && applied < honestLimit) this.#ahead.set(mac, (this.#ahead.get(mac) ?? 0n) + missing + 1n);
   }
 
   #set(key: string, value: unknown, revision: number): DocumentChange {
@@ -177,7 +188,9 @@ export class Memory implements View {
     const generation = BigInt(change.revision);
     for (const mac of this.#touched(change)) if (this.#tables.nodes.has(mac)) this.#generations.set(mac, generation);
     // Anybody on the segment can invent boards: nothing may be left of those that made room for others.
-    if (change.collection === 'nodes' && change.after === undefined) this.#generations.delete(change.id);
+    if (change.collection !== 'nodes' || change.after !== undefined) return;
+    this.#generations.delete(change.id);
+    this.#ahead.delete(change.id);
   }
 
   #touched(change: DocumentChange): Iterable<Mac> {
