@@ -10,6 +10,7 @@ const begunAt = (lastAfterMs: number) => ({ ended: 0, lastAfterMs, open: true })
 const talking: Situation = {
   sinceStoredMs: 0,
   listeningMs: 3_600_000,
+  askedMs: 3_600_000,
   heardAgoMs: 400,
   holds: false,
   ssh: never,
@@ -57,6 +58,7 @@ const table: [string, Partial<Situation>, '' | 'ssh' | 'power' | 'ssh power'][] 
     { sinceStoredMs: 60_000, listeningMs: 1_500, ssh: failedAt(2_000) },
     'ssh power',
   ],
+  ['of many orders one that waits to be asked for', { sinceStoredMs: 60_000, askedMs: 0 }, ''],
   ['what was not listened to is no silence', { sinceStoredMs: 60_000, listeningMs: 1_550, ...mute, holds: true }, ''],
   [
     'a cut that was under way is taken up at once, whatever is heard',

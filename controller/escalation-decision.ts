@@ -37,6 +37,8 @@ export interface Situation {
   sinceStoredMs: number;
   /** How long this controller has been listening without a pause of its own. */
   listeningMs: number;
+  /** How long the node has been asked to confirm it: of many orders given at once each waits for its place in the permit. */
+  askedMs: number;
   /** Since the last heartbeat; undefined where this controller has not heard one yet. */
   heardAgoMs: number | undefined;
   /** Silence proves nothing there: a customer of the order holds on silence. */
@@ -58,7 +60,7 @@ export function decideEscalation(it: Situation): { ssh: boolean; power: boolean 
   const nothing = { ssh: false, power: false };
   // An earlier process was cut short between the command and its confirmation: only asking again tells how it stands.
   if (it.power.open && !it.running.power && it.mayCutPower) return { ssh: false, power: true };
-  const pressedMs = Math.min(it.sinceStoredMs, it.listeningMs);
+  const pressedMs = Math.min(it.sinceStoredMs, it.listeningMs, it.askedMs);
   if (pressedMs < sshAfterMs) return nothing;
   const voice = voiceOf(it);
   if (voice === 'unknown' || (voice === 'silent' && !it.holds)) return nothing;

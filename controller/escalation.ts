@@ -37,7 +37,7 @@ export interface Escalation extends AsyncDisposable {
 
 export interface EscalationOptions {
   inventory: Inventory;
-  rollCall: Pick<RollCall, 'listeningForMs' | 'mayHold' | 'sinceStored'>;
+  rollCall: Pick<RollCall, 'askedForMs' | 'listeningForMs' | 'mayHold' | 'sinceStored'>;
   shell: NodeShell;
   /** Undefined where no PDU is configured. */
   power: Power | undefined;
@@ -84,6 +84,7 @@ export function startEscalation(options: EscalationOptions): Escalation {
     return {
       sinceStoredMs,
       listeningMs: rollCall.listeningForMs(),
+      askedMs: rollCall.askedForMs(mac, order.number),
       heardAgoMs: heardAt === undefined ? undefined : now() - heardAt,
       holds: rollCall.mayHold(mac, order.scope),
       ssh: attemptsOf(steps, 'ssh'),

@@ -54,6 +54,7 @@ export async function describeApi(): Promise<string> {
     orderStored() {},
     pursue: () => Promise.resolve(),
     sinceStored: () => 0,
+    askedForMs: () => 0,
     listeningForMs: () => 0,
     mayHold: () => false,
   };

@@ -82,6 +82,7 @@ export function idleRollCall(): RollCall {
     orderStored: () => undefined,
     pursue: () => Promise.resolve(),
     sinceStored: () => 0,
+    askedForMs: () => 0,
     listeningForMs: () => 0,
     mayHold: () => false,
   };

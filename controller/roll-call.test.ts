@@ -5,10 +5,19 @@ import { cp, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { openInventory, type Inventory } from '../inventory/inventory.ts';
 import { joinBoard, macOf, placeWeb } from '../inventory/test-rack.ts';
 import { testHeartbeat } from '../protocol/heartbeat.fixture.ts';
-import { decodePermit, encodeHeartbeat, type Permit } from '../protocol/roll-call.ts';
+import {
+  decodePermit,
+  encodeHeartbeat,
+  ordersPerPermitLimit,
+  type Heartbeat,
+  type Permit,
+} from '../protocol/roll-call.ts';
+import { startEscalation } from './escalation.ts';
+import { giveKillOrder } from './kill-order.ts';
 import { startRollCall, type RollCall, type RollCallSocket } from './roll-call.ts';
 
 const mac = macOf(1);
@@ -19,7 +28,7 @@ interface Life extends AsyncDisposable {
   inventory: Inventory;
   rollCall: RollCall;
   /** The permit that answers a heartbeat of a board that has obeyed and applied so much. */
-  readonly answer: (credentials: Credentials, obeyed: bigint, generation?: bigint) => Permit;
+  readonly answer: (credentials: Credentials, obeyed: bigint, said?: Partial<Heartbeat>) => Permit;
 }
 
 /** One life of a controller, on paper but for the store. Clocks in ms. */
@@ -32,15 +41,14 @@ async function live(directory: string, clock: { now: number; wall: number }): Pr
     inventory,
     now: () => clock.now,
     wallClock: () => clock.wall,
-    nextTurn: () => Promise.resolve(),
+    nextTurn,
     onFailure: (error) => assert.fail(String(error)),
   });
   return {
     inventory,
     rollCall,
-    answer({ session, key }, obeyed, generation = 0n) {
-      const sequence = BigInt((clock.now += 750));
-      const heartbeat = testHeartbeat({ session, sequence, permitSequence: obeyed, generation });
+    answer({ session, key }, obeyed, said) {
+      const heartbeat = testHeartbeat({ session, sequence: BigInt(++clock.now), permitSequence: obeyed, ...said });
       hear(encodeHeartbeat(heartbeat, key), board);
       const permit = sent.at(-1);
       assert.ok(permit !== undefined, 'it was answered');
@@ -58,7 +66,7 @@ async function rackWithBackup() {
   await using first = await live(state, clock);
   const credentials = await joinBoard(first.inventory, mac);
   first.answer(credentials, 0n);
-  while (first.inventory.node(mac)?.state !== 'ready') await new Promise(setImmediate);
+  while (first.inventory.node(mac)?.state !== 'ready') await nextTurn();
   await placeWeb(first.inventory, { customer: 'acme', nodes: [mac] });
   await placeWeb(first.inventory, { customer: 'held', nodes: [mac], onSilence: 'hold' });
   await first[Symbol.asyncDispose]();
@@ -115,14 +123,14 @@ test('a board fetches what it should run by a backup, and each change after that
   }
   await using after = await live(rack.backup, rack.clock);
   for (let changes = 0; changes < 3; changes++) {
-    const { generation } = after.answer(rack.credentials, 0n, applied);
+    const { generation } = after.answer(rack.credentials, 0n, { generation: applied });
     assert.ok(generation > applied, `${generation} after ${applied}`);
     applied = BigInt(after.inventory.desired(mac).generation);
     assert.equal(applied, generation);
-    assert.equal(after.answer(rack.credentials, 0n, applied).generation, applied, 'it is told once');
+    assert.equal(after.answer(rack.credentials, 0n, { generation: applied }).generation, applied, 'it is told once');
     await placeWeb(after.inventory, { customer: `echo${changes}`, nodes: [mac] });
   }
-  const lie = after.answer(rack.credentials, 0n, 2n ** 64n - 1n).generation;
+  const lie = after.answer(rack.credentials, 0n, { generation: 2n ** 64n - 1n }).generation;
   assert.ok(lie < 2n ** 53n, 'a number that JSON can carry');
 });
 
@@ -143,4 +151,51 @@ test('an order of an earlier process is at least as old as this one, whatever th
   assert.equal(after.rollCall.sinceStored(order), 4_000);
   rack.clock.wall += 7_000;
   assert.equal(after.rollCall.sinceStored(order), 11_000);
+});
+
+test('an order that waits for its place in the permit is not overdue', { timeout: 20_000 }, async () => {
+  await using rack = await rackWithBackup();
+  await using life = await live(rack.state, rack.clock);
+  const { inventory, rollCall } = life;
+  const turned: string[] = [];
+  await using escalation = startEscalation({
+    inventory,
+    rollCall,
+    shell: { run: () => Promise.reject(new Error('nobody answers')) },
+    power: {
+      automatic: true,
+      outletsOf: () => ['left 1'],
+      neighboursOf: () => [],
+      turn: (state) => Promise.resolve(void turned.push(state)),
+      isOff: () => Promise.resolve(true),
+      check: () => Promise.resolve([]),
+    },
+    now: () => rack.clock.now,
+    pause: () => nextTurn(),
+    onFailure: (error) => assert.fail(String(error)),
+  });
+  const pass = async (ms: number) => {
+    for (const until = rack.clock.now + ms; rack.clock.now < until; rack.clock.now += 99) {
+      life.answer(rack.credentials, 0n);
+      await rollCall.pursue();
+      escalation.pursue();
+      for (let turns = 0; turns < 20; turns++) await nextTurn();
+    }
+  };
+  for (let each = 0; each <= ordersPerPermitLimit; each++) {
+    await inventory.addCustomer({ name: `c${each}` });
+    await giveKillOrder({ inventory, rollCall }, { scope: `c${each}`, reason: 'test', by: 'op' });
+  }
+  await pass(3_500);
+  const { orders } = life.answer(rack.credentials, 0n);
+  assert.equal(orders.length, ordersPerPermitLimit);
+  life.answer(rack.credentials, 0n, {
+    receipts: orders.map(({ order }) => ({ order, stoppedAfterMs: 1, processes: 1 })),
+  });
+  while (inventory.pendingOrders(mac).length > 1) await nextTurn();
+  await pass(1_400);
+  assert.deepEqual(turned, [], 'it was asked 1.4 s ago');
+  // Each step is on disk before the next: virtual time does not wait for that.
+  while (turned.length === 0) await pass(99);
+  assert.deepEqual(turned, ['off']);
 });

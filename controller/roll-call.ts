@@ -37,6 +37,8 @@ interface Peer {
   permitAt: number;
   /** The newest permit that the node has obeyed. */
   obeyed: bigint;
+  /** Since when permits ask for each order: they have room for sixteen. */
+  asked: Map<number, number>;
   /** Customers that hold on silence and may run there, with the last permit that listed each. */
   held: Map<string, bigint>;
 }
@@ -70,6 +72,8 @@ export interface RollCall {
   sinceStored(order: OrderDocument): number;
   /** ms since this process began to listen, or since its last pause of a second or more. */
   listeningForMs(): number;
+  /** ms since this node was first asked to confirm that order, 0 while it waits for its place; Infinity where nobody hears. */
+  askedForMs(mac: Mac, order: number): number;
   /** Silence of that node proves nothing for an order of that scope: a customer that holds on silence may run there. */
   mayHold(mac: Mac, scope: string): boolean;
 }
@@ -171,6 +175,7 @@ export function startRollCall({
       permitAt: 0,
       base: known?.base ?? baseFor(heartbeat.permitSequence),
       obeyed: heartbeat.permitSequence,
+      asked: known?.asked ?? new Map<number, number>(),
       held: known?.held ?? new Map<string, bigint>(),
     };
     for (const [customer, listedBy] of peer.held) if (heartbeat.permitSequence > listedBy) peer.held.delete(customer);
@@ -234,6 +239,8 @@ export function startRollCall({
     // A board that started again has a new session: what the old one hears no longer matters.
     if (inventory.sessionOf(peer.mac)?.id !== peer.sessionId) return;
     const pending = inventory.pendingOrders(peer.mac);
+    const asked = pending.slice(0, ordersPerPermitLimit);
+    peer.asked = new Map(asked.map(({ number }) => [number, peer.asked.get(number) ?? now()]));
     const sequence = peer.base + ++permitCount;
     const permit = {
       session: peer.session,
@@ -242,7 +249,7 @@ export function startRollCall({
       generation: inventory.generation(peer.mac),
       validityMs: permitValidityMs,
       customers: inventory.permitted(peer.mac),
-      orders: pending.slice(0, ordersPerPermitLimit).map(({ number, scope }) => ({ order: BigInt(number), scope })),
+      orders: asked.map(({ number, scope }) => ({ order: BigInt(number), scope })),
     };
     for (const { customer, hold } of permit.customers) if (hold) peer.held.set(customer, sequence);
     counters.permits++;
@@ -292,6 +299,12 @@ export function startRollCall({
     return inventory.customers().some(({ name, onSilence }) => onSilence === 'hold' && isCovered(name));
   }
 
+  function askedForMs(mac: Mac, order: number): number {
+    const peer = peers.get(mac);
+    if (peer === undefined || peer.sessionId !== inventory.sessionOf(mac)?.id) return Infinity;
+    return now() - (peer.asked.get(order) ?? now());
+  }
+
   /** True once a whole turn of the event loop brought no datagram: all that had arrived at the call has been read. */
   async function drained(): Promise<boolean> {
     for (let turns = 0; turns < 1_000; turns++) {
@@ -310,6 +323,7 @@ export function startRollCall({
       storedAt.set(order.number, now());
     },
     sinceStored,
+    askedForMs,
     mayHold,
     listeningForMs: () => now() - listeningSince,
     enforce: (macs) => {
