@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { createSocket } from 'node:dgram';
 import { randomBytes } from 'node:crypto';
 import { test, type TestContext } from 'node:test';
+import { setTimeout as wait } from 'node:timers/promises';
 import { testHeartbeat } from '../protocol/heartbeat.fixture.ts';
 import { decodeHeartbeat, encodeHeartbeat, encodePermit } from '../protocol/roll-call.ts';
 import { seededRandom } from '../protocol/seeded-random.fixture.ts';
@@ -203,9 +204,13 @@ test('a replayed permit changes nothing', async (t) => {
   await until('it is stopped', () => customers.stops.length === 1);
   const { permits } = rollCall.counts();
   peer.answers = false;
+  // What was answered before is read.
+  await wait(50);
+  const replayedMs = performance.now();
   for (let each = 0; each < 10; each += 1) peer.send(old);
   await until('replays are read', () => rollCall.counts().permits >= permits + 10);
   assert.deepEqual(customers.loads(), []);
+  assert.ok((rollCall.lastPermitMs() ?? Infinity) < replayedMs, 'nor that the controller is silent');
 });
 
 test('a new session is used from the next heartbeat on, permits of the old one are refused', async (t) => {

@@ -184,8 +184,11 @@ export function startRollCall(options: RollCallOptions): RollCall {
       return;
     }
     counts.permits += 1;
-    lastPermitMs = nowMs;
-    cancelRetry?.();
+    // A replay does not say that the controller is there, nor that it heard us.
+    if (permit.sequence > keeper.permitSequence) {
+      lastPermitMs = nowMs;
+      cancelRetry?.();
+    }
     apply({ type: 'permit', permit, nowMs });
     counts.slowestPermitMs = Math.max(counts.slowestPermitMs, machine.now() - nowMs);
   }
