@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
@@ -36,7 +36,8 @@ async function cache(): Promise<{ cacheDir: string; [Symbol.asyncDispose](): Pro
 
 test('loadBootArtefacts() reads what the manifests name', async () => {
   await using it = await cache();
-  const { kernelGz, dtb, ipxe } = await loadBootArtefacts(it);
+  await using loaded = await loadBootArtefacts(it);
+  const { kernelGz, dtb, ipxe } = loaded;
   assert.deepEqual(
     [await text(kernelGz), await text(dtb.get('a/b.dtb')), await text(ipxe.patched), ipxe.version],
     ['kg', 'd', 'u', '2.0'],
@@ -45,12 +46,26 @@ test('loadBootArtefacts() reads what the manifests name', async () => {
 
 test('a boot file that changed on the disk after the start is refused, and served again when it is itself', async () => {
   await using it = await cache();
-  const { root } = await loadBootArtefacts(it);
+  await using loaded = await loadBootArtefacts(it);
+  const { root } = loaded;
   const location = path.join(it.cacheDir, 'images/node/current/r');
   await writeFile(location, 'x');
   await assert.rejects(root.bytes(), /current\/r: sha256 [0-9a-f]{64}, want [0-9a-f]{64}/);
   await writeFile(location, 'r');
   assert.equal(await text(root), 'r');
+});
+
+test('the next image, and a cleared cache, take nothing away from who serves the one before', async () => {
+  await using it = await cache();
+  await using loaded = await loadBootArtefacts(it);
+  const { initrd, root } = loaded;
+  const current = path.join(it.cacheDir, 'images/node/current');
+  await rename(current, `${current}-before`);
+  await mkdir(current);
+  await writeFile(path.join(current, 'r'), 'the root image of the next build');
+  assert.equal(await text(root), 'r');
+  await rm(`${current}-before`, { recursive: true });
+  assert.equal(await text(initrd), 'i');
 });
 
 test('loadBootArtefacts() names every file that is missing or not what it was', async () => {

@@ -2,8 +2,10 @@
 // weeks. So all of them are checked at the start; a file is read into memory, for all who want it together, when it is
 // asked for, and given up a minute after the last one asked. Each reading is checked against the digest of the file's
 // manifest: what changed on the disk since the start is refused and never served. The kernel's page cache spares the disk.
+// The files stay open: whoever builds the next image beside us, or clears the cache, takes nothing away from a rack that
+// boots.
 
-import { readFile } from 'node:fs/promises';
+import { open, readFile, type FileHandle } from 'node:fs/promises';
 import path from 'node:path';
 import { Check } from 'typebox/value';
 import { readNodeImageManifest } from '../images/manifest.ts';
@@ -40,6 +42,9 @@ export interface BootArtefacts {
   };
 }
 
+/** Closes the files when it is disposed. */
+export type OpenArtefacts = BootArtefacts & AsyncDisposable;
+
 /** One file as a manifest names it, and where. */
 interface PinnedFile {
   location: string;
@@ -53,13 +58,14 @@ const keptMs = 60_000;
  * Loads what setup put under `<cacheDir>/images/node/current` and `<cacheDir>/ipxe/current`. Throws, naming every file
  * at fault, where one is missing or is not what its manifest says.
  */
-export async function loadBootArtefacts({ cacheDir }: { cacheDir: string }): Promise<BootArtefacts> {
+export async function loadBootArtefacts({ cacheDir }: { cacheDir: string }): Promise<OpenArtefacts> {
+  await using opened = new AsyncDisposableStack();
   const imageDir = path.join(cacheDir, 'images/node/current');
   const ipxeDir = path.join(cacheDir, 'ipxe/current');
   const [image, ipxe] = await Promise.all([readNodeImageManifest(imageDir), readIpxeManifest(ipxeDir)]);
   const faults: string[] = [];
   const load = (directory: string, { file, ...pinned }: { file: string; sizeBytes: number; sha256: string }) =>
-    checked({ location: path.join(directory, file), ...pinned }, faults);
+    checked({ location: path.join(directory, file), ...pinned }, { faults, opened });
   const [kernel, kernelGz, initrd, root, plain, patched] = await Promise.all([
     load(imageDir, image.kernel),
     load(imageDir, image.kernelGz),
@@ -72,6 +78,7 @@ export async function loadBootArtefacts({ cacheDir }: { cacheDir: string }): Pro
   for (const [name, file] of Object.entries(image.dtb)) dtb.set(name, await load(imageDir, file));
   if (faults.length > 0) throw new Error(`cannot serve boot files:\n  ${faults.join('\n  ')}`);
   collectGarbage();
+  const files = opened.move();
   return {
     imageKey: image.key,
     kernel,
@@ -80,6 +87,7 @@ export async function loadBootArtefacts({ cacheDir }: { cacheDir: string }): Pro
     root,
     dtb,
     ipxe: { version: ipxe.packageVersion, hashCheck: ipxe.hashCheck, plain, patched },
+    [Symbol.asyncDispose]: () => files.disposeAsync(),
   };
 }
 
@@ -91,8 +99,18 @@ async function readIpxeManifest(directory: string): Promise<IpxeManifest> {
 }
 
 /** What is wrong goes to `faults`, so that all of it can be said at once. */
-async function checked(file: PinnedFile, faults: string[]): Promise<Artefact> {
-  await read(file).catch((error: unknown) => faults.push(error instanceof Error ? error.message : String(error)));
+async function checked(
+  file: PinnedFile,
+  { faults, opened }: { faults: string[]; opened: AsyncDisposableStack },
+): Promise<Artefact> {
+  const opening = open(file.location);
+  const reading = async (): Promise<Buffer> => read(await opening, file);
+  try {
+    opened.use(await opening);
+    await reading();
+  } catch (error) {
+    faults.push(error instanceof Error ? error.message : String(error));
+  }
   let kept: Promise<Buffer> | undefined;
   let giveUp: NodeJS.Timeout | undefined;
   return {
@@ -105,7 +123,7 @@ async function checked(file: PinnedFile, faults: string[]): Promise<Artefact> {
       };
       clearTimeout(giveUp);
       giveUp = setTimeout(forget, keptMs).unref();
-      kept ??= read(file).catch((error: unknown) => {
+      kept ??= reading().catch((error: unknown) => {
         kept = undefined;
         throw error;
       });
@@ -114,13 +132,26 @@ async function checked(file: PinnedFile, faults: string[]): Promise<Artefact> {
   };
 }
 
-async function read({ location, sizeBytes, sha256 }: PinnedFile): Promise<Buffer> {
-  const bytes = await readFile(location);
+async function read(opened: FileHandle, { location, sizeBytes, sha256 }: PinnedFile): Promise<Buffer> {
+  const bytes = await bytesOf(opened);
   // On Node's own threads: 100 MB are half a second, in which heartbeats must be answered.
   const found = Buffer.from(await crypto.subtle.digest('SHA-256', bytes)).toString('hex');
   if (found !== sha256) throw new Error(`${location}: sha256 ${found}, want ${sha256}`);
   if (bytes.length !== sizeBytes) throw new Error(`${location}: ${bytes.length} bytes, want ${sizeBytes}`);
   return bytes;
+}
+
+/** From its beginning, whoever has read it before. */
+async function bytesOf(file: FileHandle): Promise<Buffer> {
+  const { size } = await file.stat();
+  const bytes = Buffer.allocUnsafeSlow(size);
+  let filled = 0;
+  while (filled < size) {
+    const { bytesRead } = await file.read(bytes, filled, size - filled, filled);
+    if (bytesRead === 0) break; // it was cut while we read
+    filled += bytesRead;
+  }
+  return bytes.subarray(0, filled);
 }
 
 /** The collector, which sees small objects only, is in no hurry with 100 MB that hang on a few; `--expose-gc` lets us ask. */

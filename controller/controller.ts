@@ -63,7 +63,10 @@ export async function startController(options: ControllerOptions): Promise<Contr
   const bootFiles = loadBootArtefacts({ cacheDir: configuration.cacheDirectory });
   bootFiles.catch(() => undefined);
   // A start that fails meanwhile must not end the process while other threads still read and hash.
-  stack.defer(() => Promise.allSettled([bootFiles]).then(() => undefined));
+  stack.defer(async () => {
+    const [loaded] = await Promise.allSettled([bootFiles]);
+    if (loaded.status === 'fulfilled') await loaded.value[Symbol.asyncDispose]();
+  });
   const credentials = await loadCredentials(configuration.stateDirectory, random);
   const inventory = stack.use(
     await openInventory({ directory: configuration.stateDirectory, now: wallClock, random, warn: log }),

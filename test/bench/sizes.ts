@@ -8,7 +8,8 @@ import { figureOf, type Figure } from './figure.ts';
 
 export async function measureSizes(): Promise<Figure[]> {
   const { kernel, kernelGz, initrd, root } = await readNodeImageManifest(join(defaultCacheDir, 'images/node/current'));
-  const { ipxe } = await loadBootArtefacts({ cacheDir: defaultCacheDir });
+  await using loaded = await loadBootArtefacts({ cacheDir: defaultCacheDir });
+  const { ipxe } = loaded;
   const samples = await Promise.all(
     ['web', 'worker'].map(async (name) => (await stat(join(defaultCacheDir, `samples/current/${name}.tar`))).size),
   );
