@@ -32,7 +32,10 @@ test(
     const ballast = join(state.path, 'ballast');
     const fill = async (leaveBytes: number) => {
       const { bavail, bsize } = await statfs(state.path);
-      await writeFile(ballast, Buffer.alloc(Math.max(0, bavail * bsize - leaveBytes)));
+      // The controller writes meanwhile (an order's audit entries follow it by moments): then the room is gone sooner.
+      await writeFile(ballast, Buffer.alloc(Math.max(0, bavail * bsize - leaveBytes))).catch((error: unknown) => {
+        if (!(error instanceof Error && 'code' in error && error.code === 'ENOSPC')) throw error;
+      });
     };
     const customers = async () => {
       const answer = await controller.get('/v1/customers', Type.Object({ customers: Type.Array(Customer) }));
