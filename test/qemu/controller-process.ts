@@ -160,8 +160,8 @@ export class ControllerProcess implements AsyncDisposable {
     await this.start();
   }
 
-  /** Asks the operators' API with their token. Throws its refusal. */
-  async api(method: string, path: string, body?: unknown): Promise<unknown> {
+  /** Asks the operators' API with their token. Throws its refusal, and when the signal gives it up. */
+  async api(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<unknown> {
     const response = await fetch(`${this.url}${path}`, {
       method,
       headers: {
@@ -169,7 +169,7 @@ export class ControllerProcess implements AsyncDisposable {
         ...(body === undefined ? {} : { 'content-type': 'application/json' }),
       },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-      signal: AbortSignal.timeout(30_000),
+      signal: AbortSignal.any([AbortSignal.timeout(30_000), ...(signal === undefined ? [] : [signal])]),
     });
     const text = await response.text();
     if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`);
