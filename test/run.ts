@@ -17,7 +17,8 @@ const rootDir = dirname(dirname(fileURLToPath(import.meta.url)));
 
 type TestPass = EventData.TestPass;
 type TestFail = EventData.TestFail;
-type Totals = { passed: number; failed: number; skipped: number };
+/** `failed` has the headline of each failure: a long log ends with them. */
+type Totals = { passed: number; failed: string[]; skipped: number };
 
 // Boards in QEMU keep both cores of a small machine busy: what needs root or boots boards runs one file at a time.
 const phases = [
@@ -54,18 +55,16 @@ async function main(argv: string[]): Promise<number> {
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => stop.abort(new Error(`got ${signal}`)));
   const signal = AbortSignal.any([stop.signal, AbortSignal.timeout(wholeRunMs)]);
 
-  const totals: Totals = { passed: 0, failed: 0, skipped: 0 };
+  const totals: Totals = { passed: 0, failed: [], skipped: 0 };
   if (!isFiltered) await runTools(totals);
   for (const phase of chosen) {
     if (phase.files.length > 0) await runPhase({ ...phase, name: values.name, signal, totals });
   }
-  if (signal.aborted) {
-    totals.failed += 1;
-    process.stdout.write(`✗ the run was ended early: ${String(signal.reason)}\n`);
-  }
+  if (signal.aborted) totals.failed.push(`the run was ended early: ${String(signal.reason)}`);
+  if (totals.failed.length > 0) process.stdout.write(`\n${totals.failed.map((each) => `✗ ${each}\n`).join('')}`);
   const skipped = totals.skipped > 0 ? `, ${totals.skipped} skipped` : '';
-  process.stdout.write(`\n${totals.passed} passed, ${totals.failed} failed${skipped}\n`);
-  return totals.failed > 0 || totals.passed === 0 ? 1 : 0;
+  process.stdout.write(`\n${totals.passed} passed, ${totals.failed.length} failed${skipped}\n`);
+  return totals.failed.length > 0 || totals.passed === 0 ? 1 : 0;
 }
 
 function filesOf(phase: Phase, words: readonly string[]): string[] {
@@ -93,8 +92,8 @@ async function runTool({ name, argv }: (typeof tools)[number], totals: Totals): 
     totals.passed += 1;
     process.stdout.write(`✓ ${name}  ${seconds} s\n`);
   } else {
-    totals.failed += 1;
-    process.stdout.write(`${output}\n✗ ${name}  ${seconds} s   again: ${argv.join(' ')}\n`);
+    totals.failed.push(`${name}  ${seconds} s   again: ${argv.join(' ')}`);
+    process.stdout.write(`${output}\n✗ ${totals.failed.at(-1)}\n`);
   }
 }
 
@@ -141,6 +140,9 @@ async function runFile(
   });
   for await (const event of stream) {
     if (event.type === 'test:stdout' || event.type === 'test:stderr') process.stdout.write(event.data.message);
+    // A file's own totals come without its path.
+    if (event.type === 'test:diagnostic' && event.data.file !== undefined)
+      process.stdout.write(`ℹ ${event.data.message}\n`);
     if (event.type === 'test:pass') countPass(event.data, totals);
     if (event.type === 'test:fail') countFailure(event.data, totals);
   }
@@ -164,15 +166,15 @@ function countFailure(data: TestFail, totals: Totals): void {
   if (isFileItself(data)) {
     // Its own tests have been counted; what is left is a crash, a leak or a time limit of the whole file.
     if (error.message.includes('subtest')) return;
-    totals.failed += 1;
-    process.stdout.write(`✗ ${where(data.file)}: its process crashed, or did not end (${error.message})\n`);
+    totals.failed.push(`${where(data.file)}: its process crashed, or did not end (${error.message})`);
+    process.stdout.write(`✗ ${totals.failed.at(-1)}\n`);
     process.stdout.write(`  again: npm test -- ${where(data.file)}\n`);
     return;
   }
   // A suite fails because a test in it failed: that one has been counted.
   if (type === 'suite' && error.message.includes('subtest')) return;
-  totals.failed += 1;
-  process.stdout.write(`✗ ${where(data.file)}: ${data.name}\n${inspect(error.cause ?? error)}\n`);
+  totals.failed.push(`${where(data.file)}: ${data.name}`);
+  process.stdout.write(`✗ ${totals.failed.at(-1)}\n${inspect(error.cause ?? error)}\n`);
   process.stdout.write(`  again: npm test -- ${where(data.file)} -t '${data.name.replaceAll("'", '.')}'\n`);
 }
 
