@@ -27,6 +27,12 @@ stop() {
   echo 0 >"$1/cgroup.max.descendants"
   echo 1 >"$1/cgroup.kill"
 }
+# What dies does so on its own processor time, of which its limits and its share may leave next to none: no limit any more,
+# and the greatest share.
+hasten() {
+  echo 10000 >"$1/cpu.weight"
+  for group in "$1"/*/; do echo max >"${group}cpu.max"; done
+}
 # Takes the customer's bridge down, if the agent has not. The write spins for the network's one lock, and at real-time
 # priority a single core then has next to no time for whoever holds it: so only when needed, and after the feeding.
 cut() {
@@ -37,6 +43,7 @@ cut() {
 now
 say "leash up"
 swept=0
+share=
 while :; do
   # Waits for one character, and then reads the rest of the line, which is there: a line is one write. A read of the whole
   # line that gives up in the middle loses what it had, and heartbeats come every 0.75 s, just when such a read gives up.
@@ -55,6 +62,7 @@ while :; do
   swept=$now
   stuck=
   stopped=
+  wanted=100
   for dir in */; do
     customer=${dir%/}
     case $customer in *[!a-z0-9_]*) continue ;; esac
@@ -63,6 +71,7 @@ while :; do
     if [ "$deadline" -gt "$now" ]; then
       [ "$killed" = 0 ] && continue
       eval "killed_$customer=0"
+      echo 100 >"$customer/cpu.weight"
       echo max >"$customer/cgroup.max.descendants"
       say "$customer vouched for"
       continue
@@ -72,10 +81,14 @@ while :; do
     if [ "$killed" = 0 ]; then
       eval "killed_$customer=$now"
       say "$customer killed"
+      hasten "$customer"
+      wanted=10000
       continue
     fi
     read -r _ populated <"$customer/cgroup.events" || continue # the group is gone
     if [ "$populated" = 1 ]; then
+      hasten "$customer"
+      wanted=10000
       # Some hundred processes take a slow core over a second to die, and get fewer; what hangs does not.
       eval "before=\${left_$customer:-0}"
       read -r left <"$customer/pids.current" || left=0
@@ -86,6 +99,8 @@ while :; do
       eval "killed_$customer=$now"
     fi
   done 2>/dev/null # a group may go away between the listing and the write
+  # All customers together, beside the system's 1000: while some die, and no longer.
+  [ "$share" = "$wanted" ] || { share=$wanted; [ ! -e cpu.weight ] || echo "$share" >cpu.weight; }
   # Processes that outlive their kill: let the watchdog reset the board.
   if [ -z "$stuck" ]; then echo >&5; else say "$stuck is stuck, watchdog not fed"; fi
   for customer in $stopped; do cut "$customer"; done 2>/dev/null

@@ -51,6 +51,7 @@ export async function runOnce(rack: BoardRack, misdeeds: readonly Misdeed[]): Pr
     await Promise.all(pairs.map(async ({ board, misdeed }) => misdeed.heal?.(board, rack)));
     const reset = pairs.filter(wasReset).map(({ board }) => board);
     if (reset.length > 0) await neverStarts(rack, reset);
+    await Promise.all(rack.boards.map(sharesAsBefore));
     return run;
   } finally {
     // The next fault finds a rack without this one's traces, also where this one went wrong.
@@ -137,6 +138,14 @@ function measure(
     },
   };
 }
+
+/** While the killed customer's processes died, the leash gave the customers more of the processor than the system has. */
+const sharesAsBefore = (board: DrillBoard): Promise<void> =>
+  until(
+    `the customers’ share of ${board.ip} to be as before`,
+    async () => (await board.run('cat /sys/fs/cgroup/customers/cpu.weight')).trim() === '100',
+    { timeoutMs: goneLimitMs },
+  );
 
 /** It said without a break that it runs, and its first processes are still the same. */
 function checkBystander(rack: BoardRack, board: DrillBoard, acceptedMs: number): void {
