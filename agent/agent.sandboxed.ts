@@ -22,7 +22,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { buildSync } from 'esbuild';
 import type { DesiredInstance } from '../protocol/api.ts';
-import { boundMs, permitValidityMs } from '../protocol/timing.ts';
+import { killWorkMs, leashSweepMs, permitValidityMs } from '../protocol/timing.ts';
 import { plantBusybox, squash } from './containers/busybox-image.fixture.ts';
 import { controllerPeer, until, type ControllerPeer } from './controller-peer.ts';
 
@@ -212,7 +212,7 @@ test('a frozen agent: the leash stops its customers', async () => {
   const frozenMs = performance.now();
   await seen('all stopped', () => processesOf('acme').length + processesOf('bolt').length === 0);
   const tookMs = performance.now() - frozenMs;
-  assert.ok(tookMs < boundMs, `stopped after ${tookMs} ms`);
+  assert.ok(tookMs < permitValidityMs + leashSweepMs + killWorkMs, `stopped after ${tookMs} ms`);
   agent.kill('SIGCONT');
   await seen('both run again', () => processesOf('acme').length > 0 && processesOf('bolt').length > 0);
 });
@@ -241,7 +241,7 @@ test('silence: stopped in time, but what is held runs on', async () => {
   peer.answers = false;
   const quietMs = performance.now();
   await seen('stopped', () => processesOf('acme').length === 0);
-  assert.ok(performance.now() - quietMs < boundMs);
+  assert.ok(performance.now() - quietMs < permitValidityMs + killWorkMs);
   await seen('two more permits’ time', () => performance.now() - quietMs > 3 * permitValidityMs);
   assert.deepEqual(processesOf('bolt'), held);
   await seen('a rejoin', () => peer.joins.length > 2);
@@ -281,7 +281,7 @@ test('under a log flood, an image fetch and telemetry the permit thread stays qu
   t.diagnostic(
     `kill to receipt, worst of ${tookMs.length}: ${worst(tookMs)} ms; permit thread held up ${worst(delays)} ms at most; RSS ${(rss / 2 ** 20).toFixed(1)} MiB`,
   );
-  assert.ok(Math.max(...tookMs) < boundMs);
+  assert.ok(Math.max(...tookMs) < 2_000);
 });
 
 test('asked to end it says goodbye and leaves the containers running', async () => {

@@ -183,8 +183,7 @@ test('a missing file is answered at once', async () => {
   const local = path.join(directory, 'missing');
   const output = await runInside(board, 'tftp', '-m', 'binary', '10.77.0.1', '-c', 'get', 'nothing.efi', local);
   assert.match(output, /Error code 1: no such file/);
-  // Else the client would have asked again, after 5 s.
-  assert.ok(performance.now() - startedMs < 5_000);
+  assert.ok(performance.now() - startedMs < 1000);
 });
 
 test('the script is the board’s own, and names its kernel', async () => {

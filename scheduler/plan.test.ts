@@ -256,7 +256,7 @@ test('ports are unique on a node and go round', () => {
   assert.ok(ports.includes(29_999) && ports.includes(20_000));
 });
 
-test('684 nodes and 2,000 workloads are planned', (t) => {
+test('684 nodes and 2,000 workloads are planned in little time', (t) => {
   const story = new Story();
   for (let i = 0; i < 684; i++) story.node(String(i).padStart(3, '0'), { memoryBytes: 2 ** 31 });
   for (let i = 0; i < 200; i++) story.customer(`c${i}`);
@@ -281,4 +281,6 @@ test('684 nodes and 2,000 workloads are planned', (t) => {
   times.sort((a, b) => a - b);
   const [median = 0, worst = 0] = [times[times.length >> 1], times.at(-1)];
   t.diagnostic(`plan: median ${median.toFixed(1)} ms, worst ${worst.toFixed(1)} ms of ${times.length} passes`);
+  // Generous: the machine that runs this may be busy. The figure itself is printed.
+  assert.ok(median < 250);
 });

@@ -20,7 +20,8 @@ type TestFail = EventData.TestFail;
 /** `failed` has the headline of each failure: a long log ends with them. */
 type Totals = { passed: number; failed: string[]; skipped: number };
 
-// Some unit tests only wait for the clock. Boards in QEMU keep both cores of a small machine busy: what needs root or boots boards runs one file at a time.
+// Some unit tests only wait for the clock. Boards in QEMU keep both cores of a small machine busy: what needs root or boots
+// boards runs one file at a time.
 const phases = [
   { kind: 'unit', pattern: '**/*.test.ts', concurrency: 3, fileTimeoutMs: 120_000 },
   { kind: 'root', pattern: '**/*.root.test.ts', concurrency: 1, fileTimeoutMs: 600_000 },
@@ -94,8 +95,8 @@ async function runTool({ name, argv }: (typeof tools)[number], totals: Totals): 
     totals.passed += 1;
     process.stdout.write(`✓ ${name}  ${seconds} s\n`);
   } else {
-    totals.failed.push(`${name}  ${seconds} s   again: ${argv.join(' ')}`);
-    process.stdout.write(`${output}\n✗ ${totals.failed.at(-1)}\n`);
+    process.stdout.write(`${output}\n`);
+    tellFailure(`${name}  ${seconds} s   again: ${argv.join(' ')}`, totals);
   }
 }
 
@@ -168,16 +169,20 @@ function countFailure(data: TestFail, totals: Totals): void {
   if (isFileItself(data)) {
     // Its own tests have been counted; what is left is a crash, a leak or a time limit of the whole file.
     if (error.message.includes('subtest')) return;
-    totals.failed.push(`${where(data.file)}: its process crashed, or did not end (${error.message})`);
-    process.stdout.write(`✗ ${totals.failed.at(-1)}\n`);
+    tellFailure(`${where(data.file)}: its process crashed, or did not end (${error.message})`, totals);
     process.stdout.write(`  again: npm test -- ${where(data.file)}\n`);
     return;
   }
   // A suite fails because a test in it failed: that one has been counted.
   if (type === 'suite' && error.message.includes('subtest')) return;
-  totals.failed.push(`${where(data.file)}: ${data.name}`);
-  process.stdout.write(`✗ ${totals.failed.at(-1)}\n${inspect(error.cause ?? error)}\n`);
+  tellFailure(`${where(data.file)}: ${data.name}`, totals);
+  process.stdout.write(`${inspect(error.cause ?? error)}\n`);
   process.stdout.write(`  again: npm test -- ${where(data.file)} -t '${data.name.replaceAll("'", '.')}'\n`);
+}
+
+function tellFailure(headline: string, totals: Totals): void {
+  totals.failed.push(headline);
+  process.stdout.write(`✗ ${headline}\n`);
 }
 
 const where = (file: string | undefined): string => (file === undefined ? '?' : relative(rootDir, file));
