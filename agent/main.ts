@@ -2,6 +2,7 @@
 // under test, stand in for each of those.
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { networkInterfaces, totalmem } from 'node:os';
+import { dirname, join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -59,6 +60,7 @@ async function main(signal: AbortSignal): Promise<void> {
   const onNode = flags.api === undefined;
   const keys = parseControllerKeys(words);
   const runDir = flags['run-dir'];
+  const leashFifo = flags['leash-fifo'] ?? (onNode ? '/run/leash/fifo' : undefined);
   // Containers' roots lie below, and their processes must pass; what is secret in it has a mode of its own.
   mkdirSync(runDir, { recursive: true, mode: 0o711 });
 
@@ -72,7 +74,7 @@ async function main(signal: AbortSignal): Promise<void> {
     token: keys.token,
     client,
     runDir,
-    leashFifo: flags['leash-fifo'] ?? (onNode ? '/run/leash/fifo' : undefined),
+    leashFifo,
     interface: rackInterface,
     beaconPort: Number(flags['beacon-port']),
     createRuntime: (hooks) =>
@@ -80,6 +82,7 @@ async function main(signal: AbortSignal): Promise<void> {
         ...hooks,
         cgroupRoot: flags['cgroup-root'],
         stateDir: runDir,
+        firstProcessDirectory: join(leashFifo === undefined ? runDir : dirname(leashFifo), 'first'),
         imageCacheBytes: Math.floor(totalmem() / 4),
         seccompFile: flags.seccomp ?? besideUs('seccomp.json'),
         requireLimits: !flags['no-limits'],

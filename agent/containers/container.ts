@@ -4,12 +4,13 @@
 //      └──────────┴─► failed ─► (the same pause) …          stopped: its customer may not run; waits to be allowed
 //
 // Its files and mounts are those of its bundle (`bundle.ts`); crun is called by `crun.ts`.
-import { chownSync, closeSync, existsSync, openSync, readFileSync } from 'node:fs';
+import { chownSync, closeSync, existsSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { DesiredCustomer, DesiredInstance, InstanceReport, InstanceState } from '../../protocol/api.ts';
 import { Bundle, type InstanceRecord } from './bundle.ts';
 import { CrunRun, forgetContainer } from './crun.ts';
+import { expectFirstProcess, firstProcessFile, signalFirstProcess } from './first-process.ts';
 import { type CustomerGroup, isGroupPopulated, killGroup, removeTree } from './customer-group.ts';
 import type { ImageCache } from './image-cache.ts';
 import { type LogQueue, LogTail } from './log-queue.ts';
@@ -22,6 +23,7 @@ import { explain } from './tool.ts';
 export interface ContainerHost {
   cgroupRoot: string;
   stateDir: string;
+  firstProcessDirectory: string;
   images: ImageCache;
   network: Network;
   /** Starts and clean-ups that run at once. */
@@ -55,6 +57,7 @@ export class Container {
   readonly #host: ContainerHost;
   readonly #bundle: Bundle;
   readonly #cgroup: string;
+  readonly #firstProcessFile: string;
   readonly #removal = new AbortController();
   readonly #release = new AbortController();
   #state: InstanceState = 'placed';
@@ -75,6 +78,7 @@ export class Container {
     this.customer = wanted.customer;
     this.#bundle = new Bundle(host.stateDir, wanted.instance.id);
     this.#cgroup = join(host.cgroupRoot, 'customers', wanted.instance.customer, wanted.instance.id);
+    this.#firstProcessFile = firstProcessFile(host.firstProcessDirectory, wanted.instance);
     this.#starts = wanted.adopted?.starts ?? 0;
     this.finished = this.#live(wanted.adopted);
   }
@@ -205,11 +209,13 @@ export class Container {
         rootDirectory: this.#bundle.root,
         networkNamespace: namespacePath(instance.id),
         cgroupRoot: this.#host.cgroupRoot,
+        firstProcessFile: this.#firstProcessFile,
         seccomp,
         controllers,
         hardLimits: hardLimits(readFileSync('/proc/self/limits', 'utf8')),
       });
       this.#bundle.writeConfig(config);
+      expectFirstProcess(this.#host.firstProcessDirectory, instance);
       removeTree(this.#cgroup);
       this.#starts++;
       // Before it runs, so that no container is ever unknown to the next agent.
@@ -273,16 +279,8 @@ export class Container {
     const { signal } = this.#removal;
     let timer: NodeJS.Timeout | undefined;
     const end = () => {
-      const pid = this.#firstProcess();
-      if (pid !== undefined) {
-        try {
-          process.kill(pid, 'SIGTERM');
-        } catch (error) {
-          // Gone in this moment: just what was wanted.
-          if (!(error instanceof Error && 'code' in error && error.code === 'ESRCH')) throw error;
-        }
-      }
-      timer = setTimeout(() => killGroup(this.#cgroup), graceMs);
+      signalFirstProcess(this.#firstProcessFile, 'SIGTERM');
+      timer = setTimeout(() => this.#kill(), graceMs);
     };
     if (signal.aborted) end();
     else signal.addEventListener('abort', end, { once: true });
@@ -299,16 +297,9 @@ export class Container {
     }
   }
 
-  /** The container's process 1 as this node numbers it, as long as it is in its group: a number may be given away again. */
-  #firstProcess(): number | undefined {
-    try {
-      const pid = readFileSync(this.#bundle.pidFile, 'utf8').trim();
-      return readFileSync(join(this.#cgroup, 'cgroup.procs'), 'utf8').split('\n').includes(pid)
-        ? Number(pid)
-        : undefined;
-    } catch {
-      return undefined;
-    }
+  #kill(): void {
+    signalFirstProcess(this.#firstProcessFile, 'SIGKILL');
+    killGroup(this.#cgroup);
   }
 
   /** Owned by the container's user: programs reopen /dev/stdout by its name. */
@@ -338,13 +329,14 @@ export class Container {
   /** What every end has in common: nothing in its group, nothing in crun's books, its last lines read. */
   async #closeAfterExit(): Promise<void> {
     if (this.#release.signal.aborted) return;
-    killGroup(this.#cgroup);
+    this.#kill();
     const deadline = performance.now() + killTimeoutMs;
     while (isGroupPopulated(this.#cgroup)) {
       if (performance.now() > deadline)
         throw new Error(`cannot end ${this.instance.id}: a process in its group does not die`);
       await pause(5);
     }
+    rmSync(this.#firstProcessFile, { force: true });
     await forgetContainer(this.#host.stateDir, this.instance.id);
     // A group that was killed once must not be used again: Linux (seen with 6.18) kills what is cloned into it from another.
     removeTree(this.#cgroup);

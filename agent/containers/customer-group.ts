@@ -15,6 +15,7 @@ import {
 } from 'node:fs';
 import type { DesiredCustomer } from '../../protocol/api.ts';
 import { isCustomerName } from '../../protocol/names.ts';
+import { killFirstProcesses } from './first-process.ts';
 
 const wantedControllers = ['cpu', 'memory', 'pids'];
 
@@ -31,17 +32,20 @@ export class CustomerGroup {
   readonly customer: string;
   readonly path: string;
   readonly #root: string;
+  readonly #firstProcessDirectory: string;
   readonly #descendants: string;
   readonly #kill: string;
   readonly #events: string;
   readonly #pids: string;
   readonly #flags: string;
 
-  constructor(cgroupRoot: string, customer: string) {
+  constructor(customer: string, places: { cgroupRoot: string; firstProcessDirectory: string }) {
+    const { cgroupRoot, firstProcessDirectory } = places;
     if (!isCustomerName(customer))
       throw new Error(`cannot make control group: ${JSON.stringify(customer)} is no customer's name`);
     this.customer = customer;
     this.#root = cgroupRoot;
+    this.#firstProcessDirectory = firstProcessDirectory;
     this.path = `${cgroupRoot}/customers/${customer}`;
     this.#descendants = `${this.path}/cgroup.max.descendants`;
     this.#kill = `${this.path}/cgroup.kill`;
@@ -69,14 +73,15 @@ export class CustomerGroup {
     return { missing: wantedControllers.filter((controller) => !usable.includes(controller)) };
   }
 
-  /** Tries all three steps whatever becomes of each, then throws what went wrong. A customer without a group has nothing to stop. */
+  /** Tries all steps whatever becomes of each, then throws what went wrong. A customer without a group has nothing to stop. */
   forbidAndKill(): { processes: number } {
     const failures: unknown[] = [];
-    attempt(failures, () => writeIfThere(this.#descendants, '0'));
     let processes = 0;
     attempt(failures, () => {
       processes = this.processes();
     });
+    attempt(failures, () => killFirstProcesses(this.#firstProcessDirectory, this.customer));
+    attempt(failures, () => writeIfThere(this.#descendants, '0'));
     attempt(failures, () => writeIfThere(this.#kill, '1'));
     // 0x1002 is IFF_BROADCAST | IFF_MULTICAST without IFF_UP: 0.3 ms, where spawning nft takes 15.
     attempt(failures, () => writeIfThere(this.#flags, '0x1002'));
@@ -173,7 +178,7 @@ function delegate(group: string, controllers: string[]): void {
   if (missing.length > 0) write(`${group}/cgroup.subtree_control`, missing.map((name) => `+${name}`).join(' '));
 }
 
-function attempt(failures: unknown[], step: () => void): void {
+function attempt(failures: unknown[], step: () => unknown): void {
   try {
     step();
   } catch (error) {

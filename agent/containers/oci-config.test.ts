@@ -24,6 +24,7 @@ const place = {
   rootDirectory: '/run/muster/instances/web-0a1b2c3d/root',
   networkNamespace: '/run/netns/web-0a1b2c3d',
   cgroupRoot: '/sys/fs/cgroup',
+  firstProcessFile: '/run/leash/first/acme/web-0a1b2c3d',
   seccomp: { defaultAction: 'SCMP_ACT_ERRNO' },
   controllers: { cpu: true, memory: true, pids: true },
   hardLimits: { openFiles: 4_096, processes: Infinity },

@@ -12,6 +12,8 @@ export interface ContainerPlace {
   /** `ip netns` name's path. */
   networkNamespace: string;
   cgroupRoot: string;
+  /** Where the hook tells the container's first process (`first-process.ts`). */
+  firstProcessFile: string;
   /** The `linux.seccomp` object, or null where the node has no profile (tests of hosts only). */
   seccomp: unknown;
   /** Controllers that exist: limits of the others are left out. */
@@ -19,6 +21,21 @@ export interface ContainerPlace {
   /** The agent's own hard limits: crun may not give more than it has. */
   hardLimits: { openFiles: number; processes: number };
 }
+
+/**
+ * crun has put the first process into its group by now and holds it back until this ends: `sh -c … CUSTOMER_GROUP INSTANCE FILE`.
+ * It tells who that process is. Then, either a stop forbade the customer's group before, and this refuses; or it comes after,
+ * and finds the process in the file and in the group.
+ */
+const beforeItRuns = `
+read -r state # what crun writes to it: crun dies of SIGPIPE where nobody reads
+cd "$0/$1" || exit
+read -r pid <cgroup.procs && read -r stat <"/proc/$pid/stat" || exit
+file=$2
+set -- \${stat##*) }
+echo "$pid \${20}" >"$file" || exit
+read -r allowed <../cgroup.max.descendants && [ "$allowed" != 0 ]
+`.trim();
 
 const cpuPeriodMicroseconds = 100_000;
 
@@ -82,18 +99,10 @@ export function ociConfig(instance: DesiredInstance, place: ContainerPlace): Rec
       },
     ],
     hooks: {
-      // crun has put the first process into its group by now and holds it back until this ends. Either a stop forbade
-      // the group before, then this refuses; or it comes after, then `cgroup.kill` finds the process there.
       createRuntime: [
         {
           path: '/bin/sh',
-          // It reads what crun writes to it first: crun dies of SIGPIPE where nobody does.
-          args: [
-            'sh',
-            '-c',
-            'read -r state; read -r n <"$0" && [ "$n" != 0 ]',
-            `${place.cgroupRoot}${group}/cgroup.max.descendants`,
-          ],
+          args: ['sh', '-c', beforeItRuns, `${place.cgroupRoot}${group}`, instance.id, place.firstProcessFile],
           timeout: 10,
         },
       ],

@@ -55,6 +55,7 @@ function start(stateDir: string): Runtime {
   latest = createRuntime({
     cgroupRoot,
     stateDir,
+    firstProcessDirectory: join(stateDir, 'first'),
     imageCacheBytes: 64 * 2 ** 20,
     seccompFile,
     requireLimits: false,

@@ -26,6 +26,8 @@ export interface RuntimeOptions {
   cgroupRoot: string;
   /** On tmpfs, kept by an agent's restart, gone with a board's: `/run/muster`. */
   stateDir: string;
+  /** `/run/leash/first`: the containers' first processes, for whoever must stop them (`first-process.ts`). */
+  firstProcessDirectory: string;
   /** Most bytes of squashfs files kept; more only while containers run from them. */
   imageCacheBytes: number;
   /** OCI seccomp profile (the `linux.seccomp` object) as a JSON file. */
@@ -122,6 +124,7 @@ class NodeRuntime implements Runtime {
     this.#host = {
       cgroupRoot: options.cgroupRoot,
       stateDir: options.stateDir,
+      firstProcessDirectory: options.firstProcessDirectory,
       images,
       network: this.#network,
       slots: this.#slots,
@@ -364,7 +367,7 @@ class NodeRuntime implements Runtime {
   #group(customer: string): CustomerGroup {
     const known = this.#groups.get(customer);
     if (known) return known;
-    const group = new CustomerGroup(this.#options.cgroupRoot, customer);
+    const group = new CustomerGroup(customer, this.#options);
     this.#groups.set(customer, group);
     return group;
   }
