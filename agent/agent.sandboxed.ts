@@ -23,6 +23,7 @@ import { fileURLToPath } from 'node:url';
 import { buildSync } from 'esbuild';
 import type { DesiredInstance } from '../protocol/api.ts';
 import { killWorkMs, leashSweepMs, permitValidityMs } from '../protocol/timing.ts';
+import { writeSeccompProfile } from './containers/seccomp-profile.fixture.ts';
 import { plantBusybox, squash } from './containers/busybox-image.fixture.ts';
 import { controllerPeer, until, type ControllerPeer } from './controller-peer.ts';
 
@@ -36,7 +37,7 @@ let agent: ChildProcess;
 let said = '';
 
 before(async () => {
-  writeFileSync(seccompFile, JSON.stringify({ defaultAction: 'SCMP_ACT_ALLOW' }));
+  writeSeccompProfile(seccompFile);
   mkdirSync(groups, { recursive: true });
   mkdirSync('/run/leash');
   execFileSync('mkfifo', [fifo]);

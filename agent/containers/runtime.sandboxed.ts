@@ -11,6 +11,7 @@ import { after, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Desired, DesiredCustomer, DesiredInstance } from '../../protocol/api.ts';
 import { boundMs, killWorkMs } from '../../protocol/timing.ts';
+import { writeSeccompProfile } from './seccomp-profile.fixture.ts';
 import { plantBusybox, squash } from './busybox-image.fixture.ts';
 import { createRuntime, type Runtime } from './runtime.ts';
 
@@ -20,14 +21,7 @@ const scratch = mkdtempSync(join(tmpdir(), 'muster-containers-'));
 after(() => execFileSync('rm', ['-rf', scratch]));
 const image = makeImage();
 const seccompFile = join(scratch, 'seccomp.json');
-writeFileSync(
-  seccompFile,
-  JSON.stringify({
-    defaultAction: 'SCMP_ACT_ALLOW',
-    architectures: ['SCMP_ARCH_X86_64', 'SCMP_ARCH_AARCH64'],
-    syscalls: [{ names: ['unshare', 'keyctl', 'bpf'], action: 'SCMP_ACT_ERRNO', errnoRet: 1 }],
-  }),
-);
+writeSeccompProfile(seccompFile);
 const notices: string[] = [];
 let stateNumber = 0;
 let latest: Runtime | undefined;

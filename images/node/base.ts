@@ -51,7 +51,7 @@ export interface BuildOptions {
   signal?: AbortSignal | undefined;
 }
 
-const SOURCES = ['recipe.ts', 'base.ts', 'modules.ts', 'seccomp.ts'];
+const SOURCES = ['recipe.ts', 'base.ts', 'modules.ts', 'seccomp.ts', 'seccomp-denied.ts'];
 const TOOLS: Record<string, string> = {
   'apt-get': 'apt',
   'dpkg-deb': 'dpkg',

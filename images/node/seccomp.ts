@@ -1,9 +1,21 @@
 /**
  * The seccomp profile for containers: the default of Debian's container tools, which is written for any architecture and
- * any set of capabilities, narrowed to the one form that crun takes (the OCI runtime specification's `linux.seccomp`).
+ * any set of capabilities, narrowed to the one form that crun takes (the OCI runtime specification's `linux.seccomp`), and to what a customer here
+ * has a use for (`seccomp-denied.ts`).
  */
 import { Type, type Static } from 'typebox';
 import { Parse } from 'typebox/value';
+import {
+  DENIED,
+  EAFNOSUPPORT,
+  ENOSYS,
+  EPERM,
+  EPROTONOSUPPORT,
+  NAMESPACE_FLAGS,
+  NETLINK,
+  NETLINK_ROUTE,
+  SOCKET_FAMILIES,
+} from './seccomp-denied.ts';
 
 const Filter = Type.Object({
   arches: Type.Optional(Type.Array(Type.String())),
@@ -85,13 +97,49 @@ export function seccompFor(profile: ContainersProfile, options: { arch: string; 
     defaultAction: profile.defaultAction,
     ...(profile.defaultErrnoRet === undefined ? {} : { defaultErrnoRet: profile.defaultErrnoRet }),
     architectures: [native.architecture, ...(native.subArchitectures ?? [])],
-    syscalls: profile.syscalls.filter(applies).map(({ names, action, errnoRet, args }) => ({
-      names,
-      action,
-      ...(errnoRet === undefined ? {} : { errnoRet }),
-      ...(args === undefined || args === null || args.length === 0 ? {} : { args: args.map(argument) }),
-    })),
+    syscalls: [
+      ...profile.syscalls
+        .filter(applies)
+        .map(({ names, action, errnoRet, args }) => ({
+          names: names.filter((name) => !decidedHere.has(name)),
+          action,
+          ...(errnoRet === undefined ? {} : { errnoRet }),
+          ...(args === undefined || args === null || args.length === 0 ? {} : { args: args.map(argument) }),
+        }))
+        .filter(({ names }) => names.length > 0),
+      ...ourRules(profile.defaultAction),
+    ],
   };
+}
+
+const decidedHere = new Set([...DENIED, 'clone', 'clone3', 'socket']);
+
+/** A call that no rule of its name matches is refused as the profile's default says: with ENOSYS. */
+function ourRules(refuse: string): OciSeccomp['syscalls'] {
+  const allow = 'SCMP_ACT_ALLOW';
+  const equal = (index: number, value: number): OciArgument => ({ index, value, op: 'SCMP_CMP_EQ' });
+  const isNetlink = equal(0, NETLINK);
+  return [
+    { names: [...DENIED], action: refuse, errnoRet: EPERM },
+    // A masked comparison's value is the mask; it is compared with valueTwo, 0 where there is none.
+    { names: ['clone'], action: allow, args: [{ index: 0, value: NAMESPACE_FLAGS, op: 'SCMP_CMP_MASKED_EQ' }] },
+    // Its flags are in memory, out of the filter's sight. C libraries fall back to clone.
+    { names: ['clone3'], action: refuse, errnoRet: ENOSYS },
+    ...Object.values(SOCKET_FAMILIES).map((family) => ({ names: ['socket'], action: allow, args: [equal(0, family)] })),
+    { names: ['socket'], action: allow, args: [isNetlink, equal(2, NETLINK_ROUTE)] },
+    {
+      names: ['socket'],
+      action: refuse,
+      errnoRet: EPROTONOSUPPORT,
+      args: [isNetlink, { index: 2, value: NETLINK_ROUTE, op: 'SCMP_CMP_NE' }],
+    },
+    {
+      names: ['socket'],
+      action: refuse,
+      errnoRet: EAFNOSUPPORT,
+      args: [{ index: 0, value: NETLINK, op: 'SCMP_CMP_GT' }],
+    },
+  ];
 }
 
 function argument({ index, value, valueTwo, op }: Static<typeof Argument>): OciArgument {

@@ -16,6 +16,7 @@ import { Event, Instance, KillOrder, KillTimeline, Workload, type WorkloadSpec }
 import { ControllerProcess } from '../qemu/controller-process.ts';
 import { defaultCacheDir } from '../qemu/rack.ts';
 import { RackNetwork } from '../qemu/rack-network.ts';
+import { writeSeccompProfile } from '../../agent/containers/seccomp-profile.fixture.ts';
 import { HostNode } from './host-node.ts';
 import { monotonicMs, Observer } from './observer.ts';
 import { until } from './wait.ts';
@@ -94,7 +95,7 @@ export class Rig implements AsyncDisposable {
     ))
       writeFileSync(join(scratch, name), data);
     const seccompFile = join(scratch, 'seccomp.json');
-    writeFileSync(seccompFile, JSON.stringify({ defaultAction: 'SCMP_ACT_ALLOW' }));
+    writeSeccompProfile(seccompFile);
     const groupRoot = join(unified, `muster-faults-${process.pid}`);
     mkdirSync(groupRoot);
     stack.defer(async () => {

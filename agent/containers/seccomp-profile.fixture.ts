@@ -1,0 +1,15 @@
+// The seccomp profile of a node's containers, for this machine: made from the same file of Debian's container tools, which
+// comes with skopeo (`setup/packages.mjs`), by the code that makes the node image's.
+import { readFileSync, writeFileSync } from 'node:fs';
+import { parseContainersProfile, seccompFor } from '../../images/node/seccomp.ts';
+import { SECCOMP_PATH } from '../../images/node/recipe.ts';
+
+const architectures: Partial<Record<NodeJS.Architecture, string>> = { x64: 'amd64', arm64: 'arm64' };
+
+export function writeSeccompProfile(file: string): void {
+  const profile = parseContainersProfile(readFileSync(`/${SECCOMP_PATH}`, 'utf8'));
+  writeFileSync(
+    file,
+    JSON.stringify(seccompFor(profile, { arch: architectures[process.arch] ?? process.arch, caps: [] })),
+  );
+}

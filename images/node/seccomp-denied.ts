@@ -1,0 +1,35 @@
+/**
+ * What the default of Debian's container tools allows and no customer needs here: its containers may become root of a user
+ * namespace and mount in it, so that what is dangerous needs no capability of ours.
+ */
+
+/** Answered with EPERM, as a process without capabilities is used to. */
+export const DENIED: readonly string[] = [
+  // With a control group file system of its own a container can make the whole kernel's lock of control groups wait.
+  ...['unshare', 'setns', 'mount', 'umount', 'umount2', 'pivot_root', 'chroot'],
+  ...['fsopen', 'fsconfig', 'fsmount', 'fspick', 'open_tree', 'open_tree_attr', 'move_mount', 'mount_setattr'],
+  // What a tracer holds at its exit does not die of SIGKILL until the tracer lets go.
+  'ptrace',
+  // Kept by the kernel, and counted for nobody or for a user, not for a control group.
+  ...['add_key', 'request_key', 'keyctl'],
+  // Large, young parts of the kernel.
+  ...['bpf', 'perf_event_open', 'userfaultfd', 'io_uring_setup', 'io_uring_enter', 'io_uring_register'],
+  ...['fanotify_init', 'fanotify_mark', 'memfd_secret', 'process_vm_writev', 'vmsplice'],
+  // The kernel's log begins with its command line, in which a boot's token is.
+  'syslog',
+  'reboot',
+];
+
+/** CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID and NEWNET. */
+export const NAMESPACE_FLAGS = 0x7e020000;
+
+/** Address families that a server has a use for. The others make the kernel load modules, or see the machine below. */
+export const SOCKET_FAMILIES = { unix: 1, inet: 2, inet6: 10 } as const;
+/** Only of the protocol NETLINK_ROUTE: a C library lists the interfaces by it. */
+export const NETLINK = 16;
+export const NETLINK_ROUTE = 0;
+
+export const EPERM = 1;
+export const ENOSYS = 38;
+export const EPROTONOSUPPORT = 93;
+export const EAFNOSUPPORT = 97;
