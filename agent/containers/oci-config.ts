@@ -151,14 +151,14 @@ export function ociConfig(instance: DesiredInstance, place: ContainerPlace): Rec
       ...(place.seccomp !== null && { seccomp: place.seccomp }),
       maskedPaths: [
         // The node's command line names its controller and holds a token.
-        ...['/proc/cmdline', '/proc/bootconfig', '/proc/config.gz', '/proc/device-tree'],
-        ...['/proc/acpi', '/proc/asound', '/proc/bus', '/proc/driver', '/proc/fs', '/proc/irq', '/proc/scsi'],
+        ...'/proc/cmdline /proc/bootconfig /proc/config.gz /proc/device-tree'.split(' '),
+        ...'/proc/acpi /proc/asound /proc/bus /proc/driver /proc/fs /proc/irq /proc/scsi'.split(' '),
         // Where the kernel is in memory, what it holds, and what others do.
-        ...['/proc/iomem', '/proc/ioports', '/proc/kallsyms', '/proc/kcore', '/proc/key-users', '/proc/keys'],
-        ...['/proc/kpagecgroup', '/proc/kpagecount', '/proc/kpageflags', '/proc/modules', '/proc/slabinfo'],
-        ...['/proc/interrupts', '/proc/latency_stats', '/proc/pagetypeinfo', '/proc/sched_debug', '/proc/schedstat'],
-        ...['/proc/softirqs', '/proc/timer_list', '/proc/timer_stats', '/proc/vmallocinfo', '/proc/zoneinfo'],
-        ...['/proc/locks', '/proc/swaps', '/proc/partitions', '/proc/diskstats', '/proc/mtd', '/proc/pressure'],
+        ...'/proc/iomem /proc/ioports /proc/kallsyms /proc/kcore /proc/key-users /proc/keys'.split(' '),
+        ...'/proc/kpagecgroup /proc/kpagecount /proc/kpageflags /proc/modules /proc/slabinfo'.split(' '),
+        ...'/proc/interrupts /proc/latency_stats /proc/pagetypeinfo /proc/sched_debug /proc/schedstat'.split(' '),
+        ...'/proc/softirqs /proc/timer_list /proc/timer_stats /proc/vmallocinfo /proc/zoneinfo'.split(' '),
+        ...'/proc/locks /proc/swaps /proc/partitions /proc/diskstats /proc/mtd /proc/pressure'.split(' '),
         '/sys/firmware',
       ],
       readonlyPaths: ['/proc/sys', '/proc/sysrq-trigger'],

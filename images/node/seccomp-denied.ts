@@ -6,15 +6,15 @@
 /** Answered with EPERM, as a process without capabilities is used to. */
 export const DENIED: readonly string[] = [
   // With a control group file system of its own a container can make the whole kernel's lock of control groups wait.
-  ...['unshare', 'setns', 'mount', 'umount', 'umount2', 'pivot_root', 'chroot'],
-  ...['fsopen', 'fsconfig', 'fsmount', 'fspick', 'open_tree', 'open_tree_attr', 'move_mount', 'mount_setattr'],
+  ...'unshare setns mount umount umount2 pivot_root chroot'.split(' '),
+  ...'fsopen fsconfig fsmount fspick open_tree open_tree_attr move_mount mount_setattr'.split(' '),
   // What a tracer holds at its exit does not die of SIGKILL until the tracer lets go.
   'ptrace',
   // Kept by the kernel, and counted for nobody or for a user, not for a control group.
-  ...['add_key', 'request_key', 'keyctl'],
+  ...'add_key request_key keyctl'.split(' '),
   // Large, young parts of the kernel.
-  ...['bpf', 'perf_event_open', 'userfaultfd', 'io_uring_setup', 'io_uring_enter', 'io_uring_register'],
-  ...['fanotify_init', 'fanotify_mark', 'memfd_secret', 'process_vm_writev', 'vmsplice'],
+  ...'bpf perf_event_open userfaultfd io_uring_setup io_uring_enter io_uring_register'.split(' '),
+  ...'fanotify_init fanotify_mark memfd_secret process_vm_writev vmsplice'.split(' '),
   // The kernel's log begins with its command line, in which a boot's token is.
   'syslog',
   'reboot',

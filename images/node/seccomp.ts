@@ -117,7 +117,6 @@ const decidedHere = new Set([...DENIED, 'clone', 'clone3', 'socket']);
 /** A call that no rule of its name matches is refused as the profile's default says: with ENOSYS. */
 function ourRules(refuse: string): OciSeccomp['syscalls'] {
   const allow = 'SCMP_ACT_ALLOW';
-  const equal = (index: number, value: number): OciArgument => ({ index, value, op: 'SCMP_CMP_EQ' });
   const isNetlink = equal(0, NETLINK);
   return [
     { names: [...DENIED], action: refuse, errnoRet: EPERM },
@@ -140,6 +139,10 @@ function ourRules(refuse: string): OciSeccomp['syscalls'] {
       args: [{ index: 0, value: NETLINK, op: 'SCMP_CMP_GT' }],
     },
   ];
+}
+
+function equal(index: number, value: number): OciArgument {
+  return { index, value, op: 'SCMP_CMP_EQ' };
 }
 
 function argument({ index, value, valueTwo, op }: Static<typeof Argument>): OciArgument {
