@@ -11,7 +11,8 @@ import type { DesiredCustomer, DesiredInstance, InstanceReport, InstanceState } 
 import { Bundle, type InstanceRecord } from './bundle.ts';
 import { CrunRun, forgetContainer } from './crun.ts';
 import { expectFirstProcess, firstProcessFile, signalFirstProcess } from './first-process.ts';
-import { type CustomerGroup, isGroupPopulated, killGroup, removeTree } from './customer-group.ts';
+import { isGroupPopulated, killGroup, removeTree } from './control-group.ts';
+import type { CustomerGroup } from './customer-group.ts';
 import type { ImageCache } from './image-cache.ts';
 import { type LogQueue, LogTail } from './log-queue.ts';
 import { type Network, namespacePath } from './network.ts';
@@ -36,7 +37,7 @@ export interface ContainerHost {
   refusal(customer: string): string | undefined;
   group(customer: string): CustomerGroup;
   /** Makes the group and sets its limits; which controllers there are. Throws where the node wants more. */
-  prepare(customer: DesiredCustomer): { cpu: boolean; memory: boolean; pids: boolean };
+  prepare(customer: DesiredCustomer): Promise<{ cpu: boolean; memory: boolean; pids: boolean }>;
   /** Resolves when no removal of the customer's bridge and group is under way. */
   settled(customer: string): Promise<void>;
   changed(): void;
@@ -200,9 +201,9 @@ export class Container {
       await this.#bundle.makeRoot(image, customer);
       if (!existsSync(namespacePath(instance.id))) await network.attach(attachment);
       if (over.aborted || this.#host.refusal(instance.customer) !== undefined) return;
-      const controllers = this.#host.prepare(customer);
+      const controllers = await this.#host.prepare(customer);
       // The bridge may be new, and is built switched off.
-      this.#host.group(instance.customer).allow();
+      await this.#host.group(instance.customer).allow();
       const config = ociConfig(instance, {
         uidBase: customer.uidBase,
         nodeName: this.#host.nodeName(),
@@ -216,7 +217,8 @@ export class Container {
       });
       this.#bundle.writeConfig(config);
       expectFirstProcess(this.#host.firstProcessDirectory, instance);
-      removeTree(this.#cgroup);
+      await removeTree(this.#cgroup);
+      if (over.aborted || this.#host.refusal(instance.customer) !== undefined) return;
       this.#starts++;
       // Before it runs, so that no container is ever unknown to the next agent.
       this.#bundle.saveRecord({ instance, customer, attachment, starts: this.#starts });
@@ -252,7 +254,7 @@ export class Container {
     } finally {
       this.#starting = undefined;
     }
-    if (this.#host.refusal(this.instance.customer) !== undefined) this.#host.group(this.instance.customer).kill();
+    if (this.#host.refusal(this.instance.customer) !== undefined) await this.#host.group(this.instance.customer).kill();
     this.#set('running', '');
   }
 
@@ -280,7 +282,7 @@ export class Container {
     let timer: NodeJS.Timeout | undefined;
     const end = () => {
       signalFirstProcess(this.#firstProcessFile, 'SIGTERM');
-      timer = setTimeout(() => this.#kill(), graceMs);
+      timer = setTimeout(() => void this.#kill(), graceMs);
     };
     if (signal.aborted) end();
     else signal.addEventListener('abort', end, { once: true });
@@ -297,9 +299,13 @@ export class Container {
     }
   }
 
-  #kill(): void {
-    signalFirstProcess(this.#firstProcessFile, 'SIGKILL');
-    killGroup(this.#cgroup);
+  async #kill(): Promise<void> {
+    try {
+      signalFirstProcess(this.#firstProcessFile, 'SIGKILL');
+      await killGroup(this.#cgroup);
+    } catch (error) {
+      this.#host.notice(`cannot kill ${this.instance.id}: ${explain(error)}`);
+    }
   }
 
   /** Owned by the container's user: programs reopen /dev/stdout by its name. */
@@ -329,7 +335,7 @@ export class Container {
   /** What every end has in common: nothing in its group, nothing in crun's books, its last lines read. */
   async #closeAfterExit(): Promise<void> {
     if (this.#release.signal.aborted) return;
-    this.#kill();
+    await this.#kill();
     const deadline = performance.now() + killTimeoutMs;
     while (isGroupPopulated(this.#cgroup)) {
       if (performance.now() > deadline)
@@ -339,7 +345,7 @@ export class Container {
     rmSync(this.#firstProcessFile, { force: true });
     await forgetContainer(this.#host.stateDir, this.instance.id);
     // A group that was killed once must not be used again: Linux (seen with 6.18) kills what is cloned into it from another.
-    removeTree(this.#cgroup);
+    await removeTree(this.#cgroup);
     for (const tail of this.#tails.splice(0)) tail.finish();
     this.#bundle.removeOutput();
   }

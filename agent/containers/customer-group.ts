@@ -1,20 +1,21 @@
 // The control group of one customer, `<cgroupRoot>/customers/<customer>`, and the switch of its bridge. This is the kill path:
-// everything here is synchronous, forks nothing and needs no memory to speak of, because it must work while a fork bomb runs.
+// it forks nothing and needs no memory to speak of, because it must work while a fork bomb runs; and nothing in it waits for
+// the kernel's lock of control groups on the agent's thread (`control-group.ts`).
 //
-// Order matters: forbid first (a start in flight can no longer make its group), then kill, then cut the network.
-import {
-  closeSync,
-  constants,
-  existsSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  rmdirSync,
-  writeSync,
-} from 'node:fs';
+// SIGKILL to each container's first process goes out within the call. Then, in the pool of threads and beside each other:
+// forbid (a start in flight can no longer make its group), kill, cut the network.
+import { existsSync, readdirSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
 import type { DesiredCustomer } from '../../protocol/api.ts';
 import { isCustomerName } from '../../protocol/names.ts';
+import {
+  groupsBelow,
+  isGroupPopulated,
+  readGroup,
+  removeTree,
+  writeGroup,
+  writeGroupIfThere,
+} from './control-group.ts';
 import { killFirstProcesses } from './first-process.ts';
 
 const wantedControllers = ['cpu', 'memory', 'pids'];
@@ -35,9 +36,10 @@ export class CustomerGroup {
   readonly #firstProcessDirectory: string;
   readonly #descendants: string;
   readonly #kill: string;
-  readonly #events: string;
   readonly #pids: string;
   readonly #flags: string;
+  #last: Promise<void> = Promise.resolve();
+  #strike: Promise<void> | undefined;
 
   constructor(customer: string, places: { cgroupRoot: string; firstProcessDirectory: string }) {
     const { cgroupRoot, firstProcessDirectory } = places;
@@ -49,7 +51,6 @@ export class CustomerGroup {
     this.path = `${cgroupRoot}/customers/${customer}`;
     this.#descendants = `${this.path}/cgroup.max.descendants`;
     this.#kill = `${this.path}/cgroup.kill`;
-    this.#events = `${this.path}/cgroup.events`;
     this.#pids = `${this.path}/pids.current`;
     this.#flags = `/sys/class/net/${bridgeOf(customer)}/flags`;
   }
@@ -58,50 +59,60 @@ export class CustomerGroup {
    * Makes the group where it is missing and sets the customer's limits. Returns the controllers that this host's cgroup v2
    * lacks: what they would limit is not limited. Never lifts what `forbidAndKill` forbade.
    */
-  prepare(limits: Pick<DesiredCustomer, 'memoryBytes' | 'processes'>): { missing: string[] } {
+  async prepare(limits: Pick<DesiredCustomer, 'memoryBytes' | 'processes'>): Promise<{ missing: string[] }> {
     const parent = `${this.#root}/customers`;
-    mkdirSync(parent, { recursive: true });
-    mkdirSync(this.path, { recursive: true });
-    const present = readFileSync(`${this.#root}/cgroup.controllers`, 'utf8').trim().split(' ');
+    await mkdir(this.path, { recursive: true });
+    const present = (readGroup(`${this.#root}/cgroup.controllers`) ?? '').trim().split(' ');
     const usable = wantedControllers.filter((controller) => present.includes(controller));
-    for (const group of [this.#root, parent, this.path]) delegate(group, usable);
+    for (const group of [this.#root, parent, this.path]) await delegate(group, usable);
     if (usable.includes('memory')) {
-      write(`${this.path}/memory.max`, String(limits.memoryBytes));
-      writeIfThere(`${this.path}/memory.swap.max`, '0');
+      await writeGroup(`${this.path}/memory.max`, String(limits.memoryBytes));
+      await writeGroupIfThere(`${this.path}/memory.swap.max`, '0');
     }
-    if (usable.includes('pids')) write(`${this.path}/pids.max`, String(limits.processes));
+    if (usable.includes('pids')) await writeGroup(`${this.path}/pids.max`, String(limits.processes));
     return { missing: wantedControllers.filter((controller) => !usable.includes(controller)) };
   }
 
-  /** Tries all steps whatever becomes of each, then throws what went wrong. A customer without a group has nothing to stop. */
-  forbidAndKill(): { processes: number } {
+  /**
+   * Says what was running. The first processes are dead when it returns; `written` tells of the rest, and rejects with what
+   * went wrong after each of its steps was tried. A customer without a group has nothing to stop.
+   */
+  forbidAndKill(): { processes: number; written: Promise<void> } {
     const failures: unknown[] = [];
     let processes = 0;
-    attempt(failures, () => {
+    try {
       processes = this.processes();
+      killFirstProcesses(this.#firstProcessDirectory, this.customer);
+    } catch (error) {
+      failures.push(error);
+    }
+    // One at a time: where the kernel keeps one waiting, more of them would take the pool's threads from everybody else.
+    this.#strike ??= this.#afterTheLast(async () => {
+      // 0x1002 is IFF_BROADCAST | IFF_MULTICAST without IFF_UP: 0.3 ms, where spawning nft takes 15.
+      const steps = [writeGroupIfThere(this.#descendants, '0'), this.kill(), writeGroupIfThere(this.#flags, '0x1002')];
+      const results = await Promise.allSettled(steps);
+      failures.push(...results.flatMap((result) => (result.status === 'rejected' ? [result.reason as unknown] : [])));
+      if (failures.length > 0)
+        throw new AggregateError(failures, `cannot stop ${this.customer}: ${failures.join('; ')}`);
+    }).finally(() => {
+      this.#strike = undefined;
     });
-    attempt(failures, () => killFirstProcesses(this.#firstProcessDirectory, this.customer));
-    attempt(failures, () => writeIfThere(this.#descendants, '0'));
-    attempt(failures, () => writeIfThere(this.#kill, '1'));
-    // 0x1002 is IFF_BROADCAST | IFF_MULTICAST without IFF_UP: 0.3 ms, where spawning nft takes 15.
-    attempt(failures, () => writeIfThere(this.#flags, '0x1002'));
-    if (failures.length > 0) throw new AggregateError(failures, `cannot stop ${this.customer}: ${failures.join('; ')}`);
-    return { processes };
+    return { processes, written: this.#strike };
   }
 
   /** Again, for what entered the group after the first kill. */
-  kill(): void {
-    writeIfThere(this.#kill, '1');
+  kill(): Promise<void> {
+    return writeGroupIfThere(this.#kill, '1');
   }
 
   /**
    * True once no process is in the group and none can come, after `forbidAndKill`. An empty group is not enough: a crun that
    * had made an instance's group before the kill may yet put a process in. So those groups go, and cannot be made again.
    */
-  seal(): boolean {
+  async seal(): Promise<boolean> {
     if (this.isPopulated()) return false;
     try {
-      for (const instance of directories(this.path)) removeTree(`${this.path}/${instance}`);
+      for await (const instance of groupsBelow(this.path)) await removeTree(`${this.path}/${instance}`);
       return !this.exists() || this.isForbidden();
     } catch (error) {
       // A process came in between; it is killed next.
@@ -111,13 +122,15 @@ export class CustomerGroup {
   }
 
   /** Undoes `forbidAndKill`, and a kill by the leash; costs two reads where there is nothing to undo. Says whether there was. */
-  allow(): boolean {
+  async allow(): Promise<boolean> {
     const forbidden = this.isForbidden();
-    if (forbidden) writeIfThere(this.#descendants, 'max');
-    const flags = Number(read(this.#flags) ?? 1);
-    const down = (flags & 1) === 0;
-    if (down) writeIfThere(this.#flags, '0x1003');
-    return forbidden || down;
+    const down = (Number(readGroup(this.#flags) ?? 1) & 1) === 0;
+    if (!forbidden && !down) return false;
+    await this.#afterTheLast(async () => {
+      if (forbidden) await writeGroupIfThere(this.#descendants, 'max');
+      if (down) await writeGroupIfThere(this.#flags, '0x1003');
+    });
+    return true;
   }
 
   exists(): boolean {
@@ -125,106 +138,52 @@ export class CustomerGroup {
   }
 
   isForbidden(): boolean {
-    return read(this.#descendants)?.trim() === '0';
+    return readGroup(this.#descendants)?.trim() === '0';
   }
 
   isPopulated(): boolean {
-    return read(this.#events)?.includes('populated 1') ?? false;
+    return isGroupPopulated(this.path);
   }
 
   /** Processes and threads by the pids controller; by counting where the host has none. */
   processes(): number {
-    const current = read(this.#pids);
+    const current = readGroup(this.#pids);
     if (current !== undefined) return Number(current);
     return directories(this.path).reduce(
-      (sum, instance) => sum + ((read(`${this.path}/${instance}/cgroup.procs`) ?? '').match(/\n/g)?.length ?? 0),
+      (sum, instance) => sum + ((readGroup(`${this.path}/${instance}/cgroup.procs`) ?? '').match(/\n/g)?.length ?? 0),
       0,
     );
   }
 
   /** How often the kernel has killed one of the customer's processes for want of memory. */
   memoryKills(): number {
-    return Number(/^oom_kill (\d+)$/m.exec(read(`${this.path}/memory.events`) ?? '')?.[1] ?? 0);
+    return Number(/^oom_kill (\d+)$/m.exec(readGroup(`${this.path}/memory.events`) ?? '')?.[1] ?? 0);
   }
 
   /** Removes the group and what is left of its instances' groups. Throws EBUSY while a process is in it. */
-  remove(): void {
-    removeTree(this.path);
+  remove(): Promise<void> {
+    return removeTree(this.path);
+  }
+
+  /** So that of a stop and a permit that follow each other the later one has the last word. */
+  #afterTheLast(step: () => Promise<void>): Promise<void> {
+    // The one before told its own caller when it failed.
+    const next = this.#last.then(step, step);
+    this.#last = next;
+    return next;
   }
 }
 
-/** Removes a control group and those under it; one that is not there is fine. */
-export function removeTree(path: string): void {
-  for (const child of directories(path)) removeTree(`${path}/${child}`);
-  try {
-    rmdirSync(path);
-  } catch (error) {
-    if (!isMissing(error)) throw error;
-  }
-}
-
-/** Kills one instance's processes; a group that is gone has none. */
-export function killGroup(path: string): void {
-  writeIfThere(`${path}/cgroup.kill`, '1');
-}
-
-export function isGroupPopulated(path: string): boolean {
-  return read(`${path}/cgroup.events`)?.includes('populated 1') ?? false;
-}
-
-function delegate(group: string, controllers: string[]): void {
-  const done = (read(`${group}/cgroup.subtree_control`) ?? '').trim().split(' ');
+async function delegate(group: string, controllers: string[]): Promise<void> {
+  const done = (readGroup(`${group}/cgroup.subtree_control`) ?? '').trim().split(' ');
   const missing = controllers.filter((controller) => !done.includes(controller));
-  if (missing.length > 0) write(`${group}/cgroup.subtree_control`, missing.map((name) => `+${name}`).join(' '));
-}
-
-function attempt(failures: unknown[], step: () => unknown): void {
-  try {
-    step();
-  } catch (error) {
-    failures.push(error);
-  }
-}
-
-function write(path: string, text: string): void {
-  // Without O_CREAT, which a control group answers with EACCES where the file is missing.
-  const fd = openSync(path, constants.O_WRONLY);
-  try {
-    writeSync(fd, text);
-  } finally {
-    closeSync(fd);
-  }
-}
-
-function writeIfThere(path: string, text: string): void {
-  try {
-    write(path, text);
-  } catch (error) {
-    if (!isMissing(error)) throw error;
-  }
-}
-
-function read(path: string): string | undefined {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch (error) {
-    if (isMissing(error)) return undefined;
-    throw error;
-  }
+  if (missing.length > 0)
+    await writeGroup(`${group}/cgroup.subtree_control`, missing.map((name) => `+${name}`).join(' '));
 }
 
 function directories(path: string): string[] {
-  try {
-    return readdirSync(path, { withFileTypes: true })
-      .filter((entry) => entry.isDirectory())
-      .map((entry) => entry.name);
-  } catch (error) {
-    if (isMissing(error)) return [];
-    throw error;
-  }
-}
-
-/** ENODEV: a group that was removed while we held its file open. EINVAL: an interface that is just being removed. */
-function isMissing(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && ['ENOENT', 'ENODEV', 'EINVAL'].includes(String(error.code));
+  if (!existsSync(path)) return [];
+  return readdirSync(path, { withFileTypes: true })
+    .filter((entry) => entry.isDirectory())
+    .map((entry) => entry.name);
 }

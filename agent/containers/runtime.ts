@@ -1,7 +1,7 @@
 // The node's container runtime: it makes what runs on this board equal to what the controller wants, and stops a customer at once.
 //
 //   apply(desired) ─► for each instance: image (fetch, verify, mount) ─► network ─► crun run ─► exit ─► backoff ─► again
-//   stopCustomer() ─► forbid, kill, cut: three writes, synchronous, no fork ─► clean up behind it
+//   stopCustomer() ─► SIGKILL to first processes, at once ─► forbid, kill, cut: three writes, no fork ─► clean up behind it
 //
 // A customer runs only while it is allowed: nothing is at first, `allowCustomer` says so for each permit that lists it, and
 // `stopCustomer` takes it back. Containers outlive the agent: a new one adopts what it finds under `stateDir`.
@@ -57,7 +57,7 @@ export interface Stop {
 export interface Runtime extends AsyncDisposable {
   /** The latest wins. Returns at once; starts and stops follow in the background, two at a time. */
   apply(desired: Desired): void;
-  /** Synchronous up to the kill: forbids new containers, kills, cuts the network. Then cleans up in the background. */
+  /** Kills within the call; forbids new containers, kills what that spared, cuts the network, and cleans up behind it. */
   stopCustomer(customer: string, reason: StopReason): Stop;
   stopEverything(reason: StopReason): Stop;
   /** A permit lists it: call for every permit, it repairs what the leash cut. Desired instances are started (again). */
@@ -97,6 +97,7 @@ class NodeRuntime implements Runtime {
   readonly #allowed = new Set<string>();
   readonly #refusals = new Map<string, StopReason>();
   readonly #stopping = new Map<string, Stop>();
+  readonly #repairing = new Set<string>();
   readonly #removing = new Map<string, Promise<void>>();
   readonly #logTimer: NodeJS.Timeout;
   #customers = new Map<string, DesiredCustomer>();
@@ -173,7 +174,6 @@ class NodeRuntime implements Runtime {
 
   stopEverything(reason: StopReason): Stop {
     const at = performance.now();
-    for (const customer of customersWithGroup(this.#options.cgroupRoot)) this.#group(customer);
     const stops = [...new Set([...this.#groups.keys(), ...this.#allowed])].map((customer) =>
       this.stopCustomer(customer, reason),
     );
@@ -186,19 +186,26 @@ class NodeRuntime implements Runtime {
   allowCustomer(customer: string): void {
     // Until the last process is gone the stop goes on: the next permit comes soon.
     if (this.#stopping.has(customer)) return;
+    const isNews = !this.#allowed.has(customer);
+    this.#allowed.add(customer);
+    this.#refusals.delete(customer);
+    void this.#repair(customer, isNews);
+  }
+
+  async #repair(customer: string, isNews: boolean): Promise<void> {
+    if (this.#repairing.has(customer)) return;
+    this.#repairing.add(customer);
     let repaired = false;
     try {
-      repaired = this.#groups.get(customer)?.allow() ?? false;
+      repaired = (await this.#groups.get(customer)?.allow()) ?? false;
     } catch (error) {
       // It stays as it is until the next permit.
       this.#options.notice(`cannot let ${customer} run again: ${explain(error)}`);
-      return;
+    } finally {
+      this.#repairing.delete(customer);
     }
-    const isNews = repaired || !this.#allowed.has(customer);
-    this.#allowed.add(customer);
-    this.#refusals.delete(customer);
     // The leash takes back by itself what it forbade, so one that it refused meanwhile may wait with nothing left to repair.
-    for (const container of this.#of(customer)) if (isNews || container.isRefused) container.wake();
+    for (const container of this.#of(customer)) if (isNews || repaired || container.isRefused) container.wake();
   }
 
   isStopping(customer: string): boolean {
@@ -279,17 +286,17 @@ class NodeRuntime implements Runtime {
     }
     for (const group of this.#groups.values()) {
       const customer = this.#customers.get(group.customer);
-      if (customer) this.#adjust(group, customer);
+      if (customer) void this.#adjust(group, customer);
       else if (this.#of(group.customer).length === 0) this.#removeCustomer(group);
     }
     this.#changed();
   }
 
   /** New limits for a customer that has a group; one without gets them with its first start. */
-  #adjust(group: CustomerGroup, customer: DesiredCustomer): void {
+  async #adjust(group: CustomerGroup, customer: DesiredCustomer): Promise<void> {
     if (!group.exists()) return;
     try {
-      group.prepare(customer);
+      await group.prepare(customer);
     } catch (error) {
       this.#options.notice(`cannot set the limits of ${customer.name}: ${explain(error)}`);
     }
@@ -301,7 +308,7 @@ class NodeRuntime implements Runtime {
     const removal = this.#tidy(`customer ${customer}`, async () => {
       if (group.isPopulated()) await this.stopCustomer(customer, 'removed').gone;
       await this.#network.removeCustomer(customer);
-      group.remove();
+      await group.remove();
       this.#groups.delete(customer);
     }).then(() => {
       this.#removing.delete(customer);
@@ -319,18 +326,15 @@ class NodeRuntime implements Runtime {
   }
 
   #kill(group: CustomerGroup): number {
-    try {
-      return group.forbidAndKill().processes;
-    } catch (error) {
-      // The stop goes on, again and again until the group is empty; the leash and the watchdog stand behind it.
-      this.#options.notice(explain(error));
-      return 0;
-    }
+    const { processes, written } = group.forbidAndKill();
+    // The stop goes on, again and again until the group is empty; the leash and the watchdog stand behind it.
+    written.catch((error: unknown) => this.#options.notice(explain(error)));
+    return processes;
   }
 
   /** Empty means: no process, and no start under way that could still bring one. */
   async #emptied(group: CustomerGroup): Promise<void> {
-    for (let waitMs = 1; !this.#isSealed(group);) {
+    for (let waitMs = 1; !(await this.#isSealed(group));) {
       await pause(waitMs);
       waitMs = Math.min(20, waitMs * 2);
       if (waitMs >= 8) this.#kill(group);
@@ -338,9 +342,9 @@ class NodeRuntime implements Runtime {
     for (const container of this.#of(group.customer)) container.abandonStart();
   }
 
-  #isSealed(group: CustomerGroup): boolean {
+  async #isSealed(group: CustomerGroup): Promise<boolean> {
     try {
-      return group.seal();
+      return await group.seal();
     } catch (error) {
       this.#options.notice(`cannot clear the groups of ${group.customer}: ${explain(error)}`);
       return false;
@@ -353,8 +357,8 @@ class NodeRuntime implements Runtime {
     return this.#groups.get(customer)?.isForbidden() ? 'silence' : undefined;
   }
 
-  #prepare(customer: DesiredCustomer): { cpu: boolean; memory: boolean; pids: boolean } {
-    const { missing } = this.#group(customer.name).prepare(customer);
+  async #prepare(customer: DesiredCustomer): Promise<{ cpu: boolean; memory: boolean; pids: boolean }> {
+    const { missing } = await this.#group(customer.name).prepare(customer);
     if (missing.length > 0) {
       const text = `this host's control groups lack ${missing.join(', ')}`;
       if (this.#options.requireLimits) throw new Error(`cannot limit ${customer.name}: ${text}`);

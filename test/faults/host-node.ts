@@ -7,7 +7,8 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { bridgeOf, killGroup, removeTree } from '../../agent/containers/customer-group.ts';
+import { killGroup, removeTree } from '../../agent/containers/control-group.fixture.ts';
+import { bridgeOf } from '../../agent/containers/customer-group.ts';
 import { rackAddress, type RackNetwork } from '../qemu/rack-network.ts';
 import { endProcess, startTied } from '../qemu/tied-process.ts';
 import { until } from './wait.ts';
@@ -155,11 +156,13 @@ export class HostNode implements AsyncDisposable {
   /** Puts one process of each instance into a group of its own below the instance's. Says how many. */
   nest(customer: string, depth: number): number {
     let nested = 0;
+    // The container itself could make none.
     for (const instance of instancesIn(this.groupOf(customer))) {
       const group = join(this.groupOf(customer), instance);
       const pid = processesIn(join(group, 'cgroup.procs')).at(-1);
       if (pid === undefined) continue;
       const below = join(group, ...Array.from({ length: depth }, (_, i) => `deeper${i}`));
+      writeFileSync(join(group, 'cgroup.max.descendants'), 'max');
       mkdirSync(below, { recursive: true });
       writeFileSync(join(below, 'cgroup.procs'), String(pid));
       nested++;

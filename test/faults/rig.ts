@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Type } from 'typebox';
 import { Check } from 'typebox/value';
-import { killGroup, removeTree } from '../../agent/containers/customer-group.ts';
+import { killGroup, removeTree } from '../../agent/containers/control-group.fixture.ts';
 import { sampleArchives } from '../../images/customer/samples.ts';
 import { bundleAgent } from '../../images/node/bundle.ts';
 import { Event, Instance, KillOrder, KillTimeline, Workload, type WorkloadSpec } from '../../protocol/api.ts';
