@@ -137,6 +137,9 @@ export function ociConfig(instance: DesiredInstance, place: ContainerPlace): Rec
         }),
         ...(place.controllers.pids && { pids: { limit: instance.processes } }),
       },
+      // System V's, of the container's own IPC namespace: the kernel takes each down by itself. Semaphores: of a set, in all,
+      // operations of a call, sets.
+      sysctl: { 'kernel.shmmni': '256', 'kernel.msgmni': '256', 'kernel.sem': '250 32000 100 256' },
       uidMappings: mappings,
       gidMappings: mappings,
       namespaces: [
