@@ -50,7 +50,7 @@ fs/file-max 4194304
 fs/pipe-user-pages-hard 16384
 fs/inotify/max_user_instances 128
 fs/inotify/max_user_watches 16384
-fs/epoll/max_user_watches 65536
+fs/epoll/max_user_watches 16384
 user/max_user_namespaces 512
 kernel/dmesg_restrict 1
 kernel/kptr_restrict 2
