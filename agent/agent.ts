@@ -7,8 +7,7 @@
 //
 // One thread, and permits have priority: whatever else runs on it must be short, so sizes are bounded everywhere and other
 // programs run only asynchronously. May import protocol and containers/.
-import { monitorEventLoopDelay, performance } from 'node:perf_hooks';
-import { uptime } from 'node:os';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setTimeout as wait } from 'node:timers/promises';
 import type { JoinAnswer } from '../protocol/api.ts';
 import { silentAfterMs } from '../protocol/timing.ts';
@@ -88,7 +87,7 @@ export async function runAgent(options: AgentOptions): Promise<void> {
       permitted: () => rollCall?.permitted().length ?? 0,
       reboot,
       notice,
-      nowMs: () => performance.now(),
+      nowMs: thisMachine.now,
       random,
       ...also,
     });
@@ -119,7 +118,10 @@ export async function runAgent(options: AgentOptions): Promise<void> {
     runtime,
     vouch(vouches) {
       if (options.leashFifo === undefined) return;
-      const trouble = writeLeash(options.leashFifo, vouches, { nowMs: performance.now(), uptimeSeconds: uptime() });
+      const trouble = writeLeash(options.leashFifo, vouches, {
+        nowMs: thisMachine.now(),
+        uptimeSeconds: thisMachine.uptimeSeconds(),
+      });
       if (trouble !== undefined && leashTroubles++ % 100 === 0) notice(trouble);
     },
     appliedGeneration: () => desired.applied(),
@@ -156,7 +158,7 @@ export async function runAgent(options: AgentOptions): Promise<void> {
       (error: unknown) => notice(`facts are incomplete: ${inWords(error)}`),
     );
 
-  let quietSinceMs = performance.now();
+  let quietSinceMs = thisMachine.now();
   while (await passes(watchMs, signal)) {
     if (!isQuiet(calling, quietSinceMs)) continue;
     notice(`no permit for ${silentAfterMs} ms: trying to join again`);
@@ -177,13 +179,13 @@ export async function runAgent(options: AgentOptions): Promise<void> {
       heard.abort();
       await watching;
     }
-    quietSinceMs = performance.now();
+    quietSinceMs = thisMachine.now();
   }
   delay.disable();
 }
 
 function isQuiet(rollCall: RollCall, sinceMs: number): boolean {
-  return performance.now() - Math.max(rollCall.lastPermitMs() ?? 0, sinceMs) > silentAfterMs;
+  return thisMachine.now() - Math.max(rollCall.lastPermitMs() ?? 0, sinceMs) > silentAfterMs;
 }
 
 /** Aborts `told` when the condition holds. */

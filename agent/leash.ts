@@ -1,12 +1,12 @@
 // The agent's end of the leash: it tells how long each customer may run, never merely that the agent is alive.
 //
-// The leash counts in hundredths of a second of /proc/uptime; permits are counted here on the monotonic clock. Both run
-// alike while the board is awake, so a deadline is carried over at the moment of writing.
+// The leash counts in hundredths of a second of /proc/uptime; permits are counted here on the clock of `sleepless-clock.ts`.
+// Both run alike, through a suspend too, so a deadline is carried over at the moment of writing.
 import { closeSync, constants, openSync, writeSync } from 'node:fs';
 
 export interface Vouch {
   customer: string;
-  /** On the monotonic clock of `performance.now()`; 0: not at all. */
+  /** On the machine's clock; 0: not at all. */
   untilMs: number;
 }
 

@@ -4,6 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { createSocket } from 'node:dgram';
 import { loadavg, uptime } from 'node:os';
 import { performance } from 'node:perf_hooks';
+import { sleeplessClock } from './sleepless-clock.ts';
 
 /** The part of a UDP socket that is used. */
 export interface DatagramSocket {
@@ -16,7 +17,7 @@ export interface DatagramSocket {
 }
 
 export interface Machine {
-  /** Monotonic ms: permits are counted on it. */
+  /** Monotonic ms, through a suspend too: permits are counted on it. */
   now: () => number;
   /** Since the kernel started; goes on while an agent restarts. */
   uptimeSeconds: () => number;
@@ -28,7 +29,7 @@ export interface Machine {
 }
 
 export const thisMachine: Machine = {
-  now: () => performance.now(),
+  now: sleeplessClock({ monotonicMs: () => performance.now(), uptimeSeconds: uptime }),
   uptimeSeconds: uptime,
   load: () => loadavg()[0] ?? 0,
   randomBytes,
