@@ -43,11 +43,20 @@ export function namespacePath(instance: string): string {
   return `/run/netns/${instance}`;
 }
 
+/**
+ * Permits, heartbeats and the controller's SSH need no entry in the kernel's table of connections, which customers can fill:
+ * what finds no place in it is dropped.
+ */
+function untracked(match: string, sshPort: 'dport' | 'sport'): string {
+  return `    ${match} meta l4proto udp notrack\n    ${match} tcp ${sshPort} 22 notrack\n`;
+}
+
 /** The whole table, as `nft -f -` takes it: pure. */
 export function ruleset(network: RuntimeNetwork, customers: string[], attachments: Attachment[]): string {
   const ports = attachments
     .flatMap(({ port, ...at }) => (port ? [{ ...port, address: addressOf(at) }] : []))
     .map(({ node, address, container }) => `tcp dport ${node} dnat ip to ${address}:${container}`);
+  const { rackInterface, nodeAddress, controllerAddress } = network;
   const forwarded = (match: string) => ports.map((rule) => `    ${match} ${rule}\n`).join('');
   const within = customers
     .map((customer) => `    iifname "${bridgeOf(customer)}" oifname "${bridgeOf(customer)}" accept\n`)
@@ -55,6 +64,12 @@ export function ruleset(network: RuntimeNetwork, customers: string[], attachment
   return `table inet muster
 flush table inet muster
 table inet muster {
+  chain own_in {
+    type filter hook prerouting priority raw; policy accept;
+${untracked(`iifname "${rackInterface}" ip saddr ${controllerAddress} ip daddr ${nodeAddress}`, 'dport')}  }
+  chain own_out {
+    type filter hook output priority raw; policy accept;
+${untracked(`oifname "${rackInterface}" ip saddr ${nodeAddress} ip daddr ${controllerAddress}`, 'sport')}  }
   chain from_rack {
     type nat hook prerouting priority dstnat; policy accept;
 ${forwarded(`iifname "${network.rackInterface}" ip daddr ${network.nodeAddress}`)}  }

@@ -33,7 +33,7 @@ read -r state # what crun writes to it: crun dies of SIGPIPE where nobody reads
 cd "$0/$1" || exit
 read -r pid <cgroup.procs && read -r stat <"/proc/$pid/stat" || exit
 chown 0:0 . * && echo 0 >cgroup.max.descendants || exit
-nsenter -U -t "$pid" sh -c "echo 0 >/proc/sys/user/max_user_namespaces" || exit
+nsenter -U -S 0 -G 0 -t "$pid" sh -c "echo 0 >/proc/sys/user/max_user_namespaces" || exit
 file=$2
 set -- \${stat##*) }
 echo "$pid \${20}" >"$file" || exit
