@@ -68,6 +68,7 @@ export class Container {
   #starting: CrunRun | undefined;
   #wake: () => void = () => undefined;
   #isRefused = false;
+  #endedFor: string | undefined;
   #tails: LogTail[] = [];
 
   constructor(
@@ -123,6 +124,12 @@ export class Container {
   remove(): void {
     this.#removal.abort(new Error('removed'));
     this.#wake();
+  }
+
+  /** Kills what runs now; it starts again after its pause. */
+  endFor(reason: string): void {
+    this.#endedFor = reason;
+    void this.#kill();
   }
 
   /** Leaves the container running and ends the agent's part. */
@@ -189,6 +196,7 @@ export class Container {
   async #run(over: AbortSignal): Promise<void> {
     const { instance, customer } = this;
     const { network } = this.#host;
+    this.#endedFor = undefined;
     this.#set('fetching', '');
     using image = await this.#host.images.acquire(instance.squashfs, { uidBase: customer.uidBase, signal: over });
     let exit: Promise<string>;
@@ -292,7 +300,8 @@ export class Container {
         this.#release.signal.addEventListener('abort', () => resolve(undefined), { once: true });
       });
       const reason = await Promise.race([exit, released]);
-      if (reason !== undefined) this.#set('exited', this.#host.refusal(this.instance.customer) ?? reason);
+      if (reason !== undefined)
+        this.#set('exited', this.#host.refusal(this.instance.customer) ?? this.#endedFor ?? reason);
     } finally {
       signal.removeEventListener('abort', end);
       clearTimeout(timer);

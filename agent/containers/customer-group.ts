@@ -17,6 +17,7 @@ import {
   writeGroupIfThere,
 } from './control-group.ts';
 import { killFirstProcesses } from './first-process.ts';
+import { unreclaimableBytes } from './kernel-memory.ts';
 
 const wantedControllers = ['cpu', 'memory', 'pids'];
 
@@ -153,6 +154,11 @@ export class CustomerGroup {
       (sum, instance) => sum + ((readGroup(`${this.path}/${instance}/cgroup.procs`) ?? '').match(/\n/g)?.length ?? 0),
       0,
     );
+  }
+
+  /** Of the customer, or of one instance: what the kernel keeps for its processes. A read that adds up, for some 0.1 ms. */
+  kernelBytes(instance?: string): number {
+    return unreclaimableBytes(readGroup(`${this.path}/${instance === undefined ? '' : `${instance}/`}memory.stat`));
   }
 
   /** How often the kernel has killed one of the customer's processes for want of memory. */

@@ -15,6 +15,7 @@ import type { CustomerLoad } from '../../protocol/roll-call.ts';
 import { Bundle } from './bundle.ts';
 import { Container, type ContainerHost } from './container.ts';
 import { CustomerGroup, customersWithGroup } from './customer-group.ts';
+import { hoarder, kernelMemoryPollMs } from './kernel-memory.ts';
 import { ImageCache } from './image-cache.ts';
 import { LogQueue, type RuntimeLogLine } from './log-queue.ts';
 import { Network, type RuntimeNetwork } from './network.ts';
@@ -100,6 +101,7 @@ class NodeRuntime implements Runtime {
   readonly #repairing = new Set<string>();
   readonly #removing = new Map<string, Promise<void>>();
   readonly #logTimer: NodeJS.Timeout;
+  readonly #hoardTimer: NodeJS.Timeout;
   #customers = new Map<string, DesiredCustomer>();
   #desired: Desired | undefined;
   /** Wanted, but not in a form that can be started. */
@@ -145,6 +147,8 @@ class NodeRuntime implements Runtime {
       for (const container of this.#containers.values()) container.pollLogs();
     }, logPollMs);
     this.#logTimer.unref();
+    this.#hoardTimer = setInterval(() => this.#endHoarders(), kernelMemoryPollMs);
+    this.#hoardTimer.unref();
   }
 
   apply(desired: Desired): void {
@@ -237,6 +241,7 @@ class NodeRuntime implements Runtime {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#disposed = true;
     clearInterval(this.#logTimer);
+    clearInterval(this.#hoardTimer);
     for (const container of this.#containers.values()) container.release();
     await Promise.all([...this.#containers.values()].map((container) => container.finished));
     await Promise.all(this.#removing.values());
@@ -322,6 +327,17 @@ class NodeRuntime implements Runtime {
       await work();
     } catch (error) {
       this.#options.notice(`cannot remove ${what}: ${explain(error)}`);
+    }
+  }
+
+  #endHoarders(): void {
+    for (const group of this.#groups.values()) {
+      const running = this.#of(group.customer).filter((container) => container.isRunning);
+      if (running.length === 0) continue;
+      const found = hoarder(group.kernelBytes(), () =>
+        running.map(({ instance: { id } }) => ({ id, bytes: group.kernelBytes(id) })),
+      );
+      if (found) this.#containers.get(found.id)?.endFor(found.reason);
     }
   }
 
