@@ -47,8 +47,11 @@ share=
 while :; do
   # Waits for one character, and then reads the rest of the line, which is there: a line is one write. A read of the whole
   # line that gives up in the middle loses what it had, and heartbeats come every 0.75 s, just when such a read gives up.
-  if IFS= read -r -n 1 -t 0.25 first <&3 && [ -n "$first" ] && read -r -t 0.25 customer deadline rest <&3; then
-    customer=$first$customer
+  # No splitting: after the first letter of a name of one letter comes the space.
+  if IFS= read -r -n 1 -t 0.25 first <&3 && [ -n "$first" ] && IFS= read -r -t 0.25 rest <&3; then
+    line=$first$rest
+    customer=${line%% *}
+    deadline=${line#* }
     now
     case $customer in '' | *[!a-z0-9_]*) customer= ;; esac
     case $deadline in '' | *[!0-9]* | ???????????????*) customer= ;; esac
