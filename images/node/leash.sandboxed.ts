@@ -1,0 +1,143 @@
+// The real leash, run by busybox as on a node, and the agent's end of it, for names of every length and kind that a
+// customer may have. Run by `leash.root.test.ts` in namespaces of its own.
+import assert from 'node:assert/strict';
+import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { writeLeash } from '../../agent/leash.ts';
+import { isCustomerName } from '../../protocol/names.ts';
+
+const groups = '/sys/fs/cgroup/customers';
+const fifo = '/run/leash/fifo';
+/** A sweep is due each 0.25 s, on a machine that does nothing else. */
+const patienceMs = 20_000;
+const permitMs = 3_000;
+
+const longest = 12;
+const upTo = (most: number) => Array.from({ length: most }, (_, index) => index + 1);
+/** Of each length: letters, digits, underscores, and names that shorter ones of the list begin or end with. */
+const names = [
+  ...new Set([
+    ...'abcdefghijklmnopqrstuvwxyz',
+    ...upTo(longest).flatMap((length) => [
+      'x'.repeat(length),
+      'q'.padEnd(length, '1234567890'),
+      'u'.padEnd(length, '_'),
+      'e'.padEnd(length, '_0'),
+    ]),
+    // What the leash calls things of its own.
+    ...[
+      'now',
+      'deadline',
+      'killed',
+      'left',
+      'customer',
+      'first',
+      'line',
+      'swept',
+      'share',
+      'stuck',
+      'stopped',
+      'lines',
+    ],
+    ...['dir', 'groups', 'wanted', 'before', 'uptime', 'flags', 'path', 'ifs', 'deadline_x', 'killed_x', 'left_x'],
+  ]),
+];
+
+let leash: ChildProcess;
+const processes = new Map<string, ChildProcess>();
+/** Vouched for again and again, as the agent does it with each permit. */
+let vouched: string[] = [];
+let keeper: NodeJS.Timeout;
+
+function vouch(): void {
+  const nowMs = performance.now();
+  const uptimeSeconds = Number(readFileSync('/proc/uptime', 'utf8').split(' ')[0]);
+  const vouches = vouched.map((customer) => ({ customer, untilMs: nowMs + permitMs }));
+  assert.equal(writeLeash(fifo, vouches, { nowMs, uptimeSeconds }), undefined);
+}
+
+function isAlive(name: string): boolean {
+  return processes.get(name)?.exitCode === null && processes.get(name)?.signalCode === null;
+}
+
+async function until(what: string, missing: () => string[]): Promise<void> {
+  const deadline = performance.now() + patienceMs;
+  while (missing().length > 0) {
+    assert.ok(performance.now() < deadline, `waited ${patienceMs} ms in vain: ${what}: ${missing().join(' ')}`);
+    await pause(20);
+  }
+}
+
+before(async () => {
+  mkdirSync(groups);
+  mkdirSync('/run/leash');
+  execFileSync('mkfifo', [fifo]);
+  for (const name of names) {
+    assert.ok(isCustomerName(name), name);
+    mkdirSync(join(groups, name));
+  }
+  leash = spawn('busybox', ['sh', fileURLToPath(new URL('leash.sh', import.meta.url))], { stdio: 'inherit' });
+  await until('the leash is up', () => (log().includes('leash up') ? [] : ['the leash']));
+  vouched = [...names];
+  vouch();
+  keeper = setInterval(vouch, 500);
+});
+after(() => {
+  clearInterval(keeper);
+  leash.kill('SIGKILL');
+  for (const child of processes.values()) child.kill('SIGKILL');
+});
+
+function log(): string {
+  return existsSync('/run/leash/log') ? readFileSync('/run/leash/log', 'utf8') : '';
+}
+
+/** Whether the last that the leash said of it was that it killed it. */
+function isKilled(name: string): boolean {
+  return (
+    log()
+      .split('\n')
+      .findLast((line) => [`${name} killed`, `${name} vouched for`].includes(line.split(' ').slice(1).join(' ')))
+      ?.endsWith(' killed') === true
+  );
+}
+
+test(`${names.length} customers with names of 1 to ${longest} characters run while they are vouched for`, async () => {
+  for (const length of upTo(longest)) assert.ok(names.filter((name) => name.length === length).length >= 4);
+  // Its first sweep comes with the first line, and kills the rest: they are empty yet, and vouched for a moment later.
+  await until('all are vouched for', () => names.filter(isKilled));
+  for (const name of names) {
+    // It waits for a word that never comes.
+    const child = spawn('cat', { stdio: ['pipe', 'ignore', 'inherit'] });
+    processes.set(name, child);
+    writeFileSync(join(groups, name, 'cgroup.procs'), String(child.pid));
+  }
+  // Longer than one permit: what runs then runs because each line is read as its customer's.
+  await pause(permitMs + 500);
+  assert.deepEqual(
+    names.filter((name) => !isAlive(name) || isKilled(name)),
+    [],
+    log(),
+  );
+});
+
+test('one that is no longer vouched for is killed, and those beside it run on', async () => {
+  const condemned = names.filter((_, index) => index % 2 === 1);
+  vouched = names.filter((_, index) => index % 2 === 0);
+  await until('all of them are killed', () => condemned.filter(isAlive));
+  assert.deepEqual(
+    vouched.filter((name) => !isAlive(name)),
+    [],
+    log(),
+  );
+  // And at once, with a deadline of 0, as the agent writes it of a customer that a permit does not list.
+  const rest = vouched;
+  vouched = [];
+  const vouches = rest.map((customer) => ({ customer, untilMs: 0 }));
+  assert.equal(writeLeash(fifo, vouches, { nowMs: performance.now(), uptimeSeconds: 1 }), undefined);
+  await until('nobody is left', () => rest.filter(isAlive));
+});
