@@ -14,9 +14,13 @@ import type { NodeShell } from './node-shell.ts';
 const connectMs = 1_500;
 /** For the script's own second, and a board whose cores are all taken. */
 const answerMs = 4_000;
+/** A key exchange, and one line. */
+const answerBytes = 65_536;
 
-/** Of one round of the script: `empty 12`, or `left 12 acme`. */
-const verdict = /^(empty|left) (\d{1,9})((?: [a-z0-9_]{1,64}){0,64})$/m;
+/** All that the script says: `empty 12`, or `left 12 acme`. */
+const verdict = /^(empty|left) (\d{1,9})((?: [a-z0-9_]{1,64}){0,64})$/;
+/** And how it ends. */
+const codes = { empty: 0, left: 4 };
 
 /**
  * `scopes`: customers' names or `*`. Resolves with the processes and threads that were found, once none is left; throws
@@ -27,9 +31,9 @@ export async function stopBySsh(
   node: { mac: Mac; ip: string; hostKey: string | null },
   scopes: readonly string[],
 ): Promise<{ processes: number }> {
-  const { stdout, stderr, code } = await shell.run(node, stopScript(scopes), { connectMs, answerMs });
+  const { stdout, stderr, code } = await shell.run(node, stopScript(scopes), { connectMs, answerMs, answerBytes });
   const [, word, processes = '', left = ''] = verdict.exec(stdout) ?? [];
-  if (word === undefined)
+  if ((word !== 'empty' && word !== 'left') || code !== codes[word])
     throw new Error(`the board could not stop anything: it ended with ${code}, ${stderr.slice(0, 200).trim()}`);
   if (word === 'left') throw new Error(`processes of${left} outlive their kill: they hang in its kernel`);
   return { processes: Number(processes) };

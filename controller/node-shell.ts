@@ -1,6 +1,14 @@
 // The operator's last resort on a board that boots but does not behave: SSH with the controller's own key.
+//
+// The sessions are in a process of their own (node-shell-process.ts): key exchanges and decryption cost processor time and
+// memory, a hostile board decides how much, and here they would be taken from the permits of all others. The process is
+// started when it is first needed, and ended when nobody has needed it for a while. One that breaks or hangs costs the
+// sessions in it, and the next session starts another.
+import { fork } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
 import type { Mac } from '../protocol/mac.ts';
 import { RefusedError, chain } from './http.ts';
+import type { SessionAnswer, SessionRequest, ShellAnswer } from './node-shell-process.ts';
 
 /** What a board is asked for a diagnosis, and how it is read. Fixed: an operator's words never reach a shell. */
 export const questions = {
@@ -13,67 +21,124 @@ export const questions = {
   memory: 'head -n 3 /proc/meminfo',
 } as const;
 
+export interface ShellLimits {
+  connectMs: number;
+  answerMs: number;
+  /** All that the board may send, with everything that SSH adds. */
+  answerBytes: number;
+}
+
 export interface NodeShell {
-  /** Runs one command; refuses a host whose key is not the one that it gave when it joined. */
+  /**
+   * Runs one command; refuses a host whose key is not the one that it gave when it joined. Without limits it is an
+   * operator's question, of which only some are answered at once.
+   */
   run(
     node: { mac: Mac; ip: string; hostKey: string | null },
     command: string,
-    limits?: { connectMs: number; answerMs: number },
-  ): Promise<{ stdout: string; stderr: string; code: number }>;
+    limits?: ShellLimits,
+  ): Promise<ShellAnswer>;
 }
 
-/** A board says what it likes: of more than this nobody wants to know. */
-const outputLimitBytes = 4 * 2 ** 20;
+/** The processes of a board with 32,768 of them, in full. */
+const questionLimits: ShellLimits = { connectMs: 5_000, answerMs: 10_000, answerBytes: 4 * 2 ** 20 };
+const questionsAtOnce = 8;
 
 export function createNodeShell(privateKey: string, { port = 22 }: { port?: number } = {}): NodeShell {
+  let sessions: SessionProcess | undefined;
+  let questionsUnderWay = 0;
+
+  async function ask(
+    { mac, ip, hostKey }: { mac: Mac; ip: string; hostKey: string },
+    command: string,
+    limits: ShellLimits,
+  ) {
+    if (sessions === undefined || sessions.ended) sessions = startSessionProcess(privateKey);
+    try {
+      return await sessions.ask({ host: ip, port, hostKey, command, ...limits });
+    } catch (cause) {
+      throw new RefusedError(502, `cannot reach ${mac} at ${ip} by SSH: ${chain(cause)}`);
+    }
+  }
+
   return {
-    run: async ({ mac, ip, hostKey }, command, { connectMs, answerMs } = { connectMs: 5_000, answerMs: 10_000 }) => {
+    run: async ({ mac, ip, hostKey }, command, limits) => {
       if (hostKey === null)
         throw new RefusedError(409, `cannot reach ${mac} by SSH: it gave no host key when it joined`);
-      const expected = Buffer.from(hostKey.split(' ')[1] ?? '', 'base64');
-      // Loaded when it is first needed: a controller that starts is in a hurry.
-      const { NodeSSH } = await import('node-ssh');
-      const ssh = new NodeSSH();
-      try {
-        await ssh.connect({
-          host: ip,
-          port,
-          username: 'root',
-          privateKey,
-          readyTimeout: connectMs,
-          hostVerifier: (key: Buffer) => key.equals(expected),
-          algorithms: { serverHostKey: ['ssh-ed25519'] },
-        });
-        // node-ssh listens for errors only while a command runs. A board that is reset later, or while we say goodbye,
-        // resets the connection; an error that nobody listens for would end the controller.
-        ssh.connection?.on('error', () => undefined);
-        let bytes = 0;
-        const count = (chunk: Buffer) => {
-          bytes += chunk.length;
-          if (bytes > outputLimitBytes) ssh.dispose();
-        };
-        const { stdout, stderr, code } = await withDeadline(
-          ssh.execCommand(command, { onStdout: count, onStderr: count }),
-          answerMs,
-          `${ip} to answer`,
+      const node = { mac, ip, hostKey };
+      if (limits !== undefined) return ask(node, command, limits);
+      if (questionsUnderWay >= questionsAtOnce)
+        throw new RefusedError(
+          429,
+          `cannot ask ${mac} by SSH: ${questionsUnderWay} questions are under way, try again`,
         );
-        if (bytes > outputLimitBytes) throw new Error(`it said more than ${outputLimitBytes} bytes`);
-        // node-ssh resolves with no code where the connection dropped under the command.
-        if (code === null) throw new Error('the connection dropped');
-        return { stdout, stderr, code };
-      } catch (cause) {
-        throw cause instanceof RefusedError
-          ? cause
-          : new RefusedError(502, `cannot reach ${mac} at ${ip} by SSH: ${chain(cause)}`);
-      } finally {
-        ssh.dispose();
-      }
+      questionsUnderWay += 1;
+      return ask(node, command, questionLimits).finally(() => (questionsUnderWay -= 1));
     },
   };
 }
 
-async function withDeadline<T>(work: Promise<T>, ms: number, what: string): Promise<T> {
-  const { promise, reject } = Promise.withResolvers<never>();
-  const timer = setTimeout(() => reject(new Error(`waited ${ms} ms for ${what}`)), ms);
-  return Promise.race([work, promise]).finally(() => clearTimeout(timer));
+/** Beyond the limits of a session, which the process keeps itself: then it hangs. */
+const hangMs = 5_000;
+const idleMs = 60_000;
+
+interface SessionProcess {
+  readonly ended: boolean;
+  ask(request: Omit<SessionRequest, 'id'>): Promise<ShellAnswer>;
+}
+
+function startSessionProcess(privateKey: string): SessionProcess {
+  const child = fork(fileURLToPath(new URL('./node-shell-process.ts', import.meta.url)), [], {
+    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+  });
+  const waiting = new Map<number, { resolve: (answer: ShellAnswer) => void; reject: (error: Error) => void }>();
+  let ended = false;
+  let lastId = 0;
+  let idle: NodeJS.Timeout | undefined;
+
+  function end(why: string): void {
+    if (ended) return;
+    ended = true;
+    clearTimeout(idle);
+    child.kill('SIGKILL');
+    for (const { reject } of waiting.values()) reject(new Error(why));
+    waiting.clear();
+  }
+  function send(message: string | SessionRequest): void {
+    child.send(message, (error) => {
+      if (error !== null) end(`the process of SSH sessions cannot be told: ${error.message}`);
+    });
+  }
+  child.on('error', (error) => end(`the process of SSH sessions cannot be started: ${error.message}`));
+  child.on('exit', (code, signal) => end(`the process of SSH sessions ended with ${signal ?? code}`));
+  child.on('message', (said: SessionAnswer) => {
+    if ('answer' in said) waiting.get(said.id)?.resolve(said.answer);
+    else waiting.get(said.id)?.reject(new Error(said.failed));
+  });
+  // What waits for an answer keeps this process alive by its own time limit. After the listeners, which undo it.
+  child.unref();
+  child.channel?.unref();
+  send(privateKey);
+
+  return {
+    get ended() {
+      return ended;
+    },
+    ask: async (request) => {
+      clearTimeout(idle);
+      const id = ++lastId;
+      const { promise, resolve, reject } = Promise.withResolvers<ShellAnswer>();
+      waiting.set(id, { resolve, reject });
+      const mostMs = request.connectMs + request.answerMs + hangMs;
+      const timer = setTimeout(() => end(`the process of SSH sessions hung for ${mostMs} ms`), mostMs);
+      send({ id, ...request });
+      try {
+        return await promise;
+      } finally {
+        clearTimeout(timer);
+        waiting.delete(id);
+        if (waiting.size === 0 && !ended) idle = setTimeout(() => end('nobody needs it'), idleMs).unref();
+      }
+    },
+  };
 }
