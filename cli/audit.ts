@@ -6,7 +6,7 @@ import { sha256Pattern } from '../protocol/names.ts';
 import { UsageError, type Call, type Command, type Context } from './command.ts';
 import { timeText } from './figures.ts';
 import { printJson, printList } from './print.ts';
-import { printable } from './table.ts';
+import { printable } from '../protocol/printable.ts';
 
 const Entries = Type.Object({ entries: Type.Array(AuditEntry) });
 const pageEntries = 500;

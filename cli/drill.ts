@@ -6,7 +6,7 @@ import { durationText, timeText } from './figures.ts';
 import { countOption, durationOption } from './limits.ts';
 import { liveLine, printDone, printJson, printList } from './print.ts';
 import { runFaults } from './process.ts';
-import { printable } from './table.ts';
+import { printable } from '../protocol/printable.ts';
 
 const POLL_MS = 200;
 /** A controller that is restarted goes on with the drill: it is asked for this long before it is given up. */

@@ -4,7 +4,7 @@ import type { Call, Command, Context } from './command.ts';
 import { timeText } from './figures.ts';
 import { countOption } from './limits.ts';
 import { printJson } from './print.ts';
-import { printable } from './table.ts';
+import { printable, printableJson } from '../protocol/printable.ts';
 
 const Events = Type.Object({ events: Type.Array(Event) });
 
@@ -49,7 +49,7 @@ async function events(context: Context, call: Call): Promise<void> {
 }
 
 function show({ output }: Context, call: Call, event: Event): void {
-  if (call.json) output.out(`${JSON.stringify(event)}\n`);
+  if (call.json) output.out(`${printableJson(JSON.stringify(event))}\n`);
   else
     output.out(
       `${timeText(event.at)} ${event.kind.padEnd(10)} ${printable(event.subject)}: ${printable(event.message)}\n`,

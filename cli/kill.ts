@@ -9,7 +9,8 @@ import { UsageError, type Call, type Command, type Context } from './command.ts'
 import { durationText, timeText } from './figures.ts';
 import { liveLine, printDone, printJson, printList } from './print.ts';
 import { holdNote } from './silence.ts';
-import { printable, table } from './table.ts';
+import { printable } from '../protocol/printable.ts';
+import { table } from './table.ts';
 
 const everythingOption = { type: 'boolean', help: 'all customers, not one' } as const;
 

@@ -4,7 +4,8 @@ import { Nothing } from './api.ts';
 import { UsageError, type Call, type Command, type Context } from './command.ts';
 import { durationText, sizeText, timeText } from './figures.ts';
 import { printDone, printJson, printList } from './print.ts';
-import { printable, type Column } from './table.ts';
+import { printable } from '../protocol/printable.ts';
+import type { Column } from './table.ts';
 
 const nodePath = (node: string): string => `/v1/nodes/${encodeURIComponent(node)}`;
 

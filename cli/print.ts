@@ -1,9 +1,10 @@
 // The two ways every command answers: JSON as it came, or text.
-import type { Call, Context } from './command.ts';
+import { printableJson, printableLines } from '../protocol/printable.ts';
+import type { Call, Context, Output } from './command.ts';
 import { table, type Column } from './table.ts';
 
 export function printJson({ output }: Context, value: unknown): void {
-  output.out(`${JSON.stringify(value, null, 2)}\n`);
+  output.out(`${printableJson(JSON.stringify(value, null, 2))}\n`);
 }
 
 export interface Listing<Row> {
@@ -33,6 +34,19 @@ export interface LiveLine {
   end(): void;
 }
 
+/** Begins the line of a terminal anew. */
+const lineAgain = '\r\u001b[K';
+
+/**
+ * The last gate before the terminal, whatever a command forgot: of all that would steer it only line feeds get through, and
+ * the live line's own beginning.
+ */
+export function guarded({ out, err, tty }: Output): Output {
+  const gate = (text: string) =>
+    text.startsWith(lineAgain) ? lineAgain + printableLines(text.slice(lineAgain.length)) : printableLines(text);
+  return { out: (text) => out(gate(text)), err: (text) => err(gate(text)), tty };
+}
+
 /** Progress goes to standard error, so that output can be piped. */
 export function liveLine({ output }: Context): LiveLine {
   let shown = '';
@@ -40,7 +54,7 @@ export function liveLine({ output }: Context): LiveLine {
     show: (text) => {
       if (text === shown) return;
       shown = text;
-      output.err(output.tty ? `\r\u001b[K${text}` : `${text}\n`);
+      output.err(output.tty ? `${lineAgain}${text}` : `${text}\n`);
     },
     end: () => {
       if (output.tty && shown !== '') output.err('\n');

@@ -1,4 +1,5 @@
 // One command line from argv to exit code. Everything of the process comes in as an argument.
+import { printable } from '../protocol/printable.ts';
 import { connect } from './api.ts';
 import {
   commandHelp,
@@ -11,6 +12,7 @@ import {
   type Output,
 } from './command.ts';
 import { commands } from './commands.ts';
+import { guarded } from './print.ts';
 import { up, version } from './process.ts';
 
 export interface Environment {
@@ -30,7 +32,8 @@ export interface Environment {
 export const defaultUrl = 'http://127.0.0.1:8080';
 
 /** Gives the exit code: 0 done, 1 refused or failed, 2 wrong usage, 130 interrupted. */
-export async function runCommandLine(argv: readonly string[], environment: Environment): Promise<number> {
+export async function runCommandLine(argv: readonly string[], given: Environment): Promise<number> {
+  const environment = { ...given, output: guarded(given.output) };
   const { output, signal } = environment;
   try {
     return await dispatch(argv, environment);
@@ -40,7 +43,8 @@ export async function runCommandLine(argv: readonly string[], environment: Envir
       return 2;
     }
     if (signal.aborted) return 130;
-    output.err(`muster: ${error instanceof Error ? error.message : String(error)}\n`);
+    // One line: the controller's sentence may tell what a board said.
+    output.err(`muster: ${printable(error instanceof Error ? error.message : String(error))}\n`);
     return 1;
   }
 }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { printable, table } from './table.ts';
+import { printable, printableJson, printableLines } from '../protocol/printable.ts';
+import { table } from './table.ts';
 
 test('table() aligns words left and figures right, without trailing spaces', () => {
   const rows = [
@@ -20,4 +21,31 @@ test('table() aligns words left and figures right, without trailing spaces', () 
 
 test('printable() takes the sting out of control characters', () => {
   assert.equal(printable('a\u001b[31m\u0000b\tc\u009b'), 'a\u{fffd}[31m\u{fffd}b\tc\u{fffd}');
+});
+
+const hostile = {
+  colour: '\u001b[31m',
+  title: '\u001b]0;you are root\u0007',
+  clipboard: '\u001b]52;c;cm0gLXJmIC8=\u0007',
+  link: '\u001b]8;;http://evil/\u001b\\here',
+  'one byte CSI': '\u009b2J',
+  'over the line': 'killed\rrunning',
+  'another line': 'x\u2028y\u2029z\u0085',
+  'turned around': '\u202egpj.exe\u2066\u200f\u061c',
+  half: '\ud800 and \udc00',
+  nothing: 'a\u0000b\u007f',
+};
+for (const [name, text] of Object.entries(hostile))
+  test(`nothing that steers a terminal gets through: ${name}`, () => {
+    const clean = /^[^\p{Cc}\p{Cs}\p{Bidi_Control}\u2028\u2029]*$/u;
+    assert.match(printable(text), clean);
+    assert.match(printableLines(text), clean);
+    const json = printableJson(JSON.stringify({ text }));
+    assert.match(json, clean);
+    assert.deepEqual(JSON.parse(json), { text });
+    const [, line = ''] = table([{ heading: 'X', value: (row: string) => row }], [text]).split('\n');
+    assert.match(line, clean);
+  });
+test('words of all the world are left as they are', () => {
+  for (const text of ['naïve', 'łódź', 'שלום', '木', '👩‍👩‍👧 \t', 'e\u0301']) assert.equal(printable(text), text);
 });

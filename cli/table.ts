@@ -1,4 +1,6 @@
-/** Aligned columns under a heading; a column of figures (`right`) ends in line. Control characters never reach a terminal. */
+import { printable } from '../protocol/printable.ts';
+
+/** Aligned columns under a heading; a column of figures (`right`) ends in line. What would steer a terminal is taken out. */
 export interface Column<Row> {
   heading: string;
   right?: true;
@@ -23,11 +25,6 @@ export function table<Row>(columns: readonly Column<Row>[], rows: readonly Row[]
     )
     .map((line) => `${line}\n`)
     .join('');
-}
-
-/** What came from a machine or a customer must not steer the terminal. */
-export function printable(text: string): string {
-  return text.replace(/\p{Cc}/gu, (character) => (character === '\t' ? '\t' : '\u{fffd}'));
 }
 
 const characters = new Intl.Segmenter();

@@ -6,7 +6,7 @@ import { durationText, timeText } from './figures.ts';
 import { coresOption, countOption, durationOption, sizeOption } from './limits.ts';
 import { liveLine, printDone, printJson, printList } from './print.ts';
 import { holdNote } from './silence.ts';
-import { printable } from './table.ts';
+import { printable, printableJson } from '../protocol/printable.ts';
 
 const Workloads = Type.Object({ workloads: Type.Array(Workload) });
 const Instances = Type.Object({ instances: Type.Array(Instance) });
@@ -251,7 +251,7 @@ async function logs(context: Context, call: Call): Promise<void> {
   const { lines } = await context.api.ask({ path, query, answer: Logs });
   const follow = call.flag('follow');
   const show = (line: LogLine): void => {
-    if (call.json) context.output.out(`${JSON.stringify(line)}\n`);
+    if (call.json) context.output.out(`${printableJson(JSON.stringify(line))}\n`);
     else
       context.output.out(
         `${timeText(line.at)} ${line.instance} ${line.stream === 'stdout' ? '' : `${line.stream}: `}${printable(line.text)}\n`,

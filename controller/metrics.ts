@@ -1,3 +1,5 @@
+import { printable } from '../protocol/printable.ts';
+
 /** One metric of the Prometheus text format; a value alone, or one for each set of labels. */
 export interface Metric {
   name: string;
@@ -11,10 +13,18 @@ export function renderMetrics(metrics: Metric[]): string {
   return metrics
     .map(({ name, help, type, values }) => {
       const lines = values.map(({ labels, value }) => {
-        const pairs = Object.entries(labels ?? {}).map(([key, text]) => `${key}=${JSON.stringify(text)}`);
+        const pairs = Object.entries(labels ?? {}).map(([key, text]) => `${key}="${escaped(text)}"`);
         return `${name}${pairs.length === 0 ? '' : `{${pairs.join(',')}}`} ${value}`;
       });
       return `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n${lines.join('\n')}\n`;
     })
     .join('');
+}
+
+/** The format knows three escapes; at any other a scraper gives up the whole page. */
+function escaped(text: string): string {
+  return text
+    .split('\n')
+    .map((line) => printable(line).replaceAll('\\', '\\\\').replaceAll('"', '\\"'))
+    .join('\\n');
 }

@@ -169,6 +169,8 @@ test('events are appended live, filtered, and bounded', async () => {
 test('what a board or a customer says is text, never markup, and never a way out', async () => {
   await using rack = await rackOf(2);
   const evil = '<img src=x onerror="document.title=1"><script>document.title=1</script>';
+  // Read from right to left, and with what is no character at all.
+  const turned = '\u202eydaer\u2066\u200f\u0000\u001b[2J\u009b\ud800';
   const [node] = rack.snapshot.nodes;
   const [instance] = rack.snapshot.instances;
   assert.ok(node && instance);
@@ -185,9 +187,19 @@ test('what a board or a customer says is text, never markup, and never a way out
   });
   rack.tell('event', { id: 900, at: Date.now(), kind: evil, subject: evil, message: evil });
   rack.tell('kill', { ...scriptedOrder({ number: 5, scope: 'acme', unconfirmed: [evil] }), reason: evil });
+  rack.tell('event', { id: 901, at: Date.now(), kind: turned, subject: turned, message: turned.repeat(100_000) });
+  await says(page.getByTestId('event').first(), 'ydaer');
+  rack.tell('node', { ...node, reason: turned, serial: turned.repeat(100_000), stage: turned, state: 'loading' });
+  await says(page.getByTestId('node-reason'), 'ydaer');
+  assert.doesNotMatch(
+    String(await page.evaluate('document.body.textContent')),
+    /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200f\u202a-\u202e\u2066-\u2069]|\ud800(?![\udc00-\udfff])/,
+  );
+  assert.equal(await sidewaysOverflow(page), 0);
+  rack.tell('node', { ...node, name: evil, reason: evil, serial: evil, facts });
   await says(page.getByTestId('order'), evil);
   await says(page.getByTestId('node-name'), evil);
-  await says(page.getByTestId('event').first(), evil);
+  await says(page.getByTestId('event').nth(1), evil);
   assert.equal(await page.locator('main img, main script, #orders img, #orders script').count(), 0);
   assert.equal(await page.locator('a[href^="javascript"]').count(), 0);
   assert.match(await page.title(), /^KILLED acme/);

@@ -1,5 +1,6 @@
 // The printable report on a kill order: the same facts, words and rows on paper, in the browser and in a terminal. Pure.
 import type { KillNode, KillTimeline } from './api.ts';
+import { printable } from './printable.ts';
 import { boundMs, killWorkMs, leashSweepMs, marginMs, permitValidityMs } from './timing.ts';
 
 export interface KillReportFacts {
@@ -200,7 +201,6 @@ function instantText(at: number): string {
 
 const entities: Record<string, string> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' };
 
-/** Control characters have no place on paper. */
 function escaped(text: string): string {
-  return text.replace(/\p{Cc}/gu, '\u{fffd}').replace(/[&<>"']/g, (character) => entities[character] ?? '');
+  return printable(text).replace(/[&<>"']/g, (character) => entities[character] ?? '');
 }

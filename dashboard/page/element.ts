@@ -13,10 +13,18 @@ export function element<Tag extends keyof HTMLElementTagNameMap>(
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
     if (value === false) continue;
-    made.setAttribute(name, value === true ? '' : String(value));
+    made.setAttribute(name, value === true ? '' : printable(String(value)));
   }
-  made.append(...children);
+  made.append(...children.map((child) => (typeof child === 'string' ? printable(child) : child)));
   return made;
+}
+
+/**
+ * Text that is no markup can still lie: turned from right to left it reads as another word, and takes its neighbours along.
+ * The same as `protocol/printable.ts`, but for line feeds, which HTML takes for spaces.
+ */
+function printable(text: string): string {
+  return text.replace(/(?![\t\n])[\p{Cc}\p{Cs}\p{Bidi_Control}\u2028\u2029]/gu, '\u{fffd}');
 }
 
 /** The one element of the page with this id; a page without it is a broken build. */
@@ -28,11 +36,13 @@ export function byId<Kind extends HTMLElement>(id: string, kind: new () => Kind)
 
 /** Writes only what differs: an equal write still costs a layout. */
 export function setText(target: Element, text: string): void {
-  if (target.textContent !== text) target.textContent = text;
+  const shown = printable(text);
+  if (target.textContent !== shown) target.textContent = shown;
 }
 
 export function setAttribute(target: Element, name: string, value: string): void {
-  if (target.getAttribute(name) !== value) target.setAttribute(name, value);
+  const shown = printable(value);
+  if (target.getAttribute(name) !== shown) target.setAttribute(name, shown);
 }
 
 /** A bar filled to a share of 0 to 1, with a label for those who cannot see it. */
