@@ -40,9 +40,11 @@ before(async () => {
   writeSeccompProfile(seccompFile);
   mkdirSync(groups, { recursive: true });
   mkdirSync('/run/leash');
-  execFileSync('mkfifo', [fifo]);
-  const leash = fileURLToPath(new URL('../images/node/leash.sh', import.meta.url));
-  children.push(spawn('busybox', ['sh', leash], { stdio: 'ignore' }));
+  execFileSync('mkfifo', [fifo, '/run/leash/hand']);
+  for (const script of ['leash.sh', 'leash-hand.sh']) {
+    const path = fileURLToPath(new URL(`../images/node/${script}`, import.meta.url));
+    children.push(spawn('busybox', ['sh', path], { stdio: 'ignore' }));
+  }
   bundle();
   peer = await controllerPeer();
   agent = startAgent();

@@ -28,9 +28,9 @@ const table: [string, Partial<Situation>, '' | 'ssh' | 'power' | 'ssh power'][] 
   ['one attempt at a time', { sinceStoredMs: 2_600, running: { ssh: true, power: false } }, ''],
   ['not twice within a second', { sinceStoredMs: 2_600, ssh: failedAt(1_700) }, ''],
   ['again after a second', { sinceStoredMs: 2_700, ssh: failedAt(1_700) }, 'ssh'],
-  ['power is not touched before 4.0 s', { sinceStoredMs: 3_999, ssh: failedAt(3_500, 3) }, ''],
-  ['power is cut at 4.0 s', { sinceStoredMs: 4_000, ssh: failedAt(3_500, 3) }, 'power'],
-  ['also while SSH hangs', { sinceStoredMs: 4_000, running: { ssh: true, power: false } }, 'power'],
+  ['power is not touched before 4.5 s', { sinceStoredMs: 4_499, ssh: failedAt(3_500, 3) }, ''],
+  ['power is cut at 4.5 s', { sinceStoredMs: 4_500, ssh: failedAt(4_000, 3) }, 'power'],
+  ['also while SSH hangs', { sinceStoredMs: 4_500, running: { ssh: true, power: false } }, 'power'],
   ['both are tried again', { sinceStoredMs: 9_600, ssh: failedAt(8_500, 5), power: failedAt(4_500) }, 'ssh power'],
   ['power at most every five seconds', { sinceStoredMs: 9_400, ssh: failedAt(9_000), power: failedAt(4_500) }, ''],
   ['without an outlet SSH goes on alone', { sinceStoredMs: 60_000, mayCutPower: false }, 'ssh'],
@@ -40,9 +40,9 @@ const table: [string, Partial<Situation>, '' | 'ssh' | 'power' | 'ssh power'][] 
   ['silence will tell by itself', { sinceStoredMs: 2_000, ...silent }, ''],
   ['silence will tell, later too', { sinceStoredMs: 3_600_000, ...silent }, ''],
   ['never heard: silence will tell', { sinceStoredMs: 60_000, ...mute }, ''],
-  ['one lost heartbeat is no silence', { sinceStoredMs: 4_000, heardAgoMs: 1_600 }, 'ssh power'],
+  ['one lost heartbeat is no silence', { sinceStoredMs: 4_500, heardAgoMs: 1_600 }, 'ssh power'],
   ['on hold silence tells nothing: SSH may reach it', { sinceStoredMs: 2_000, ...silent, holds: true }, 'ssh'],
-  ['on hold and silent: power', { sinceStoredMs: 4_000, ...silent, holds: true, ssh: failedAt(3_500) }, 'power'],
+  ['on hold and silent: power', { sinceStoredMs: 4_500, ...silent, holds: true, ssh: failedAt(4_000) }, 'power'],
   ['on hold and never heard', { sinceStoredMs: 60_000, ...mute, holds: true }, 'ssh power'],
   [
     'on hold and never heard, and nothing is placed there: gone for long, its bank is spared',
@@ -52,7 +52,7 @@ const table: [string, Partial<Situation>, '' | 'ssh' | 'power' | 'ssh power'][] 
 
   ['after a restart it has time to confirm', { sinceStoredMs: 60_000, listeningMs: 1_400 }, ''],
   ['then SSH', { sinceStoredMs: 60_000, listeningMs: 1_500 }, 'ssh'],
-  ['then power', { sinceStoredMs: 60_000, listeningMs: 4_000 }, 'ssh power'],
+  ['then power', { sinceStoredMs: 60_000, listeningMs: 4_500 }, 'ssh power'],
   [
     'sooner where an earlier controller had tried SSH',
     { sinceStoredMs: 60_000, listeningMs: 1_500, ssh: failedAt(2_000) },

@@ -2,19 +2,19 @@
 //
 //   after the order    still heard                 silent, but holds on silence    silent
 //   below 1.5 s        –                           –                               –
-//   from 1.5 s         SSH, once a second          SSH, once a second              – (4.0 s of silence are the proof)
-//   from 4.0 s         … and its power is cut      … and its power is cut          –
+//   from 1.5 s         SSH, once a second          SSH, once a second              – (4.5 s of silence are the proof)
+//   from 4.5 s         … and its power is cut      … and its power is cut          –
 //
 // It is decided from what is stored and from the heartbeats alone, so that a controller that starts again goes on where
 // the last one ended. What the controller could not hear is never taken for silence, and a node that it has only just
 // begun to listen to gets the time that any node gets to confirm.
 import type { EscalationStep } from '../protocol/api.ts';
-import { heartbeatIntervalMs, killWorkMs, leashSweepMs, permitValidityMs } from '../protocol/timing.ts';
+import { heartbeatIntervalMs, stopsByItselfMs } from '../protocol/timing.ts';
 
 /** A node that heard the order's permit has confirmed by now: it takes a tenth of this. */
 export const sshAfterMs = 1_500;
-/** When a node that hears nothing any more has stopped by itself: what goes on now, goes on because something is stuck. */
-export const powerAfterMs = permitValidityMs + leashSweepMs + killWorkMs;
+/** What goes on now, goes on because something is stuck. */
+export const powerAfterMs = stopsByItselfMs;
 /** Two heartbeats in a row are missing. */
 export const silentAfterMs = 2 * heartbeatIntervalMs + 100;
 

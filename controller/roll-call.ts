@@ -17,7 +17,7 @@ import {
   type Heartbeat,
   type Receipt,
 } from '../protocol/roll-call.ts';
-import { killResendMs, killWorkMs, leashSweepMs, permitValidityMs } from '../protocol/timing.ts';
+import { killResendMs, permitValidityMs, stopsByItselfMs } from '../protocol/timing.ts';
 import type { OrderDocument } from '../inventory/documents.ts';
 import type { Inventory, SignedHeartbeat } from '../inventory/inventory.ts';
 
@@ -77,12 +77,6 @@ export interface RollCall {
   /** Silence of that node proves nothing for an order of that scope: a customer that holds on silence may run there. */
   mayHold(mac: Mac, scope: string): boolean;
 }
-
-/**
- * After this long without a heartbeat nothing of a customer runs on an honest node any more: the last permit was
- * counted from before that heartbeat arrived, then comes the leash's sweep and its work.
- */
-export const silenceProvesStopMs = permitValidityMs + leashSweepMs + killWorkMs;
 
 /** A pause of ours this long may have cost datagrams: the socket's buffer holds a few seconds of a whole rack. */
 const stallMs = 1_000;
@@ -267,7 +261,7 @@ export function startRollCall({
     let sent = 0;
     for (const mac of inventory.pendingNodes()) {
       const peer = peers.get(mac);
-      if (now() - heardAt(mac) >= silenceProvesStopMs) quiet.push(mac);
+      if (now() - heardAt(mac) >= stopsByItselfMs) quiet.push(mac);
       else if (peer !== undefined && now() - peer.permitAt >= resendGapMs && isUnconfirmed(mac)) {
         sendPermit(peer);
         if (++sent % permitBatch === 0) await nextTurn();
@@ -277,7 +271,7 @@ export function startRollCall({
     const readUpTo = now();
     if (!(await drained())) return;
     for (const mac of quiet) {
-      if (readUpTo - heardAt(mac) < silenceProvesStopMs) continue;
+      if (readUpTo - heardAt(mac) < stopsByItselfMs) continue;
       for (const order of inventory.pendingOrders(mac)) if (!mayHold(mac, order.scope)) confirm(order, mac, 'silence');
     }
   }

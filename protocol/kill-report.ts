@@ -1,7 +1,7 @@
 // The printable report on a kill order: the same facts, words and rows on paper, in the browser and in a terminal. Pure.
 import type { KillNode, KillTimeline } from './api.ts';
 import { printable } from './printable.ts';
-import { boundMs, killWorkMs, leashSweepMs, marginMs, permitValidityMs } from './timing.ts';
+import { boundMs, killWorkMs, leashSweepMs, marginMs, permitValidityMs, resetMs } from './timing.ts';
 
 export interface KillReportFacts {
   order: KillTimeline;
@@ -119,7 +119,7 @@ export function killReport({ order, rack, audit, at }: KillReportFacts): KillRep
       ['power', 'the power of the node is off'],
     ],
     notes: [
-      `The bound: ${seconds(permitValidityMs)} permit + ${seconds(leashSweepMs)} leash's sweep + ${seconds(killWorkMs)} kill and clean-up + ${seconds(marginMs)} margin = ${seconds(boundMs)}, counted from the stored order, on every honest node.`,
+      `The bound: ${seconds(permitValidityMs)} permit + ${seconds(leashSweepMs)} leash's sweep + ${seconds(killWorkMs)} to die + ${seconds(resetMs)} the board's reset where that was not enough + ${seconds(marginMs)} margin = ${seconds(boundMs)}, counted from the stored order, on every honest node.`,
       ...(holding.length === 0
         ? []
         : [

@@ -6,7 +6,7 @@ export const heartbeatIntervalMs = 750;
 
 /**
  * A heartbeat that is not answered is followed by another this soon, while the last permit is still young. A permit's 3 s
- * then hold nine attempts, not four: at 30 % loss both ways one window in 430 passes without an answer, not one in 15.
+ * then hold nine attempts, not four: at 30 % loss both ways one window in 560 passes without an answer, not one in 15.
  */
 export const heartbeatRetryMs = 250;
 
@@ -16,11 +16,17 @@ export const permitValidityMs = 3_000;
 /** The leash looks at every deadline this often. */
 export const leashSweepMs = 250;
 
-/** Forbid new containers, `cgroup.kill`, bridge down, group empty: the longest of these seen with a fork bomb, and some. */
-export const killWorkMs = 750;
+/** Kill, bridge down, group empty: so long may processes take to die. A customer that outlives it takes the board along. */
+export const killWorkMs = 1_000;
+
+/** The last resort: the leash has counted that a customer outlives its kill, and the reset of the board has come. */
+export const resetMs = 250;
 
 /** What is left of the bound for everything not foreseen. */
-export const marginMs = 1_000;
+export const marginMs = 500;
+
+/** A node that hears nothing any more has stopped everybody by then, counted from its last heartbeat: by itself, or with itself. */
+export const stopsByItselfMs = permitValidityMs + leashSweepMs + killWorkMs + resetMs;
 
 /** The promise: from the stored order until the last process of the customer is gone, on every honest node. */
 export const boundMs = 5_000;

@@ -117,6 +117,7 @@ async function ourFiles(entryPoints: EntryPoints, cacheDir: string): Promise<Our
     executable('overlay/init', await nodeScript('init')),
     executable('overlay/etc/udhcpc.sh', udhcpc),
     executable('overlay/opt/muster/leash.sh', await nodeScript('leash')),
+    executable('overlay/opt/muster/leash-hand.sh', await nodeScript('leash-hand')),
     ...bundle.map(({ name, data }): OurFile => ({
       path: `overlay/opt/muster/${name}`,
       kind: 'file',

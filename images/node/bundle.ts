@@ -94,6 +94,6 @@ function texts(paths: readonly string[]): Promise<string[]> {
 }
 
 /** The scripts of this folder that go onto a node. */
-export async function nodeScript(name: 'init' | 'initramfs' | 'leash' | 'udhcpc'): Promise<Buffer> {
+export async function nodeScript(name: 'init' | 'initramfs' | 'leash' | 'leash-hand' | 'udhcpc'): Promise<Buffer> {
   return readFile(new URL(`${name}.sh`, import.meta.url));
 }

@@ -61,9 +61,9 @@ kernel/kexec_load_disabled 1
 vm/unprivileged_userfaultfd 0
 END
 
-# Watchdogs first, with our settings: 3 s from the last feed to the reset, and closing the device does not disarm it.
-modprobe -q i6300esb heartbeat=3 nowayout=1
-modprobe -q meson_gxbb_wdt timeout=3 nowayout=1
+# Watchdogs first, with our settings: 2 s from the last feed to the reset, and closing the device does not disarm it.
+modprobe -q i6300esb heartbeat=2 nowayout=1
+modprobe -q meson_gxbb_wdt timeout=2 nowayout=1
 find /sys/devices -name modalias -exec cat {} + | sort -u | xargs modprobe -abq
 [ -c /dev/watchdog0 ] || say "no hardware watchdog on this machine"
 
@@ -108,8 +108,9 @@ fi
 read -r lease </run/lease
 forever dhcp "$lease" &
 
-mkfifo -m 600 /run/leash.fifo
-mkdir -m 700 /run/leash && mv /run/leash.fifo /run/leash/fifo
+mkdir -m 700 /run/leash
+mkfifo -m 600 /run/leash/fifo /run/leash/hand
+ln -s /proc/sysrq-trigger /run/leash/reset
 
 # Flags that keep the agent small: no optimising compiler, a young generation of 1 MB. Containers inherit at most its
 # number of open files; the kernel's default of 4,096 is small for a server.
@@ -126,6 +127,8 @@ wget -q -T 3 -O /dev/null "$(value muster.http)/stage?mac=$mac&stage=system" &
 # The leash must run when nothing else can: real-time, never killed for memory, and a copy of the shell in memory
 # so that no page of it has to come from the loop device. If it ends, nobody is vouched for: stop everybody.
 cp /usr/bin/busybox /run/leash/busybox
+hand() { chrt -f 9 choom -n -1000 -- /run/leash/busybox sh /opt/muster/leash-hand.sh 2>/dev/null; }
+forever hand &
 while :; do
   chrt -f 10 choom -n -1000 -- /run/leash/busybox sh /opt/muster/leash.sh 2>/dev/null &
   echo $! >/run/leash/pid

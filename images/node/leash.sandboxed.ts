@@ -28,26 +28,14 @@ const names = [
       'u'.padEnd(length, '_'),
       'e'.padEnd(length, '_0'),
     ]),
-    // What the leash calls things of its own.
-    ...[
-      'now',
-      'deadline',
-      'killed',
-      'left',
-      'customer',
-      'first',
-      'line',
-      'swept',
-      'share',
-      'stuck',
-      'stopped',
-      'lines',
-    ],
-    ...['dir', 'groups', 'wanted', 'before', 'uptime', 'flags', 'path', 'ifs', 'deadline_x', 'killed_x', 'left_x'],
+    // What leash and hand call things of their own.
+    ...'now deadline killed looks lift customer first line looked share stuck orders order lines pause gap'.split(' '),
+    ...'dir groups group wanted pid stat started hurries uptime flags path ifs deadline_x killed_x looks_x'.split(' '),
   ]),
 ];
 
 let leash: ChildProcess;
+let hand: ChildProcess;
 const processes = new Map<string, ChildProcess>();
 /** Vouched for again and again, as the agent does it with each permit. */
 let vouched: string[] = [];
@@ -64,6 +52,11 @@ function isAlive(name: string): boolean {
   return processes.get(name)?.exitCode === null && processes.get(name)?.signalCode === null;
 }
 
+/** It waits for a word that never comes. */
+function begin(): ChildProcess {
+  return spawn('cat', { stdio: ['pipe', 'ignore', 'inherit'] });
+}
+
 async function until(what: string, missing: () => string[]): Promise<void> {
   const deadline = performance.now() + patienceMs;
   while (missing().length > 0) {
@@ -75,12 +68,15 @@ async function until(what: string, missing: () => string[]): Promise<void> {
 before(async () => {
   mkdirSync(groups);
   mkdirSync('/run/leash');
-  execFileSync('mkfifo', [fifo]);
+  execFileSync('mkfifo', [fifo, '/run/leash/hand']);
   for (const name of names) {
     assert.ok(isCustomerName(name), name);
     mkdirSync(join(groups, name));
   }
-  leash = spawn('busybox', ['sh', fileURLToPath(new URL('leash.sh', import.meta.url))], { stdio: 'inherit' });
+  const run = (script: string) =>
+    spawn('busybox', ['sh', fileURLToPath(new URL(script, import.meta.url))], { stdio: 'inherit' });
+  hand = run('leash-hand.sh');
+  leash = run('leash.sh');
   await until('the leash is up', () => (log().includes('leash up') ? [] : ['the leash']));
   vouched = [...names];
   vouch();
@@ -89,6 +85,7 @@ before(async () => {
 after(() => {
   clearInterval(keeper);
   leash.kill('SIGKILL');
+  hand.kill('SIGKILL');
   for (const child of processes.values()) child.kill('SIGKILL');
 });
 
@@ -111,8 +108,7 @@ test(`${names.length} customers with names of 1 to ${longest} characters run whi
   // Its first sweep comes with the first line, and kills the rest: they are empty yet, and vouched for a moment later.
   await until('all are vouched for', () => names.filter(isKilled));
   for (const name of names) {
-    // It waits for a word that never comes.
-    const child = spawn('cat', { stdio: ['pipe', 'ignore', 'inherit'] });
+    const child = begin();
     processes.set(name, child);
     writeFileSync(join(groups, name, 'cgroup.procs'), String(child.pid));
   }
@@ -140,4 +136,27 @@ test('one that is no longer vouched for is killed, and those beside it run on', 
   const vouches = rest.map((customer) => ({ customer, untilMs: 0 }));
   assert.equal(writeLeash(fifo, vouches, { nowMs: performance.now(), uptimeSeconds: 1 }), undefined);
   await until('nobody is left', () => rest.filter(isAlive));
+});
+
+test('while its hand hangs, the leash kills by the list of first processes, and nobody who has got their number', async () => {
+  hand.kill('SIGSTOP');
+  const [mine, other] = [begin(), begin()];
+  const startOf = ({ pid }: ChildProcess) => {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
+  };
+  mkdirSync('/run/leash/first/x', { recursive: true });
+  writeFileSync('/run/leash/first/x/web-00000001', `${mine.pid} ${startOf(mine)}\n`);
+  writeFileSync('/run/leash/first/x/web-00000002', `${other.pid} ${Number(startOf(other)) - 1}\n`);
+  writeFileSync('/run/leash/first/x/web-00000003', '');
+  processes.set('x', mine).set('other', other);
+  for (const { pid } of [mine, other]) writeFileSync(join(groups, 'x/cgroup.procs'), String(pid));
+  await until('the first process is killed', () => ['x'].filter(isAlive));
+  // The other one stays, so the leash has looked many times.
+  await until('it counts a customer that outlives its kill', () =>
+    log().includes('x outlives its kill') ? [] : ['x'],
+  );
+  assert.equal(isAlive('other'), true);
+  hand.kill('SIGCONT');
+  await until('the hand kills the group', () => ['other'].filter(isAlive));
 });

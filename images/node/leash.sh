@@ -1,16 +1,24 @@
 #!/bin/sh
-# The leash: kills a customer's control group when the deadline that the agent wrote for it has passed.
+# The leash: kills a customer when the deadline that the agent wrote for it has passed, and resets the board where that does
+# not help.
 #
 # Reads lines "<customer> <deadline>" from a FIFO, the deadline in hundredths of a second of /proc/uptime: the moment the
-# permit's nonce was sent, plus the permit's 3 s. A customer without a deadline is dead. Every 0.25 s it sweeps all
-# customers, and it alone feeds the hardware watchdog.
+# permit's nonce was sent, plus the permit's 3 s. A customer without a deadline is dead. Every 0.25 s it looks at all
+# customers, every 0.05 s while one of them dies, and it alone feeds the hardware watchdog.
 #
 # It never forks: with every process id taken a shell cannot, and a customer's fork bomb takes them all. So: builtins
-# only ([, read, echo, eval), no pipes, no $(), no subshells. Names of [a-z0-9_] only ever reach eval.
+# only ([, read, echo, eval, kill, set), no pipes, no $(), no subshells. Names of [a-z0-9_] only ever reach eval.
+#
+# And it never waits for a lock that a customer can hold up: it reads control groups and sends signals, but all writes to
+# control groups and interfaces are the hand's (leash-hand.sh), which may hang. The leash then still kills, by the list of
+# first processes that the agent keeps (when the first process of a pid namespace dies, the kernel kills all others in it),
+# still counts, and still resets.
 cd /sys/fs/cgroup/customers || exit 1
-exec 3<>/run/leash/fifo 4>>/run/leash/log
+exec 3<>/run/leash/fifo 4>>/run/leash/log 6<>/run/leash/hand
 # Where there is no watchdog a redirection would make a plain file of that name.
 if [ -c /dev/watchdog0 ]; then exec 5>/dev/watchdog0; else exec 5>/dev/null; fi
+# A link to /proc/sysrq-trigger, which PID 1 makes on a board. A test's machine has none, and is not reset.
+if [ -e /run/leash/reset ]; then exec 7>/run/leash/reset 8>/dev/kmsg; else exec 7>/dev/null 8>/dev/null; fi
 
 now() {
   read -r uptime _ </proc/uptime
@@ -23,36 +31,40 @@ say() {
   [ $lines -lt 1000 ] || { lines=0; : >/run/leash/log; }
   echo "$uptime $*" >&4
 }
-stop() {
-  echo 0 >"$1/cgroup.max.descendants"
-  echo 1 >"$1/cgroup.kill"
+# started PID: when that process started, as the kernel counts; a number may be given away again. Its name, which is the
+# customer's own choice, may hold anything but a line's end: what follows the last ") " is the kernel's.
+started() {
+  started=
+  IFS= read -r stat </proc/"$1"/stat || return 0
+  set -- ${stat##*) }
+  started=${20}
 }
-# What dies does so on its own processor time, of which its limits and its share may leave next to none: no limit any more,
-# and the greatest share.
-hasten() {
-  echo 10000 >"$1/cpu.weight"
-  for group in "$1"/*/; do echo max >"${group}cpu.max"; done
-}
-# Takes the customer's bridge down, if the agent has not. The write spins for the network's one lock, and at real-time
-# priority a single core then has next to no time for whoever holds it: so only when needed, and after the feeding.
-cut() {
-  read -r flags <"/sys/class/net/br-$1/flags" || return 0
-  [ $((flags & 1)) = 0 ] || echo 0x1002 >"/sys/class/net/br-$1/flags"
+# Kills the first process of each of the customer's containers.
+shoot() {
+  for file in /run/leash/first/"$1"/*; do
+    read -r pid wanted <"$file" || continue
+    case $pid in '' | *[!0-9]*) continue ;; esac
+    started "$pid"
+    [ -n "$started" ] && [ "$started" = "$wanted" ] && kill -9 "$pid"
+  done
 }
 
 now
 say "leash up"
-swept=0
-share=
+looked=0
+pause=0.25
+# The hand says "-" when it has done what it was told, and only then gets more: a write to a full pipe would wait.
+hand_is_free=1
+hurries=0
 while :; do
   # Waits for one character, and then reads the rest of the line, which is there: a line is one write. A read of the whole
   # line that gives up in the middle loses what it had, and heartbeats come every 0.75 s, just when such a read gives up.
-  # No splitting: after the first letter of a name of one letter comes the space.
-  if IFS= read -r -n 1 -t 0.25 first <&3 && [ -n "$first" ] && IFS= read -r -t 0.25 rest <&3; then
-    line=$first$rest
+  if IFS= read -r -n 1 -t $pause first <&3 && [ -n "$first" ] && IFS= read -r -t 0.25 line <&3; then
+    line=$first$line
     customer=${line%% *}
     deadline=${line#* }
     now
+    [ "$line" = - ] && hand_is_free=1
     case $customer in '' | *[!a-z0-9_]*) customer= ;; esac
     case $deadline in '' | *[!0-9]* | ???????????????*) customer= ;; esac
     # Nobody may vouch for longer than a permit lasts.
@@ -61,50 +73,57 @@ while :; do
   else
     now
   fi
-  [ $((now - swept)) -ge 20 ] || continue # a flood of lines buys no more than 5 sweeps a second
-  swept=$now
+  # A flood of lines buys no more than 5 looks a second, or 20 while somebody dies.
+  if [ $pause = 0.25 ]; then gap=20; else gap=5; fi
+  [ $((now - looked)) -ge $gap ] || continue
+  looked=$now
+  pause=0.25
   stuck=
-  stopped=
-  wanted=100
+  orders=
   for dir in */; do
     customer=${dir%/}
     case $customer in *[!a-z0-9_]*) continue ;; esac
-    # killed_x: when the kill of x that is still in force was first written, 0 while x may run.
-    eval "deadline=\${deadline_$customer:-0} killed=\${killed_$customer:-0}"
+    # killed_x: 1 while the kill of x is in force. looks_x: so many looks in a row has x outlived it.
+    eval "deadline=\${deadline_$customer:-0} killed=\${killed_$customer:-0} looks=\${looks_$customer:-0}"
     if [ "$deadline" -gt "$now" ]; then
-      [ "$killed" = 0 ] && continue
-      eval "killed_$customer=0"
-      echo 100 >"$customer/cpu.weight"
-      echo max >"$customer/cgroup.max.descendants"
-      say "$customer vouched for"
+      [ "$killed" = 0 ] || { eval "killed_$customer=0 looks_$customer=0 lift_$customer=1"; say "$customer vouched for"; }
+      eval "[ \${lift_$customer:-0} = 0 ]" || orders="$orders +$customer"
       continue
     fi
-    stop "$customer"
-    stopped="$stopped $customer"
-    if [ "$killed" = 0 ]; then
-      eval "killed_$customer=$now"
-      say "$customer killed"
-      hasten "$customer"
-      wanted=10000
-      continue
-    fi
-    read -r _ populated <"$customer/cgroup.events" || continue # the group is gone
+    [ "$killed" = 1 ] || { eval "killed_$customer=1 lift_$customer=0"; say "$customer killed"; }
+    read -r _ populated <"$customer/cgroup.events" || populated=0 # the group is gone
     if [ "$populated" = 1 ]; then
-      hasten "$customer"
-      wanted=10000
-      # Some hundred processes take a slow core over a second to die, and get fewer; what hangs does not.
-      eval "before=\${left_$customer:-0}"
-      read -r left <"$customer/pids.current" || left=0
-      eval "left_$customer=$left"
-      [ $((now - killed)) -gt 100 ] && [ "$left" -ge "$before" ] && stuck=$customer
-      [ $((now - killed)) -gt 200 ] && stuck=$customer
+      shoot "$customer"
+      pause=0.05
+      orders="$orders -$customer!"
+      looks=$((looks + 1))
+      eval "looks_$customer=$looks"
+      # Looks, not the clock: a machine that stands still gives processes no time to die in.
+      [ $looks -le 17 ] || stuck=$customer
     else
-      eval "killed_$customer=$now"
+      orders="$orders -$customer"
+      [ "$looks" = 0 ] || { eval "looks_$customer=0"; say "$customer gone"; }
     fi
-  done 2>/dev/null # a group may go away between the listing and the write
-  # All customers together, beside the system's 1000: while some die, and no longer.
-  [ "$share" = "$wanted" ] || { share=$wanted; [ ! -e cpu.weight ] || echo "$share" >cpu.weight; }
-  # Processes that outlive their kill: let the watchdog reset the board.
-  if [ -z "$stuck" ]; then echo >&5; else say "$stuck is stuck, watchdog not fed"; fi
-  for customer in $stopped; do cut "$customer"; done 2>/dev/null
+  done 2>/dev/null # a group may go away between the listing and the look
+  if [ -n "$stuck" ]; then
+    # Its neighbours lose the board for as long as it takes to boot. The lesser harm: what cannot be killed cannot be
+    # promised to be dead, and a process that hangs in the kernel goes only with the board.
+    say "$stuck outlives its kill, the board is reset"
+    echo "muster: leash: $stuck outlives its kill by a second, the board is reset" >&8
+    echo b >&7
+  fi
+  # Where the reset did not come, the watchdog's does.
+  [ -n "$stuck" ] || echo >&5
+  # Also an empty line: nobody dies any more.
+  if [ $hand_is_free = 1 ] && [ -n "$orders" -o $hurries = 1 ]; then
+    hand_is_free=0
+    hurries=0
+    for order in $orders; do
+      case $order in
+        *!) hurries=1 ;;
+        +*) eval "lift_${order#+}=0" ;;
+      esac
+    done
+    echo "$orders" >&6
+  fi
 done

@@ -26,7 +26,9 @@ export interface HostNodeOptions {
   logPath: string;
 }
 
-export type Part = 'agent' | 'leash';
+export type Part = 'agent' | 'leash' | 'hand';
+
+const programs = { agent: '/agent.mjs', leash: '/leash.sh', hand: '/leash-hand.sh' } as const;
 
 export class HostNode implements AsyncDisposable {
   readonly number: number;
@@ -53,7 +55,7 @@ export class HostNode implements AsyncDisposable {
     const enter = `echo $$ >"$0/cgroup.procs"; exec unshare --cgroup --net --mount --pid --fork --kill-child -- "$@"`;
     const environment = [
       `AGENT=${agentDir}`,
-      `LEASH=${inRoom('../../images/node/leash.sh')}`,
+      `LEASH=${inRoom('../../images/node')}`,
       `PRELOAD=${inRoom('preload.mjs')}`,
       `SECCOMP=${seccompFile}`,
       `RACK=${rackAddress}`,
@@ -97,11 +99,10 @@ export class HostNode implements AsyncDisposable {
 
   /** This machine's number of the process; undefined while it does not run. */
   find(part: Part): number | undefined {
+    // `chrt` and its like have it among their words, too, until they become it.
     const isIt = (pid: number): boolean => {
-      const command = commandOf(pid);
-      return part === 'agent'
-        ? command.some((word) => word.endsWith('/agent.mjs'))
-        : command[0] === '/run/leash/busybox';
+      const [program = '', ...words] = commandOf(pid);
+      return /(node|busybox)$/.test(program) && words.some((word) => word.endsWith(programs[part]));
     };
     const left = [...childrenOf(this.#init)];
     for (let pid = left.shift(); pid !== undefined; pid = left.shift()) {

@@ -2,7 +2,7 @@
 # PID 1 of a node on this machine: in namespaces of its own it does what images/node/init.sh does on a board, and in the
 # same order. Also what udhcpc calls with what it learnt.
 #
-#   node-init.sh MAC BOOT_ID     with AGENT (the bundle's directory), LEASH, PRELOAD, SECCOMP, RACK in the environment
+#   node-init.sh MAC BOOT_ID     with AGENT (the bundle's directory), LEASH (its scripts'), PRELOAD, SECCOMP, RACK in the environment
 case $1 in
 deconfig | leasefail | nak) exit 0 ;;
 bound | renew)
@@ -58,7 +58,7 @@ agent() {
 }
 
 mkdir -m 700 /run/leash
-mkfifo -m 600 /run/leash/fifo
+mkfifo -m 600 /run/leash/fifo /run/leash/hand
 forever agent &
 
 set +e
@@ -68,8 +68,10 @@ for priority in "chrt -f 10 choom -n -1000 --" "chrt -f 10" ""; do
   $priority true 2>/dev/null && break
 done
 say "the leash runs by '$priority'"
+# Without /run/leash/reset, which on a board leads to the kernel's: here that is this machine's own.
+forever $priority /run/leash/busybox sh "$LEASH/leash-hand.sh" 2>/dev/null &
 while :; do
-  $priority /run/leash/busybox sh "$LEASH" 2>/dev/null &
+  $priority /run/leash/busybox sh "$LEASH/leash.sh" 2>/dev/null &
   wait $!
   echo 1 >/sys/fs/cgroup/customers/cgroup.kill
   say "leash ended, all customers stopped"

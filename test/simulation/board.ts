@@ -42,7 +42,7 @@ export class Board {
   hungUntil = -Infinity;
   /** Something on this very board was made to fail: what it then stops is no surprise. */
   isFaulty = false;
-  /** A killed customer's process that sleeps in the kernel goes only with the board. */
+  /** A killed customer's process that hangs in the kernel goes only with the board. */
   neverDies: string | undefined;
   #boots = 0;
   #leash: Leash | undefined;
@@ -171,6 +171,7 @@ export class Board {
       feedWatchdog: () => {
         this.#fedAt = timeline.now;
       },
+      reset: (customer) => this.reset(`${customer} outlives its kill`),
     });
   }
 

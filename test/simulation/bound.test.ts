@@ -2,7 +2,6 @@
 // of them alone breaks a line here.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { silenceProvesStopMs } from '../../controller/roll-call.ts';
 import {
   boundMs,
   heartbeatIntervalMs,
@@ -12,7 +11,9 @@ import {
   lostAfterMs,
   marginMs,
   permitValidityMs,
+  resetMs,
   silentAfterMs,
+  stopsByItselfMs,
 } from '../../protocol/timing.ts';
 import { leashNumbers } from './leash-numbers.ts';
 
@@ -20,9 +21,9 @@ const leash = leashNumbers();
 /** /proc/uptime has hundredths. */
 const hundredthMs = 10;
 
-test('permit, sweep, kill and margin are the five seconds, exactly', () => {
+test('permit, sweep, dying, reset and margin are the five seconds, exactly', () => {
   assert.equal(boundMs, 5_000);
-  assert.equal(permitValidityMs + leashSweepMs + killWorkMs + marginMs, boundMs);
+  assert.equal(permitValidityMs + leashSweepMs + killWorkMs + resetMs + marginMs, boundMs);
 });
 
 test('the leash waits and clamps by the protocol’s numbers', () => {
@@ -33,31 +34,32 @@ test('the leash waits and clamps by the protocol’s numbers', () => {
 
 test('whoever is silent has stopped before silence is taken for a stop', () => {
   // No lines come from an agent that hears nothing and vouches for nobody: the leash sweeps after each wait.
-  assert.equal(silenceProvesStopMs, permitValidityMs + leash.readWaitMs + killWorkMs);
-  assert.ok(silenceProvesStopMs + marginMs <= boundMs);
-  assert.ok(
-    silentAfterMs >= permitValidityMs && silentAfterMs < silenceProvesStopMs && silenceProvesStopMs < lostAfterMs,
-  );
+  assert.equal(stopsByItselfMs, permitValidityMs + leash.readWaitMs + killWorkMs + resetMs);
+  assert.ok(stopsByItselfMs + marginMs <= boundMs);
+  assert.ok(silentAfterMs >= permitValidityMs && silentAfterMs < stopsByItselfMs && stopsByItselfMs < lostAfterMs);
 });
+
+/** A line just before a look is due puts it off by one wait. */
+const worstSweepMs = leash.leastGapMs + leash.readWaitMs + hundredthMs;
 
 test('the bound holds where an agent goes on writing lines for others', () => {
-  // A line just before a sweep is due puts it off by one wait.
-  const worstSweepMs = leash.leastGapMs + leash.readWaitMs + hundredthMs;
-  assert.ok(permitValidityMs + worstSweepMs + killWorkMs < boundMs);
+  assert.ok(permitValidityMs + worstSweepMs + killWorkMs + resetMs < boundMs);
 });
 
-test('a board whose leash or kernel hangs is reset inside the bound', () => {
-  // Fed at the last sweep before it hung; what hangs with the kernel runs nothing.
-  assert.ok(leash.watchdogMs + leash.readWaitMs + leash.leastGapMs < boundMs);
-  // The leash must be able to feed in time, however its sweeps fall.
+test('what outlives its kill takes the board along, inside the bound', () => {
+  // Its first look kills; between two looks passes a wait, and what a look at thirty customers takes a small board.
+  const lookMs = leash.dyingWaitMs + 2 * hundredthMs;
+  assert.ok(leash.patientLooks * lookMs <= killWorkMs + resetMs, 'the reset comes in time');
+  assert.ok(leash.patientLooks * leash.dyingWaitMs >= 750, 'ordinary processes have time to die');
+  assert.ok(permitValidityMs + worstSweepMs + leash.patientLooks * lookMs < boundMs);
+  assert.ok(leash.dyingGapMs <= leash.dyingWaitMs, 'a wait that ended must always look');
+});
+
+test('a board whose leash or kernel hangs is reset before the permits of that moment have run out', () => {
+  // Fed at the last look before it hung; what hangs with the kernel runs nothing.
+  assert.ok(leash.watchdogMs + worstSweepMs < permitValidityMs);
+  // The leash must be able to feed in time, however its looks fall.
   assert.ok(2 * (leash.leastGapMs + leash.readWaitMs) < leash.watchdogMs);
-});
-
-test('what hangs in the kernel has its kill pending inside the bound, and goes with the board soon after', () => {
-  assert.ok(leash.stuckMs > killWorkMs, 'an ordinary kill must not reset a board');
-  const sweepMs = leash.leastGapMs + leash.readWaitMs + hundredthMs;
-  assert.ok(permitValidityMs + sweepMs < boundMs);
-  assert.ok(permitValidityMs + sweepMs + leash.stuckMs + sweepMs + leash.watchdogMs <= 2 * boundMs);
 });
 
 test('two heartbeats in a row may be lost, and a controller may be away for as long as that', () => {

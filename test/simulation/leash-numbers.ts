@@ -4,12 +4,15 @@ import { readFileSync } from 'node:fs';
 export interface LeashNumbers {
   /** Waits this long for a line, ms. */
   readWaitMs: number;
-  /** Sweeps no sooner than this after the last sweep, ms. */
+  /** Looks no sooner than this after its last look, ms. */
   leastGapMs: number;
+  /** Both while a customer dies, ms. */
+  dyingWaitMs: number;
+  dyingGapMs: number;
   /** Accepts no deadline further off, ms. */
   clampMs: number;
-  /** A customer that outlives its kill this long keeps the watchdog from being fed, ms. */
-  stuckMs: number;
+  /** A customer that outlives its kill for more looks than this takes the board along. */
+  patientLooks: number;
   /** The hardware resets the board this long after it was fed last, ms. */
   watchdogMs: number;
 }
@@ -18,10 +21,12 @@ export function leashNumbers(): LeashNumbers {
   const leash = read('../../images/node/leash.sh');
   const init = read('../../images/node/init.sh');
   return {
-    readWaitMs: 1_000 * number(leash, /read -r -n 1 -t ([\d.]+) first/),
-    leastGapMs: 10 * number(leash, /\[ \$\(\(now - swept\)\) -ge (\d+) \] \|\| continue/),
+    readWaitMs: 1_000 * number(leash, /^ {2}pause=([\d.]+)$/m),
+    leastGapMs: 10 * number(leash, /then gap=(\d+); else gap=\d+; fi/),
+    dyingWaitMs: 1_000 * number(leash, /^ {6}pause=([\d.]+)$/m),
+    dyingGapMs: 10 * number(leash, /then gap=\d+; else gap=(\d+); fi/),
     clampMs: 10 * number(leash, /"\$deadline" -gt \$\(\(now \+ (\d+)\)\) \] && deadline=\$\(\(now \+ \1\)\)/),
-    stuckMs: 10 * number(leash, /\[ \$\(\(now - killed\)\) -gt (\d+) \] && stuck=/),
+    patientLooks: number(leash, /\[ \$looks -le (\d+) \] \|\| stuck=/),
     watchdogMs: 1_000 * number(init, /modprobe -q i6300esb heartbeat=(\d+)/),
   };
 }

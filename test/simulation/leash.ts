@@ -11,6 +11,7 @@ export interface LeashHost {
   vouchedFor(customer: string): void;
   isPopulated(customer: string): boolean;
   feedWatchdog(): void;
+  reset(customer: string): void;
 }
 
 /** A pipe holds so much; what an agent writes beyond is lost. */
@@ -21,10 +22,12 @@ export class Leash {
   readonly #numbers: LeashNumbers;
   readonly #host: LeashHost;
   readonly #deadlines = new Map<string, number>();
-  readonly #killed = new Map<string, number>();
+  readonly #killed = new Set<string>();
+  readonly #looks = new Map<string, number>();
   #lines: string[] = [];
   #bytes = 0;
-  #swept = 0;
+  #looked = 0;
+  #someoneDies = false;
   #waiting = 0;
   #waitOver = false;
   #frozen = false;
@@ -65,7 +68,7 @@ export class Leash {
       const [customer = '', text = ''] = line.split(' ');
       if (/^[a-z0-9_]+$/.test(customer) && /^\d{1,14}$/.test(text))
         this.#deadlines.set(customer, Math.min(Number(text), now + this.#numbers.clampMs / 10));
-      this.#sweepIfDue(now);
+      this.#lookIfDue(now);
     }
     this.#wait();
   }
@@ -73,7 +76,7 @@ export class Leash {
   #wait(): void {
     const waiting = ++this.#waiting;
     this.#waitOver = false;
-    this.#timeline.after(this.#numbers.readWaitMs, () => {
+    this.#timeline.after(this.#someoneDies ? this.#numbers.dyingWaitMs : this.#numbers.readWaitMs, () => {
       if (this.#dead || waiting !== this.#waiting) return;
       this.#waitOver = true;
       if (!this.#frozen) this.#timeout();
@@ -81,27 +84,32 @@ export class Leash {
   }
 
   #timeout(): void {
-    this.#sweepIfDue(this.#host.uptimeHundredths());
+    this.#lookIfDue(this.#host.uptimeHundredths());
     this.#wait();
   }
 
-  #sweepIfDue(now: number): void {
-    if ((now - this.#swept) * 10 < this.#numbers.leastGapMs) return;
-    this.#swept = now;
-    let stuck = false;
+  #lookIfDue(now: number): void {
+    const gapMs = this.#someoneDies ? this.#numbers.dyingGapMs : this.#numbers.leastGapMs;
+    if ((now - this.#looked) * 10 < gapMs) return;
+    this.#looked = now;
+    this.#someoneDies = false;
+    let stuck: string | undefined;
     for (const customer of this.#host.customers()) {
-      const killed = this.#killed.get(customer) ?? 0;
       if ((this.#deadlines.get(customer) ?? 0) > now) {
-        if (killed === 0) continue;
-        this.#killed.set(customer, 0);
-        this.#host.vouchedFor(customer);
+        this.#looks.delete(customer);
+        if (this.#killed.delete(customer)) this.#host.vouchedFor(customer);
         continue;
       }
+      this.#killed.add(customer);
       this.#host.stop(customer);
-      if (killed === 0) this.#killed.set(customer, now);
-      else if (!this.#host.isPopulated(customer)) this.#killed.set(customer, now);
-      else if ((now - killed) * 10 > this.#numbers.stuckMs) stuck = true;
+      if (this.#host.isPopulated(customer)) {
+        this.#someoneDies = true;
+        const looks = (this.#looks.get(customer) ?? 0) + 1;
+        this.#looks.set(customer, looks);
+        if (looks > this.#numbers.patientLooks) stuck = customer;
+      } else this.#looks.delete(customer);
     }
-    if (!stuck) this.#host.feedWatchdog();
+    if (stuck === undefined) this.#host.feedWatchdog();
+    else this.#host.reset(stuck);
   }
 }

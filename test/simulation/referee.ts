@@ -238,7 +238,7 @@ export class Referee {
       return;
     }
     const wasHung = this.#now < board.hungUntil + 2 * wakeMs;
-    if (group.dying && (wasHung || customer === board.neverDies)) return;
+    if (group.dying && wasHung) return;
     if (this.#world.holds(customer)) {
       const heardAt = this.#accounts.get(board)?.orders.get(order.number);
       if (heardAt === undefined || this.#now < heardAt + killWorkMs + slackMs) return;

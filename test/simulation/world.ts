@@ -1,6 +1,5 @@
 // Everything of one run: time, wires, boards, the controller of the moment, its disk, and the referee.
 import { MemoryDisk } from '../../inventory/memory-store.ts';
-import { killWorkMs } from '../../protocol/timing.ts';
 import { Board } from './board.ts';
 import { ControllerLife } from './controller-life.ts';
 import type { LeashNumbers } from './leash-numbers.ts';
@@ -34,6 +33,8 @@ export interface Broken {
 /** Agents give a call this long. */
 const callDeadlineMs = 10_000;
 const refusedMs = 5;
+/** Of processes that can be killed: below the leash's patience. */
+const slowestDeathMs = 750;
 
 export class World {
   readonly timeline: Timeline;
@@ -87,11 +88,11 @@ export class World {
     return this.isCalm && !board.isFaulty && !this.holds(customer);
   }
 
-  /** From the write to `cgroup.kill` until the group is empty: mostly quick, at worst what the bound allows for. */
+  /** From the kill until the group is empty: mostly quick, at worst what does not yet cost the board. */
   killMs(): number {
     const { random, broken } = this;
     if (broken.killMs !== undefined) return broken.killMs;
-    return random.chance(0.1) ? killWorkMs : random.chance(0.5) ? random.between(1, 50) : random.between(1, killWorkMs);
+    return random.chance(0.1) ? slowestDeathMs : random.between(1, random.chance(0.5) ? 50 : slowestDeathMs);
   }
 
   startController(): void {
