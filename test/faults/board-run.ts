@@ -92,19 +92,27 @@ async function measured(rack: BoardRack, pairs: readonly Pair[]): Promise<Run> {
   return { gone: seen.map(({ goneMs }) => goneMs), also };
 }
 
+/** On each board as many. A board that has just come back may have been passed over: then all are placed anew. */
 async function deployExtra(rack: BoardRack, spec: Partial<WorkloadSpec>): Promise<void> {
-  await rack.put(killed, extra, spec);
   const wanted = spec.replicas ?? rack.boards.length;
   let states = '';
+  let instances: Awaited<ReturnType<BoardRack['instances']>> = [];
   const run = async (): Promise<boolean> => {
-    const instances = await rack.instances(killed, extra);
+    instances = await rack.instances(killed, extra);
     states = instances.map(({ nodeName, state, reason }) => `${state} on ${nodeName} ${reason}`).join(', ');
     return instances.length === wanted && instances.every(({ state }) => state === 'running');
   };
-  await until(`${wanted} more containers of ${killed} to run`, run, {
-    timeoutMs: startLimitMs + wanted * startLimitEachMs,
-    detail: () => states,
-  });
+  for (let attempts = 1; attempts <= 3; attempts++) {
+    await rack.put(killed, extra, spec);
+    await until(`${wanted} more containers of ${killed} to run`, run, {
+      timeoutMs: startLimitMs + wanted * startLimitEachMs,
+      detail: () => states,
+    });
+    const places = Map.groupBy(instances, ({ node }) => node);
+    if (places.size === rack.boards.length) return;
+    await rack.remove(killed, extra);
+  }
+  throw new Error(`${extra} is not on each board: ${states}`);
 }
 
 async function untilGone({ board, misdeed }: Pair, acceptedMs: number): Promise<void> {

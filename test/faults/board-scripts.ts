@@ -25,6 +25,13 @@ setsid sh /tmp/session &
 i=0; while [ $i -lt 5 ]; do sh -c 'kill -STOP $$' & i=$((i+1)); done
 tell main`;
 
+/** Busy processes that fork all the time, and never more than they may. */
+export const swarm = `${beat}
+tell main &
+churn() { while :; do (:); done; }
+i=0; while [ $i -lt 60 ]; do churn & i=$((i+1)); done
+wait`;
+
 /** As many processes as it may have, each of which wants two more. */
 export const forkBomb = `${beat}
 tell main &
@@ -112,6 +119,20 @@ END
   exec 7>>/run/stuck/file 8</run/stuck.sh
   exec nsenter -t $first -m -n -p -i -u sh /proc/self/fd/8 ${customer} $instance ) </dev/null >/dev/null 2>&1 &
 sleep 1`;
+}
+
+/**
+ * What containers could once do to themselves: the customer's busy processes in a group of their own that has next to no
+ * processor time, so that they hold what writes to control groups wait for, and cannot even die.
+ */
+export function throttle(customer: string): string {
+  return `cd /sys/fs/cgroup/customers/${customer} && for group in extra-*/; do
+  echo max >$group/cgroup.max.descendants; mkdir $group/slow
+  echo 1 >$group/cgroup.freeze; sleep 1
+  while read -r pid; do echo $pid >$group/slow/cgroup.procs; done <$group/cgroup.procs
+  echo +cpu >$group/cgroup.subtree_control; echo 1000 1000000 >$group/slow/cpu.max
+  echo 0 >$group/cgroup.freeze
+done; cat extra-*/slow/cpu.max | sort -u`;
 }
 
 export const freezeUnderIt = 'fsfreeze --freeze /run/stuck';

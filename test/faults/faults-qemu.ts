@@ -9,13 +9,15 @@ import {
   killAgentAgainAndAgain,
   memoryHog,
   stubborn,
+  swarm,
+  throttle,
   uninterruptible,
 } from './board-scripts.ts';
 import { BoardRack, killed, until, type DrillBoard } from './board-rack.ts';
 import { runOnce, type Misdeed } from './board-run.ts';
 import { promisedMs, type Fault, type FaultRack, type FaultSuite } from './fault.ts';
 
-/** Longer than the promise and than the watchdog's patience. */
+/** Longer than the promise and than the watchdog’s patience. */
 const pauseMs = 6_000;
 /** Long enough for a permit to run out. */
 const permitMs = 4_000;
@@ -83,6 +85,39 @@ export function bomb(processes: number): Misdeed {
     sparesBystander: true,
   };
 }
+
+const throttled: Misdeed = {
+  extra: { ...sh(swarm), processes: 128 },
+  prepare: async (board) => {
+    const cpu = (await board.run(throttle(killed))).trim();
+    if (cpu !== '1000 1000000') throw new Error(`the customer has ${cpu} of the processor, want 1000 1000000`);
+  },
+  sparesBystander: false,
+  resets: 'yes',
+};
+
+/** The same with the cable pulled just before the order. */
+const andCut = (misdeed: Misdeed): Misdeed => ({
+  ...misdeed,
+  before: async (board, rack) => {
+    await misdeed.before?.(board, rack);
+    await board.node.unplug();
+  },
+  after: async (board) => {
+    if (misdeed.resets !== 'yes') return;
+    // Its firmware looks for a link a few times, and then waits for a person.
+    const fromMs = performance.now();
+    await until(`the reset of ${board.ip}`, () => board.resetMs(fromMs) !== undefined);
+    await board.node.plug();
+  },
+  heal: async (board, rack) => {
+    if (misdeed.resets !== 'yes') await board.node.plug();
+    await misdeed.heal?.(board, rack);
+  },
+  sparesBystander: false,
+  // A board that is cut off tells nobody what its processes do: they count until the reset.
+  leavesHanging: false,
+});
 
 type Drill = [Omit<Fault, 'where' | 'boundMs'>, Misdeed];
 
@@ -224,6 +259,15 @@ const drills: Drill[] = [
   [
     {
       number: 11,
+      variant: 'boards, fork bomb, cable pulled besides',
+      name: 'hostile customer',
+      what: `The same at its limit of ${manyProcesses} processes, and the link is taken down just before the order.`,
+    },
+    andCut(bomb(manyProcesses)),
+  ],
+  [
+    {
+      number: 11,
       variant: 'boards, memory hog',
       name: 'hostile customer',
       what: 'A container that asks for memory without end, whose processes the kernel kills at the limit of 256 MB again and again.',
@@ -273,9 +317,36 @@ const drills: Drill[] = [
       number: 13,
       variant: '',
       name: 'process in uninterruptible sleep',
-      what: 'A process of the customer writes to a file system that is frozen under it (fsfreeze) and hangs in the kernel in state D; counted is the last sign of life of any of its processes. The board is reset by its watchdog.',
+      what: 'A process of the customer writes to a file system that is frozen under it (fsfreeze) and hangs in the kernel in state D; counted is the last sign of life of any of its processes. The leash resets the board.',
     },
     processStuck,
+  ],
+  [
+    {
+      number: 13,
+      variant: 'cable pulled besides',
+      name: 'process in uninterruptible sleep',
+      what: 'The same, and the link is taken down just before the order; counted is the reset of the board by its leash.',
+    },
+    andCut(processStuck),
+  ],
+  [
+    {
+      number: 13,
+      variant: 'throttled to death',
+      name: 'processes that cannot die',
+      what: '60 processes that fork without end in a group that root gave 0.1 % of a processor, which a container cannot do to itself; the leash resets the board.',
+    },
+    throttled,
+  ],
+  [
+    {
+      number: 13,
+      variant: 'throttled to death, cable pulled besides',
+      name: 'processes that cannot die',
+      what: 'The same, and the link is taken down just before the order.',
+    },
+    andCut(throttled),
   ],
   [
     {
