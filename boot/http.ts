@@ -30,7 +30,7 @@ export interface HttpOptions {
   macOf(ip: Ipv4): Mac | undefined;
   /** Why this board gets no system; undefined where it may have one. */
   refusal(mac: Mac): string | undefined;
-  script(mac: Mac): Promise<string>;
+  script(mac: Mac, ip: Ipv4): Promise<string>;
   stage(event: { mac: Mac; ip: Ipv4; stage: BootStage; detail?: string }): void;
   log(line: string): void;
 }
@@ -135,7 +135,7 @@ export async function serveHttp(options: HttpOptions): Promise<HttpServer> {
     if (options.macOf(ip) !== mac) return refuse(response, 403, `${ip} is not the address of ${mac}`);
     if (pathname === '/boot.ipxe') {
       if (!head) options.stage({ mac, ip, stage: 'script' });
-      return plain(response, 200, head ? '' : await options.script(mac));
+      return plain(response, 200, head ? '' : await options.script(mac, ip));
     }
     const stage = parameters.get('stage') ?? '';
     if (!isReportedStage(stage)) return refuse(response, 400, 'want ?stage=, a stage that a board may report');

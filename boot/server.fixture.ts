@@ -58,6 +58,7 @@ if (import.meta.main) {
     {
       leases: { load: async () => [], save: async (leases) => say({ saved: leases.map(({ ip }) => ip) }) },
       ticket: async (mac) => (mac === fencedMac ? { refused: 'fenced' } : { token: '0'.repeat(64) }),
+      placeHolder: () => undefined,
       refusal: (mac) => (mac === fencedMac ? 'fenced' : undefined),
       stage: (event) => say({ event }),
       log: (line) => say({ line }),

@@ -10,9 +10,10 @@
 // ipxe, images, inventory and protocol.
 
 import { type Socket, createSocket } from 'node:dgram';
+import { setTimeout as delay } from 'node:timers/promises';
 import { type NodeCmdline, nodeCmdline } from '../ipxe/cmdline.ts';
 import { pxelinuxGoOn, pxelinuxLinux, pxelinuxPath } from '../ipxe/pxelinux.ts';
-import { bootScript, refusalScript } from '../ipxe/script.ts';
+import { bootScript, refusalScript, waitScript } from '../ipxe/script.ts';
 import { bootScriptImage } from '../ipxe/uboot-script.ts';
 import type { Mac } from '../protocol/mac.ts';
 import type { Artefact, BootArtefacts } from './artefacts.ts';
@@ -32,10 +33,13 @@ export type { BootStage } from './stage.ts';
 export interface BootHost {
   leases: LeaseStore;
   /**
-   * A one-time ticket for this start of the board: asked for when a script or a pxelinux configuration is written.
-   * `refused` is a reason such as `fenced`, which the board shows on its console.
+   * A one-time ticket for this start of the board, which asks from `ip`: when a script or a pxelinux configuration is
+   * written. `refused` is a reason such as `fenced`, which the board shows on its console; `held` where an earlier start
+   * of the board may still be alive, and a second from now may be better.
    */
-  ticket(mac: Mac): Promise<{ token: string } | { refused: string }>;
+  ticket(mac: Mac, ip: Ipv4): Promise<{ token: string } | { refused: string; held?: true }>;
+  /** Who has the place of this MAC as far as `ticket` would be `held` now: no other machine is answered in its name. */
+  placeHolder(mac: Mac): string | undefined;
   /**
    * Why this board gets no system, as `ticket` would say it; undefined where it may have one. Asked for each file of the
    * system: a board may hold a script from before it was fenced.
@@ -96,6 +100,9 @@ const files = {
   ipxeForUefi: 'ipxe.efi',
 } as const;
 
+/** U-Boot waits for a file for 50 s, asking anew every 5 s. A place is held for some 4 s after a reset. */
+const pxelinuxHold = { tries: 12, pauseMs: 500 };
+
 const c2DeviceTree = 'amlogic/meson-gxbb-odroidc2.dtb';
 
 /** Resolves once all three protocols are served. Throws one sentence where a port, an address or an option is wrong. */
@@ -134,6 +141,7 @@ export async function startBoot(options: BootOptions, host: BootHost): Promise<B
     gateway: options.gateway,
     leaseSeconds: options.leaseSeconds,
     bootFile: ({ class: client, mac }) => bootFile(client, { mac, http }),
+    placeHolder: (mac) => host.placeHolder(mac),
   };
 
   await using stack = new AsyncDisposableStack();
@@ -162,10 +170,10 @@ export async function startBoot(options: BootOptions, host: BootHost): Promise<B
     if (mac === undefined) return { missing: `no board has the address ${ip}` };
     if (path === pxelinuxPath(mac)) {
       if (chainOf(mac) === 'ipxe') return Buffer.from(pxelinuxGoOn);
-      const ticket = await host.ticket(mac);
+      const ticket = await pxelinuxTicket(mac, ip);
       if ('refused' in ticket) {
-        host.stage({ mac, ip, stage: 'fenced', detail: ticket.refused, firmware: 'uboot' });
-        // U-Boot goes on to its next target, and so to the iPXE script that tells the reason.
+        if (!ticket.held) host.stage({ mac, ip, stage: 'fenced', detail: ticket.refused, firmware: 'uboot' });
+        // U-Boot goes on to its next target, and so to the iPXE script that tells the reason, or waits longer.
         return { missing: `this board gets no system: ${ticket.refused}` };
       }
       return Buffer.from(
@@ -187,6 +195,16 @@ export async function startBoot(options: BootOptions, host: BootHost): Promise<B
     return (await byTftp.get(path)?.bytes()) ?? { missing: 'no such file' };
   };
 
+  /** U-Boot has nothing to wait with: the answer is late instead. */
+  async function pxelinuxTicket(mac: Mac, ip: Ipv4): ReturnType<BootHost['ticket']> {
+    let ticket = await host.ticket(mac, ip);
+    for (let tries = 1; 'refused' in ticket && ticket.held && tries < pxelinuxHold.tries; tries++) {
+      await delay(pxelinuxHold.pauseMs, undefined, { ref: false });
+      ticket = await host.ticket(mac, ip);
+    }
+    return ticket;
+  }
+
   function deviceTree(mac: Mac): string | undefined {
     return isQemu(mac) || !artefacts.dtb.has(c2DeviceTree) ? undefined : `dtb/${c2DeviceTree}`;
   }
@@ -207,8 +225,9 @@ export async function startBoot(options: BootOptions, host: BootHost): Promise<B
     }),
   );
 
-  const script = async (mac: Mac): Promise<string> => {
-    const ticket = await host.ticket(mac);
+  const script = async (mac: Mac, ip: Ipv4): Promise<string> => {
+    const ticket = await host.ticket(mac, ip);
+    if ('refused' in ticket && ticket.held) return waitScript({ mac, reason: ticket.refused, http });
     if ('refused' in ticket) {
       host.stage({ mac, stage: 'fenced', detail: ticket.refused, firmware: 'ipxe' });
       return refusalScript({ mac, reason: ticket.refused });

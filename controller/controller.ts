@@ -183,7 +183,8 @@ export async function startController(options: ControllerOptions): Promise<Contr
       },
       {
         leases: inventory.leases(),
-        ticket: (mac) => inventory.issueTicket(mac),
+        ticket: (mac, ip) => inventory.issueTicket(mac, ip),
+        placeHolder: (mac) => inventory.placeHolder(mac),
         refusal: (mac) => {
           const node = inventory.node(mac);
           return node?.fenced === true ? `${node.name} is fenced` : undefined;

@@ -35,6 +35,8 @@ import type { People } from './people.ts';
 /** A value, not an error: the request was understood and the answer is no, in one sentence. */
 export interface Refused {
   refused: string;
+  /** The board with this MAC may still be alive: ask again in a second. */
+  held?: true;
 }
 
 export type { Change };
@@ -111,8 +113,14 @@ export interface Inventory extends AsyncDisposable {
    * is beyond that is ignored.
    */
   bootStage(stage: BootStage): Promise<void>;
-  /** A one-time token, 64 hex digits, bound to the MAC, good for ten minutes; an earlier one stops working. */
-  issueTicket(mac: Mac): Promise<{ token: string } | Refused>;
+  /**
+   * A one-time token, 64 hex digits, bound to the MAC, good for ten minutes; an earlier one stops working. Where `ip` is
+   * given, only who joins from there, or from another address that is leased to this MAC, may use it. `held` while the
+   * board's standing session may be alive.
+   */
+  issueTicket(mac: Mac, ip?: string): Promise<{ token: string } | Refused>;
+  /** As `issueTicket` would refuse now because the board's session may be alive: who holds its place. Costs no write. */
+  placeHolder(mac: Mac): string | undefined;
   join(request: JoinRequest, ip: string): Promise<JoinAnswer | Refused>;
   session(id: string): Session | undefined;
   sessionOf(mac: Mac): Session | undefined;

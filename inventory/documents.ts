@@ -60,7 +60,14 @@ export const NodeDocument = Type.Object({
   /** When it stopped being ready; null while it is ready, and before it ever was. */
   unreadyAt: NullOr(Instant),
   /** The one-time token that its boot script carries. */
-  ticket: NullOr(Type.Object({ tokenSha256: Type.String({ pattern: sha256Pattern }), expiresAt: Instant })),
+  ticket: NullOr(
+    Type.Object({
+      tokenSha256: Type.String({ pattern: sha256Pattern }),
+      expiresAt: Instant,
+      /** Whom the script was sent to. */
+      ip: Type.Optional(Type.String()),
+    }),
+  ),
 });
 export type NodeDocument = Readonly<Static<typeof NodeDocument>>;
 

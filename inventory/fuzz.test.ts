@@ -118,8 +118,10 @@ test('the inventory holds what a simple model holds, whatever is asked of it', a
       const mac = pick(macs);
       await rack.inventory.bootStage({ mac, stage: 'dhcp-discover', firmware: 'uefi' });
       if (!model.nodes.has(mac)) model.nodes.set(mac, undefined);
+      if (random() < 0.7) await rack.pass(4_250);
+      const isHeld = rack.inventory.placeHolder(mac) !== undefined;
       const ticket = await rack.inventory.issueTicket(mac);
-      assert.equal('refused' in ticket, model.fenced.has(mac));
+      assert.equal('refused' in ticket, model.fenced.has(mac) || isHeld);
       if ('refused' in ticket) return;
       const before = rack.inventory.sessionOf(mac);
       const answer = await rack.join(mac, `boot ${random()}`, { token: ticket.token });

@@ -27,7 +27,15 @@ import { drillBook } from './drills.ts';
 import { HeartbeatRecord } from './heartbeat-record.ts';
 import { type LocalTables, openLocalTables } from './local-tables.ts';
 import { Memory } from './memory.ts';
-import { decideBootStage, decideJoin, decidePatch, decideRemoveNode, decideTicket } from './nodes.ts';
+import {
+  beginsBoot,
+  decideBootStage,
+  decideJoin,
+  decidePatch,
+  decideRemoveNode,
+  decideTicket,
+  heldPlace,
+} from './nodes.ts';
 import { decideEscalation, decideKill, decideLift, decideReceipt, pendingNodes, pendingOrders } from './orders.ts';
 import {
   decidePlacement,
@@ -39,6 +47,7 @@ import {
   permitted,
 } from './placement.ts';
 import { openPeople } from './people.ts';
+import { Places } from './places.ts';
 import { SessionIndex } from './session-index.ts';
 import { SentTimes } from './sent-times.ts';
 import { openSqliteStore } from './sqlite-store.ts';
@@ -128,6 +137,10 @@ export async function openInventoryOn({
   memory.startGenerations(revision + 1);
 
   const rollCall = new HeartbeatRecord({ memory, take, now, addEvent });
+  const places = new Places();
+  /** The node whose standing session may be alive. */
+  const holder = (mac: Mac) =>
+    sessions.of(mac) !== undefined && places.isHeld(mac) ? memory.get('nodes', mac) : undefined;
   const problems = new Map<string, string>();
   const strangers = new Strangers(now);
   const newcomers = new Newcomers(now);
@@ -144,23 +157,55 @@ export async function openInventoryOn({
     nodes: () => [...memory.all('nodes').values()],
     node: (mac) => memory.get('nodes', mac),
     bootStage: async (stage) => {
+      if (beginsBoot(stage) && holder(stage.mac) !== undefined)
+        return places.contested(stage.mac, `a machine asks for an address as ${stage.firmware}, to boot`);
       if (admitted(stage.mac)) await take((draft) => decideBootStage(draft, stage, now()));
     },
-    issueTicket: async (mac) => {
+    issueTicket: async (mac, ip) => {
       if (!admitted(mac)) return { refused: 'too many new boards at once: try again in some seconds' };
       const token = random(32).toString('hex');
-      return take((draft) => decideTicket(draft, mac, { token, now: now() }));
+      const answer = await take((draft) =>
+        decideTicket(draft, mac, { token, ip, now: now(), isHeld: places.isHeld(mac) }),
+      );
+      if ('held' in answer) places.contested(mac, `${ip ?? 'a machine'} asks for a boot script`);
+      return answer;
     },
-    join: (request, ip) => {
+    placeHolder: (mac) => {
+      const node = holder(mac);
+      return node === undefined ? undefined : heldPlace(node).refused;
+    },
+    join: async (request, ip) => {
       const draw = { sessionId: random(16).toString('hex'), key: random(32).toString('hex') };
-      return take((draft) => decideJoin(draft, request, { ip, now: now(), draw }));
+      const answer = await take((draft) => {
+        const decided = decideJoin(draft, request, { ip, now: now(), draw, isHeld: places.isHeld(request.mac) });
+        // Within the decision: who asks in the same transaction finds the place held.
+        if ('session' in decided) places.joined(request.mac);
+        return decided;
+      });
+      if ('held' in answer) places.contested(request.mac, `${ip} wants to join with boot ${request.bootId}`);
+      return answer;
     },
     session: (id) => sessions.byId(id),
     sessionOf: (mac) => sessions.of(mac),
-    heartbeat: (mac, at) => rollCall.heard(mac, at),
+    heartbeat: (mac, at) => {
+      rollCall.heard(mac, at);
+      const rival = places.heard(mac);
+      const node = rival === undefined ? undefined : memory.get('nodes', mac);
+      if (node === undefined) return;
+      addEvent(
+        'node',
+        mac,
+        `two machines use this MAC: ${node.name} is alive at ${node.ip} (boot ${node.bootId}) and keeps its place, and ` +
+          `${rival}; it was given nothing. Find the other one by its switch port and unplug it`,
+      );
+    },
     lastHeartbeatAt: (mac) => rollCall.at(mac),
     lastHeartbeatWallClock: (mac) => rollCall.wallClockAt(mac),
-    sweep: (at) => rollCall.sweep(at),
+    sweep: (at) => {
+      places.sweep(at);
+      places.forget((mac) => memory.get('nodes', mac) !== undefined);
+      return rollCall.sweep(at);
+    },
     beaconSeen: ({ uuid, ip, mac }) => {
       addresses ??= new Set(Array.from(memory.all('nodes').values(), (node) => node.ip ?? ''));
       const known = (ip !== undefined && addresses.has(ip)) || memory.get('nodes', mac ?? '') !== undefined;

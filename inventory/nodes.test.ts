@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { heartbeat, macOf, rejoin, testRack } from './test-rack.ts';
+import { heartbeat, macOf, rejoin, type TestRack, testRack } from './test-rack.ts';
 import { nodeView } from './views.ts';
 
 const mac = macOf(1);
@@ -63,14 +63,95 @@ test('after a pause of the whole machine nobody is called lost before there was 
   assert.equal(rack.inventory.node(mac)?.state, 'silent');
 });
 
-test('a forged DISCOVER takes nothing from a board that is alive', async () => {
+/** So that it is never silent: with a heartbeat each 750 ms. */
+async function alive(rack: TestRack, ms: number): Promise<void> {
+  for (let passed = 0; passed < ms; passed += 750) {
+    await heartbeat(rack, mac);
+    await rack.pass(750);
+  }
+}
+
+const events = async ({ inventory }: TestRack, pattern: RegExp) =>
+  (await inventory.events({ limit: 100, subject: mac })).filter(({ message }) => pattern.test(message));
+
+test('nobody takes the place of a board that is alive, and one event names both', async () => {
   await using rack = await testRack();
-  const { session } = await rack.ready(mac);
-  await rack.inventory.bootStage({ mac, stage: 'dhcp-discover', firmware: 'uefi' });
-  assert.equal(rack.inventory.node(mac)?.state, 'seen');
+  const { session } = await rack.ready(mac, 'one');
+  await alive(rack, 6_000);
+  const before = rack.inventory.node(mac);
+  for (let asked = 0; asked < 20; asked++) {
+    await rack.inventory.bootStage({ mac, stage: 'dhcp-discover', firmware: 'uefi' });
+    const ticket = await rack.inventory.issueTicket(mac, '10.77.0.66');
+    assert.ok('refused' in ticket && ticket.held);
+    assert.match(ticket.refused, /node-c20001 at 10\.77\.0\.50 \(boot one\) has its place until it is silent for 4 s/);
+    await alive(rack, 750);
+  }
+  assert.deepEqual(rack.inventory.node(mac), before, 'it stays ready');
   assert.equal(rack.inventory.session(session)?.mac, mac);
-  await heartbeat(rack, mac);
-  assert.equal(rack.inventory.node(mac)?.state, 'ready');
+  const told = await events(rack, /two machines use this MAC/);
+  assert.equal(told.length, 1);
+  assert.match(
+    told[0]?.message ?? '',
+    /node-c20001 is alive at 10\.77\.0\.50 \(boot one\).* asks for an address as uefi/,
+  );
+});
+
+test('a board that was reset gets its token once it was silent for 4 s, and nobody speaks of two machines', async () => {
+  await using rack = await testRack();
+  await rack.ready(mac, 'one');
+  await alive(rack, 6_000);
+  let waitedMs = 0;
+  for (; rack.inventory.placeHolder(mac) !== undefined; waitedMs += 250) {
+    await rack.inventory.bootStage({ mac, stage: 'dhcp-discover', firmware: 'uboot' });
+    assert.ok('held' in (await rack.inventory.issueTicket(mac)));
+    await rack.pass(250);
+  }
+  assert.ok(waitedMs >= 3_250 && waitedMs <= 4_250, `${waitedMs} ms`);
+  await rack.ready(mac, 'two');
+  await alive(rack, 6_000);
+  assert.deepEqual(await events(rack, /two machines/), []);
+});
+
+test('a token from a moment of silence buys nothing from a board that is heard again', async () => {
+  await using rack = await testRack();
+  const { session } = await rack.ready(mac, 'one');
+  const token = await rack.boot(mac);
+  await alive(rack, 3_000);
+  assert.match(JSON.stringify(await rack.join(mac, 'two', { token })), /has its place .*"held":true/);
+  await alive(rack, 3_000);
+  assert.equal(rack.inventory.sessionOf(mac)?.id, session);
+  assert.match(JSON.stringify(await events(rack, /two machines/)), /10\.77\.0\.50 wants to join with boot two/);
+  await rack.pass(4_250);
+  assert.ok('session' in (await rack.join(mac, 'two', { token })), 'it is spent only by a join');
+});
+
+test('a controller that just started, or was stopped for long, gives no place away before it has listened for 4 s', async () => {
+  await using rack = await testRack();
+  const first = await rack.ready(mac, 'one');
+  await rack.pass(10_000);
+  assert.equal(rack.inventory.placeHolder(mac), undefined);
+  await rack.restart();
+  assert.ok('held' in (await rack.inventory.issueTicket(mac)));
+  await rack.pass(4_000);
+  assert.match(rack.inventory.placeHolder(mac) ?? '', /boot one/);
+  assert.deepEqual(await rack.join(mac, 'one', rejoin(first, mac, 'one')), first, 'its own agent need not wait');
+  await alive(rack, 3_000);
+  // Stopped for an hour: what it was sent meanwhile is still in the socket.
+  await rack.inventory.sweep(rack.now() + 3_600_000);
+  assert.ok('held' in (await rack.inventory.issueTicket(mac)));
+  assert.ok('token' in (await rack.inventory.issueTicket(macOf(5))), 'who has no session waits for nothing');
+});
+
+test('a token is good where its script was sent, or at another address that is leased to its MAC', async () => {
+  await using rack = await testRack();
+  const ticket = await rack.inventory.issueTicket(mac, '10.77.0.60');
+  assert.ok('token' in ticket);
+  assert.match(
+    JSON.stringify(await rack.join(mac, 'one', ticket)),
+    /the token of 02:00:00:c2:00:01 was given to 10\.77\.0\.60, and 10\.77\.0\.50 is not leased to that MAC/,
+  );
+  await rack.inventory.leases().save([{ ip: '10.77.0.50', mac, state: 'bound', expiresAtMs: rack.now() + 1_000 }]);
+  assert.ok('session' in (await rack.join(mac, 'one', ticket)));
 });
 
 test('a token is good once, for its board, for ten minutes', async () => {

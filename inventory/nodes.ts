@@ -3,6 +3,7 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import { sessionProof } from '../protocol/agent-authorization.ts';
 import type { JoinAnswer, JoinRequest, NodePatch } from '../protocol/api.ts';
 import type { Mac } from '../protocol/mac.ts';
+import { stopsByItselfMs } from '../protocol/timing.ts';
 import type { NodeDocument, SessionDocument } from './documents.ts';
 import type { Draft } from './draft.ts';
 import type { BootStage, Refused } from './inventory.ts';
@@ -19,11 +20,16 @@ export interface Draw {
   key: string;
 }
 
+/** Whether it says that the board starts anew. */
+export function beginsBoot({ stage, firmware }: BootStage): boolean {
+  return stage === 'dhcp-discover' && firmware !== undefined;
+}
+
 export function decideBootStage(draft: Draft, boot: BootStage, now: number): void {
   const { mac, stage, detail } = boot;
   const known = draft.get('nodes', mac) ?? createNode(draft, mac, now);
   if (known === undefined) return;
-  const begins = stage === 'dhcp-discover' && boot.firmware !== undefined;
+  const begins = beginsBoot(boot);
   // Address traffic is no progress: an operating system renews its lease too.
   const event = begins ? 'firmware' : stage.startsWith('dhcp') || stage === 'fenced' ? undefined : 'stage';
   const booting = known.state === 'seen' || known.state === 'loading';
@@ -113,19 +119,30 @@ export function decideStep(
 export function decideTicket(
   draft: Draft,
   mac: Mac,
-  { token, now }: { token: string; now: number },
+  { token, ip, now, isHeld }: { token: string; ip: string | undefined; now: number; isHeld: boolean },
 ): { token: string } | Refused {
   const node = draft.get('nodes', mac) ?? createNode(draft, mac, now);
   if (node === undefined) return { refused: `${nodeLimit} nodes are known, want some of them removed first` };
   if (node.fenced) return { refused: `${node.name} is fenced` };
-  draft.put('nodes', mac, { ...node, ticket: { tokenSha256: sha256(token), expiresAt: now + ticketValidityMs } });
+  if (isHeld && draft.get('sessions', mac) !== undefined) return heldPlace(node);
+  const ticket = { tokenSha256: sha256(token), expiresAt: now + ticketValidityMs, ...(ip === undefined ? {} : { ip }) };
+  draft.put('nodes', mac, { ...node, ticket });
   return { token };
+}
+
+/** For a board that was reset a moment ago, and for whoever would take the place of one that is alive. */
+export function heldPlace({ name, ip, bootId }: NodeDocument): Refused & { held: true } {
+  const seconds = stopsByItselfMs / 1_000;
+  return {
+    refused: `${name} at ${ip ?? 'an unknown address'} (boot ${bootId ?? 'unknown'}) has its place until it is silent for ${seconds} s`,
+    held: true,
+  };
 }
 
 export function decideJoin(
   draft: Draft,
   request: JoinRequest,
-  { ip, now, draw }: { ip: string; now: number; draw: Draw },
+  { ip, now, draw, isHeld }: { ip: string; now: number; draw: Draw; isHeld: boolean },
 ): JoinAnswer | Refused {
   const node = draft.get('nodes', request.mac);
   if (node === undefined) return { refused: `${request.mac} is unknown: it has to boot from this controller` };
@@ -149,6 +166,14 @@ export function decideJoin(
   if (node.ticket === null || !equal(node.ticket.tokenSha256, tokenSha256))
     return { refused: `the token was not issued for ${request.mac}, or is used up` };
   if (node.ticket.expiresAt <= now) return { refused: `the token of ${request.mac} has expired` };
+  // Its old session came back to life after the token was given: there are two of them.
+  if (isHeld && standing !== undefined) return heldPlace(node);
+  const lease = draft.get('leases', ip);
+  const isLeased = lease?.state === 'bound' && lease.mac === request.mac;
+  if (node.ticket.ip !== undefined && node.ticket.ip !== ip && !isLeased)
+    return {
+      refused: `the token of ${request.mac} was given to ${node.ticket.ip}, and ${ip} is not leased to that MAC`,
+    };
   const session = {
     mac: request.mac,
     id: draw.sessionId,

@@ -59,6 +59,8 @@ export async function testRack(): Promise<TestRack> {
       rack.inventory = await open();
     },
     async boot(mac) {
+      // A board that is reset is silent before its firmware asks.
+      while (rack.inventory.placeHolder(mac) !== undefined) await rack.pass(250);
       await rack.inventory.bootStage({ mac, stage: 'dhcp-discover', firmware: 'uboot' });
       await rack.inventory.bootStage({ mac, stage: 'script', ip: '10.77.0.50' });
       const ticket = await rack.inventory.issueTicket(mac);

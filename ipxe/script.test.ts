@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type NodeCmdline, nodeCmdline } from './cmdline.ts';
 import { pxelinuxLinux, pxelinuxPath } from './pxelinux.ts';
-import { bootScript, refusalScript } from './script.ts';
+import { bootScript, refusalScript, waitScript } from './script.ts';
 import { ubootScript } from './uboot-image.ts';
 import { bootScriptText } from './uboot-script.ts';
 
@@ -62,6 +62,20 @@ test('refusalScript() shows the reason and holds no kernel, whatever an operator
 echo Muster: board ${mac} gets no system: fenced: bad disk chain evil boot
 echo Muster: asking again in 30 seconds
 sleep 30
+reboot
+`,
+  );
+});
+
+test('waitScript() asks again each second, and starts over where nobody answers', () => {
+  assert.equal(
+    waitScript({ mac, reason: 'node-1 at 10.77.0.50 (boot a) has its place until it is silent for 4 s', http }),
+    `#!ipxe
+echo Muster: board ${mac} waits: node-1 at 10.77.0.50 (boot a) has its place until it is silent for 4 s
+sleep 1
+chain --autofree --replace ${http}/boot.ipxe?mac=${mac} ||
+echo Muster: the boot server did not answer: error \${errno}
+sleep 5
 reboot
 `,
   );

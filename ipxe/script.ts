@@ -69,6 +69,20 @@ export function refusalScript({ mac, reason }: { mac: Mac; reason: string }): st
   ]);
 }
 
+/** For a board that was reset this moment, whose earlier start may still be alive: it asks again until it is not. */
+export function waitScript({ mac, reason, http }: { mac: Mac; reason: string; http: string }): string {
+  return lines([
+    '#!ipxe',
+    `echo Muster: board ${mac} waits: ${plain(reason)}`,
+    'sleep 1',
+    // The new script takes the place of this one: a wait of any length needs no memory.
+    `chain --autofree --replace ${http}/boot.ipxe?mac=${mac} ||`,
+    'echo Muster: the boot server did not answer: error ${errno}',
+    'sleep 5',
+    'reboot',
+  ]);
+}
+
 /** A reason that an operator typed, as words that mean nothing to iPXE. */
 function plain(text: string): string {
   return text

@@ -25,7 +25,10 @@ export const resetMs = 250;
 /** What is left of the bound for everything not foreseen. */
 export const marginMs = 500;
 
-/** A node that hears nothing any more has stopped everybody by then, counted from its last heartbeat: by itself, or with itself. */
+/**
+ * This long after its last heartbeat a node that hears nothing has stopped everybody: by itself, or with itself. Silence is
+ * then the proof of a stop. Until then the node's place is its own: nobody else is given a session for its MAC.
+ */
 export const stopsByItselfMs = permitValidityMs + leashSweepMs + killWorkMs + resetMs;
 
 /** The promise: from the stored order until the last process of the customer is gone, on every honest node. */

@@ -31,6 +31,28 @@ function assertAnswer(decided: Answer, wanted: string | RegExp): void {
   else assert.match(describeAnswer(decided), wanted);
 }
 
+test('a board that is alive keeps its address from whoever else has its MAC, and its own Linux is answered', () => {
+  const clone = testWorld({ leases: [bound('10.77.0.50')], alive: [board] });
+  const node: [number, Uint8Array] = [option.vendorClass, Buffer.from('muster-node')];
+  const uboot: [number, Uint8Array] = [option.clientArch, Uint8Array.of(0, 0x16)];
+  const silent = [
+    boardPacket('discover', { options: [uboot] }),
+    boardPacket('discover'),
+    boardPacket('request', { options: [ours, wants('10.77.0.50')] }),
+    boardPacket('release', { ciaddr: '10.77.0.50' }),
+    boardPacket('release', { ciaddr: '10.77.0.50', options: [node] }),
+    boardPacket('decline', { options: [node, ours, wants('10.77.0.50')] }),
+    boardPacket('request', { options: [node, ours, wants('10.77.0.51')] }),
+  ];
+  for (const packet of silent) assertAnswer(say(clone, packet), /^\w+: silent: .*: it is alive$/);
+  assertAnswer(say(clone, boardPacket('discover', { options: [node] })), /^node: offer 10\.77\.0\.50 /);
+  assertAnswer(
+    say(clone, boardPacket('request', { ciaddr: '10.77.0.50', options: [node] })),
+    /^node: ack 10\.77\.0\.50 /,
+  );
+  assertAnswer(say(clone, boardPacket('discover', { mac: other, options: [uboot] })), /^uboot: offer/);
+});
+
 // [what it shows, leases before, packet, wanted]
 const table: [string, Lease[], Packet, string | RegExp][] = [
   [

@@ -19,6 +19,8 @@ export interface World {
   leaseSeconds: number;
   /** What each kind of client is told to load. */
   bootFile(client: { class: ClientClass; mac: Mac }): string | undefined;
+  /** Who has the place of this MAC: a board that is alive, and asks as our own Linux only. */
+  placeHolder(mac: Mac): string | undefined;
 }
 
 export type Answer = (
@@ -53,6 +55,14 @@ export function answer(packet: Packet, world: World, nowMs: number): Answer {
   const allocation: Allocation = { table: world.table, pool: world.pool, mac: packet.mac, nowMs };
   const held = world.table.of(packet.mac);
 
+  // Whoever else asks, gives back or declines in its name is another machine, or the board was reset this moment: then it
+  // asks again, and by that time is known to be silent.
+  const holder = world.placeHolder(packet.mac);
+  if (holder !== undefined) {
+    if (client !== 'node') return silent(`another machine with its MAC: ${holder}`);
+    if (packet.type === 'decline' || packet.type === 'release') return silent(`it uses its address: ${holder}`);
+  }
+
   switch (packet.type) {
     case 'discover': {
       const ip = chooseAddress(allocation, addressOption(packet, option.requestedAddress));
@@ -71,6 +81,8 @@ export function answer(packet: Packet, world: World, nowMs: number): Answer {
       if (ip === undefined) return silent('a request that names no address, and no offer stands');
       if (!sameNetwork(ip, world.address, world.netmask) || !mayHave(ip, allocation))
         return { ...reply('nak', anyAddress), class: client, leases: [] };
+      if (holder !== undefined && held?.state === 'bound' && held.ip !== ip)
+        return silent(`it has ${held.ip}, and asks for ${ip}: ${holder}`);
       const leases: Lease[] = [{ ip, mac: packet.mac, state: 'bound', expiresAtMs: nowMs + world.leaseSeconds * 1000 }];
       // One address a board: what it had before is free again.
       if (held !== undefined && held.ip !== ip) leases.unshift({ ...held, state: 'released', expiresAtMs: nowMs });

@@ -8,7 +8,12 @@ import type { Packet } from './packet.ts';
 
 /** The rack that the tests of this room play on: 10.77.0.1, leasing 10.77.0.50 to 10.77.0.59 for an hour. */
 export function testWorld(
-  wanted: { leases?: Lease[]; reservations?: [Mac, string][]; range?: { from: string; to: string } } = {},
+  wanted: {
+    leases?: Lease[];
+    reservations?: [Mac, string][];
+    range?: { from: string; to: string };
+    alive?: Mac[];
+  } = {},
 ): World {
   const http = 'http://10.77.0.1:8480';
   return {
@@ -23,6 +28,7 @@ export function testWorld(
     gateway: undefined,
     leaseSeconds: 3600,
     bootFile: ({ class: client, mac }) => bootFile(client, { mac, http }),
+    placeHolder: (mac) => (wanted.alive?.includes(mac) ? 'it is alive' : undefined),
   };
 }
 
