@@ -11,7 +11,7 @@ import { stopsByItselfMs } from '../protocol/timing.ts';
 const longestGapMs = 1_000;
 /** A heartbeat this long after somebody else asked was not on its way when the board was reset: there are two. */
 const twoAfterMs = 1_000;
-/** Whom to tell of who else asked. */
+/** So many are remembered. */
 const contestLimit = 256;
 const sameContestMs = 60_000;
 const contestsPerMinute = 10;
@@ -28,7 +28,8 @@ export class Places {
   /** By the time in which we listened. */
   readonly #heard = new Map<Mac, number>();
   readonly #contests = new Map<Mac, Contest>();
-  readonly #told = new Map<Mac, number>();
+  /** When it was told, by MAC and what was asked. */
+  readonly #told = new Map<string, number>();
   #minute = { began: 0, told: 0 };
 
   sweep(now: number): void {
@@ -65,22 +66,23 @@ export class Places {
     const contest = this.#contests.get(mac);
     if (contest === undefined || this.#listenedMs - contest.at < twoAfterMs) return undefined;
     this.#contests.delete(mac);
-    return this.#isNews(mac) ? contest.what : undefined;
+    return this.#isNews(`${mac} ${contest.what}`) ? contest.what : undefined;
   }
 
   forget(isKnown: (mac: Mac) => boolean): void {
-    for (const map of [this.#heard, this.#contests, this.#told])
-      for (const mac of map.keys()) if (!isKnown(mac)) map.delete(mac);
+    for (const map of [this.#heard, this.#contests]) for (const mac of map.keys()) if (!isKnown(mac)) map.delete(mac);
   }
 
-  #isNews(mac: Mac): boolean {
+  #isNews(contest: string): boolean {
     const at = this.#listenedMs;
-    const told = this.#told.get(mac);
+    const told = this.#told.get(contest);
     if (told !== undefined && at - told < sameContestMs) return false;
     if (at - this.#minute.began >= 60_000) this.#minute = { began: at, told: 0 };
     if (this.#minute.told >= contestsPerMinute) return false;
     this.#minute.told++;
-    this.#told.set(mac, at);
+    const [oldest] = this.#told.keys();
+    if (this.#told.size >= contestLimit && oldest !== undefined) this.#told.delete(oldest);
+    this.#told.set(contest, at);
     return true;
   }
 }

@@ -1,0 +1,137 @@
+// A board's place is its own while it is alive: strangers with its address or its MAC get nothing, and its customers run on.
+// The real controller, a node with the real agent and leash, and machines of strangers on one bridge.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { setTimeout as delay } from 'node:timers/promises';
+import { Type } from 'typebox';
+import { Event, type Node } from '../../protocol/api.ts';
+import { Rig } from '../faults/rig.ts';
+import { until } from '../faults/wait.ts';
+import { rackAddress } from '../qemu/rack-network.ts';
+import { Machine } from './machine.ts';
+
+const takePlace = fileURLToPath(new URL('take-place.ts', import.meta.url));
+let rig: Rig;
+
+before(async () => {
+  rig = await Rig.create({ nodes: 1, print: () => undefined });
+});
+after(async () => {
+  await rig[Symbol.asyncDispose]();
+});
+
+test('who takes its address by ARP and asks for its script gets no token, and is named in an event', async () => {
+  const board = await theNode();
+  const processes = customersProcesses();
+  await using stranger = await Machine.plugIn(rig.network, { cable: 'stranger', mac: '02:00:00:00:66:01' });
+  await stranger.run('ip', 'address', 'add', `${board.ip}/24`, 'dev', 'eth0');
+  assert.deepEqual(await attack(stranger, board), { token: false, session: null });
+  const told = await eventOf(board, /two machines use this MAC/);
+  assert.match(told, new RegExp(`${board.name} is alive at ${board.ip} .*${board.ip} asks for a boot script`));
+  await assertUndisturbed(board, processes);
+});
+
+test('a second machine with its MAC gets no address to boot with, and is named in an event', async () => {
+  const board = await theNode();
+  const processes = customersProcesses();
+  await using clone = await Machine.plugIn(rig.network, { cable: 'clone', mac: board.mac });
+  // As U-Boot asks, but for the first six seconds only.
+  const firmware = ['-V', 'U-Boot.armv8', '-x', '0x5d:0016'];
+  const asking = ['busybox', 'udhcpc', '-i', 'eth0', '-f', '-n', '-q', '-t', '3', '-T', '2', '-s', '/bin/true'];
+  const { code, stderr } = await clone.exec([...asking, ...firmware], { timeoutMs: 30_000 });
+  assert.notEqual(code, 0, stderr);
+  assert.match(await eventOf(board, /asks for an address as uboot/), /two machines use this MAC/);
+  await assertUndisturbed(board, processes);
+});
+
+test('a controller that starts again gives its place to nobody before the board had time to be heard', async () => {
+  const board = await theNode();
+  await using stranger = await Machine.plugIn(rig.network, { cable: 'stranger', mac: '02:00:00:00:66:01' });
+  await stranger.run('ip', 'address', 'add', `${board.ip}/24`, 'dev', 'eth0');
+  await rig.controller.kill9();
+  await rig.controller.start();
+  assert.deepEqual(await attack(stranger, board), { token: false, session: null });
+  const { state, bootId, ip } = await theNode();
+  assert.deepEqual({ state, bootId, ip }, { state: 'ready', bootId: board.bootId, ip: board.ip });
+});
+
+test('a board that is switched off and on again waits until its old session is silent, and is there', async (t) => {
+  const board = await theNode();
+  const [node] = rig.nodes;
+  assert.ok(node);
+  await node.powerOff();
+  const startedMs = performance.now();
+  await node.powerOn();
+  await until('it has joined anew', async () => {
+    const { state, bootId } = await theNode();
+    return state === 'ready' && bootId !== board.bootId;
+  });
+  t.diagnostic(`ready ${Math.round(performance.now() - startedMs)} ms after it was switched on`);
+  await rig.allRun();
+});
+
+/** Takes the address, asks, and gives the address back: what a stranger keeps of it later is the controller's answer. */
+async function attack(stranger: Machine, board: Node): Promise<{ token: boolean; session: unknown }> {
+  // The controller's kernel takes a new owner of an address once the last one is a second old.
+  await delay(1_100);
+  await stranger.run('busybox', 'arping', '-U', '-c', '1', '-I', 'eth0', `${board.ip}`);
+  const asked = await stranger.exec([
+    process.execPath,
+    '--disable-warning=ExperimentalWarning',
+    takePlace,
+    board.mac,
+    rackAddress,
+  ]);
+  await stranger.run('ip', 'address', 'flush', 'dev', 'eth0');
+  const agent = rig.nodes[0]?.find('agent');
+  await delay(1_100);
+  await rig.inRack([
+    'nsenter',
+    '--target',
+    `${agent}`,
+    '--net',
+    'busybox',
+    'arping',
+    '-U',
+    '-c',
+    '1',
+    '-I',
+    'eth0',
+    `${board.ip}`,
+  ]);
+  const { script, session } = JSON.parse(asked.stdout);
+  assert.match(script, /^#!ipxe/, 'the stranger was answered, so it had the address');
+  return { token: script.includes('muster.token='), session };
+}
+
+async function theNode(): Promise<Node> {
+  const node = (await rig.controller.nodes()).find(({ mac }) => mac === rig.nodes[0]?.mac);
+  assert.ok(node !== undefined);
+  return node;
+}
+
+function customersProcesses(): number[] {
+  return (rig.nodes[0]?.processesOf('acme') ?? []).toSorted();
+}
+
+/** Longer than permits last: it is the same boot, and no process of its customers was stopped. */
+async function assertUndisturbed(board: Node, processes: number[]): Promise<void> {
+  await delay(3_500);
+  const { state, bootId, ip } = await theNode();
+  assert.deepEqual({ state, bootId, ip }, { state: 'ready', bootId: board.bootId, ip: board.ip });
+  assert.ok(processes.length > 0);
+  assert.deepEqual(customersProcesses(), processes);
+}
+
+/** The newest that matches, when there is one. */
+async function eventOf({ mac }: Node, pattern: RegExp): Promise<string> {
+  let found: string | undefined;
+  await until(`an event that says ${pattern}`, async () => {
+    const answer = Type.Object({ events: Type.Array(Event) });
+    const { events } = await rig.controller.get(`/v1/events?limit=100&subject=${mac}`, answer);
+    found = events.map(({ message }) => message).find((message) => pattern.test(message));
+    return found !== undefined;
+  });
+  return found ?? '';
+}
