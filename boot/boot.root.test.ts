@@ -8,10 +8,10 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
-import { after, before, test } from 'node:test';
+import { after, before, test, type TestContext } from 'node:test';
 import { promisify } from 'node:util';
 import { withDeviceSockets } from './device-sockets.ts';
-import { fencedMac, testArtefacts } from './server.fixture.ts';
+import { fencedMac, heldMac, testArtefacts } from './server.fixture.ts';
 
 const run = promisify(execFile);
 const repository = path.resolve(import.meta.dirname, '..');
@@ -116,16 +116,16 @@ test('udhcpc gets an address, which is stored before it is acknowledged', () => 
 });
 
 /** With the client of the `dhcp` package. */
-function leaseOfFenced(): Promise<string> {
+function leaseOf(mac: string): Promise<string> {
   const client = `
-    const client = require('dhcp').createClient({ mac: '02-00-00-C2-00-07' });
+    const client = require('dhcp').createClient({ mac: '${mac.toUpperCase().replaceAll(':', '-')}' });
     client.on('bound', (state) => { console.log(state.address, state.server, state.options.netmask); process.exit(); });
     client.listen(68, '0.0.0.0', () => client.sendDiscover());`;
   return runInside(board, process.execPath, '-e', client);
 }
 
 test('the client of the dhcp package gets an address and our options', async () => {
-  const output = await leaseOfFenced();
+  const output = await leaseOf(fencedMac);
   assert.match(output, /^10\.77\.0\.7 10\.77\.0\.1 255\.255\.255\.0$/m);
 });
 
@@ -195,21 +195,7 @@ test('the script is the board’s own, and names its kernel', async () => {
 });
 
 test('a fenced board gets iPXE, which tells it why, and no kernel on any way', async (t) => {
-  await leaseOfFenced();
-  // From now on this is the fenced board.
-  await runInside(board, 'ip', 'addr', 'add', '10.77.0.7/24', 'dev', 'board');
-  await runInside(board, 'ip', 'route', 'replace', '10.77.0.1/32', 'dev', 'board', 'src', '10.77.0.7');
-  t.after(async () => {
-    await runInside(board, 'ip', 'route', 'delete', '10.77.0.1/32', 'dev', 'board');
-    await runInside(board, 'ip', 'addr', 'delete', '10.77.0.7/24', 'dev', 'board');
-  });
-  const tftp = async (file: string) => {
-    const local = path.join(directory, 'fenced');
-    await rm(local, { force: true });
-    const output = await runInside(board, 'tftp', '-m', 'binary', '10.77.0.1', '-c', 'get', file, local);
-    const bytes = await readFile(local).catch(() => Buffer.alloc(0));
-    return { output, bytes };
-  };
+  await become(fencedMac, '10.77.0.7', t);
   const http = (file: string) =>
     runInside(board, 'busybox', 'wget', '-q', '-O', '/dev/null', `http://10.77.0.1:8480/${file}`);
 
@@ -238,10 +224,42 @@ test('a fenced board gets iPXE, which tells it why, and no kernel on any way', a
   assert.ok(said.some((line) => line.includes('"stage":"fenced"') && line.includes(fencedMac)));
 });
 
+test('a board that was reset this moment waits for its token, on the way of iPXE and on that of pxelinux', async (t) => {
+  await become(heldMac, '10.77.0.8', t);
+  const waiting = await bootScript(heldMac);
+  assert.match(waiting, /waits: it is alive\nsleep 1\nchain .*boot\.ipxe\?mac=02:00:00:c2:00:08 /);
+  assert.doesNotMatch(waiting, /kernel|initrd|muster\.token/);
+  await bootScript(heldMac);
+  assert.match(await bootScript(heldMac), /muster\.token=0{64}/);
+  // U-Boot cannot be told to ask again: its answer comes late.
+  const { bytes } = await tftp('pxelinux.cfg/01-02-00-00-c2-00-08');
+  assert.match(bytes.toString(), /^ {2}append .*muster\.token=0{64}/m);
+  assert.ok(!said.some((line) => line.includes('"stage":"fenced"') && line.includes(heldMac)));
+});
+
 test('a port in use and a missing interface are one clear sentence each', async () => {
   await assert.rejects(run(...launch('rack')), /muster: port 69\/udp on rack is in use by .+ \(process \d+\)\n/);
   await assert.rejects(run(...launch('eth9')), /muster: there is no network interface 'eth9'; there are: lo, rack\n/);
 });
+
+/** From now until the test's end this machine is that board as well. */
+async function become(mac: string, ip: string, t: TestContext): Promise<void> {
+  await leaseOf(mac);
+  await runInside(board, 'ip', 'addr', 'add', `${ip}/24`, 'dev', 'board');
+  await runInside(board, 'ip', 'route', 'replace', '10.77.0.1/32', 'dev', 'board', 'src', ip);
+  t.after(async () => {
+    await runInside(board, 'ip', 'route', 'delete', '10.77.0.1/32', 'dev', 'board');
+    await runInside(board, 'ip', 'addr', 'delete', `${ip}/24`, 'dev', 'board');
+  });
+}
+
+async function tftp(file: string): Promise<{ output: string; bytes: Buffer }> {
+  const local = path.join(directory, 'fetched');
+  await rm(local, { force: true });
+  const output = await runInside(board, 'tftp', '-m', 'binary', '10.77.0.1', '-c', 'get', file, local);
+  const bytes = await readFile(local).catch(() => Buffer.alloc(0));
+  return { output, bytes };
+}
 
 function bootScript(mac: string): Promise<string> {
   return runInside(board, 'busybox', 'wget', '-q', '-O', '-', `http://10.77.0.1:8480/boot.ipxe?mac=${mac}`);

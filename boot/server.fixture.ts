@@ -26,6 +26,9 @@ export const testArtefacts: BootArtefacts = {
 /** Its address is 10.77.0.7, and its way pxelinux's. */
 export const fencedMac = '02:00:00:c2:00:07';
 
+/** Its address is 10.77.0.8, its way pxelinux's too, and an earlier start of it is alive until two tickets were refused. */
+export const heldMac = '02:00:00:c2:00:08';
+
 function say(line: object): void {
   process.stdout.write(`${JSON.stringify(line)}\n`);
 }
@@ -33,6 +36,7 @@ function say(line: object): void {
 if (import.meta.main) {
   const address = process.argv[2] ?? '10.77.0.1';
   const inherited = inheritedSockets(process.env[deviceSocketsVariable]);
+  let heldAsked = 0;
   const [dhcpFd, tftpFd] = [inherited.get('dhcp'), inherited.get('tftp')];
   await using server = await startBoot(
     {
@@ -40,7 +44,10 @@ if (import.meta.main) {
       netmask: '255.255.255.0',
       range: { from: '10.77.0.50', to: '10.77.0.250' },
       leaseSeconds: 3600,
-      reservations: new Map([[fencedMac, '10.77.0.7']]),
+      reservations: new Map([
+        [fencedMac, '10.77.0.7'],
+        [heldMac, '10.77.0.8'],
+      ]),
       httpPort: 8480,
       sockets: { ...(dhcpFd === undefined ? {} : { dhcpFd }), ...(tftpFd === undefined ? {} : { tftpFd }) },
       artefacts: testArtefacts,
@@ -52,12 +59,19 @@ if (import.meta.main) {
         ssh: Buffer.alloc(51).toString('base64'),
       },
       uboot: 'ipxe',
-      ubootOf: new Map([[fencedMac, 'pxelinux']]),
+      ubootOf: new Map([
+        [fencedMac, 'pxelinux'],
+        [heldMac, 'pxelinux'],
+      ]),
       now: Date.now,
     },
     {
       leases: { load: async () => [], save: async (leases) => say({ saved: leases.map(({ ip }) => ip) }) },
-      ticket: async (mac) => (mac === fencedMac ? { refused: 'fenced' } : { token: '0'.repeat(64) }),
+      ticket: async (mac) => {
+        if (mac === fencedMac) return { refused: 'fenced' };
+        if (mac === heldMac && ++heldAsked % 3 !== 0) return { refused: 'it is alive', held: true };
+        return { token: '0'.repeat(64) };
+      },
       placeHolder: () => undefined,
       refusal: (mac) => (mac === fencedMac ? 'fenced' : undefined),
       stage: (event) => say({ event }),
