@@ -73,6 +73,8 @@ if (import.meta.main) {
         return { token: '0'.repeat(64) };
       },
       placeHolder: () => undefined,
+      isBoard: () => true,
+      trouble: (message) => say({ trouble: message }),
       refusal: (mac) => (mac === fencedMac ? 'fenced' : undefined),
       stage: (event) => say({ event }),
       log: (line) => say({ line }),

@@ -15,6 +15,7 @@ import { type NodeCmdline, nodeCmdline } from '../ipxe/cmdline.ts';
 import { pxelinuxGoOn, pxelinuxLinux, pxelinuxPath } from '../ipxe/pxelinux.ts';
 import { bootScript, refusalScript, waitScript } from '../ipxe/script.ts';
 import { bootScriptImage } from '../ipxe/uboot-script.ts';
+import { Newcomers } from '../inventory/strangers.ts';
 import type { Mac } from '../protocol/mac.ts';
 import type { Artefact, BootArtefacts } from './artefacts.ts';
 import type { World } from './dhcp/answer.ts';
@@ -47,6 +48,10 @@ export interface BootHost {
   refusal(mac: Mac): string | undefined;
   /** Every sign of life of a board. Must not throw. */
   stage(event: BootEvent): void;
+  /** Whether this MAC has joined before. */
+  isBoard(mac: Mac): boolean;
+  /** What an operator should know, in one sentence; seldom. */
+  trouble(message: string): void;
   /** One line for whoever watches the boot server closely. */
   log(line: string): void;
 }
@@ -133,6 +138,7 @@ export async function startBoot(options: BootOptions, host: BootHost): Promise<B
   const chainOf = (mac: Mac): UbootChain =>
     ipxeSuitsUboot ? (options.ubootOf?.get(mac) ?? options.uboot) : 'pxelinux';
 
+  const newcomers = new Newcomers(() => options.now());
   const world: World = {
     table,
     pool,
@@ -142,6 +148,8 @@ export async function startBoot(options: BootOptions, host: BootHost): Promise<B
     leaseSeconds: options.leaseSeconds,
     bootFile: ({ class: client, mac }) => bootFile(client, { mac, http }),
     placeHolder: (mac) => host.placeHolder(mac),
+    isBoard: (mac) => options.reservations.has(mac) || host.isBoard(mac),
+    admitNewcomer: () => newcomers.admit(),
   };
 
   await using stack = new AsyncDisposableStack();
@@ -152,6 +160,7 @@ export async function startBoot(options: BootOptions, host: BootHost): Promise<B
       store: host.leases,
       now: () => options.now(),
       heard: (event) => host.stage(dhcpStage(event)),
+      trouble: (message) => host.trouble(message),
       log: (line) => host.log(`dhcp: ${line}`),
     }),
   );

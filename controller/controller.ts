@@ -185,6 +185,11 @@ export async function startController(options: ControllerOptions): Promise<Contr
         leases: inventory.leases(),
         ticket: (mac, ip) => inventory.issueTicket(mac, ip),
         placeHolder: (mac) => inventory.placeHolder(mac),
+        isBoard: (mac) => (inventory.node(mac)?.bootId ?? null) !== null,
+        trouble: (message) => {
+          log(`dhcp: ${message}`);
+          inventory.addEvent('controller', 'dhcp', message);
+        },
         refusal: (mac) => {
           const node = inventory.node(mac);
           return node?.fenced === true ? `${node.name} is fenced` : undefined;

@@ -31,6 +31,71 @@ function assertAnswer(decided: Answer, wanted: string | RegExp): void {
   else assert.match(describeAnswer(decided), wanted);
 }
 
+test('invented MACs take no address that a board has, had or is reserved, and a board takes theirs', () => {
+  const macOf = (number: number) =>
+    `02:66:00:00:${(number >> 8).toString(16).padStart(2, '0')}:${(number & 255).toString(16).padStart(2, '0')}`;
+  const third = '02:00:00:c2:00:03';
+  const boards = [board, other, third];
+  const flooded = testWorld({
+    leases: [bound('10.77.0.50', board, nowMs - hour), { ...bound('10.77.0.51', other), state: 'released' }],
+    isBoard: (mac) => boards.includes(mac),
+  });
+  let acks = 0;
+  for (let number = 0; number < 2_000; number++) {
+    const offer = say(flooded, boardPacket('discover', { mac: macOf(number) }), nowMs + number);
+    if ('silent' in offer) {
+      assert.equal(offer.isShort, true);
+      continue;
+    }
+    const ip = offer.reply.yiaddr;
+    const ack = say(
+      flooded,
+      boardPacket('request', { mac: macOf(number), options: [ours, wants(ip)] }),
+      nowMs + number,
+    );
+    assert.ok('reply' in ack && ack.reply.type === 'ack');
+    assert.equal(Buffer.from(ack.reply.options.get(option.leaseSeconds) ?? []).readUInt32BE(), 300);
+    acks++;
+  }
+  assert.equal(acks, 8);
+  assert.ok([...flooded.table.all()].length <= 10);
+  const later = nowMs + 3_000;
+  assertAnswer(say(flooded, boardPacket('discover'), later), /offer 10\.77\.0\.50 /);
+  assertAnswer(say(flooded, boardPacket('discover', { mac: other }), later), /offer 10\.77\.0\.51 /);
+  const offered = say(flooded, boardPacket('discover', { mac: third }), later);
+  assert.ok('reply' in offered, 'a board whose lease is forgotten takes the oldest of those that never joined');
+  const selected = boardPacket('request', { mac: third, options: [ours, wants(offered.reply.yiaddr)] });
+  assertAnswer(say(flooded, selected, later), /^other: ack .* \[bound /);
+});
+
+test('of addresses that were only offered the oldest goes to the next who asks, five seconds after its offer', () => {
+  const flooded = testWorld({ isBoard: () => false });
+  const ask = (number: number, ms: number) =>
+    say(
+      flooded,
+      boardPacket('discover', { mac: `02:66:00:00:00:${number.toString(16).padStart(2, '0')}` }),
+      nowMs + ms,
+    );
+  const offers = Array.from({ length: 10 }, (_, number) => ask(number, number));
+  assertAnswer(ask(10, 4_999), 'other: silent: the pool is exhausted');
+  const [first] = offers;
+  const next = ask(11, 5_000);
+  assert.ok(first !== undefined && 'reply' in first && 'reply' in next);
+  assert.equal(next.reply.yiaddr, first.reply.yiaddr);
+});
+
+test('a machine that never joined may be turned away; one that has an address, or was a board, is not', () => {
+  let admits = true;
+  const busy = testWorld({ isBoard: (mac) => mac === board, admitNewcomer: () => admits });
+  say(busy, boardPacket('discover', { mac: other, options: [wants('10.77.0.50')] }));
+  admits = false;
+  assertAnswer(say(busy, boardPacket('discover', { mac: other })), /offer/);
+  assertAnswer(say(busy, boardPacket('discover')), /offer/);
+  assertAnswer(say(busy, boardPacket('discover', { mac: '02:00:00:c2:00:03' })), /too many new machines at once/);
+  const unasked = boardPacket('request', { mac: '02:00:00:c2:00:03', options: [wants('10.77.0.58')] });
+  assertAnswer(say(busy, unasked), /too many new machines at once/);
+});
+
 test('a board that is alive keeps its address from whoever else has its MAC, and its own Linux is answered', () => {
   const clone = testWorld({ leases: [bound('10.77.0.50')], alive: [board] });
   const node: [number, Uint8Array] = [option.vendorClass, Buffer.from('muster-node')];

@@ -4,7 +4,7 @@
 import type { Mac } from '../../protocol/mac.ts';
 import { type Ipv4, anyAddress, broadcastAddress, formatIpv4, ipv4Number, sameNetwork } from '../ipv4.ts';
 import { type ClientClass, classify } from './client-class.ts';
-import { type Allocation, type Lease, type LeaseTable, type Pool, chooseAddress, mayHave } from './lease.ts';
+import { type Allocation, type Lease, type LeaseTable, type Pool, chooseAddress, mayHave, offerMs } from './lease.ts';
 import { type MessageType, option } from './option.ts';
 import { type Packet, addressOption } from './packet.ts';
 
@@ -21,6 +21,10 @@ export interface World {
   bootFile(client: { class: ClientClass; mac: Mac }): string | undefined;
   /** Who has the place of this MAC: a board that is alive, and asks as our own Linux only. */
   placeHolder(mac: Mac): string | undefined;
+  /** Whether this MAC has joined before, or has a reservation. */
+  isBoard(mac: Mac): boolean;
+  /** Whether one more machine that never was a board may have an address now. */
+  admitNewcomer(): boolean;
 }
 
 export type Answer = (
@@ -31,10 +35,12 @@ export type Answer = (
   class: ClientClass;
   /** Leases to remember, and, but for offers, to store before the reply goes out. */
   leases: Lease[];
+  /** There was no address for it: an operator should know. */
+  isShort?: true;
 };
 
-/** How long an address is kept for a board that was offered it: U-Boot asks three times before it decides. */
-const offerMs = 60_000;
+/** The longest lease of a machine that never joined: more than any board needs from its firmware to its join. */
+const firstLeaseSeconds = 300;
 /** How long an address at which somebody else answered is left alone. */
 const quarantineMs = 600_000;
 /** A board that declines one address after the other must not use up the pool: above this share they are forgotten. */
@@ -52,8 +58,11 @@ export function answer(packet: Packet, world: World, nowMs: number): Answer {
   if (packet.giaddr !== anyAddress && !sameNetwork(packet.giaddr, world.address, world.netmask))
     return silent(`comes by a relay of another network, ${packet.giaddr}`);
   const server = addressOption(packet, option.serverId);
-  const allocation: Allocation = { table: world.table, pool: world.pool, mac: packet.mac, nowMs };
+  const isBoard = (mac: Mac): boolean => world.isBoard(mac);
+  const allocation: Allocation = { table: world.table, pool: world.pool, mac: packet.mac, nowMs, isBoard };
   const held = world.table.of(packet.mac);
+  const leaseSeconds = isBoard(packet.mac) ? world.leaseSeconds : Math.min(firstLeaseSeconds, world.leaseSeconds);
+  const isTurnedAway = () => held === undefined && !isBoard(packet.mac) && !world.admitNewcomer();
 
   // Whoever else asks, gives back or declines in its name is another machine, or the board was reset this moment: then it
   // asks again, and by that time is known to be silent.
@@ -65,8 +74,9 @@ export function answer(packet: Packet, world: World, nowMs: number): Answer {
 
   switch (packet.type) {
     case 'discover': {
+      if (isTurnedAway()) return { ...silent('too many new machines at once'), isShort: true };
       const ip = chooseAddress(allocation, addressOption(packet, option.requestedAddress));
-      if (ip === undefined) return silent('the pool is exhausted');
+      if (ip === undefined) return { ...silent('the pool is exhausted'), isShort: true };
       const lease = world.table.at(ip);
       const bound = lease?.state === 'bound' && lease.mac === packet.mac && lease.expiresAtMs > nowMs;
       const leases: Lease[] = bound ? [] : [{ ip, mac: packet.mac, state: 'offered', expiresAtMs: nowMs + offerMs }];
@@ -83,7 +93,8 @@ export function answer(packet: Packet, world: World, nowMs: number): Answer {
         return { ...reply('nak', anyAddress), class: client, leases: [] };
       if (holder !== undefined && held?.state === 'bound' && held.ip !== ip)
         return silent(`it has ${held.ip}, and asks for ${ip}: ${holder}`);
-      const leases: Lease[] = [{ ip, mac: packet.mac, state: 'bound', expiresAtMs: nowMs + world.leaseSeconds * 1000 }];
+      if (isTurnedAway()) return { ...silent('too many new machines at once'), isShort: true };
+      const leases: Lease[] = [{ ip, mac: packet.mac, state: 'bound', expiresAtMs: nowMs + leaseSeconds * 1000 }];
       // One address a board: what it had before is free again.
       if (held !== undefined && held.ip !== ip) leases.unshift({ ...held, state: 'released', expiresAtMs: nowMs });
       return { ...reply('ack', ip), class: client, leases };
@@ -131,7 +142,7 @@ export function answer(packet: Packet, world: World, nowMs: number): Answer {
         sname: '',
         // U-Boot reads the name here and not in option 67; UEFI reads either.
         file: file ?? '',
-        options: replyOptions(packet, world, { type, class: client, file }),
+        options: replyOptions(packet, world, { type, class: client, file, leaseSeconds }),
         type,
       },
       to: destination(packet, type === 'ack' && (packet.type === 'inform' || packet.ciaddr === ip)),
@@ -153,14 +164,14 @@ function wantedAddress(packet: Packet, held: Lease | undefined): Ipv4 | undefine
 function replyOptions(
   packet: Packet,
   world: World,
-  about: { type: MessageType; class: ClientClass; file: string | undefined },
+  about: { type: MessageType; class: ClientClass; file: string | undefined; leaseSeconds: number },
 ): Map<number, Uint8Array> {
   const options = new Map<number, Uint8Array>([[option.serverId, addressBytes(world.address)]]);
   if (about.type !== 'nak') {
     if (packet.type !== 'inform') {
-      options.set(option.leaseSeconds, seconds(world.leaseSeconds));
-      options.set(option.renewalSeconds, seconds(world.leaseSeconds / 2));
-      options.set(option.rebindingSeconds, seconds((world.leaseSeconds * 7) / 8));
+      options.set(option.leaseSeconds, seconds(about.leaseSeconds));
+      options.set(option.renewalSeconds, seconds(about.leaseSeconds / 2));
+      options.set(option.rebindingSeconds, seconds((about.leaseSeconds * 7) / 8));
     }
     options.set(option.netmask, addressBytes(world.netmask));
     const mask = ipv4Number(world.netmask);

@@ -89,18 +89,27 @@ export class LeaseTable {
   }
 }
 
-/** Whether the address is taken, as far as a board of this MAC is concerned. */
-export function isTaken(lease: Lease | undefined, { mac, nowMs }: { mac: Mac; nowMs: number }): boolean {
-  if (lease === undefined || lease.expiresAtMs <= nowMs || lease.state === 'released') return false;
-  return lease.state === 'declined' || lease.mac !== mac;
+/**
+ * Whether the address is taken, as far as this MAC is concerned. What a board had stays its own, however long it is off,
+ * as long as only machines ask that never were boards: anybody can make up any number of those.
+ */
+export function isTaken(
+  lease: Lease | undefined,
+  { mac, nowMs, isBoard }: Pick<Allocation, 'mac' | 'nowMs' | 'isBoard'>,
+): boolean {
+  if (lease === undefined) return false;
+  const isRunning = lease.expiresAtMs > nowMs && lease.state !== 'released';
+  if (lease.state === 'declined') return isRunning;
+  if (lease.mac === mac) return false;
+  return isRunning || (lease.state !== 'offered' && isBoard(lease.mac) && !isBoard(mac));
 }
 
 /** Whether the board may have exactly this address. */
-export function mayHave(ip: Ipv4, { table, pool, mac, nowMs }: Allocation): boolean {
-  if (pool.excluded.has(ip) || isTaken(table.at(ip), { mac, nowMs })) return false;
+export function mayHave(ip: Ipv4, allocation: Allocation): boolean {
+  const { table, pool, mac } = allocation;
+  if (pool.excluded.has(ip) || isTaken(table.at(ip), allocation)) return false;
   const reserved = pool.reservations.get(mac);
-  if (reserved !== undefined && reserved !== ip)
-    return isTaken(table.at(reserved), { mac, nowMs }) && inRange(ip, pool);
+  if (reserved !== undefined && reserved !== ip) return isTaken(table.at(reserved), allocation) && inRange(ip, pool);
   if (reserved === ip) return true;
   return inRange(ip, pool) && !pool.reserved.has(ip);
 }
@@ -110,14 +119,23 @@ export interface Allocation {
   pool: Pool;
   mac: Mac;
   nowMs: number;
+  /** Whether this MAC has joined before, or has a reservation. */
+  isBoard(mac: Mac): boolean;
 }
+
+/** A client answers an offer within a second or two. */
+const youngOfferMs = 5_000;
+/** How long an address is kept for a board that was offered it: U-Boot asks three times before it decides. */
+export const offerMs = 60_000;
 
 /**
  * The address to offer: the board's reserved one, the one it had, the one it asks for, a free one, the one that
- * expired longest ago. `undefined` when the pool is exhausted.
+ * expired longest ago; then the oldest that was offered to a machine which never was a board, and for a board also the
+ * one that such a machine has had longest. `undefined` when the pool is exhausted.
  */
 export function chooseAddress(allocation: Allocation, requested: Ipv4 | undefined): Ipv4 | undefined {
-  const { table, pool, mac, nowMs } = allocation;
+  const { table, pool, mac, nowMs, isBoard } = allocation;
+  const asksAsBoard = isBoard(mac);
   const preferred = [pool.reservations.get(mac), table.of(mac)?.ip, requested];
   for (const ip of preferred) if (ip !== undefined && mayHave(ip, allocation)) return ip;
 
@@ -126,15 +144,24 @@ export function chooseAddress(allocation: Allocation, requested: Ipv4 | undefine
   // From a place that the MAC decides, so that a board finds its old address even where the leases were lost.
   const start = hash(mac) % count;
   let oldest: Lease | undefined;
+  let oldestOffer: Lease | undefined;
+  let oldestStranger: Lease | undefined;
   for (let step = 0; step < count; step++) {
     const ip = formatIpv4(first + ((start + step) % count));
     if (pool.excluded.has(ip) || pool.reserved.has(ip)) continue;
     const lease = table.at(ip);
     if (lease === undefined) return ip;
-    if (isTaken(lease, { mac, nowMs })) continue;
-    if (oldest === undefined || lease.expiresAtMs < oldest.expiresAtMs) oldest = lease;
+    if (!isTaken(lease, allocation)) oldest = older(lease, oldest);
+    else if (lease.state === 'declined' || isBoard(lease.mac)) continue;
+    else if (lease.state === 'offered') {
+      if (asksAsBoard || lease.expiresAtMs - offerMs + youngOfferMs <= nowMs) oldestOffer = older(lease, oldestOffer);
+    } else if (asksAsBoard) oldestStranger = older(lease, oldestStranger);
   }
-  return oldest?.ip;
+  return (oldest ?? oldestOffer ?? oldestStranger)?.ip;
+}
+
+function older(lease: Lease, than: Lease | undefined): Lease {
+  return than === undefined || lease.expiresAtMs < than.expiresAtMs ? lease : than;
 }
 
 function inRange(ip: Ipv4, pool: Pool): boolean {

@@ -39,6 +39,8 @@ export interface DhcpOptions {
   store: LeaseStore;
   now(): number;
   heard(event: DhcpEvent): void;
+  /** What an operator should know, in one sentence. Once a minute at most. */
+  trouble(message: string): void;
   log(line: string): void;
 }
 
@@ -48,6 +50,8 @@ export interface DhcpServer extends AsyncDisposable {
 
 /** Six times a rack. Beyond it packets are dropped: the boards ask again, and the store is what we wait for. */
 const maximumWaiting = 4096;
+
+const shortageIntervalMs = 60_000;
 
 export function serveDhcp(options: DhcpOptions): DhcpServer {
   const { socket, world, store } = options;
@@ -64,6 +68,7 @@ export function serveDhcp(options: DhcpOptions): DhcpServer {
   let waiting: { packet: Packet; answer: Answer }[] = [];
   let flushing: Promise<void> | undefined;
   let closed = false;
+  let troubledAt = -Infinity;
 
   socket.on('message', (datagram) => {
     counters.received++;
@@ -79,6 +84,7 @@ export function serveDhcp(options: DhcpOptions): DhcpServer {
     const decided = answer(packet, world, options.now());
     for (const lease of decided.leases) world.table.put(lease);
     if (packet.type === 'discover') options.heard({ mac: packet.mac, type: 'discover', class: decided.class });
+    if (decided.isShort === true) tellShortage(packet.mac);
     if ('silent' in decided && decided.leases.length === 0) {
       counters.silent++;
       return;
@@ -91,6 +97,14 @@ export function serveDhcp(options: DhcpOptions): DhcpServer {
     counters.failed++;
     options.log(`DHCP socket: ${error.message}`);
   });
+
+  function tellShortage(mac: Mac): void {
+    const now = options.now();
+    // A clock that was set back must not silence us for as long.
+    if (now - troubledAt < shortageIntervalMs && now >= troubledAt) return;
+    troubledAt = now;
+    options.trouble(shortage(world, mac, now));
+  }
 
   async function flush(): Promise<void> {
     // Let the datagrams that the kernel already holds join the first batch.
@@ -150,6 +164,21 @@ function summary(packet: Packet, client: ClientClass, reply: Packet): string {
   const asked = [...packet.options.keys()].map(optionName).join(', ');
   const file = reply.file === '' ? '' : ` file ${reply.file}`;
   return `${packet.mac} ${client} ${packet.type} -> ${reply.type} ${reply.yiaddr}${file} (sent: ${asked})`;
+}
+
+/** Who has the addresses, and what to do. */
+function shortage({ pool, table, isBoard }: World, mac: Mac, now: number): string {
+  const leases = [...table.all()].filter(({ state }) => state !== 'declined');
+  const kept = leases.filter((lease) => isBoard(lease.mac)).length;
+  const others = leases.filter((lease) => !isBoard(lease.mac) && lease.expiresAtMs > now && lease.state !== 'released');
+  const latest = others.toSorted((a, b) => b.expiresAtMs - a.expiresAtMs).slice(0, 3);
+  const names = latest.length === 0 ? '' : ` (the latest: ${latest.map((lease) => lease.mac).join(', ')})`;
+  return (
+    `no address for ${mac}: of ${pool.from} to ${pool.to}, ${kept} are kept for boards and ${others.length} given to ` +
+    `machines that never joined${names}. Either somebody makes up MAC addresses, then find the switch port that shows ` +
+    'many; or the range is too small, then start with a larger --range. Boards that joined keep theirs; a new one is ' +
+    'sure of an address by a line in `reservations`'
+  );
 }
 
 /** The last word on each address, in order of address. */

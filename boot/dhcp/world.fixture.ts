@@ -13,6 +13,9 @@ export function testWorld(
     reservations?: [Mac, string][];
     range?: { from: string; to: string };
     alive?: Mac[];
+    /** Never joined: all are boards when left out. */
+    isBoard?: (mac: Mac) => boolean;
+    admitNewcomer?: () => boolean;
   } = {},
 ): World {
   const http = 'http://10.77.0.1:8480';
@@ -28,6 +31,8 @@ export function testWorld(
     gateway: undefined,
     leaseSeconds: 3600,
     bootFile: ({ class: client, mac }) => bootFile(client, { mac, http }),
+    isBoard: wanted.isBoard ?? (() => true),
+    admitNewcomer: wanted.admitNewcomer ?? (() => true),
     placeHolder: (mac) => (wanted.alive?.includes(mac) ? 'it is alive' : undefined),
   };
 }
