@@ -21,6 +21,7 @@ import type { Artefact, BootArtefacts } from './artefacts.ts';
 import type { World } from './dhcp/answer.ts';
 import type { ClientClass } from './dhcp/client-class.ts';
 import { type LeaseStore, LeaseTable, createPool } from './dhcp/lease.ts';
+import type { Neighbour } from './dhcp/neighbours.ts';
 import { type DhcpCounters, type DhcpEvent, serveDhcp } from './dhcp/server.ts';
 import { type HttpCounters, serveHttp } from './http.ts';
 import { type Ipv4, sameNetwork } from './ipv4.ts';
@@ -95,6 +96,8 @@ export interface BootServer extends AsyncDisposable {
     http: Readonly<HttpCounters>;
   };
   readonly http: string;
+  /** Other DHCP servers and controllers on this segment, heard within the last minutes. */
+  neighbours(): Neighbour[];
   /** The board that has this address now. */
   macOf(ip: Ipv4): Mac | undefined;
 }
@@ -278,6 +281,7 @@ export async function startBoot(options: BootOptions, host: BootHost): Promise<B
   return {
     counters: { dhcp: dhcp.counters, tftp: tftp.counters, http: httpServer.counters },
     http,
+    neighbours: () => dhcp.neighbours(),
     macOf,
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };
@@ -305,6 +309,7 @@ export function bootFile(client: ClientClass, { mac, http }: { mac: Mac; http: s
     case 'uefi-http':
       return `${http}/${files.ipxeForUefi}`;
     case 'node':
+    case 'controller':
     case 'other':
       return undefined;
   }
@@ -317,6 +322,7 @@ const firmwareOf = {
   uefi: 'uefi',
   'uefi-http': 'uefi-http',
   node: 'linux',
+  controller: undefined,
   other: undefined,
 } as const;
 

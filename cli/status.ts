@@ -28,6 +28,10 @@ export const statusCommands: Command[] = [
         ],
         ['last drill', drillText(status, context.now())],
         ...(status.twoPersonRule ? [['rule', 'lifting, and stopping everything, need two operators']] : []),
+        ...(status.otherServers ?? []).map(({ address, kind }) => [
+          'warning',
+          `another ${kind === 'muster' ? 'Muster controller' : 'DHCP server'} answers on this segment: ${address}`,
+        ]),
         [
           'controller',
           `${status.version} at ${context.api.url}, up for ${durationText(context.now() - status.startedAt)}`,

@@ -115,6 +115,11 @@ export async function startController(options: ControllerOptions): Promise<Contr
   );
 
   let startupMs = 0;
+  let boot: BootServer | undefined;
+  const others = (): Pick<Status, 'otherServers'> => {
+    const found = boot?.neighbours() ?? [];
+    return found.length === 0 ? {} : { otherServers: found };
+  };
   const status = (): Status => ({
     version,
     startedAt,
@@ -122,6 +127,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
     rack: configuration.rack,
     twoPersonRule: configuration.twoPersonRule,
     ...statusCounts(inventory),
+    ...others(),
   });
   const stream = startStream({ inventory, status });
   // An upload takes as long as it takes.
@@ -129,7 +135,6 @@ export async function startController(options: ControllerOptions): Promise<Contr
   stack.defer(() => operators.close());
   // Before the server: it waits for its open answers, and a dashboard's never ends.
   stack.defer(() => stream.close());
-  let boot: BootServer | undefined;
   registerOperatorApi(operators, {
     inventory,
     rollCall,

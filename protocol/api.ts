@@ -497,6 +497,10 @@ export const Status = Type.Object({
   twoPersonRule: Type.Boolean(),
   /** The last one that is over. */
   lastDrill: Type.Union([Drill, Type.Null()]),
+  /** Others who answer boards on the rack's segment: there must be none. Left out while there is none. */
+  otherServers: Type.Optional(
+    Type.Array(Type.Object({ address: Type.String(), kind: oneOf('muster', 'dhcp') }), { maxItems: 16 }),
+  ),
 });
 export type Status = Static<typeof Status>;
 

@@ -3,7 +3,7 @@
 
 import type { Mac } from '../../protocol/mac.ts';
 import { type Ipv4, anyAddress, broadcastAddress, formatIpv4, ipv4Number, sameNetwork } from '../ipv4.ts';
-import { type ClientClass, classify } from './client-class.ts';
+import { type ClientClass, classify, controllerVendorClass } from './client-class.ts';
 import { type Allocation, type Lease, type LeaseTable, type Pool, chooseAddress, mayHave, offerMs } from './lease.ts';
 import { type MessageType, option } from './option.ts';
 import { type Packet, addressOption } from './packet.ts';
@@ -57,11 +57,16 @@ export function answer(packet: Packet, world: World, nowMs: number): Answer {
     return silent('not a board: its MAC address is nobody’s or a group’s');
   if (packet.giaddr !== anyAddress && !sameNetwork(packet.giaddr, world.address, world.netmask))
     return silent(`comes by a relay of another network, ${packet.giaddr}`);
-  const server = addressOption(packet, option.serverId);
   const isBoard = (mac: Mac): boolean => world.isBoard(mac);
+  const leaseSeconds = isBoard(packet.mac) ? world.leaseSeconds : Math.min(firstLeaseSeconds, world.leaseSeconds);
+  if (client === 'controller') {
+    if (packet.type !== 'discover' || packet.giaddr === anyAddress || packet.giaddr === world.address)
+      return silent('our own question whether we are alone');
+    return { ...reply('offer', anyAddress), class: client, leases: [] };
+  }
+  const server = addressOption(packet, option.serverId);
   const allocation: Allocation = { table: world.table, pool: world.pool, mac: packet.mac, nowMs, isBoard };
   const held = world.table.of(packet.mac);
-  const leaseSeconds = isBoard(packet.mac) ? world.leaseSeconds : Math.min(firstLeaseSeconds, world.leaseSeconds);
   const isTurnedAway = () => held === undefined && !isBoard(packet.mac) && !world.admitNewcomer();
 
   // Whoever else asks, gives back or declines in its name is another machine, or the board was reset this moment: then it
@@ -89,8 +94,11 @@ export function answer(packet: Packet, world: World, nowMs: number): Answer {
       }
       const ip = wantedAddress(packet, held);
       if (ip === undefined) return silent('a request that names no address, and no offer stands');
-      if (!sameNetwork(ip, world.address, world.netmask) || !mayHave(ip, allocation))
-        return { ...reply('nak', anyAddress), class: client, leases: [] };
+      const isFree = sameNetwork(ip, world.address, world.netmask) && mayHave(ip, allocation);
+      // It renews what another server gave it (RFC 2131, 4.3.2: who has no record of a client stays silent).
+      if (!isFree && held === undefined && server === undefined && isOthers(ip, packet, world))
+        return silent(`has ${ip} from another server`);
+      if (!isFree) return { ...reply('nak', anyAddress), class: client, leases: [] };
       if (holder !== undefined && held?.state === 'bound' && held.ip !== ip)
         return silent(`it has ${held.ip}, and asks for ${ip}: ${holder}`);
       if (isTurnedAway()) return { ...silent('too many new machines at once'), isShort: true };
@@ -161,6 +169,12 @@ function wantedAddress(packet: Packet, held: Lease | undefined): Ipv4 | undefine
   return held?.state === 'offered' || held?.state === 'bound' ? held.ip : undefined;
 }
 
+/** Whether an address may be one that another server on our segment gave: not of our range, or in use by renewal. */
+function isOthers(ip: Ipv4, packet: Packet, { table, pool, address, netmask }: World): boolean {
+  if (packet.ciaddr === ip) return table.at(ip) === undefined;
+  return sameNetwork(ip, address, netmask) && table.at(ip) === undefined && !pool.excluded.has(ip);
+}
+
 function replyOptions(
   packet: Packet,
   world: World,
@@ -178,6 +192,7 @@ function replyOptions(
     options.set(option.broadcast, addressBytes(formatIpv4((ipv4Number(world.address) | ~mask) >>> 0)));
     if (world.gateway !== undefined) options.set(option.router, addressBytes(world.gateway));
     // EDK2 takes an offer for an HTTP boot only when it says so itself.
+    if (about.class === 'controller') options.set(option.vendorClass, Buffer.from(controllerVendorClass));
     if (about.class === 'uefi-http') options.set(option.vendorClass, Buffer.from('HTTPClient'));
     if (about.file !== undefined) {
       options.set(option.tftpServer, Buffer.from(world.address));

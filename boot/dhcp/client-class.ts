@@ -9,12 +9,16 @@ import { type Packet, textOption } from './packet.ts';
  * - `uefi`: a UEFI that boots by PXE, 0x0b
  * - `uefi-http`: a UEFI that boots by HTTP, 0x13
  * - `node`: our own initramfs
+ * - `controller`: another Muster controller, which asks whether it is alone
  * - `other`: anything else on the segment: an address and no more
  */
-export type ClientClass = 'ipxe' | 'uboot' | 'uboot-efi' | 'uefi' | 'uefi-http' | 'node' | 'other';
+export type ClientClass = 'ipxe' | 'uboot' | 'uboot-efi' | 'uefi' | 'uefi-http' | 'node' | 'controller' | 'other';
 
 /** What our initramfs's udhcpc writes as option 60. */
 export const nodeVendorClass = 'muster-node';
+
+/** What a controller that looks for others writes as option 60, and is answered with. */
+export const controllerVendorClass = 'muster-controller';
 
 const arch = { efiArm64: 0x000b, httpArm64: 0x0013, ubootArm64: 0x0016 };
 
@@ -23,6 +27,7 @@ export function classify(packet: Packet): ClientClass {
   if (packet.options.has(option.ipxe) || textOption(packet, option.userClass) === 'iPXE') return 'ipxe';
   const vendorClass = textOption(packet, option.vendorClass);
   if (vendorClass === nodeVendorClass) return 'node';
+  if (vendorClass === controllerVendorClass) return 'controller';
   switch (clientArch(packet)) {
     case arch.ubootArm64:
       return 'uboot';

@@ -3,10 +3,11 @@
 
 import type { Socket } from 'node:dgram';
 import type { Mac } from '../../protocol/mac.ts';
-import { ipv4Number } from '../ipv4.ts';
+import { broadcastAddress, ipv4Number } from '../ipv4.ts';
 import { type Answer, type World, answer } from './answer.ts';
 import type { ClientClass } from './client-class.ts';
 import type { Lease, LeaseStore } from './lease.ts';
+import { type Neighbour, Neighbours, askIntervalMs, neighbourIn, question } from './neighbours.ts';
 import { optionName } from './option.ts';
 import { type Packet, decodePacket, encodePacket } from './packet.ts';
 
@@ -39,13 +40,15 @@ export interface DhcpOptions {
   store: LeaseStore;
   now(): number;
   heard(event: DhcpEvent): void;
-  /** What an operator should know, in one sentence. Once a minute at most. */
+  /** What an operator should know, in one sentence: that addresses run short, or that another server is here. Seldom. */
   trouble(message: string): void;
   log(line: string): void;
 }
 
 export interface DhcpServer extends AsyncDisposable {
   readonly counters: Readonly<DhcpCounters>;
+  /** Other servers on this segment, heard within the last minutes. */
+  neighbours(): Neighbour[];
 }
 
 /** Six times a rack. Beyond it packets are dropped: the boards ask again, and the store is what we wait for. */
@@ -69,6 +72,10 @@ export function serveDhcp(options: DhcpOptions): DhcpServer {
   let flushing: Promise<void> | undefined;
   let closed = false;
   let troubledAt = -Infinity;
+  const neighbours = new Neighbours(() => options.now());
+  const ask = () => socket.send(encodePacket(question(world.address)), 67, broadcastAddress, () => undefined);
+  const asking = setInterval(ask, askIntervalMs);
+  ask();
 
   socket.on('message', (datagram) => {
     counters.received++;
@@ -81,9 +88,13 @@ export function serveDhcp(options: DhcpOptions): DhcpServer {
       counters.dropped++;
       return;
     }
+    const neighbour = neighbourIn(packet, world.address);
+    const news = neighbour === undefined ? undefined : neighbours.heard(neighbour);
+    if (news !== undefined) options.trouble(news);
     const decided = answer(packet, world, options.now());
     for (const lease of decided.leases) world.table.put(lease);
-    if (packet.type === 'discover') options.heard({ mac: packet.mac, type: 'discover', class: decided.class });
+    if (packet.type === 'discover' && decided.class !== 'controller')
+      options.heard({ mac: packet.mac, type: 'discover', class: decided.class });
     if (decided.isShort === true) tellShortage(packet.mac);
     if ('silent' in decided && decided.leases.length === 0) {
       counters.silent++;
@@ -151,8 +162,10 @@ export function serveDhcp(options: DhcpOptions): DhcpServer {
 
   return {
     counters,
+    neighbours: () => neighbours.all(),
     async [Symbol.asyncDispose]() {
       closed = true;
+      clearInterval(asking);
       await flushing;
       await new Promise<void>((resolve) => socket.close(resolve));
     },
