@@ -199,3 +199,21 @@ test('an order that waits for its place in the permit is not overdue', { timeout
   while (turned.length === 0) await pass(99);
   assert.deepEqual(turned, ['off']);
 });
+
+test('heartbeats that were sent to an earlier process hold no place, and those that answer this one do', async () => {
+  await using rack = await rackWithBackup();
+  let obeyed = 0n;
+  {
+    await using before = await live(rack.state, rack.clock);
+    for (let beats = 0; beats < 3; beats++) obeyed = before.answer(rack.credentials, obeyed).sequence;
+  }
+  await using after = await live(rack.state, rack.clock);
+  let answered = 0n;
+  for (let ms = 0; ms <= 6_000; ms += 250) {
+    await after.inventory.sweep(ms);
+    answered = after.answer(rack.credentials, obeyed).sequence;
+  }
+  assert.equal(after.inventory.placeHolder(mac), undefined);
+  after.answer(rack.credentials, answered);
+  assert.match(after.inventory.placeHolder(mac) ?? '', /has its place until it is silent for 4 s/);
+});

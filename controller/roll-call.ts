@@ -174,7 +174,8 @@ export function startRollCall({
     };
     for (const [customer, listedBy] of peer.held) if (heartbeat.permitSequence > listedBy) peer.held.delete(customer);
     peers.set(session.mac, peer);
-    inventory.heartbeat(session.mac, now());
+    // What was sent to an earlier process has a right signature, and its sequence may be new to us.
+    inventory.heartbeat(session.mac, now(), { isReplay: heartbeat.permitSequence <= peer.base });
     inventory.generationApplied(session.mac, heartbeat.generation);
     sendPermit(peer);
     hearReceipts(session.mac, heartbeat, { session: sessionId, datagram: bytes });

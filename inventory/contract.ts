@@ -124,8 +124,12 @@ export interface Inventory extends AsyncDisposable {
   join(request: JoinRequest, ip: string): Promise<JoinAnswer | Refused>;
   session(id: string): Session | undefined;
   sessionOf(mac: Mac): Session | undefined;
-  /** For each heartbeat whose signature was right: memory only, but for the step to `ready`. */
-  heartbeat(mac: Mac, at: number): void;
+  /**
+   * For each heartbeat whose signature was right: memory only, but for the step to `ready`. `isReplay`: it
+   * answers no permit of this process, so it may be an old one that somebody sends again, and proves nothing about whose
+   * place it is; false when left out.
+   */
+  heartbeat(mac: Mac, at: number, options?: { isReplay: boolean }): void;
   /** By the clock of `heartbeat`, which may be monotonic. */
   lastHeartbeatAt(mac: Mac): number | undefined;
   /** By the inventory's own clock. */

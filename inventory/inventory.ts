@@ -187,8 +187,9 @@ export async function openInventoryOn({
     },
     session: (id) => sessions.byId(id),
     sessionOf: (mac) => sessions.of(mac),
-    heartbeat: (mac, at) => {
+    heartbeat: (mac, at, { isReplay } = { isReplay: false }) => {
       rollCall.heard(mac, at);
+      if (isReplay) return;
       const rival = places.heard(mac);
       const node = rival === undefined ? undefined : memory.get('nodes', mac);
       if (node === undefined) return;

@@ -1,24 +1,31 @@
 // A board's place is its own while it is alive: strangers with its address or its MAC get nothing, and its customers run on.
 // The real controller, a node with the real agent and leash, and machines of strangers on one bridge.
 import assert from 'node:assert/strict';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Type } from 'typebox';
-import { Event, type Node } from '../../protocol/api.ts';
+import { Event, Status, type Node } from '../../protocol/api.ts';
 import { Rig } from '../faults/rig.ts';
 import { until } from '../faults/wait.ts';
-import { rackAddress } from '../qemu/rack-network.ts';
+import { ControllerProcess } from '../qemu/controller-process.ts';
+import { defaultCacheDir } from '../qemu/rack.ts';
+import { RackNetwork, rackAddress } from '../qemu/rack-network.ts';
+import { endProcess, startTied } from '../qemu/tied-process.ts';
 import { Machine } from './machine.ts';
 
 const takePlace = fileURLToPath(new URL('take-place.ts', import.meta.url));
+const stack = new AsyncDisposableStack();
 let rig: Rig;
 
 before(async () => {
-  rig = await Rig.create({ nodes: 1, print: () => undefined });
+  rig = stack.use(await Rig.create({ nodes: 1, print: () => undefined }));
 });
 after(async () => {
-  await rig[Symbol.asyncDispose]();
+  await stack.disposeAsync();
 });
 
 test('who takes its address by ARP and asks for its script gets no token, and is named in an event', async () => {
@@ -54,6 +61,73 @@ test('a controller that starts again gives its place to nobody before the board 
   assert.deepEqual(await attack(stranger, board), { token: false, session: null });
   const { state, bootId, ip } = await theNode();
   assert.deepEqual({ state, bootId, ip }, { state: 'ready', bootId: board.bootId, ip: board.ip });
+});
+
+test('two controllers, and a foreign DHCP server, notice each other, and a board that has joined notices nothing', async (t) => {
+  const board = await theNode();
+  const processes = customersProcesses();
+  await using elsewhere = await RackNetwork.create({ boards: 0, port: 0 });
+  const move = [
+    'ip link set br0 address 02:00:00:00:77:02',
+    'ip address flush dev br0',
+    'ip address add 10.77.0.2/24 dev br0',
+  ];
+  assert.equal((await elsewhere.exec(['sh', '-c', move.join(' && ')])).code, 0);
+  await rig.inRack([
+    'ip',
+    'link',
+    'add',
+    'second',
+    'type',
+    'veth',
+    'peer',
+    'name',
+    'first',
+    'netns',
+    `${elsewhere.holderPid}`,
+  ]);
+  await rig.inRack(['ip', 'link', 'set', 'second', 'master', 'br0', 'up']);
+  assert.equal((await elsewhere.exec(['ip', 'link', 'set', 'first', 'master', 'br0', 'up'])).code, 0);
+  const directory = await mkdtemp(join(tmpdir(), 'muster-second-'));
+  t.after(() => rm(directory, { recursive: true }));
+  await using second = new ControllerProcess({
+    network: elsewhere,
+    address: '10.77.0.2',
+    stateDir: join(directory, 'state'),
+    cacheDir: defaultCacheDir,
+    logPath: join(directory, 'controller.log'),
+    flags: [],
+  });
+  await second.start();
+  const isHeard = async (by: ControllerProcess, address: string, kind: string) =>
+    (await by.get('/v1/status', Status)).otherServers?.some(
+      (each) => each.address === address && each.kind === kind,
+    ) === true;
+  await until('the first hears the second', () => isHeard(rig.controller, '10.77.0.2', 'muster'));
+  await until('the second hears the first', () => isHeard(second, rackAddress, 'muster'));
+  for (const [controller, other] of [
+    [rig.controller, '10.77.0.2'],
+    [second, rackAddress],
+  ] as const)
+    assert.match(await messages(controller, 'dhcp'), new RegExp(`another Muster controller, ${other}, answers boards`));
+  await assertUndisturbed(board, processes);
+  assert.deepEqual(await second.nodes(), []);
+
+  await using foreign = await Machine.plugIn(rig.network, { cable: 'foreign', mac: '02:00:00:00:66:03' });
+  await foreign.run('ip', 'address', 'add', '10.77.0.3/24', 'dev', 'eth0');
+  const configuration = join(directory, 'udhcpd.conf');
+  const leases = join(directory, 'leases');
+  await writeFile(leases, '');
+  await writeFile(
+    configuration,
+    `interface eth0\nstart 10.77.0.240\nend 10.77.0.249\nlease_file ${leases}\npidfile ${leases}.pid\n`,
+  );
+  const udhcpd = await startTied(foreign.inside(['busybox', 'udhcpd', '-f', '-S', configuration]), { stdio: 'ignore' });
+  t.after(() => endProcess(udhcpd, 'SIGKILL'));
+  // It asks once a minute, and when it starts.
+  await second.restart();
+  await until('the second hears the foreign one', () => isHeard(second, '10.77.0.3', 'dhcp'));
+  assert.match(await messages(second, 'dhcp'), /another DHCP server, 10\.77\.0\.3, answers on this segment/);
 });
 
 test('a board that is switched off and on again waits until its old session is silent, and is there', async (t) => {
@@ -128,10 +202,14 @@ async function assertUndisturbed(board: Node, processes: number[]): Promise<void
 async function eventOf({ mac }: Node, pattern: RegExp): Promise<string> {
   let found: string | undefined;
   await until(`an event that says ${pattern}`, async () => {
-    const answer = Type.Object({ events: Type.Array(Event) });
-    const { events } = await rig.controller.get(`/v1/events?limit=100&subject=${mac}`, answer);
-    found = events.map(({ message }) => message).find((message) => pattern.test(message));
+    found = (await messages(rig.controller, mac)).split('\n').find((message) => pattern.test(message));
     return found !== undefined;
   });
   return found ?? '';
+}
+
+async function messages(controller: ControllerProcess, subject: string): Promise<string> {
+  const answer = Type.Object({ events: Type.Array(Event) });
+  const { events } = await controller.get(`/v1/events?limit=100&subject=${subject}`, answer);
+  return events.map(({ message }) => message).join('\n');
 }
