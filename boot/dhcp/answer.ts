@@ -22,7 +22,7 @@ export interface World {
   /** Who has the place of this MAC: a board that is alive, and asks as our own Linux only. */
   placeHolder(mac: Mac): string | undefined;
   /** Whether this MAC has joined before, or has a reservation. */
-  isBoard(mac: Mac): boolean;
+  isBoard: (mac: Mac) => boolean;
   /** Whether one more machine that never was a board may have an address now. */
   admitNewcomer(): boolean;
 }
@@ -57,7 +57,7 @@ export function answer(packet: Packet, world: World, nowMs: number): Answer {
     return silent('not a board: its MAC address is nobody’s or a group’s');
   if (packet.giaddr !== anyAddress && !sameNetwork(packet.giaddr, world.address, world.netmask))
     return silent(`comes by a relay of another network, ${packet.giaddr}`);
-  const isBoard = (mac: Mac): boolean => world.isBoard(mac);
+  const { isBoard } = world;
   const leaseSeconds = isBoard(packet.mac) ? world.leaseSeconds : Math.min(firstLeaseSeconds, world.leaseSeconds);
   if (client === 'controller') {
     if (packet.type !== 'discover' || packet.giaddr === anyAddress || packet.giaddr === world.address)

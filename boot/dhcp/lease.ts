@@ -120,7 +120,7 @@ export interface Allocation {
   mac: Mac;
   nowMs: number;
   /** Whether this MAC has joined before, or has a reservation. */
-  isBoard(mac: Mac): boolean;
+  isBoard: (mac: Mac) => boolean;
 }
 
 /** A client answers an offer within a second or two. */

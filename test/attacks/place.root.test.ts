@@ -186,7 +186,7 @@ async function theNode(): Promise<Node> {
 }
 
 function customersProcesses(): number[] {
-  return (rig.nodes[0]?.processesOf('acme') ?? []).toSorted();
+  return (rig.nodes[0]?.processesOf('acme') ?? []).toSorted((a, b) => a - b);
 }
 
 /** Longer than permits last: it is the same boot, and no process of its customers was stopped. */

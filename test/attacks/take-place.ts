@@ -19,7 +19,7 @@ function join(from: string): Promise<string> {
     const asking = request(
       `https://${controller}:8443/v1/join`,
       { method: 'POST', rejectUnauthorized: false, headers: { 'content-type': 'application/json' } },
-      (answer) => text(answer).then(resolve, reject),
+      (answer) => void text(answer).then(resolve, reject),
     );
     asking.once('error', reject);
     asking.end(JSON.stringify(body));
