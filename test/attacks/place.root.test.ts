@@ -98,21 +98,6 @@ test('two controllers, and a foreign DHCP server, notice each other, and a board
     logPath: join(directory, 'controller.log'),
     flags: [],
   });
-  await second.start();
-  const isHeard = async (by: ControllerProcess, address: string, kind: string) =>
-    (await by.get('/v1/status', Status)).otherServers?.some(
-      (each) => each.address === address && each.kind === kind,
-    ) === true;
-  await until('the first hears the second', () => isHeard(rig.controller, '10.77.0.2', 'muster'));
-  await until('the second hears the first', () => isHeard(second, rackAddress, 'muster'));
-  for (const [controller, other] of [
-    [rig.controller, '10.77.0.2'],
-    [second, rackAddress],
-  ] as const)
-    assert.match(await messages(controller, 'dhcp'), new RegExp(`another Muster controller, ${other}, answers boards`));
-  await assertUndisturbed(board, processes);
-  assert.deepEqual(await second.nodes(), []);
-
   await using foreign = await Machine.plugIn(rig.network, { cable: 'foreign', mac: '02:00:00:00:66:03' });
   await foreign.run('ip', 'address', 'add', '10.77.0.3/24', 'dev', 'eth0');
   const configuration = join(directory, 'udhcpd.conf');
@@ -124,10 +109,23 @@ test('two controllers, and a foreign DHCP server, notice each other, and a board
   );
   const udhcpd = await startTied(foreign.inside(['busybox', 'udhcpd', '-f', '-S', configuration]), { stdio: 'ignore' });
   t.after(() => endProcess(udhcpd, 'SIGKILL'));
-  // It asks once a minute, and when it starts.
-  await second.restart();
+
+  await second.start();
+  const isHeard = async (by: ControllerProcess, address: string, kind: string) =>
+    (await by.get('/v1/status', Status)).otherServers?.some(
+      (each) => each.address === address && each.kind === kind,
+    ) === true;
+  await until('the first hears the second', () => isHeard(rig.controller, '10.77.0.2', 'muster'));
+  await until('the second hears the first', () => isHeard(second, rackAddress, 'muster'));
   await until('the second hears the foreign one', () => isHeard(second, '10.77.0.3', 'dhcp'));
+  for (const [controller, other] of [
+    [rig.controller, '10.77.0.2'],
+    [second, rackAddress],
+  ] as const)
+    assert.match(await messages(controller, 'dhcp'), new RegExp(`another Muster controller, ${other}, answers boards`));
   assert.match(await messages(second, 'dhcp'), /another DHCP server, 10\.77\.0\.3, answers on this segment/);
+  await assertUndisturbed(board, processes);
+  assert.deepEqual(await second.nodes(), []);
 });
 
 test('a board that is switched off and on again waits until its old session is silent, and is there', async (t) => {
