@@ -10,6 +10,7 @@ import { type IncomingMessage, type Server, type ServerResponse, createServer } 
 import { isIP } from 'node:net';
 import { type Mac, parseMac } from '../protocol/mac.ts';
 import type { Artefact } from './artefacts.ts';
+import { limitConnections } from './connection-limit.ts';
 import { type Ipv4 } from './ipv4.ts';
 import { type BootStage, isReportedStage } from './stage.ts';
 
@@ -24,6 +25,8 @@ export interface HttpCounters {
 export interface HttpOptions {
   address: Ipv4;
   port: number;
+  /** How many connections it may hold; a rack's worth where left out. */
+  connections?: number | undefined;
   /** By path: `/ipxe.efi`, `/kernel/<sha256>`. */
   artefacts: ReadonlyMap<string, { artefact: Artefact; type: string; stage: BootStage | undefined }>;
   /** The board that has this address now. */
@@ -56,7 +59,6 @@ const limits = {
 
 export async function serveHttp(options: HttpOptions): Promise<HttpServer> {
   const counters: HttpCounters = { requests: 0, refused: 0, failed: 0, bytesSent: 0 };
-  const perBoard = new Map<Ipv4, number>();
 
   const server = createServer(
     {
@@ -77,23 +79,13 @@ export async function serveHttp(options: HttpOptions): Promise<HttpServer> {
       });
     },
   );
-  server.maxConnections = limits.connections;
-  server.setTimeout(limits.idleMs);
-  server.on('connection', (socket) => {
-    const ip = address(socket.remoteAddress);
-    const count = (perBoard.get(ip) ?? 0) + 1;
-    perBoard.set(ip, count);
-    socket.on('error', ignore);
-    socket.once('close', () => {
-      const left = (perBoard.get(ip) ?? 1) - 1;
-      if (left === 0) perBoard.delete(ip);
-      else perBoard.set(ip, left);
-    });
-    if (count > limits.connectionsPerBoard) {
-      counters.refused++;
-      socket.destroy();
-    }
+  const gate = limitConnections(server, {
+    total: options.connections ?? limits.connections,
+    perAddress: limits.connectionsPerBoard,
+    onRefused: () => counters.refused++,
   });
+  server.setTimeout(limits.idleMs);
+  server.on('connection', (socket) => socket.on('error', ignore));
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
     counters.refused++;
     if (error.code === 'ECONNRESET' || !socket.writable) socket.destroy();
@@ -115,6 +107,7 @@ export async function serveHttp(options: HttpOptions): Promise<HttpServer> {
       return refuse(response, 414, `want at most ${limits.urlLength} characters`);
     const [pathname, query] = request.url.split('?', 2);
     const ip = address(request.socket.remoteAddress);
+    if (options.macOf(ip) !== undefined) gate.prove(request.socket);
     const stored = options.artefacts.get(pathname ?? '');
     if (stored !== undefined) {
       const mac = options.macOf(ip);

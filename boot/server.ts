@@ -77,6 +77,8 @@ export interface BootOptions {
   leaseSeconds: number;
   reservations: ReadonlyMap<Mac, Ipv4>;
   httpPort: number;
+  /** That the HTTP server may hold; a rack's worth where left out. */
+  httpConnections?: number | undefined;
   /** Bound to the rack's interface by the launcher (device-sockets.ts). Left out, the server binds them itself. */
   sockets: { dhcpFd?: number; tftpFd?: number };
   artefacts: BootArtefacts;
@@ -259,6 +261,7 @@ export async function startBoot(options: BootOptions, host: BootHost): Promise<B
     await serveHttp({
       address,
       port: options.httpPort,
+      connections: options.httpConnections,
       artefacts: new Map([
         // EDK2 boots what calls itself application/efi.
         [`/${files.ipxeForUefi}`, { artefact: artefacts.ipxe.plain, type: 'application/efi', stage: undefined }],

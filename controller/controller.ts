@@ -15,6 +15,7 @@ import { registerAgentApi } from './agent-api.ts';
 import type { Configuration } from './configuration.ts';
 import { loadBootArtefacts } from '../boot/artefacts.ts';
 import { loadCredentials } from './credentials.ts';
+import { connectionBudget, openFilesLimit } from './descriptors.ts';
 import { startEscalation } from './escalation.ts';
 import { chain, createServer, type Server } from './http.ts';
 import { openImageStore } from './image-store.ts';
@@ -58,6 +59,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
   await using stack = new AsyncDisposableStack();
   mkdirSync(configuration.stateDirectory, { recursive: true, mode: 0o700 });
   const startedAt = wallClock();
+  const budget = connectionBudget(openFilesLimit());
 
   // Read and checked while everything else starts.
   const bootFiles = loadBootArtefacts({ cacheDir: configuration.cacheDirectory });
@@ -102,7 +104,11 @@ export async function startController(options: ControllerOptions): Promise<Contr
 
   const squashfsDirectory = join(configuration.stateDirectory, 'images');
   const images = await openImageStore({ directory: squashfsDirectory, inventory, random, wallClock });
-  const agents = createServer({ https: { key: credentials.key, cert: credentials.certificate } });
+  const agents = createServer({
+    https: { key: credentials.key, cert: credentials.certificate },
+    // An agent keeps four connections at most.
+    connections: { total: budget.agents, perAddress: 16, handshakes: 32 },
+  });
   registerAgentApi(agents, { inventory, squashfsDirectory, now: wallClock });
   stack.defer(() => agents.close());
   await listen(agents, { host: configuration.address, port: agentApiPort });
@@ -131,7 +137,10 @@ export async function startController(options: ControllerOptions): Promise<Contr
   });
   const stream = startStream({ inventory, status });
   // An upload takes as long as it takes.
-  const operators = createServer({ requestTimeout: 0 });
+  const operators = createServer({
+    requestTimeout: 0,
+    connections: { total: budget.operators, perAddress: budget.operators },
+  });
   stack.defer(() => operators.close());
   // Before the server: it waits for its open answers, and a dashboard's never ends.
   stack.defer(() => stream.close());
@@ -147,6 +156,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
     metrics: () =>
       renderMetrics([
         ...metricsOf(status(), { ...rollCall.counters }, stream.listeners),
+        ...connectionMetrics({ operators, agents }),
         ...drillMetrics(inventory),
         ...bootMetrics(boot),
       ]),
@@ -174,6 +184,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
         leaseSeconds: configuration.leaseSeconds,
         reservations: configuration.reservations,
         httpPort: bootHttpPort,
+        httpConnections: budget.boot,
         uboot: configuration.uboot,
         sockets,
         artefacts: await bootFiles,
@@ -292,6 +303,25 @@ function metricsOf(status: Status, rollCall: Record<string, number>, listeners: 
       help: 'Resident memory of the controller.',
       type: 'gauge',
       values: [{ value: process.memoryUsage.rss() }],
+    },
+  ];
+}
+
+function connectionMetrics(servers: Record<string, Server>): Metric[] {
+  const values = (value: (server: Server) => number) =>
+    Object.entries(servers).map(([server, app]) => ({ labels: { server }, value: value(app) }));
+  return [
+    {
+      name: 'muster_connections',
+      help: 'Open connections.',
+      type: 'gauge',
+      values: values(({ connections }) => connections.open),
+    },
+    {
+      name: 'muster_connections_refused_total',
+      help: 'Connections that were closed because there were too many.',
+      type: 'counter',
+      values: values(({ connections }) => connections.refused),
     },
   ];
 }

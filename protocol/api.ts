@@ -34,39 +34,49 @@ function oneOf<const T extends readonly string[]>(...values: T) {
 export const nodeStates = ['seen', 'loading', 'joining', 'ready', 'silent', 'lost'] as const;
 export type NodeState = (typeof nodeStates)[number];
 
+// A board sends these, and they are kept: closed, so that it cannot have anything else kept.
 /** What the agent finds out once, at join, with `systeminformation`. */
-export const NodeFacts = Type.Object({
-  model: Type.String({ maxLength: 200 }),
-  cpu: Type.String({ maxLength: 200 }),
-  cores: Type.Integer({ minimum: 0 }),
-  memoryBytes: Type.Integer({ minimum: 0 }),
-  kernel: Type.String({ maxLength: 200 }),
-  interfaces: Type.Array(
-    Type.Object({
-      name: Type.String({ maxLength: 32 }),
-      mac: Type.String({ maxLength: 32 }),
-      ip: Type.String({ maxLength: 64 }),
-      speedMbps: Type.Union([Type.Number(), Type.Null()]),
-    }),
-    { maxItems: 32 },
-  ),
-});
+export const NodeFacts = Type.Object(
+  {
+    model: Type.String({ maxLength: 200 }),
+    cpu: Type.String({ maxLength: 200 }),
+    cores: Type.Integer({ minimum: 0 }),
+    memoryBytes: Type.Integer({ minimum: 0 }),
+    kernel: Type.String({ maxLength: 200 }),
+    interfaces: Type.Array(
+      Type.Object(
+        {
+          name: Type.String({ maxLength: 32 }),
+          mac: Type.String({ maxLength: 32 }),
+          ip: Type.String({ maxLength: 64 }),
+          speedMbps: Type.Union([Type.Number(), Type.Null()]),
+        },
+        closed,
+      ),
+      { maxItems: 32 },
+    ),
+  },
+  closed,
+);
 export type NodeFacts = Static<typeof NodeFacts>;
 
 /** What the agent reports every few seconds. Shares are 0 to 1. */
-export const Sample = Type.Object({
-  cpu: Type.Number(),
-  cpuPerCore: Type.Array(Type.Number(), { maxItems: 256 }),
-  memoryUsedBytes: Type.Number(),
-  memoryTotalBytes: Type.Number(),
-  temperatureCelsius: Type.Union([Type.Number(), Type.Null()]),
-  uptimeSeconds: Type.Number(),
-  rxBytesPerSecond: Type.Number(),
-  txBytesPerSecond: Type.Number(),
-  agentRssBytes: Type.Number(),
-  /** Worst delay of the thread that obeys permits since the last sample, ms. */
-  permitThreadDelayMs: Type.Number(),
-});
+export const Sample = Type.Object(
+  {
+    cpu: Type.Number(),
+    cpuPerCore: Type.Array(Type.Number(), { maxItems: 256 }),
+    memoryUsedBytes: Type.Number(),
+    memoryTotalBytes: Type.Number(),
+    temperatureCelsius: Type.Union([Type.Number(), Type.Null()]),
+    uptimeSeconds: Type.Number(),
+    rxBytesPerSecond: Type.Number(),
+    txBytesPerSecond: Type.Number(),
+    agentRssBytes: Type.Number(),
+    /** Worst delay of the thread that obeys permits since the last sample, ms. */
+    permitThreadDelayMs: Type.Number(),
+  },
+  closed,
+);
 export type Sample = Static<typeof Sample>;
 
 export const Node = Type.Object({
