@@ -13,7 +13,10 @@ export interface ControllerAlone extends AsyncDisposable {
   controller: ControllerProcess;
 }
 
-export async function controllerAlone(stateDir: string): Promise<ControllerAlone> {
+export async function controllerAlone(
+  stateDir: string,
+  environment: ReadonlyMap<string, string> = new Map(),
+): Promise<ControllerAlone> {
   await using stack = new AsyncDisposableStack();
   const network = stack.use(await RackNetwork.create({ boards: 0, port: 0 }));
   // The kernel tells of a bridge's carrier up to a second late, and Node does not list an interface without one.
@@ -24,7 +27,7 @@ export async function controllerAlone(stateDir: string): Promise<ControllerAlone
   }
   const logPath = join(stateDir, 'controller.log');
   const controller = stack.use(
-    new ControllerProcess({ network, stateDir, cacheDir: defaultCacheDir, logPath, flags: [] }),
+    new ControllerProcess({ network, stateDir, cacheDir: defaultCacheDir, logPath, flags: [], environment }),
   );
   const running = stack.move();
   return { network, controller, [Symbol.asyncDispose]: () => running.disposeAsync() };

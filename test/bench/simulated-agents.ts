@@ -1,7 +1,8 @@
 // A program: as many agents' ends of the roll call as it is told of, one UDP socket each, in one process.
 //
 //   stdin   one line: {"controller": "10.77.0.1", "port": 5670, "heartbeatMs": 750, "agents": [{"session", "key"}, …]}
-//   stdout  one JSON line a second: {"heartbeats", "permits", "refused"} since its start
+//   stdout  one JSON line a second: {"heartbeats", "permits", "refused"} since its start, and {"oldestMs"}: how old the
+//           oldest permit of any agent became since the line before, from when its nonce was sent
 //
 // What they do as real agents do: regular heartbeats, a receipt at once for each order in a permit, repeated in every
 // heartbeat, and when a permit still asks for it, until none does. What they leave out is the work of stopping: this
@@ -23,7 +24,11 @@ const Orders = Type.Object({
   agents: Type.Array(Agent),
 });
 
-const counts = { heartbeats: 0, permits: 0, refused: 0 };
+const counts = { heartbeats: 0, permits: 0, refused: 0, oldestMs: 0 };
+/** Of each agent that has had one: how old its permit is. */
+const ages: (() => number)[] = [];
+/** Heartbeats that may still be answered. */
+const openBeats = 8;
 
 function startAgent(
   { session, key }: Static<typeof Agent>,
@@ -44,12 +49,15 @@ function startAgent(
   let generation = 0n;
   let receipts: Receipt[] = [];
   let lastBeatMs = 0;
+  const sentMs = new Map<string, number>();
+  let permittedFromMs: number | undefined;
 
   function beat(): void {
+    const nonce = randomBytes(16);
     const heartbeat = {
       session: sessionBytes,
       sequence: ++sequence,
-      nonce: randomBytes(16),
+      nonce,
       generation,
       permitSequence,
       uptimeSeconds: (performance.now() - startedAt) / 1000,
@@ -59,6 +67,8 @@ function startAgent(
     };
     counts.heartbeats++;
     lastBeatMs = performance.now();
+    sentMs.set(nonce.toString('latin1'), lastBeatMs);
+    for (const [oldest] of sentMs) if (sentMs.size > openBeats) sentMs.delete(oldest);
     socket.send(encodeHeartbeat(heartbeat, keyObject), port, controller);
   }
   socket.on('message', (bytes) => {
@@ -66,6 +76,10 @@ function startAgent(
       const permit = decodePermit(bytes, keyObject);
       if (permit.sequence <= permitSequence) return;
       counts.permits++;
+      const fromMs = sentMs.get(permit.nonce.toString('latin1'));
+      if (permittedFromMs === undefined) ages.push(() => performance.now() - (permittedFromMs ?? 0));
+      else counts.oldestMs = Math.max(counts.oldestMs, performance.now() - permittedFromMs);
+      permittedFromMs = Math.max(permittedFromMs ?? 0, fromMs ?? 0);
       permitSequence = permit.sequence;
       generation = permit.generation;
       const isNew = permit.orders.some(({ order }) => !receipts.some((receipt) => receipt.order === order));
@@ -89,6 +103,10 @@ for await (const line of createInterface({ input: process.stdin })) {
   // Spread over the interval as boards are that were powered on whenever.
   for (const [index, agent] of agents.entries())
     startAgent(agent, { controller, port, heartbeatMs, firstAfterMs: (index * heartbeatMs) / agents.length });
-  setInterval(() => process.stdout.write(`${JSON.stringify(counts)}\n`), 1_000);
+  setInterval(() => {
+    counts.oldestMs = Math.round(ages.reduce((oldest, age) => Math.max(oldest, age()), counts.oldestMs));
+    process.stdout.write(`${JSON.stringify(counts)}\n`);
+    counts.oldestMs = 0;
+  }, 1_000);
   break;
 }

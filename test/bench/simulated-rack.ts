@@ -4,8 +4,10 @@ import { once } from 'node:events';
 import { cp, mkdtemp, readFile, readlink, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { Type } from 'typebox';
 import { Check } from 'typebox/value';
 import { KillOrder, KillTimeline, Status } from '../../protocol/api.ts';
 import { heartbeatIntervalMs, rollCallPort } from '../../protocol/timing.ts';
@@ -75,7 +77,7 @@ export async function startRacks({
 }
 
 /** The first start makes certificate, keys and Node's compile cache, and keeps the parser that it needed for that. */
-async function settleStore(stateDir: string): Promise<void> {
+export async function settleStore(stateDir: string): Promise<void> {
   await using alone = await startedController(stateDir);
   await alone.controller.kill9();
 }
@@ -103,7 +105,7 @@ async function connectAgents(
   };
 }
 
-async function allReady(controller: ControllerProcess, count: number): Promise<void> {
+export async function allReady(controller: ControllerProcess, count: number): Promise<void> {
   const deadline = performance.now() + readyWithinMs;
   for (let ready = 0; ready < count;) {
     if (performance.now() > deadline) throw new Error(`${ready} of ${count} agents are ready`);
@@ -112,12 +114,21 @@ async function allReady(controller: ControllerProcess, count: number): Promise<v
   }
 }
 
+const AgentCount = Type.Object({ oldestMs: Type.Number() });
+
+export interface SimulatedAgents extends AsyncDisposable {
+  /** Its network is theirs, with the address 10.77.0.2. */
+  pid: number;
+  /** Resolves when the program has counted once more, with how old the oldest permit of any agent became meanwhile. */
+  nextCount(): Promise<{ oldestMs: number }>;
+}
+
 /** In a network namespace of their own, on the rack's bridge: what the controller hears comes in by its interface. */
-async function startAgents(
+export async function startAgents(
   network: RackNetwork,
   nodes: readonly SeededNode[],
   heartbeatMs: number,
-): Promise<AsyncDisposable & { pid: number }> {
+): Promise<SimulatedAgents> {
   const command = ['unshare', '--net', '--', process.execPath, '--disable-warning=ExperimentalWarning', agentsProgram];
   const agents = await startTied(network.inside(command), { stdio: ['pipe', 'pipe', 'inherit'] });
   const dispose = () => endProcess(agents, 'SIGKILL');
@@ -137,13 +148,20 @@ async function startAgents(
     const agentKeys = nodes.map(({ session, key }) => ({ session, key }));
     const orders = { controller: rackAddress, port: rollCallPort, heartbeatMs, agents: agentKeys };
     stdin?.write(`${JSON.stringify(orders)}\n`);
-    if (stdout !== null) await once(stdout, 'data', { signal: AbortSignal.timeout(readyWithinMs) });
-    stdout?.resume();
+    if (stdout === null) throw new Error('cannot hear the simulated agents: no stdout');
+    const lines = createInterface({ input: stdout });
+    const nextCount = async () => {
+      const [line]: unknown[] = await once(lines, 'line', { signal: AbortSignal.timeout(readyWithinMs) });
+      const count: unknown = JSON.parse(String(line));
+      if (!Check(AgentCount, count)) throw new Error(`the simulated agents count ${String(line)}`);
+      return count;
+    };
+    await nextCount();
+    return { pid, nextCount, [Symbol.asyncDispose]: dispose };
   } catch (error) {
     await dispose();
     throw error;
   }
-  return { pid, [Symbol.asyncDispose]: dispose };
 }
 
 /** The process is started in our namespaces and walks on from there; its network is its own once it differs from both. */
