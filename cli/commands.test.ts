@@ -201,6 +201,7 @@ async function peer(state: Partial<PeerState> = {}) {
   app.delete('/v1/workloads/:customer/:name', () => ({}));
   app.get('/v1/workloads/:customer/:name/logs', () => ({
     lines: [{ at: now, instance: instance.id, stream: 'stdout', text: 'hello \u001b[31mworld' }],
+    before: null,
   }));
   app.get('/v1/instances', () => ({ instances: [{ ...instance, state: next(state.states ?? ['running']) }] }));
   app.post<{ Body: api.KillRequest }>('/v1/kill', { schema: { body: api.KillRequest } }, (request, reply) =>

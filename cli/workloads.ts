@@ -1,5 +1,5 @@
 import { Type } from 'typebox';
-import { Customer, Instance, LogLine, Workload, type WorkloadSpec } from '../protocol/api.ts';
+import { Customer, Instance, type LogLine, LogPage, Workload, type WorkloadSpec } from '../protocol/api.ts';
 import { ApiError, Nothing } from './api.ts';
 import { UsageError, type Call, type Command, type Context } from './command.ts';
 import { durationText, timeText } from './figures.ts';
@@ -242,13 +242,26 @@ export function progressText(options: { id: string; workload: Workload; instance
   return printable([`${id}: ${running}/${workload.replicas} running`, ...more, ...problem].join(', '));
 }
 
-const Logs = Type.Object({ lines: Type.Array(LogLine) });
+/** The controller answers with a megabyte at most: older lines are asked for until all that are wanted are there. */
+async function lastLines({ api }: Context, path: string, wanted: { tail: number; instance: string | undefined }) {
+  const pages: LogLine[][] = [];
+  let left = wanted.tail;
+  for (let before: string | undefined; left > 0;) {
+    const query = { tail: String(left), instance: wanted.instance, before };
+    const page = await api.ask({ path, query, answer: LogPage });
+    pages.unshift(page.lines);
+    left -= page.lines.length;
+    if (page.before === null) break;
+    before = String(page.before);
+  }
+  return pages.flat();
+}
 
 async function logs(context: Context, call: Call): Promise<void> {
   const workload = workloadName(call.positionals[0]);
-  const query = { tail: String(countOption(call, 'tail') ?? 100), instance: call.text('instance') };
+  const instance = call.text('instance');
   const path = `${workloadPath(workload)}/logs`;
-  const { lines } = await context.api.ask({ path, query, answer: Logs });
+  const lines = await lastLines(context, path, { tail: countOption(call, 'tail') ?? 100, instance });
   const follow = call.flag('follow');
   const show = (line: LogLine): void => {
     if (call.json) context.output.out(`${printableJson(JSON.stringify(line))}\n`);
@@ -264,7 +277,7 @@ async function logs(context: Context, call: Call): Promise<void> {
   fresh(lines);
   for (;;) {
     await context.sleep(500);
-    const next = await context.api.ask({ path, query: { ...query, tail: '1000' }, answer: Logs });
+    const next = await context.api.ask({ path, query: { tail: '1000', instance }, answer: LogPage });
     fresh(next.lines).forEach(show);
   }
 }

@@ -60,7 +60,7 @@ export function registerOperatorApi(app: Server, options: OperatorApiOptions): v
   app.get('/v1/stream', async (request, reply) => {
     reply.hijack();
     request.raw.socket.setTimeout(0);
-    if (!(await stream.add(reply.raw))) reply.raw.writeHead(503).end('{"error":"too many listeners already"}');
+    if (!stream.add(reply.raw)) reply.raw.writeHead(503).end('{"error":"too many listeners already"}');
   });
 
   // ---- nodes
@@ -243,23 +243,26 @@ export function registerOperatorApi(app: Server, options: OperatorApiOptions): v
     {
       schema: {
         params: WorkloadParams,
-        querystring: Type.Object({ tail: digits, instance: Type.Optional(Type.String({ maxLength: 64 })) }),
-        response: { 200: Type.Object({ lines: Type.Array(api.LogLine) }) },
+        querystring: Type.Object({
+          tail: digits,
+          instance: Type.Optional(Type.String({ maxLength: 64 })),
+          before: Type.Optional(Type.String({ pattern: '^[0-9]{1,15}$' })),
+        }),
+        response: { 200: api.LogPage },
       },
     },
     async (request) => {
       knownWorkload(request.params);
       const { customer, name } = request.params;
-      const { instance } = request.query;
+      const { instance, before } = request.query;
       const tail = Math.min(10_000, Number(request.query.tail ?? 100));
-      return {
-        lines: await inventory.logs({
-          customer,
-          workload: name,
-          tail,
-          ...(instance === undefined ? {} : { instance }),
-        }),
-      };
+      return inventory.logs({
+        customer,
+        workload: name,
+        tail,
+        ...(instance === undefined ? {} : { instance }),
+        ...(before === undefined ? {} : { before: Number(before) }),
+      });
     },
   );
   app.get(

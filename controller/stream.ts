@@ -1,7 +1,8 @@
-// Server-sent events: one snapshot for each new listener, then every change, rendered once for all of them.
+// Server-sent events: one snapshot for all new listeners together, then every change, rendered once for all of them. Permits
+// wait while a snapshot of a rack is made, so there is one in a while, however many ask.
 import type { ServerResponse } from 'node:http';
 import type { DrillDocument } from '../inventory/documents.ts';
-import type { Sample, Snapshot } from '../protocol/api.ts';
+import type { Event, Sample, Snapshot } from '../protocol/api.ts';
 import { drillOrder, drillView, newest } from '../inventory/drill-views.ts';
 import type { Change, Inventory } from '../inventory/inventory.ts';
 import { customerView, instanceView, nodeView, orderView, workloadView } from '../inventory/views.ts';
@@ -10,25 +11,33 @@ import { customerView, instanceView, nodeView, orderView, workloadView } from '.
 const flushAfterMs = 50;
 /** A listener with more than this unsent is let go: it comes back for a snapshot. */
 const unsentLimitBytes = 8 * 2 ** 20;
-const listenerLimit = 200;
+const listenerLimit = 100;
+/** Between two snapshots: who comes meanwhile waits for the next. */
+const snapshotGapMs = 250;
+/** Listeners that one snapshot goes to: it is a megabyte for each. */
+const listenersAtOnce = 16;
 const eventsInSnapshot = 200;
 const drillsInSnapshot = 20;
 
 export interface Stream {
   /** False where there are too many listeners already. */
-  add(response: ServerResponse): Promise<boolean>;
+  add(response: ServerResponse): boolean;
   close(): void;
   readonly listeners: number;
 }
 
 export function startStream({ inventory, status }: { inventory: Inventory; status: () => Snapshot['status'] }): Stream {
   const listeners = new Set<ServerResponse>();
+  /** Whose snapshot is not made yet, in the order in which they came. */
+  const newcomers = new Set<ServerResponse>();
+  let welcoming: NodeJS.Timeout | undefined;
+  let lastWelcomeAt = -Infinity;
   const dirty = new Map<string, Change>();
   let flushing: NodeJS.Timeout | undefined;
   const lastSamples = new Map<string, Sample>();
 
   const unsubscribe = inventory.subscribe((change) => {
-    if (listeners.size === 0) return;
+    if (listeners.size + newcomers.size === 0) return;
     for (const each of [change, ...touchedBy(change)]) dirty.set(keyOf(each), each);
     flushing ??= setTimeout(flush, flushAfterMs);
   });
@@ -81,50 +90,77 @@ export function startStream({ inventory, status }: { inventory: Inventory; statu
   }
 
   function broadcast(text: string): void {
-    if (text === '') return;
+    if (text === '' || listeners.size === 0) return;
+    // Encoded once, for all.
+    const bytes = Buffer.from(text);
     for (const response of listeners) {
       if (response.writableLength > unsentLimitBytes) response.destroy();
-      else response.write(text);
+      else response.write(bytes);
     }
+  }
+
+  /** From the last answer of the disk on without a pause: no change falls between a snapshot and what follows it. */
+  async function welcome(): Promise<void> {
+    // A page without its events is worth more than none, the more so when the disk is in trouble.
+    const events = await inventory.events({ limit: eventsInSnapshot }).catch(() => []);
+    welcoming = undefined;
+    if (newcomers.size === 0) return;
+    const bytes = Buffer.from(message('snapshot', snapshot(events)));
+    for (const response of [...newcomers].slice(0, listenersAtOnce)) {
+      newcomers.delete(response);
+      response.write(bytes);
+      listeners.add(response);
+    }
+    lastWelcomeAt = performance.now();
+    if (newcomers.size > 0) welcoming = setTimeout(() => void welcome(), snapshotGapMs);
+  }
+
+  function snapshot(events: Event[]): Snapshot {
+    return {
+      status: status(),
+      nodes: inventory.nodes().flatMap(({ mac }) => nodeView(inventory, mac) ?? []),
+      customers: inventory.customers().flatMap(({ name }) => customerView(inventory, name) ?? []),
+      workloads: inventory.workloads().flatMap(({ customer, name }) => workloadView(inventory, customer, name) ?? []),
+      instances: inventory.instances().flatMap(({ id }) => instanceView(inventory, id) ?? []),
+      approvals: inventory.people.approvals(),
+      kills: inventory.orders().flatMap(({ number }) => orderView(inventory, number) ?? []),
+      drills: newest(inventory, drillsInSnapshot),
+      events,
+    };
   }
 
   return {
     get listeners() {
       return listeners.size;
     },
-    add: async (response) => {
-      const events = await inventory.events({ limit: eventsInSnapshot });
-      if (listeners.size >= listenerLimit) return false;
+    add: (response) => {
+      if (listeners.size + newcomers.size >= listenerLimit) return false;
       // Gone already: its `close` was before we listened for it.
       if (response.destroyed) return true;
       response.on('error', () => response.destroy());
-      response.on('close', () => listeners.delete(response));
+      response.on('close', () => {
+        newcomers.delete(response);
+        listeners.delete(response);
+      });
       response.writeHead(200, {
         'content-type': 'text/event-stream',
         'cache-control': 'no-store',
         'x-accel-buffering': 'no',
+        'x-content-type-options': 'nosniff',
+        'cross-origin-resource-policy': 'same-origin',
       });
-      const snapshot: Snapshot = {
-        status: status(),
-        nodes: inventory.nodes().flatMap(({ mac }) => nodeView(inventory, mac) ?? []),
-        customers: inventory.customers().flatMap(({ name }) => customerView(inventory, name) ?? []),
-        workloads: inventory.workloads().flatMap(({ customer, name }) => workloadView(inventory, customer, name) ?? []),
-        instances: inventory.instances().flatMap(({ id }) => instanceView(inventory, id) ?? []),
-        approvals: inventory.people.approvals(),
-        kills: inventory.orders().flatMap(({ number }) => orderView(inventory, number) ?? []),
-        drills: newest(inventory, drillsInSnapshot),
-        events,
-      };
-      response.write(message('snapshot', snapshot));
-      listeners.add(response);
+      response.flushHeaders();
+      newcomers.add(response);
+      welcoming ??= setTimeout(() => void welcome(), Math.max(0, lastWelcomeAt + snapshotGapMs - performance.now()));
       return true;
     },
     close: () => {
       unsubscribe();
       clearTimeout(flushing);
+      clearTimeout(welcoming);
       clearInterval(samples);
       clearInterval(keepAlive);
-      for (const response of listeners) response.destroy();
+      for (const response of [...listeners, ...newcomers]) response.destroy();
     },
   };
 }

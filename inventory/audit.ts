@@ -135,9 +135,12 @@ export class AuditLog implements AsyncDisposable {
   /** Oldest first. With `after`: those that followed it; without: the newest. Throws StorageError. */
   entries({ after, limit }: { after?: number; limit: number }): Promise<AuditEntry[]> {
     return this.#read(async (connection) => {
+      const order = `ORDER BY sequence ${after === undefined ? 'DESC' : ''}`;
+      // A whole megabyte at most, and one entry at least: permits wait while an answer is made.
       const rows = await connection.all<AuditEntry>(
-        `SELECT sequence, at, kind, subject, body, previous, hash FROM entries WHERE sequence > ?
-         ORDER BY sequence ${after === undefined ? 'DESC' : ''} LIMIT ?`,
+        `SELECT sequence, at, kind, subject, body, previous, hash FROM (
+           SELECT *, sum(length(body) + 300) OVER (${order}) AS bytes FROM entries WHERE sequence > ? ${order} LIMIT ?)
+         WHERE bytes - length(body) - 300 < ${2 ** 20} ${order}`,
         after ?? -1,
         limit,
       );

@@ -11,11 +11,13 @@ import type {
   JoinAnswer,
   JoinRequest,
   LogLine,
+  LogPage,
   NodeFacts,
   NodePatch,
   Sample,
   WorkloadSpec,
 } from '../protocol/api.ts';
+import type { WantedLogs } from './local-tables.ts';
 import type { Mac } from '../protocol/mac.ts';
 import type { PermittedCustomer } from '../protocol/roll-call.ts';
 import type {
@@ -231,6 +233,6 @@ export interface Inventory extends AsyncDisposable {
   latestSample(mac: Mac): Sample | undefined;
   addLogs(lines: (LogLine & { customer: string; workload: string })[]): void;
   /** Oldest first, the last `tail` lines. */
-  logs(wanted: { customer: string; workload?: string; instance?: string; tail: number }): Promise<LogLine[]>;
+  logs(wanted: WantedLogs): Promise<LogPage>;
   leases(): LeaseStore;
 }

@@ -40,12 +40,33 @@ test('logs: the last lines of a customer, a workload, an instance; a chatty inst
     await tables.logs({ customer: 'acme', tail: 1 });
   }
   const texts = async (wanted: object) =>
-    (await tables.logs({ customer: 'acme', tail: 5_000, ...wanted })).map(({ text }) => text);
+    (await tables.logs({ customer: 'acme', tail: 5_000, ...wanted })).lines.map(({ text }) => text);
   assert.deepEqual(await texts({ workload: 'job' }), ['also quiet']);
   assert.deepEqual(await texts({ workload: 'web', instance: 'web-00000001' }), ['quiet']);
   assert.deepEqual(await texts({ tail: 2 }), ['2998', '2999']);
   assert.ok((await texts({ instance: 'web-00000003' })).length <= 1_500);
-  assert.deepEqual(await tables.logs({ customer: 'bolt', tail: 5 }), []);
+  assert.deepEqual(await tables.logs({ customer: 'bolt', tail: 5 }), { lines: [], before: null });
+});
+
+test('logs and events: an answer holds about a megabyte, and says where the older lines go on', async () => {
+  await using tables = await openLocalTables(newFile(), silent);
+  const texts = Array.from({ length: 600 }, (_, i) => `${i} `.padEnd(4_096, 'x'));
+  tables.addLogs(texts.map((text) => line('web', 'web-00000001', text)));
+  const pages = [];
+  for (let before: number | null | undefined; before !== null;) {
+    const page = await tables.logs({ customer: 'acme', tail: 5_000, ...(before === undefined ? {} : { before }) });
+    assert.ok(JSON.stringify(page).length < 1.2 * 2 ** 20);
+    pages.unshift(page.lines.map(({ text }) => text));
+    before = page.before;
+  }
+  assert.ok(pages.length > 2);
+  assert.deepEqual(pages.flat(), texts);
+  for (let i = 0; i < 1_000; i++)
+    tables.addEvent({ at: i, kind: 'node', subject: 'a', message: `${i} `.padEnd(2_000, 'x') });
+  const newest = await tables.events({ limit: 1_000 });
+  assert.ok(newest.length < 600 && newest.at(-1)?.message.startsWith('999 '), `${newest.length} events`);
+  const oldest = await tables.events({ after: 0, limit: 1_000 });
+  assert.ok(oldest.length < 600 && oldest[0]?.message.startsWith('0 '), `${oldest.length} events`);
 });
 
 test('samples: the latest of each node, also after a restart, until it is forgotten', async () => {

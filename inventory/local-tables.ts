@@ -3,7 +3,7 @@
 // and told by an event once the disk takes rows again. synchronous=NORMAL: a power cut may cost the last second.
 import { Type } from 'typebox';
 import { Compile } from 'typebox/compile';
-import { type Event, LogLine, Sample } from '../protocol/api.ts';
+import { type Event, LogLine, type LogPage, Sample } from '../protocol/api.ts';
 import type { Mac } from '../protocol/mac.ts';
 import { Connection } from './connection.ts';
 import { StorageError } from './store.ts';
@@ -29,7 +29,22 @@ const pauseMs = 1_000;
 /** A row more or less does not matter: pruning goes by this many. */
 const pruneEvery = 500;
 
+/** What one answer holds of lines and events: more would keep permits waiting while it is made. */
+const answerBytes = 2 ** 20;
+/** What a line costs beside its text. */
+const lineBytes = 120;
+
 export type InstanceLogLine = LogLine & { customer: string; workload: string };
+
+export interface WantedLogs {
+  customer: string;
+  workload?: string;
+  instance?: string;
+  /** At most so many lines. */
+  tail: number;
+  /** Only lines older than this, which an earlier answer gave as its `before`. */
+  before?: number;
+}
 
 export interface LocalTables extends AsyncDisposable {
   addEvent(event: Omit<Event, 'id'>): void;
@@ -38,7 +53,7 @@ export interface LocalTables extends AsyncDisposable {
   latestSample(mac: Mac): Sample | undefined;
   forgetSample(mac: Mac): void;
   addLogs(lines: InstanceLogLine[]): void;
-  logs(wanted: { customer: string; workload?: string; instance?: string; tail: number }): Promise<LogLine[]>;
+  logs(wanted: WantedLogs): Promise<LogPage>;
 }
 
 /** `onEvent` is told after the event is on disk. Throws StorageError. */
@@ -102,8 +117,11 @@ class Tables implements LocalTables {
     await this.#flushed();
     const where = subject === undefined ? '' : 'AND subject = ?';
     const parameters = subject === undefined ? [after ?? 0, limit] : [after ?? 0, subject, limit];
+    const order = `ORDER BY id ${after === undefined ? 'DESC' : ''}`;
     const rows = await this.#connection.all<Event>(
-      `SELECT id, at, kind, subject, message FROM events WHERE id > ? ${where} ORDER BY id ${after === undefined ? 'DESC' : ''} LIMIT ?`,
+      `SELECT id, at, kind, subject, message FROM (
+         SELECT *, sum(length(message) + ${lineBytes}) OVER (${order}) AS bytes FROM events WHERE id > ? ${where} ${order} LIMIT ?)
+       WHERE bytes - length(message) - ${lineBytes} < ${answerBytes} ${order}`,
       ...parameters,
     );
     return after === undefined ? rows.toReversed() : rows;
@@ -137,19 +155,29 @@ class Tables implements LocalTables {
     this.#schedule();
   }
 
-  async logs(wanted: { customer: string; workload?: string; instance?: string; tail: number }): Promise<LogLine[]> {
+  async logs({ customer, workload, instance, tail, before }: WantedLogs): Promise<LogPage> {
     await this.#flushed();
-    const { customer, workload, instance, tail } = wanted;
-    const rows = await this.#connection.all<{ at: number; instance: string; stream: string; text: string }>(
-      `SELECT at, instance, stream, text FROM logs WHERE customer = ?
-       ${workload === undefined ? '' : 'AND workload = ?'} ${instance === undefined ? '' : 'AND instance = ?'}
-       ORDER BY id DESC LIMIT ?`,
+    type Row = { id: number; at: number; instance: string; stream: string; text: string; bytes: number };
+    const rows = await this.#connection.all<Row>(
+      `SELECT * FROM (
+         SELECT id, at, instance, stream, text, sum(length(text) + ${lineBytes}) OVER (ORDER BY id DESC) AS bytes FROM logs
+         WHERE customer = ? ${workload === undefined ? '' : 'AND workload = ?'}
+         ${instance === undefined ? '' : 'AND instance = ?'} ${before === undefined ? '' : 'AND id < ?'}
+         ORDER BY id DESC LIMIT ?)
+       WHERE bytes - length(text) - ${lineBytes} < ${answerBytes} ORDER BY id DESC`,
       customer,
       ...(workload === undefined ? [] : [workload]),
       ...(instance === undefined ? [] : [instance]),
+      ...(before === undefined ? [] : [before]),
       tail,
     );
-    return rows.toReversed().map(({ stream, ...line }) => ({ ...line, stream: streamSchema.Parse(stream) }));
+    const oldest = rows.at(-1);
+    return {
+      lines: rows
+        .toReversed()
+        .map(({ at, instance: of, stream, text }) => ({ at, instance: of, stream: streamSchema.Parse(stream), text })),
+      before: oldest !== undefined && oldest.bytes >= answerBytes && rows.length < tail ? oldest.id : null,
+    };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -270,6 +270,13 @@ export const LogLine = Type.Object({
 });
 export type LogLine = Static<typeof LogLine>;
 
+/** An answer of about a megabyte at most; `before` is where older lines go on, null where there are no more of those wanted. */
+export const LogPage = Type.Object({
+  lines: Type.Array(LogLine),
+  before: Type.Union([Type.Integer(), Type.Null()]),
+});
+export type LogPage = Static<typeof LogPage>;
+
 // ---- kill ------------------------------------------------------------------------------------------------------
 
 /** Exactly one of `customer` and `everything`. */

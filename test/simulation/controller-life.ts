@@ -234,7 +234,7 @@ export class ControllerLife {
       latestSample: () => undefined,
       forgetSample: () => undefined,
       addLogs: () => undefined,
-      logs: () => Promise.resolve([]),
+      logs: () => Promise.resolve({ lines: [], before: null }),
       [Symbol.asyncDispose]: () => Promise.resolve(),
     };
   }
