@@ -57,7 +57,7 @@ export function connect({ url, token, signal }: ConnectOptions): Api {
       const { method = 'GET', path, query = {}, answer, timeoutMs = 30_000 } = asked;
       const target = new URL(path, base);
       for (const [key, value] of Object.entries(query)) if (value !== undefined) target.searchParams.set(key, value);
-      const secret = method === 'GET' ? undefined : token();
+      const secret = token();
       const { status, text } = await exchange({ asked, method, target, secret, timeoutMs, signal, url });
       const value = parsed(text);
       if (status >= 200 && status < 300) {

@@ -1,5 +1,5 @@
-// What operators ask: the CLI, the dashboard, scripts. Reads are open on the loopback address that this listens on;
-// every change wants the operators' token.
+// What operators ask: the CLI, the dashboard, scripts, on the loopback address that this listens on. Every request wants an
+// operator's token: reads cost the time that permits need, and tell who runs what.
 import { Type } from 'typebox';
 import * as api from '../protocol/api.ts';
 import { customerPattern, imageNamePattern, workloadPattern } from '../protocol/names.ts';

@@ -6,9 +6,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { Check } from 'typebox/value';
+import { dashboard } from '../dashboard/plugin.ts';
 import type { OrderDocument } from '../inventory/documents.ts';
 import { openInventory, type Inventory } from '../inventory/inventory.ts';
 import { Approval, KillOrder, type NewOperator } from '../protocol/api.ts';
+import type { Server } from './http.ts';
 import { idleRollCall, openOperatorApi } from './operator-api.fixture.ts';
 
 const waitMs = 600_000;
@@ -24,6 +26,7 @@ interface Rig {
   pass: (ms: number) => void;
   ask: (method: 'GET' | 'POST' | 'DELETE', url: string, token?: string, payload?: object) => Promise<Answer>;
   tokens: { anna: string; ben: string };
+  app: () => Server;
   /** The controller ends and another one starts on the same directory. */
   restart: () => Promise<void>;
 }
@@ -47,6 +50,7 @@ async function rig(t: TestContext, { twoPersonRule = true } = {}): Promise<Rig> 
     const twoPersonWaitMs = twoPersonRule ? waitMs : undefined;
     const parts = { inventory, rollCall, directory, wallClock: () => now, token: 'root-token', twoPersonWaitMs };
     const { app } = closing.use(await openOperatorApi(parts));
+    await app.register(dashboard);
     await app.ready();
     return { inventory, app };
   };
@@ -68,6 +72,7 @@ async function rig(t: TestContext, { twoPersonRule = true } = {}): Promise<Rig> 
     pass: (ms) => void (now += ms),
     ask,
     tokens,
+    app: () => running.app,
     restart: async () => {
       await closing.disposeAsync();
       closing = new AsyncDisposableStack();
@@ -92,7 +97,7 @@ function refusal({ body }: Answer): string {
   return body.error;
 }
 
-test('every change is by a named operator, and nobody else', async (t) => {
+test('every request is by a named operator, and nobody else', async (t) => {
   const { ask, tokens, inventory } = await rig(t);
   const change = (token?: string) => ask('POST', '/v1/customers', token, { name: 'carl' });
   for (const token of [undefined, '', 'x', 'anna', `${tokens.anna} `, tokens.anna.toUpperCase()])
@@ -101,15 +106,55 @@ test('every change is by a named operator, and nobody else', async (t) => {
   const [event] = (await inventory.events({ limit: 1, subject: 'carl' })).map(({ message }) => message);
   assert.equal(event, 'added (by anna)');
   assert.deepEqual((await ask('GET', '/v1/whoami', tokens.anna)).body, { name: 'anna' });
-  assert.deepEqual((await ask('GET', '/v1/whoami', 'x')).body, { name: null });
+  for (const url of ['/v1/whoami', '/v1/nodes', '/v1/stream', '/v1/kill', '/v1/kill/1/report', '/metrics', '/v1/none'])
+    for (const token of [undefined, 'x']) assert.equal((await ask('GET', url, token)).status, 401, url);
+  assert.deepEqual((await ask('GET', '/healthz')).body, { ok: true });
 
   assert.equal((await ask('POST', '/v1/operators', tokens.anna, { name: 'dora' })).status, 409);
   assert.equal((await ask('POST', '/v1/operators', 'root-token', { name: 'Dora!' })).status, 400);
-  const listed = JSON.stringify((await ask('GET', '/v1/operators')).body);
+  const listed = JSON.stringify((await ask('GET', '/v1/operators', tokens.ben)).body);
   assert.match(listed, /"anna".*"ben".*"root"/);
   assert.doesNotMatch(listed, /[0-9a-f]{32}/);
   assert.equal((await ask('DELETE', '/v1/operators/anna', 'root-token')).status, 200);
   assert.equal((await change(tokens.anna)).status, 401);
+});
+
+test('a page of another site is answered nothing, and only leads here', async (t) => {
+  const { app, tokens } = await rig(t);
+  const from = async (site: string | undefined, url: string, mode = 'cors') => {
+    const fetched = site === undefined ? {} : { 'sec-fetch-site': site, 'sec-fetch-mode': mode };
+    const headers = { authorization: `Bearer ${tokens.anna}`, ...fetched };
+    return (await app().inject({ url, headers })).statusCode;
+  };
+  for (const site of [undefined, 'same-origin', 'none']) assert.equal(await from(site, '/v1/nodes'), 200, site);
+  for (const site of ['cross-site', 'same-site'])
+    for (const url of ['/v1/nodes', '/v1/stream', '/healthz', '/metrics', '/'])
+      assert.equal(await from(site, url), 403, `${site} ${url}`);
+  assert.equal(await from('cross-site', '/v1/nodes', 'navigate'), 403);
+  assert.equal(await from('cross-site', '/', 'navigate'), 200);
+});
+
+test('every answer says that it is for our own page, and is what it says it is', async (t) => {
+  const { app, tokens } = await rig(t);
+  for (const headers of [{}, { authorization: `Bearer ${tokens.anna}` }])
+    for (const url of ['/v1/nodes', '/v1/none', '/healthz']) {
+      const { headers: got } = await app().inject({ url, headers });
+      assert.equal(got['x-content-type-options'], 'nosniff', url);
+      assert.equal(got['cross-origin-resource-policy'], 'same-origin', url);
+    }
+});
+
+test('wrong tokens are slow, and many at once are not looked at; they are one event, and slow nobody else', async (t) => {
+  const { ask, tokens, inventory } = await rig(t);
+  const guesses = Array.from({ length: 200 }, (_, i) => ask('GET', '/v1/nodes', `guess ${i}`));
+  assert.equal((await ask('GET', '/v1/nodes', tokens.anna)).status, 200);
+  const statuses = (await Promise.all(guesses)).map(({ status }) => status);
+  assert.deepEqual(
+    [401, 429].map((wanted) => statuses.filter((status) => status === wanted).length),
+    [16, 184],
+  );
+  const told = (await inventory.events({ limit: 100, subject: 'operators' })).map(({ message }) => message);
+  assert.deepEqual(told, ['a wrong token came from 127.0.0.1']);
 });
 
 test('without the rule one operator is enough, and is named', async (t) => {
@@ -134,7 +179,7 @@ test('everything is stopped when a second operator confirms, not before, and ans
   assert.deepEqual([approval.action, approval.scope, approval.by], ['kill', '*', 'anna']);
   assert.equal(approval.expiresAt - approval.at, waitMs);
   assert.deepEqual(enforced, []);
-  assert.deepEqual((await ask('GET', '/v1/approvals')).body, { approvals: [approval] });
+  assert.deepEqual((await ask('GET', '/v1/approvals', tokens.ben)).body, { approvals: [approval] });
   const path = `/v1/approvals/${approval.id}`;
   assert.equal((await ask('POST', path)).status, 401);
   const same = await ask('POST', path, tokens.anna);
@@ -152,7 +197,7 @@ test('a lift waits too, also through a restart; who confirms late is refused', a
   await ask('POST', '/v1/kill', tokens.anna, { customer: 'acme', reason: 'spam' });
   const approval = approvalOf(await ask('POST', '/v1/lift', tokens.anna, { customer: 'acme', reason: 'sorry' }));
   await there.restart();
-  assert.deepEqual((await ask('GET', '/v1/approvals')).body, { approvals: [approval] });
+  assert.deepEqual((await ask('GET', '/v1/approvals', tokens.ben)).body, { approvals: [approval] });
   there.pass(waitMs - 1);
   enforced.length = 0;
   const order = orderOf(await ask('POST', `/v1/approvals/${approval.id}`, tokens.ben), 200);

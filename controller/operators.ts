@@ -1,5 +1,6 @@
-// Who asks: each change is by a named operator, told by the bearer token. And what needs two of them: a kill of
+// Who asks: each request is by a named operator, told by the bearer token. And what needs two of them: a kill of
 // everything and any lift, where the two-person rule is on; stopping one customer never does.
+import { setTimeout as delay } from 'node:timers/promises';
 import { Type } from 'typebox';
 import * as api from '../protocol/api.ts';
 import { operatorPattern } from '../protocol/names.ts';
@@ -10,6 +11,7 @@ import { type CarriedOut, tokenSha256, type Wish } from '../inventory/people.ts'
 import { orderView } from '../inventory/views.ts';
 import { orRefuse, RefusedError, shown, type Server } from './http.ts';
 import { enforceKill, enforceLift, giveKillOrder, killTargets, liftKillOrder } from './kill-order.ts';
+import { startRepeatedEvents } from './repeated-events.ts';
 import type { RollCall } from './roll-call.ts';
 
 declare module 'fastify' {
@@ -19,25 +21,54 @@ declare module 'fastify' {
   }
 }
 
-/** Reads are open; every change wants the token of an operator. `rootToken` is the one in the state directory. */
+/** What anybody may ask for: whether we live, and the page's own files, which ask for a token then. */
+const openRoutes: ReadonlySet<string | undefined> = new Set(['/healthz', '/', '/page/*']);
+
+/** Who sends a wrong token waits this long for the answer, and so many may wait; the rest is refused at once. */
+const wrongTokenMs = 100;
+const wrongTokensAtOnce = 16;
+
+/** Every request but for `openRoutes` wants the token of an operator. `rootToken` is the one in the state directory. */
 export function authorizeOperators(
   app: Server,
   { inventory, rootToken }: { inventory: Inventory; rootToken: string },
 ): void {
   const { people } = inventory;
+  let wrongTokens = 0;
+  const guesses = startRepeatedEvents({
+    tell: (subject, message) => inventory.addEvent('controller', subject, message),
+    now: () => performance.now(),
+  });
   app.decorateRequest('operator', '');
   app.addHook('onReady', () => people.setRoot(tokenSha256(rootToken)));
-  app.addHook('onRequest', (request, _reply, done) => {
+  app.addHook('onRequest', async (request) => {
+    const { url } = request.routeOptions;
+    refuseOtherSites(request.headers, url);
     // Compared by its hash: how long that takes tells nothing about the token.
-    const token = /^Bearer (.+)$/.exec(request.headers.authorization ?? '')?.[1];
+    const token = /^Bearer (.{1,200})$/.exec(request.headers.authorization ?? '')?.[1];
     request.operator = (token === undefined ? undefined : people.nameOf(tokenSha256(token))) ?? '';
-    const reads = request.method === 'GET' || request.method === 'HEAD';
-    done(
-      reads || request.operator !== ''
-        ? undefined
-        : new RefusedError(401, 'cannot change anything without an operator\u2019s token, want it as a bearer token'),
-    );
+    if (request.operator !== '') app.connections.prove(request.raw.socket);
+    if (request.operator !== '' || openRoutes.has(url)) return;
+    if (token !== undefined) {
+      guesses.note({ kind: request.ip, subject: 'operators', message: `a wrong token came from ${request.ip}` });
+      if (wrongTokens >= wrongTokensAtOnce)
+        throw new RefusedError(429, 'cannot look at this token: too many wrong ones at once, want a pause');
+      wrongTokens++;
+      await delay(wrongTokenMs).finally(() => wrongTokens--);
+    }
+    throw new RefusedError(401, 'cannot answer without an operator\u2019s token, want it as a bearer token');
   });
+}
+
+/** Browsers say whose page it is that asks. A page of another site may lead people to ours, and no more. */
+function refuseOtherSites(headers: Record<string, unknown>, url: string | undefined): void {
+  const site = headers['sec-fetch-site'];
+  if (site === undefined || site === 'same-origin' || site === 'none') return;
+  if (url === '/' && headers['sec-fetch-mode'] === 'navigate') return;
+  throw new RefusedError(
+    403,
+    `cannot answer a page of another site: it is ${String(site).slice(0, 40)}, want same-origin`,
+  );
 }
 
 export interface OrdersOptions {
@@ -96,7 +127,7 @@ const OperatorParams = Type.Object({ operator: Type.String({ pattern: operatorPa
 export function registerPeople(app: Server, { inventory, orders }: { inventory: Inventory; orders: Orders }): void {
   const { people } = inventory;
   app.get('/v1/whoami', { schema: { response: { 200: api.Whoami } } }, (request) =>
-    Promise.resolve({ name: request.operator === '' ? null : request.operator }),
+    Promise.resolve({ name: request.operator }),
   );
   app.get(
     '/v1/operators',

@@ -1,7 +1,7 @@
 // Stopping a customer, or everything, in headless Chromium; see `page.e2e.ts`.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { confirmKill, customerEntry, launchBrowser, picture, says, type DashboardBrowser } from './browser.ts';
+import { confirmKill, customerEntry, launchBrowser, live, picture, says, type DashboardBrowser } from './browser.ts';
 import { rackOf, scriptedOrder, token } from './scripted-rack.ts';
 
 const wholeRack = 684;
@@ -12,7 +12,7 @@ after(() => browser[Symbol.asyncDispose]());
 
 test('a customer is killed by its typed name, with a live count, and lifted again', async () => {
   await using rack = await rackOf(wholeRack);
-  await using opened = await browser.open(`${rack.url}/#token=${token}`, { width: 1280, height: 900 });
+  await using opened = await browser.open(rack.pageUrl, { width: 1280, height: 900 });
   const { page, complaints } = opened;
   assert.equal(await page.evaluate('location.hash'), '', 'the token is not left in the address');
   const dialog = page.getByTestId('kill-dialog');
@@ -77,21 +77,39 @@ test('a customer is killed by its typed name, with a live count, and lifted agai
   assert.deepEqual(complaints, []);
 });
 
-test('everything is stopped only by typing everything; a token is asked for, and asked again when it is wrong', async () => {
+test('the token is asked for, again when it is wrong, and nothing is shown without it', async () => {
   await using rack = await rackOf(12);
-  rack.answer = () => scriptedOrder({ number: 9, scope: '*', nodes: 12, stopped: 12, slowestMs: 88 });
-  await using opened = await browser.open(rack.url);
+  await using opened = await browser.open(rack.url, { untilLive: false });
   const { page } = opened;
-  await page.getByTestId('kill-everything').click();
-  await says(page.getByTestId('kill-dialog'), 'globex: holds on silence');
-  await page.getByTestId('kill-name').fill('everything');
-  await page.getByTestId('kill-reason').fill('fire in row 4');
-  await page.getByTestId('kill-submit').click();
+  await page.getByTestId('token-dialog').waitFor();
+  await page.getByTestId('token-cancel').click();
+  await says(page.getByTestId('connection'), 'No operator’s token');
+  assert.equal(await page.getByTestId('cell').count(), 0);
+  await page.getByTestId('unlock').click();
   await page.getByTestId('token-input').fill('wrong');
   assert.equal(await page.getByTestId('token-input').getAttribute('type'), 'password');
   await page.getByTestId('token-submit').click();
   await says(page.getByTestId('token-dialog'), 'refused');
   await picture(page, 'token-dialog');
+  await page.getByTestId('token-input').fill(token);
+  await page.keyboard.press('Enter');
+  await live(page);
+  assert.equal(await page.getByTestId('cell').count(), 12);
+  assert.ok(rack.refused >= 1);
+});
+
+test('everything is stopped only by typing everything; a token that is no longer one is asked for anew', async () => {
+  await using rack = await rackOf(12);
+  rack.answer = () => scriptedOrder({ number: 9, scope: '*', nodes: 12, stopped: 12, slowestMs: 88 });
+  await using opened = await browser.open(rack.pageUrl);
+  const { page } = opened;
+  await page.evaluate(`sessionStorage.setItem('muster-token', 'of an operator who was removed')`);
+  await page.getByTestId('kill-everything').click();
+  await says(page.getByTestId('kill-dialog'), 'globex: holds on silence');
+  await page.getByTestId('kill-name').fill('everything');
+  await page.getByTestId('kill-reason').fill('fire in row 4');
+  await page.getByTestId('kill-submit').click();
+  await says(page.getByTestId('token-dialog'), 'refused');
   await page.getByTestId('token-input').fill(token);
   await page.keyboard.press('Enter');
   await says(page.getByTestId('kill-count'), '12/12 stopped, slowest 88 ms');
@@ -104,7 +122,7 @@ test('everything is stopped only by typing everything; a token is asked for, and
 
 test('a refusal is shown in the dialog in the words of the controller', async () => {
   await using rack = await rackOf(2);
-  await using opened = await browser.open(`${rack.url}/#token=${token}`);
+  await using opened = await browser.open(rack.pageUrl);
   const { page } = opened;
   await page.route('**/v1/kill', (route) =>
     route.fulfill({ status: 409, json: { error: 'acme is killed already, by order 3' } }),
@@ -120,7 +138,7 @@ test('a refusal is shown in the dialog in the words of the controller', async ()
 test('the kill of everything is filled in by the helper that the tests of the whole use', async () => {
   await using rack = await rackOf(2);
   rack.answer = () => scriptedOrder({ number: 9, scope: '*', nodes: 0 });
-  await using opened = await browser.open(`${rack.url}/#token=${token}`);
+  await using opened = await browser.open(rack.pageUrl);
   await opened.page.getByTestId('kill-everything').click();
   await confirmKill(opened.page, { typed: 'everything', reason: 'drill' });
   await says(opened.page.getByTestId('kill-count'), 'No board was running it.');

@@ -11,7 +11,8 @@ import {
   sidewaysOverflow,
   type DashboardBrowser,
 } from './browser.ts';
-import { rackOf, scriptedApproval, scriptedOrder, scriptedTimeline, token } from './scripted-rack.ts';
+import { killReportHtml } from '../protocol/kill-report.ts';
+import { rackOf, scriptedApproval, scriptedOrder, scriptedTimeline } from './scripted-rack.ts';
 
 const wholeRack = 684;
 
@@ -28,7 +29,7 @@ for (const { look, ...options } of looks) {
       timeline,
       scriptedOrder({ number: 3, scope: 'acme', stopped: 2, slowestMs: 143, liftedAt: 1 }),
     );
-    await using opened = await browser.open(rack.url, options);
+    await using opened = await browser.open(rack.pageUrl, options);
     const { page, complaints } = opened;
     await page.getByTestId('order').getByTestId('order-show').click();
     const dialog = page.getByTestId('order-dialog');
@@ -54,8 +55,13 @@ for (const { look, ...options } of looks) {
       dialog,
       'globex: holds on silence. On a node that hears no controller it keeps running: no bound holds there.',
     );
-    const report = page.getByTestId('order-report');
-    assert.equal(await report.getAttribute('href'), '/v1/kill/4/report');
+    const html = killReportHtml({ order: timeline, rack: 'rack-07', audit: null, at: Date.now() });
+    await page.route('**/v1/kill/4/report', (route) => route.fulfill({ contentType: 'text/html', body: html }));
+    const [report] = await Promise.all([page.waitForEvent('popup'), page.getByTestId('order-report').click()]);
+    await report.getByRole('heading', { name: 'Kill order 4' }).waitFor();
+    // Its style is inline, and allowed.
+    assert.equal(await report.evaluate(`getComputedStyle(document.body).maxWidth`), '980px');
+    await report.close();
     assert.equal(await sidewaysOverflow(page), 0);
     // All of the 684 are alike but for the first few.
     const looked = '#order-dialog *:not(.timeline *), .timeline > li:nth-child(-n + 6) *';
@@ -88,7 +94,7 @@ test('orders are listed, lifted ones too, and opened with the keyboard; a refusa
     rack.snapshot.kills.push(
       scriptedOrder({ number, scope, stopped: 2, slowestMs: 143, by: 'anna', liftedAt: Date.now() }),
     );
-  await using opened = await browser.open(rack.url);
+  await using opened = await browser.open(rack.pageUrl);
   const { page } = opened;
   const lines = page.getByTestId('order-line');
   assert.equal(await lines.count(), 2);
@@ -110,7 +116,7 @@ test('what waits for a second operator is across the page until it is confirmed,
   rack.operator = 'ben';
   rack.snapshot.approvals.push(scriptedApproval({ id: 7 }));
   rack.reads.set('/v1/kill/4', scriptedTimeline(4, 2));
-  await using opened = await browser.open(`${rack.url}/#token=${token}`, { width: 1280, height: 860 });
+  await using opened = await browser.open(rack.pageUrl, { width: 1280, height: 860 });
   const { page, complaints } = opened;
   const banners = page.getByTestId('approval');
   await says(banners, /WAITS FOR A SECOND OPERATOR: stop everything asked for by anna, \d\d:\d\d — fire in row 4/);
@@ -151,7 +157,7 @@ test('what waits for a second operator is across the page until it is confirmed,
 test('a refused confirmation is told in the words of the controller', async () => {
   await using rack = await rackOf(2);
   rack.snapshot.approvals.push(scriptedApproval({ id: 7 }));
-  await using opened = await browser.open(`${rack.url}/#token=${token}`, { width: 390, height: 844 });
+  await using opened = await browser.open(rack.pageUrl, { width: 390, height: 844 });
   const { page } = opened;
   await page.route('**/v1/approvals/7', (route) =>
     route.fulfill({ status: 409, json: { error: 'approval 7 does not wait: it was confirmed or withdrawn' } }),
@@ -167,7 +173,7 @@ test('with the two-person rule nothing is said to be stopped or lifted before a 
   await using rack = await rackOf(12);
   rack.snapshot.status.twoPersonRule = true;
   rack.snapshot.kills.push(scriptedOrder({ number: 4, scope: 'acme', stopped: 2 }));
-  await using opened = await browser.open(`${rack.url}/#token=${token}`);
+  await using opened = await browser.open(rack.pageUrl);
   const { page } = opened;
   rack.answer = () => scriptedApproval({ id: 7, by: 'root' });
   await page.getByTestId('kill-everything').click();
@@ -195,7 +201,7 @@ test('with the two-person rule nothing is said to be stopped or lifted before a 
 test('what holds on silence is said wherever the customer is, with what becomes of the bound', async () => {
   await using rack = await rackOf(12);
   rack.snapshot.kills.push(scriptedOrder({ number: 4, scope: 'globex', stopped: 2, holding: ['globex'] }));
-  await using opened = await browser.open(rack.url);
+  await using opened = await browser.open(rack.pageUrl);
   const { page } = opened;
   const bound = 'On a node that hears no controller it keeps running: no bound holds there.';
   const globex = customerEntry(page, 'globex');

@@ -22,7 +22,6 @@ import {
   scriptedDrill,
   scriptedEvent,
   scriptedOrder,
-  token,
 } from './scripted-rack.ts';
 
 const wholeRack = 684;
@@ -34,7 +33,7 @@ after(() => browser[Symbol.asyncDispose]());
 for (const colorScheme of ['light', 'dark'] as const) {
   test(`a whole rack shows every board by its state, in ${colorScheme}`, async () => {
     await using rack = await rackOf(wholeRack);
-    await using opened = await browser.open(rack.url, { colorScheme });
+    await using opened = await browser.open(rack.pageUrl, { colorScheme });
     const { page, complaints } = opened;
     assert.equal(await page.getByTestId('cell').count(), wholeRack);
     assert.equal(await page.getByTestId('ready-count').textContent(), '676/684');
@@ -56,7 +55,7 @@ test('two boards are shown as cards, one of them on its way up', async () => {
   const [, second] = rack.snapshot.nodes;
   assert.ok(second);
   Object.assign(second, { state: 'loading', stage: 'kernel', reason: 'loads its system', sample: null });
-  await using opened = await browser.open(rack.url, { width: 1280, height: 860 });
+  await using opened = await browser.open(rack.pageUrl, { width: 1280, height: 860 });
   const { page, complaints } = opened;
   await page.getByTestId('cell').nth(1).click();
   await says(page.getByTestId('node-name'), second.name);
@@ -84,7 +83,7 @@ test('two boards are shown as cards, one of them on its way up', async () => {
 
 test('the rack is walked with the arrow keys, and Tab enters it once', async () => {
   await using rack = await rackOf(wholeRack);
-  await using opened = await browser.open(rack.url);
+  await using opened = await browser.open(rack.pageUrl);
   const { page } = opened;
   const focusedSlot = () => page.locator(':focus').getAttribute('data-slot');
   assert.equal(await page.locator('[data-testid="cell"][tabindex="0"]').count(), 1);
@@ -119,7 +118,7 @@ test('the rack is walked with the arrow keys, and Tab enters it once', async () 
 
 test('boards are found by slot and customer, and by state', async () => {
   await using rack = await rackOf(wholeRack);
-  await using opened = await browser.open(rack.url);
+  await using opened = await browser.open(rack.pageUrl);
   const { page } = opened;
   await page.getByTestId('find').fill('212');
   assert.equal(await page.locator('.cell[data-mac]:not(.faded)').count(), 1);
@@ -135,7 +134,7 @@ test('boards are found by slot and customer, and by state', async () => {
 
 test('the page comes back after a cut, and shows what the controller then says', async () => {
   await using rack = await rackOf(2);
-  await using opened = await browser.open(rack.url);
+  await using opened = await browser.open(rack.pageUrl);
   const { page } = opened;
   const [first] = rack.snapshot.nodes;
   rack.snapshot = { ...rack.snapshot, nodes: first === undefined ? [] : [first], customers: [], instances: [] };
@@ -154,7 +153,7 @@ test('the page comes back after a cut, and shows what the controller then says',
 
 test('events are appended live, filtered, and bounded', async () => {
   await using rack = await rackOf(2);
-  await using opened = await browser.open(rack.url);
+  await using opened = await browser.open(rack.pageUrl);
   const { page } = opened;
   rack.tell('event', { ...scriptedEvent(61, Date.now()), message: 'something new' });
   await says(page.getByTestId('event').first(), 'something new');
@@ -174,7 +173,7 @@ test('what a board or a customer says is text, never markup, and never a way out
   const [node] = rack.snapshot.nodes;
   const [instance] = rack.snapshot.instances;
   assert.ok(node && instance);
-  await using opened = await browser.open(rack.url);
+  await using opened = await browser.open(rack.pageUrl);
   const { page, complaints } = opened;
   const facts = node.facts === null ? null : { ...node.facts, model: evil, kernel: evil };
   rack.tell('node', { ...node, name: evil, reason: evil, serial: evil, facts });
@@ -212,7 +211,7 @@ test('a phone needs no sideways scrolling, and reaches the kill button', async (
   rack.snapshot.kills.push(
     scriptedOrder({ number: 4, scope: 'initech', stopped: 1, nodes: 2, unconfirmed: ['node-c20212'] }),
   );
-  await using opened = await browser.open(`${rack.url}/#token=${token}`, { width: 390, height: 844 });
+  await using opened = await browser.open(rack.pageUrl, { width: 390, height: 844 });
   const { page, complaints } = opened;
   assert.equal(await sidewaysOverflow(page), 0);
   await picture(page, 'phone-684');
@@ -234,7 +233,7 @@ test('everything that can be worked has a name, and text can be read', async () 
   rack.snapshot.approvals.push(scriptedApproval({ id: 7 }));
   rack.snapshot.drills.push(scriptedDrill({ number: 1, order: 3 }));
   for (const colorScheme of ['light', 'dark'] as const) {
-    await using opened = await browser.open(rack.url, { colorScheme });
+    await using opened = await browser.open(rack.pageUrl, { colorScheme });
     const { page } = opened;
     const snapshot = await page.locator('body').ariaSnapshot();
     assert.doesNotMatch(snapshot, /^\s*- (button|textbox|searchbox|link|option|meter|listbox|dialog)(?! ")/m);
@@ -247,7 +246,7 @@ test('everything that can be worked has a name, and text can be read', async () 
 
 test('a whole rack that reports each second costs little of each second', async (t) => {
   await using rack = await rackOf(wholeRack);
-  await using opened = await browser.open(rack.url);
+  await using opened = await browser.open(rack.pageUrl);
   const { page } = opened;
   await page.evaluate(`
     window.longTasks = [];
@@ -293,7 +292,7 @@ test('everything at once: a boot of the whole rack is drawn as it comes', async 
   await using rack = await rackOf(wholeRack);
   const { nodes } = rack.snapshot;
   rack.snapshot = { ...rack.snapshot, nodes: [], instances: [] };
-  await using opened = await browser.open(rack.url);
+  await using opened = await browser.open(rack.pageUrl);
   const { page } = opened;
   await says(page.locator('#rack-empty'), 'No board has been seen yet');
   for (const node of nodes) rack.tell('node', { ...node, state: 'loading', stage: 'kernel', sample: null });

@@ -7,6 +7,7 @@ import { stripTypeScriptTypes } from 'node:module';
 import { extname } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { reportStyle } from '../protocol/kill-report.ts';
 
 interface PageFile {
   type: string;
@@ -23,11 +24,14 @@ const types: ReadonlyMap<string, string> = new Map([
   ['.ts', 'text/javascript; charset=utf-8'],
 ]);
 
-// Nothing but our own files; no inline script or style; and no way from text to markup, whatever a board calls itself.
+// A report on a kill order is opened from the page, as a document that has the page's policy, and has its style in it.
+const reportStyleHash = createHash('sha256').update(reportStyle).digest('base64');
+
+// Nothing but our own files; no inline script or other style; and no way from text to markup, whatever a board calls itself.
 const policy = [
   `default-src 'none'`,
   `script-src 'self'`,
-  `style-src 'self'`,
+  `style-src 'self' 'sha256-${reportStyleHash}'`,
   `img-src 'self'`,
   `connect-src 'self'`,
   `base-uri 'none'`,

@@ -10,7 +10,7 @@ import {
   sidewaysOverflow,
   type DashboardBrowser,
 } from './browser.ts';
-import { rackOf, scriptedDrill, scriptedTimeline, token } from './scripted-rack.ts';
+import { rackOf, scriptedDrill, scriptedTimeline } from './scripted-rack.ts';
 
 let browser: DashboardBrowser;
 before(async () => (browser = await launchBrowser()));
@@ -18,7 +18,7 @@ after(() => browser[Symbol.asyncDispose]());
 
 test('without a drill the page says how to have one, and starts it', async () => {
   await using rack = await rackOf(12);
-  await using opened = await browser.open(`${rack.url}/#token=${token}`);
+  await using opened = await browser.open(rack.pageUrl);
   const { page, complaints } = opened;
   await says(page.getByTestId('drill-none'), 'Start one here, or by muster drill.');
   await says(page.getByTestId('drill-schedule'), 'No schedule. muster drill --every 30d makes one.');
@@ -53,7 +53,7 @@ test('without a drill the page says how to have one, and starts it', async () =>
 
 test('a refusal to start is told in the dialog', async () => {
   await using rack = await rackOf(2);
-  await using opened = await browser.open(`${rack.url}/#token=${token}`);
+  await using opened = await browser.open(rack.pageUrl);
   const { page } = opened;
   await page.route('**/v1/drills', (route) =>
     route.request().method() === 'POST'
@@ -100,7 +100,7 @@ for (const { look, ...options } of looks) {
       late: 0,
       problems: [],
     });
-    await using opened = await browser.open(rack.url, options);
+    await using opened = await browser.open(rack.pageUrl, options);
     const { page, complaints } = opened;
     await says(page.getByTestId('drill-last'), 'late Drill 3');
     await says(page.getByTestId('drill-figures'), '675/676 boards stopped, median 97 ms, slowest 6.21 s');

@@ -305,14 +305,16 @@ export interface AskedChange {
 
 export interface ScriptedRack extends AsyncDisposable {
   url: string;
+  /** The page's address with the operator's token, as `npm start` prints it. */
+  pageUrl: string;
   /** What the page asked for with the right token. */
   asked: AskedChange[];
-  /** Changes that came without the right token. */
+  /** Requests that came without the right token. */
   refused: number;
   snapshot: api.Snapshot;
   /** Answers of the next changes. */
   answer: (change: AskedChange) => object;
-  /** What the page can ask without a token, by path. */
+  /** What the page can ask, by path. */
   reads: Map<string, object>;
   /** The operator whose token is `token`. */
   operator: string;
@@ -326,6 +328,12 @@ export async function scriptedRack(snapshot: api.Snapshot): Promise<ScriptedRack
   const app = fastify({ forceCloseConnections: true });
   const listeners = new Set<ServerResponse>();
   await app.register(dashboard);
+  app.addHook('onRequest', (request, reply, done) => {
+    if (request.method !== 'GET' || !request.url.startsWith('/v1/')) return done();
+    if (request.headers.authorization === `Bearer ${token}`) return done();
+    rack.refused += 1;
+    return reply.status(401).send({ error: 'cannot answer without an operator’s token' });
+  });
   app.get('/v1/stream', (_request, reply) => {
     reply.hijack();
     reply.raw.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' });
@@ -351,15 +359,15 @@ export async function scriptedRack(snapshot: api.Snapshot): Promise<ScriptedRack
       return reply.status('expiresAt' in answer ? 202 : 201).send(answer);
     },
   });
-  app.get('/v1/whoami', (request) => ({
-    name: request.headers.authorization === `Bearer ${token}` ? rack.operator : null,
-  }));
+  app.get('/v1/whoami', () => ({ name: rack.operator }));
   app.get('/v1/*', (request, reply) => {
     const found = rack.reads.get(request.url);
     return found === undefined ? reply.status(404).send({ error: `there is nothing at ${request.url}` }) : found;
   });
+  const url = await app.listen({ host: '127.0.0.1', port: 0 });
   const rack: ScriptedRack = {
-    url: await app.listen({ host: '127.0.0.1', port: 0 }),
+    url,
+    pageUrl: `${url}/#token=${token}`,
     asked: [],
     refused: 0,
     snapshot,

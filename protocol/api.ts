@@ -1,7 +1,7 @@
 // The HTTP API, described once. From these schemas come the types, the validation of every request and answer,
 // `docs/openapi.json`, and the clients in the CLI, the page and the agent. No implementation here.
 //
-// Operators talk to /v1 on loopback (reads are open, every change wants the token of an operator as a bearer token).
+// Operators talk to /v1 on loopback; every request wants the token of an operator as a bearer token.
 // Agents talk to the routes of `agentRoutes` over TLS on the rack's interface, with the certificate pinned.
 import { Type, type Static } from 'typebox';
 import {
@@ -468,8 +468,8 @@ export type Operator = Static<typeof Operator>;
 /** The one time that a token is shown. */
 export const NewOperator = Type.Intersect([Operator, Type.Object({ token: Type.String() })]);
 export type NewOperator = Static<typeof NewOperator>;
-/** `GET /v1/whoami`: whose the token is that came with the request; null where it is nobody's. */
-export const Whoami = Type.Object({ name: Type.Union([Type.String(), Type.Null()]) });
+/** `GET /v1/whoami`: whose the token is that came with the request. */
+export const Whoami = Type.Object({ name: Type.String() });
 export type Whoami = Static<typeof Whoami>;
 
 /** Asked for by one operator, waiting for another. Answered with status 202 in the place of what was asked for. */

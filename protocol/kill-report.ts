@@ -130,18 +130,8 @@ export function killReport({ order, rack, audit, at }: KillReportFacts): KillRep
   };
 }
 
-/** Self-contained: no script, no image, nothing to fetch. Everything that came from outside is escaped. */
-export function killReportHtml(facts: KillReportFacts): string {
-  const { title, kept, verdict, facts: list, headings, rows, legend, notes } = killReport(facts);
-  const side = (at: number) => (headings[at]?.right === true ? ' class="r"' : '');
-  const pairs = (of: [string, string][]) =>
-    of.map(([term, text]) => `<dt>${escaped(term)}</dt><dd>${escaped(text)}</dd>`).join('\n');
-  return `<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<title>${escaped(title)}</title>
-<style>
+/** The one style of a report, inline: whoever shows a report allows this one by its hash. */
+export const reportStyle = `
 body { font: 14px/1.45 system-ui, sans-serif; color: #111; background: #fff; max-width: 70em; margin: 2em auto; padding: 0 1em }
 h1 { font-size: 1.5em; margin: 0 0 .3em }
 h2 { font-size: 1.1em; margin: 1.6em 0 .4em }
@@ -160,7 +150,20 @@ td { overflow-wrap: anywhere }
   thead { display: table-header-group }
   tr, dl, .verdict { break-inside: avoid }
 }
-</style>
+`;
+
+/** Self-contained: no script, no image, nothing to fetch. Everything that came from outside is escaped. */
+export function killReportHtml(facts: KillReportFacts): string {
+  const { title, kept, verdict, facts: list, headings, rows, legend, notes } = killReport(facts);
+  const side = (at: number) => (headings[at]?.right === true ? ' class="r"' : '');
+  const pairs = (of: [string, string][]) =>
+    of.map(([term, text]) => `<dt>${escaped(term)}</dt><dd>${escaped(text)}</dd>`).join('\n');
+  return `<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>${escaped(title)}</title>
+<style>${reportStyle}</style>
 <h1>${escaped(title)}</h1>
 <p class="verdict${kept ? '' : ' no'}">${escaped(verdict)}</p>
 <dl>

@@ -99,7 +99,12 @@ const stays = new ResizeObserver(() => {
 stays.observe(head);
 stays.observe(alerts);
 
-followRack({ hear, changed: showConnection });
+const unlock = byId('unlock', HTMLButtonElement);
+void followRack({
+  hear,
+  changed: showConnection,
+  unlock: () => new Promise((resolve) => unlock.addEventListener('click', () => resolve(), { once: true })),
+});
 
 function hear(message: Message): void {
   apply(state, message, changes);
@@ -153,12 +158,14 @@ function drawHeader(drawn: Changes): void {
 
 function showConnection(connection: Connection): void {
   if (document.body.dataset['connection'] === connection) return;
+  unlock.hidden = connection !== 'locked';
   document.body.dataset['connection'] = connection;
   const words = {
     connecting: 'Connecting',
     live: 'Live',
     // What is on the page is old from here on, and must not be taken for the present.
     reconnecting: `Reconnecting: shown as of ${clock(Date.now())}`,
+    locked: 'No operator’s token: nothing can be shown',
   };
   setText(byId('connection', HTMLElement), words[connection]);
 }

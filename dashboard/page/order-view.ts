@@ -4,7 +4,7 @@ import type { KillTimeline } from '../../protocol/api.ts';
 import { badge, byId, element, setText } from './element.ts';
 import { evidenceWords, summaryWords, timelineView, type TimelineRow } from './order-timeline.ts';
 import { everything, type Changes, type RackState } from './rack-state.ts';
-import { read } from './requests.ts';
+import { read, readDocument } from './requests.ts';
 import { holdBound, moment, some, span } from './words.ts';
 
 /** A count that moves is read this often at most: 684 boards are 200 kB. */
@@ -102,9 +102,15 @@ export function orderView({ state }: { state: RackState }): OrderView {
             ),
           ]),
     );
-    const report = byId('order-report', HTMLAnchorElement);
-    report.href = `/v1/kill/${read.number}/report`;
   }
+
+  byId('order-report', HTMLButtonElement).addEventListener('click', () => {
+    if (shown === undefined) return;
+    void readDocument(`/v1/kill/${shown}/report`).then((answer) => {
+      if ('refused' in answer) setText(byId('order-refusal', HTMLElement), answer.refused);
+      else element('a', { href: answer.value, target: '_blank', rel: 'noopener' }).click();
+    });
+  });
 
   return {
     open: (number) => {

@@ -1,4 +1,4 @@
-// What the page asks beside the stream. Each change carries the operator's token, which comes from `#token=…` of the
+// What the page asks beside the stream. Each request carries the operator's token, which comes from `#token=…` of the
 // address that `npm start` prints, or is asked for; it lives in this tab's session storage and nowhere else.
 import type { Approval, KillOrder, Whoami } from '../../protocol/api.ts';
 import { byId, setText } from './element.ts';
@@ -9,7 +9,7 @@ const storageKey = 'muster-token';
 export function takeTokenFromAddress(): void {
   const token = new URLSearchParams(location.hash.slice(1)).get('token');
   if (token === null) return;
-  sessionStorage.setItem(storageKey, token);
+  sessionStorage.setItem(storageKey, token.replaceAll(/[^!-~]/g, ''));
   history.replaceState(null, '', `${location.pathname}${location.search}`);
 }
 
@@ -28,18 +28,39 @@ export interface Change {
   body?: object;
 }
 
+/** The operator's token; asks where this tab has none. Undefined where the operator gave up. */
+export async function askedToken(question: string): Promise<string | undefined> {
+  const kept = sessionStorage.getItem(storageKey);
+  if (kept !== null) return kept;
+  // The stream and a change may want it at the same time: there is one dialog.
+  asking ??= askForToken(wasRefused ? 'That token was refused. Please try again.' : question).finally(
+    () => (asking = undefined),
+  );
+  const token = await asking;
+  if (token !== undefined) sessionStorage.setItem(storageKey, token);
+  return token;
+}
+let asking: Promise<string | undefined> | undefined;
+let wasRefused = false;
+
+/** The controller does not know it (any more). */
+export function refuseToken(token: string): void {
+  // Another may have been entered meanwhile.
+  if (sessionStorage.getItem(storageKey) !== token) return;
+  sessionStorage.removeItem(storageKey);
+  wasRefused = true;
+}
+
 /** Sends a change; asks for the token when there is none or it is refused, until it fits or the operator gives up. */
 export async function change<Answer>(asked: Change): Promise<Outcome<Answer>> {
-  let question = 'Changes need your operator’s token: the one printed when the controller was started, or your own.';
   for (;;) {
-    const token = sessionStorage.getItem(storageKey) ?? (await askForToken(question));
+    const token = await askedToken(
+      'Changes need your operator’s token: the one printed when the controller was started, or your own.',
+    );
     if (token === undefined) return { cancelled: true };
-    sessionStorage.setItem(storageKey, token);
-    // A header carries visible ASCII only; what is none of it cannot be the token.
-    const answer = /^[!-~]+$/.test(token) ? await send<Answer>(asked, token) : undefined;
-    if (answer !== undefined && answer.status !== 401) return answer.outcome;
-    sessionStorage.removeItem(storageKey);
-    question = 'That token was refused. Please try again.';
+    const answer = await send<Answer>(asked, token);
+    if (answer.status !== 401) return answer.outcome;
+    refuseToken(token);
   }
 }
 
@@ -77,27 +98,38 @@ function sentenceOf(said: unknown, status: number): string {
   return typeof sentence === 'string' ? sentence : `The controller answered ${status}.`;
 }
 
-/** A read, which needs no token. */
+/** A read, with the token that this tab has. */
 export async function read<Answer>(
   path: string,
   patienceMs = 15_000,
 ): Promise<{ value: Answer } | { refused: string }> {
+  // The parse edge: both ends come from one checkout and share `protocol/api.ts`.
+  return answerOf<Answer>(path, { patienceMs, take: async (response) => response.json() });
+}
+
+/** A document to be opened in a window of its own, where no header with a token can be sent: its address in this tab. */
+export async function readDocument(path: string): Promise<{ value: string } | { refused: string }> {
+  return answerOf(path, { patienceMs: 15_000, take: async (response) => URL.createObjectURL(await response.blob()) });
+}
+
+async function answerOf<Value>(
+  path: string,
+  { patienceMs, take }: { patienceMs: number; take: (response: Response) => Promise<Value> },
+): Promise<{ value: Value } | { refused: string }> {
   try {
     const token = sessionStorage.getItem(storageKey);
     const response = await fetch(path, {
-      headers: token === null || !/^[!-~]+$/.test(token) ? {} : { authorization: `Bearer ${token}` },
+      headers: token === null ? {} : { authorization: `Bearer ${token}` },
       signal: AbortSignal.timeout(patienceMs),
     });
     if (!response.ok) return { refused: sentenceOf(await response.json().catch(() => undefined), response.status) };
-    // The parse edge: both ends come from one checkout and share `protocol/api.ts`.
-    const value: Answer = await response.json();
-    return { value };
+    return { value: await take(response) };
   } catch (error) {
     return { refused: `The controller did not answer (${error instanceof Error ? error.message : String(error)}).` };
   }
 }
 
-let known: { token: string; name: string | null } | undefined;
+let known: { token: string; name: string } | undefined;
 
 /** The operator whose token this tab has; null where it has none, or nobody's. */
 export async function operatorName(): Promise<string | null> {
@@ -121,7 +153,8 @@ function askForToken(question: string): Promise<string | undefined> {
     dialog.addEventListener(
       'close',
       () => {
-        const token = input.value.trim();
+        // A header carries visible ASCII only; what is none of it cannot be the token.
+        const token = input.value.replaceAll(/[^!-~]/g, '');
         input.value = '';
         resolve(dialog.returnValue === 'ok' && token !== '' ? token : undefined);
       },

@@ -1,47 +1,77 @@
-// The live connection: `EventSource` reconnects by itself after a cut, but gives up for good when a proxy or a
-// restarting controller answers with an error, and does not notice a peer that went without a word.
+// The live connection. It is a `fetch` that does not end, and no `EventSource`, which cannot send the operator's token. It
+// begins again after a cut, after an answer that is an error, and when the other end went without a word.
+import { eventParser } from './event-parser.ts';
 import { messageKinds, type Message } from './rack-state.ts';
+import { askedToken, refuseToken } from './requests.ts';
 
-export type Connection = 'connecting' | 'live' | 'reconnecting';
+/** `locked`: without a token there is nothing to see. */
+export type Connection = 'connecting' | 'live' | 'reconnecting' | 'locked';
 
 const retryAfterMs = 1_500;
 /** The controller sends samples each second while boards are ready; after this long without a word we ask anew. */
 const quietLimitMs = 30_000;
 
-export function followRack({
-  hear,
-  changed,
-}: {
+export interface Following {
   hear: (message: Message) => void;
   changed: (connection: Connection) => void;
-}): void {
-  let lastHeardAt = performance.now();
-  let source = open();
+  /** Resolves when somebody wants to be asked for the token again. */
+  unlock: () => Promise<void>;
+}
 
-  function open(): EventSource {
-    const opened = new EventSource('/v1/stream');
-    for (const kind of messageKinds) {
-      opened.addEventListener(kind, (event: MessageEvent<string>) => {
-        lastHeardAt = performance.now();
+export async function followRack(following: Following): Promise<never> {
+  const { changed, unlock } = following;
+  for (;;) {
+    const token = await askedToken(
+      'This page needs your operator’s token: the one printed when the controller was started, or your own.',
+    );
+    if (token === undefined) {
+      changed('locked');
+      await unlock();
+      continue;
+    }
+    if ((await listen(token, following)) === 'refused') {
+      refuseToken(token);
+      continue;
+    }
+    changed('reconnecting');
+    await new Promise((resolve) => setTimeout(resolve, retryAfterMs));
+  }
+}
+
+async function listen(token: string, { hear, changed }: Following): Promise<'refused' | 'cut'> {
+  const quiet = new AbortController();
+  const end = () => quiet.abort();
+  let timer = setTimeout(end, quietLimitMs);
+  try {
+    const response = await fetch('/v1/stream', {
+      headers: { authorization: `Bearer ${token}` },
+      cache: 'no-store',
+      signal: quiet.signal,
+    });
+    if (response.status === 401) return 'refused';
+    if (!response.ok || response.body === null) return 'cut';
+    const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+    const parse = eventParser();
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return 'cut';
+      clearTimeout(timer);
+      timer = setTimeout(end, quietLimitMs);
+      for (const { event, data } of parse(value)) {
+        const kind = messageKinds.find((each) => each === event);
+        if (kind === undefined) continue;
         // The parse edge: both ends come from one checkout and share `protocol/api.ts`.
-        const message: Message = { kind, data: JSON.parse(event.data) };
+        const message: Message = { kind, data: JSON.parse(data) };
         hear(message);
         // Live means: what is shown is what is. An open connection without its snapshot is not that yet.
         if (kind === 'snapshot') changed('live');
-      });
+      }
     }
-    opened.addEventListener('error', () => {
-      changed('reconnecting');
-      if (opened.readyState === EventSource.CLOSED && opened === source) setTimeout(reopen, retryAfterMs);
-    });
-    return opened;
+  } catch {
+    // A connection that was cut, ours or the other end's doing; what is wrong shows at the next attempt.
+    return 'cut';
+  } finally {
+    clearTimeout(timer);
+    quiet.abort();
   }
-  function reopen(): void {
-    source.close();
-    lastHeardAt = performance.now();
-    source = open();
-  }
-  setInterval(() => {
-    if (performance.now() - lastHeardAt > quietLimitMs && source.readyState === EventSource.OPEN) reopen();
-  }, 5_000);
 }

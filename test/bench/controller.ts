@@ -3,6 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { ControllerProcess } from '../qemu/controller-process.ts';
 import { controllerAlone } from './controller-alone.ts';
 import { figureOf, type BenchOptions, type Figure } from './figure.ts';
 import { rackNodes, seedStore } from './seeded-store.ts';
@@ -31,7 +32,7 @@ export async function measureController({ runs, print }: BenchOptions): Promise<
       await controller.start();
       startUpMs.push(controller.startedInMs);
       await delay(settleMs);
-      residentMb.push((await residentBytes(controller.url)) / 1e6);
+      residentMb.push((await residentBytes(controller)) / 1e6);
       print(`${count} nodes ${run}/${runs}: ${startUpMs.at(-1)?.toFixed(0)} ms, ${residentMb.at(-1)?.toFixed(0)} MB`);
     }
     figures.push(
@@ -53,9 +54,11 @@ export async function measureController({ runs, print }: BenchOptions): Promise<
   return figures;
 }
 
-async function residentBytes(url: string): Promise<number> {
-  const response = await fetch(`${url}/metrics`, { signal: AbortSignal.timeout(10_000) });
+async function residentBytes(controller: ControllerProcess): Promise<number> {
+  const url = `${controller.url}/metrics`;
+  const headers = { authorization: `Bearer ${await controller.token()}` };
+  const response = await fetch(url, { headers, signal: AbortSignal.timeout(10_000) });
   const value = /^muster_resident_bytes (\d+)$/m.exec(await response.text())?.[1];
-  if (value === undefined) throw new Error(`${url}/metrics has no muster_resident_bytes`);
+  if (value === undefined) throw new Error(`${url} has no muster_resident_bytes`);
   return Number(value);
 }

@@ -64,7 +64,8 @@ test(
     await joinBoard(inventory, mac);
 
     await using browser = await launchBrowser();
-    await using anna = await browser.open(`${url}/#token=${await tokenOf('anna')}`);
+    const annasToken = await tokenOf('anna');
+    await using anna = await browser.open(`${url}/#token=${annasToken}`);
     await using ben = await browser.open(`${url}/#token=${await tokenOf('ben')}`, { width: 390, height: 844 });
 
     await anna.page.getByTestId('kill-everything').click();
@@ -110,7 +111,7 @@ test(
     await anna.page.keyboard.press('Escape');
     await anna.page.getByTestId('audit-verify').click();
     await says(anna.page.getByTestId('audit-verdict'), 'whole');
-    const report = await fetch(`${url}/v1/kill/1/report`);
+    const report = await fetch(`${url}/v1/kill/1/report`, { headers: { authorization: `Bearer ${annasToken}` } });
     assert.equal(report.status, 200);
     const [order] = inventory.orders();
     assert.deepEqual([order?.by, order?.liftedBy], ['anna, confirmed by ben', 'anna, confirmed by ben']);

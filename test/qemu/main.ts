@@ -104,7 +104,7 @@ async function main(args: string[]): Promise<void> {
   const follow = new AbortController();
   const watching = watchStages(
     rack.controller.url,
-    { signal: AbortSignal.any([stop.signal, follow.signal]) },
+    { token: await rack.controller.token(), signal: AbortSignal.any([stop.signal, follow.signal]) },
     (node) => {
       const number = rack.nodes.findIndex(({ mac }) => mac === node.mac) + 1;
       if (number > 0) say(`${title(number, rack.node(number))}  ${node.text}`);

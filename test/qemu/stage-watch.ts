@@ -9,13 +9,13 @@ export type StageLine = { mac: string; text: string };
 /** Calls `tell` for each change of state or stage, until the signal. A controller that restarts is asked again. */
 export async function watchStages(
   url: string,
-  { signal }: { signal: AbortSignal },
+  { token, signal }: { token: string; signal: AbortSignal },
   tell: (line: StageLine) => void,
 ): Promise<void> {
   const told = new Map<string, string>();
   while (!signal.aborted) {
     try {
-      for await (const node of nodesOfStream(`${url}/v1/stream`, signal)) {
+      for await (const node of nodesOfStream(`${url}/v1/stream`, { token, signal })) {
         const text = lineOf(node);
         if (told.get(node.mac) !== text) tell({ mac: node.mac, text });
         told.set(node.mac, text);
@@ -36,8 +36,11 @@ function lineOf(node: Node): string {
 // An event is a few hundred bytes; a snapshot of a full rack about one megabyte.
 const eventLimit = 8 * 2 ** 20;
 
-async function* nodesOfStream(url: string, signal: AbortSignal): AsyncGenerator<Node> {
-  const response = await fetch(url, { signal });
+async function* nodesOfStream(
+  url: string,
+  { token, signal }: { token: string; signal: AbortSignal },
+): AsyncGenerator<Node> {
+  const response = await fetch(url, { signal, headers: { authorization: `Bearer ${token}` } });
   if (response.body === null) return;
   let text = '';
   for await (const chunk of response.body.pipeThrough(new TextDecoderStream())) {
