@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { mkdtempSync, rmSync, statSync } from 'node:fs';
+import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -14,4 +14,24 @@ test('credentials are made once, kept, and readable by their owner only', async 
   assert.match(first.fingerprint, /^[0-9a-f]{64}$/);
   assert.match(first.sshPublicKey, /^AAAAC3NzaC1lZDI1NTE5/);
   assert.equal(statSync(join(directory, 'operator-token')).mode & 0o777, 0o600);
+});
+
+test('an empty token of root is made anew, and one that no header can carry is refused', async (t) => {
+  const directory = mkdtempSync(join(tmpdir(), 'credentials-'));
+  t.after(() => rmSync(directory, { recursive: true }));
+  const path = join(directory, 'operator-token');
+  const tokens = new Set<string>();
+  for (const text of ['', ' \n', '\n\n']) {
+    writeFileSync(path, text);
+    const { operatorToken } = await loadCredentials(directory, randomBytes);
+    assert.match(operatorToken, /^[0-9a-f]{48}$/);
+    assert.equal((await loadCredentials(directory, randomBytes)).operatorToken, operatorToken);
+    tokens.add(operatorToken);
+  }
+  assert.equal(tokens.size, 3);
+  assert.equal(statSync(path).mode & 0o777, 0o600);
+  for (const text of ['two words', 'two\nlines', 'x'.repeat(201), 'törken']) {
+    writeFileSync(path, text);
+    await assert.rejects(loadCredentials(directory, randomBytes), /cannot use .*operator-token: .* remove it/);
+  }
 });

@@ -37,18 +37,25 @@ export async function loadCredentials(directory: string, random: (bytes: number)
   }
   if (!existsSync(file('ssh-key')))
     write(file('ssh-key'), ssh2.utils.generateKeyPairSync('ed25519', { comment: 'muster' }).private);
-  if (!existsSync(file('operator-token'))) write(file('operator-token'), random(24).toString('hex') + '\n');
+  // An empty one, as a full disk or an editor leaves it, would let nobody in as root.
+  if (!existsSync(file('operator-token')) || readFileSync(file('operator-token'), 'utf8').trim() === '')
+    write(file('operator-token'), random(24).toString('hex') + '\n');
   const certificate = readFileSync(file('tls-certificate.pem'), 'utf8');
   const sshPrivateKey = readFileSync(file('ssh-key'), 'utf8');
   const parsed = ssh2.utils.parseKey(sshPrivateKey);
   if (parsed instanceof Error) throw new Error(`cannot read ${file('ssh-key')}`, { cause: parsed });
+  const operatorToken = readFileSync(file('operator-token'), 'utf8').trim();
+  if (!/^[!-~]{1,200}$/.test(operatorToken))
+    throw new Error(
+      `cannot use ${file('operator-token')}: it holds ${operatorToken.length} characters, want at most 200 of visible ASCII in one line; remove it, and a new one is made`,
+    );
   return {
     certificate,
     key: readFileSync(file('tls-key.pem'), 'utf8'),
     fingerprint: createHash('sha256').update(new X509Certificate(certificate).raw).digest('hex'),
     sshPrivateKey,
     sshPublicKey: parsed.getPublicSSH().toString('base64'),
-    operatorToken: readFileSync(file('operator-token'), 'utf8').trim(),
+    operatorToken,
   };
 }
 

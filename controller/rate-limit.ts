@@ -16,6 +16,12 @@ export class RateLimit {
     this.#now = now;
   }
 
+  /** What was granted cost nothing after all. */
+  giveBack(source = ''): void {
+    const known = this.#left.get(source);
+    if (known !== undefined) known.tokens = Math.min(this.#burst, known.tokens + 1);
+  }
+
   /** Whether one more is granted. */
   admit(source = ''): boolean {
     const at = this.#now();

@@ -5,10 +5,11 @@
 // Presence, nonces and sequences live in memory only: after a restart the next heartbeat, at most 750 ms away,
 // brings them back, well inside the 3 s that a permit lasts.
 import { createSecretKey, type KeyObject } from 'node:crypto';
-import { decodeBeacon } from '../protocol/beacon.ts';
+import { decodeBeacon, isBeaconLength } from '../protocol/beacon.ts';
 import { MalformedError } from '../protocol/bytes.ts';
 import type { Mac } from '../protocol/mac.ts';
 import {
+  claimedSequence,
   claimedSession,
   decodeHeartbeat,
   encodePermit,
@@ -20,6 +21,8 @@ import {
 import { killResendMs, permitValidityMs, stopsByItselfMs } from '../protocol/timing.ts';
 import type { OrderDocument } from '../inventory/documents.ts';
 import type { Inventory, SignedHeartbeat } from '../inventory/inventory.ts';
+import { HeartbeatGate } from './heartbeat-gate.ts';
+import { RateLimit } from './rate-limit.ts';
 
 /** What the last heartbeat of a session left behind. */
 interface Peer {
@@ -31,6 +34,7 @@ interface Peer {
   port: number;
   nonce: Buffer;
   sequence: bigint;
+  heardAt: number;
   /** Permits are numbered from here on. */
   base: bigint;
   /** When the last permit left. */
@@ -90,6 +94,9 @@ const honestLimit = 1n << 63n;
 /** Permits between two looks at the socket: receipts that wait there spare the permits that would ask for them. */
 const permitBatch = 32;
 
+/** Of all senders: a rack's beacons are one a second each, and nothing rests on them. */
+const beaconBudget = { burst: 2_000, perSecond: 2_000 };
+
 export function startRollCall({
   socket,
   inventory,
@@ -120,6 +127,8 @@ export function startRollCall({
   /** Receipts being written: the node repeats them until a permit no longer asks. */
   const writing = new Set<string>();
   let permitCount = 0n;
+  const gate = new HeartbeatGate(now);
+  const beacons = new RateLimit({ ...beaconBudget, now });
 
   socket.on('message', (bytes, from) => {
     received++;
@@ -131,6 +140,8 @@ export function startRollCall({
     const session = claimedSession(bytes);
     try {
       if (session !== undefined) hearHeartbeat(session.toString('hex'), bytes, from);
+      // The cheapest first: what is neither a heartbeat's nor a beacon's length costs no error either.
+      else if (!isBeaconLength(bytes.length) || !beacons.admit()) counters.refused++;
       else {
         counters.beacons++;
         inventory.beaconSeen({ ip: from.address, uuid: decodeBeacon(bytes).uuid.toString('hex') });
@@ -150,12 +161,14 @@ export function startRollCall({
     }
     const former = peers.get(session.mac);
     const known = former?.sessionId === sessionId ? former : undefined;
-    const key = known?.key ?? createSecretKey(session.key);
-    const heartbeat = decodeHeartbeat(bytes, key);
-    if (known !== undefined && heartbeat.sequence <= known.sequence) {
+    const claimed = { sessionId, address: from.address, port: from.port, sequence: claimedSequence(bytes) };
+    if (!gate.admits(claimed, known)) {
       counters.refused++;
       return;
     }
+    const key = known?.key ?? createSecretKey(session.key);
+    const heartbeat = decodeHeartbeat(bytes, key);
+    gate.wasGenuine(claimed);
     counters.heartbeats++;
     const peer = {
       mac: session.mac,
@@ -166,6 +179,7 @@ export function startRollCall({
       port: from.port,
       nonce: Buffer.from(heartbeat.nonce),
       sequence: heartbeat.sequence,
+      heardAt: now(),
       permitAt: 0,
       base: known?.base ?? baseFor(heartbeat.permitSequence),
       obeyed: heartbeat.permitSequence,

@@ -22,6 +22,11 @@ export function encodeBeacon({ uuid, port }: Beacon): Buffer {
   return bytes;
 }
 
+/** Whether a datagram may be a beacon at all. */
+export function isBeaconLength(bytes: number): boolean {
+  return bytes === 22 || bytes === 54;
+}
+
 /** Throws MalformedError. Peers discard beacons of a wrong size, so a length that is not exact is refused. */
 export function decodeBeacon(bytes: Uint8Array): Beacon {
   const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);

@@ -125,6 +125,11 @@ export function claimedSession(bytes: Uint8Array): Buffer | undefined {
   return view.subarray(0, 4).equals(magic) ? view.subarray(8, 24) : undefined;
 }
 
+/** The sequence that a datagram claims in which `claimedSession` found a session. */
+export function claimedSequence(bytes: Uint8Array): bigint {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).readBigUInt64BE(24);
+}
+
 /** Throws MalformedError on a wrong signature, type, version or length. */
 export function decodeHeartbeat(bytes: Uint8Array, key: SessionKey): Heartbeat {
   const reader = open('heartbeat', heartbeatType, bytes, key);
