@@ -110,7 +110,7 @@ const files = {
   ipxeForUefi: 'ipxe.efi',
 } as const;
 
-/** U-Boot waits for a file for 50 s, asking anew every 5 s. A place is held for some 4 s after a reset. */
+/** U-Boot waits for a file for 50 s, asking anew every 5 s. A place is held for some 4.5 s after a reset. */
 const pxelinuxHold = { tries: 12, pauseMs: 500 };
 
 const c2DeviceTree = 'amlogic/meson-gxbb-odroidc2.dtb';

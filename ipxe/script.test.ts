@@ -69,9 +69,9 @@ reboot
 
 test('waitScript() asks again each second, and starts over where nobody answers', () => {
   assert.equal(
-    waitScript({ mac, reason: 'node-1 at 10.77.0.50 (boot a) has its place until it is silent for 4 s', http }),
+    waitScript({ mac, reason: 'node-1 at 10.77.0.50 (boot a) has its place until it is silent for 4.5 s', http }),
     `#!ipxe
-echo Muster: board ${mac} waits: node-1 at 10.77.0.50 (boot a) has its place until it is silent for 4 s
+echo Muster: board ${mac} waits: node-1 at 10.77.0.50 (boot a) has its place until it is silent for 4.5 s
 sleep 1
 chain --autofree --replace ${http}/boot.ipxe?mac=${mac} ||
 echo Muster: the boot server did not answer: error \${errno}

@@ -1,7 +1,7 @@
 // The real controller in a rack's network without boards.
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { ControllerProcess } from '../qemu/controller-process.ts';
+import { ControllerProcess, type ControllerOptions } from '../qemu/controller-process.ts';
 import { defaultCacheDir } from '../qemu/rack.ts';
 import { RackNetwork } from '../qemu/rack-network.ts';
 
@@ -15,7 +15,7 @@ export interface ControllerAlone extends AsyncDisposable {
 
 export async function controllerAlone(
   stateDir: string,
-  environment: ReadonlyMap<string, string> = new Map(),
+  options: Pick<ControllerOptions, 'environment' | 'openFiles'> = {},
 ): Promise<ControllerAlone> {
   await using stack = new AsyncDisposableStack();
   const network = stack.use(await RackNetwork.create({ boards: 0, port: 0 }));
@@ -27,7 +27,7 @@ export async function controllerAlone(
   }
   const logPath = join(stateDir, 'controller.log');
   const controller = stack.use(
-    new ControllerProcess({ network, stateDir, cacheDir: defaultCacheDir, logPath, flags: [], environment }),
+    new ControllerProcess({ network, stateDir, cacheDir: defaultCacheDir, logPath, flags: [], ...options }),
   );
   const running = stack.move();
   return { network, controller, [Symbol.asyncDispose]: () => running.disposeAsync() };

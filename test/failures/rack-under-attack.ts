@@ -7,7 +7,7 @@ import { heartbeatIntervalMs } from '../../protocol/timing.ts';
 import { controllerAlone } from '../bench/controller-alone.ts';
 import { seedStore, type SeededNode } from '../bench/seeded-store.ts';
 import { allReady, settleStore, startAgents } from '../bench/simulated-rack.ts';
-import type { ControllerProcess } from '../qemu/controller-process.ts';
+import type { ControllerOptions, ControllerProcess } from '../qemu/controller-process.ts';
 import type { RackNetwork } from '../qemu/rack-network.ts';
 import { runTied } from '../qemu/tied-process.ts';
 
@@ -26,17 +26,14 @@ const aftermathCounts = 2;
 
 export async function rackUnderAttack({
   nodes: count,
-  environment = new Map(),
-}: {
-  nodes: number;
-  environment?: ReadonlyMap<string, string>;
-}): Promise<RackUnderAttack> {
+  ...options
+}: { nodes: number } & Pick<ControllerOptions, 'environment' | 'openFiles'>): Promise<RackUnderAttack> {
   await using stack = new AsyncDisposableStack();
   const stateDir = await mkdtemp(join(tmpdir(), 'attack-'));
   stack.defer(() => rm(stateDir, { recursive: true, force: true }));
   const nodes = await seedStore(stateDir, count);
   await settleStore(stateDir);
-  const { network, controller } = stack.use(await controllerAlone(stateDir, environment));
+  const { network, controller } = stack.use(await controllerAlone(stateDir, options));
   await controller.start();
   const agents = stack.use(await startAgents(network, nodes, heartbeatIntervalMs));
   await allReady(controller, nodes.length);

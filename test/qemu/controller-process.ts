@@ -34,6 +34,8 @@ export type ControllerOptions = {
   flags: readonly string[];
   /** More of its environment, read at each start. */
   environment?: ReadonlyMap<string, string>;
+  /** That it may have; what we may ourselves, where left out. */
+  openFiles?: number | undefined;
 };
 
 export class ControllerProcess implements AsyncDisposable {
@@ -64,13 +66,14 @@ export class ControllerProcess implements AsyncDisposable {
 
   /** Resolves when it serves. Throws what it said when it ends instead. */
   async start(): Promise<void> {
-    const { network, stateDir, cacheDir, logPath, flags, environment = new Map<string, string>() } = this.#options;
-    const { address = rackAddress } = this.#options;
+    const { network, stateDir, cacheDir, logPath, flags, openFiles, address = rackAddress } = this.#options;
+    const { environment = new Map<string, string>() } = this.#options;
     const log = createWriteStream(logPath, { flags: 'a' });
     const startedAt = performance.now();
     const command = [
       'env',
       ...Array.from(environment, ([name, value]) => `${name}=${value}`),
+      ...(openFiles === undefined ? [] : ['prlimit', `--nofile=${openFiles}:${openFiles}`]),
       ...controllerCommand({
         node: process.execPath,
         flags: ['--disable-warning=ExperimentalWarning'],
