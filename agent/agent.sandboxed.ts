@@ -22,6 +22,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { buildSync } from 'esbuild';
 import type { DesiredInstance } from '../protocol/api.ts';
+import { configurationDigest } from '../protocol/desired-state.ts';
 import { killWorkMs, leashSweepMs, permitValidityMs } from '../protocol/timing.ts';
 import { writeSeccompProfile } from './containers/seccomp-profile.fixture.ts';
 import { plantBusybox, squash } from './containers/busybox-image.fixture.ts';
@@ -111,14 +112,15 @@ function image(extraBytes: number): { sha256: string; sizeBytes: number } {
 
 let serial = 0;
 function instance(customer: string, squashfs: DesiredInstance['squashfs'], script: string): DesiredInstance {
+  const configuration = { args: ['/bin/sh', '-c', script], env: [], workingDir: '/' };
+  const digest = configurationDigest(configuration);
+  peer.configurations.set(digest, configuration);
   return {
     id: `web-${(++serial).toString(16).padStart(8, '0')}`,
     customer,
     workload: 'web',
     squashfs,
-    args: ['/bin/sh', '-c', script],
-    env: [],
-    workingDir: '/',
+    configuration: digest,
     uid: 0,
     gid: 0,
     memoryBytes: 64 * 2 ** 20,
@@ -285,6 +287,22 @@ test('under a log flood, an image fetch and telemetry the permit thread stays qu
     `kill to receipt, worst of ${tookMs.length}: ${worst(tookMs)} ms; permit thread held up ${worst(delays)} ms at most; RSS ${(rss / 2 ** 20).toFixed(1)} MiB`,
   );
   assert.ok(Math.max(...tookMs) < 2_000);
+});
+
+test('what cannot be read or had spoils only itself, and says why', async () => {
+  const squashfs = image(0);
+  const unknown = { ...instance('acme', squashfs, ''), configuration: 'e'.repeat(64) };
+  const unreadable = Object.assign(instance('acme', squashfs, 'exec sleep 1000'), { cpu: 'all' });
+  want(instance('bolt', squashfs, 'exec sleep 1000'), unknown, unreadable);
+  peer.customers = [may('acme'), may('bolt')];
+  await seen('the neighbour runs', () => isRunning(0));
+  const told = (place: number): string => {
+    const id = peer.desired.instances[place]?.id;
+    const found = peer.reports.at(-1)?.instances.find((each) => each.id === id);
+    return `${found?.state} ${found?.reason}`;
+  };
+  await seen('one is told of', () => told(1).startsWith('failed no such configuration; again in '));
+  await seen('the other too', () => told(2) === 'failed this agent cannot read it: cpu must be number');
 });
 
 test('asked to end it says goodbye and leaves the containers running', async () => {

@@ -9,7 +9,9 @@
 // programs run only asynchronously. May import protocol and containers/.
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setTimeout as wait } from 'node:timers/promises';
-import type { JoinAnswer } from '../protocol/api.ts';
+import { Value } from 'typebox/value';
+import { Refusal, type JoinAnswer } from '../protocol/api.ts';
+import { configurationLimitBytes } from '../protocol/desired-state.ts';
 import { silentAfterMs } from '../protocol/timing.ts';
 import { startBeacon } from './beacon.ts';
 import type { Endpoint } from './cmdline.ts';
@@ -29,6 +31,7 @@ const delayResolutionMs = 20;
 const watchMs = 500;
 /** No image of a customer is larger: it must fit a board's memory. */
 const imageLimitBytes = 1024 ** 3;
+const configurationDeadlineMs = 10_000;
 /** A rack that lost its controller comes back spread over this. */
 const rejoinSpreadMs = 2_000;
 
@@ -43,7 +46,7 @@ export interface AgentOptions {
   leashFifo: string | undefined;
   interface: string;
   beaconPort: number;
-  createRuntime: (hooks: Pick<RuntimeOptions, 'fetchSquashfs' | 'nodeName'>) => Runtime;
+  createRuntime: (hooks: Pick<RuntimeOptions, 'fetchSquashfs' | 'fetchConfiguration' | 'nodeName'>) => Runtime;
   notice: (text: string) => void;
   reboot: (why: string) => void;
   random: () => number;
@@ -73,6 +76,19 @@ export async function runAgent(options: AgentOptions): Promise<void> {
       const session = sessionKey(answer);
       const path = `/v1/squashfs/${sha256}`;
       await client.download({ path, session, destination, sha256, limitBytes: imageLimitBytes, signal: abort });
+    },
+    async fetchConfiguration(sha256, abort) {
+      if (answer === undefined) throw new Error(`cannot fetch configuration ${sha256}: not joined`);
+      const { status, body } = await client.call({
+        method: 'GET',
+        path: `/v1/nodes/${identity.mac}/configurations/${sha256}`,
+        session: sessionKey(answer),
+        deadlineMs: configurationDeadlineMs,
+        limitBytes: configurationLimitBytes,
+        signal: abort,
+      });
+      if (status !== 200) throw new Error(saidIn(body) ?? `cannot fetch configuration ${sha256}: status ${status}, want 200`);
+      return body;
     },
   });
 
@@ -105,7 +121,7 @@ export async function runAgent(options: AgentOptions): Promise<void> {
     client,
     mac: identity.mac,
     session: () => session,
-    apply: (wanted) => runtime.apply(wanted),
+    apply: (wanted, misfits) => runtime.apply(wanted, misfits),
     notice,
     random,
     wait: (ms, ended) => wait(ms, undefined, { signal: ended }),
@@ -182,6 +198,17 @@ export async function runAgent(options: AgentOptions): Promise<void> {
     quietSinceMs = thisMachine.now();
   }
   delay.disable();
+}
+
+/** The controller's own sentence, where it sent one. */
+function saidIn(body: Buffer): string | undefined {
+  try {
+    const refusal: unknown = JSON.parse(body.toString('utf8'));
+    return Value.Check(Refusal, refusal) ? refusal.error : undefined;
+  } catch {
+    // Not ours: the status is all there is to say.
+    return undefined;
+  }
 }
 
 function isQuiet(rollCall: RollCall, sinceMs: number): boolean {

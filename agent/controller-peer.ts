@@ -9,7 +9,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { generate } from 'selfsigned';
 import { Value } from 'typebox/value';
 import { claimedSessionId, isAuthorized, sessionProof } from '../protocol/agent-authorization.ts';
-import { JoinRequest, Report, type Desired } from '../protocol/api.ts';
+import { JoinRequest, Report, type ContainerConfiguration, type Desired } from '../protocol/api.ts';
 import {
   claimedSession,
   decodeHeartbeat,
@@ -38,6 +38,8 @@ export interface ControllerPeer extends AsyncDisposable {
   orders: OrderToConfirm[];
   desired: Desired;
   images: Map<string, Buffer>;
+  /** As they are sent, by digest. */
+  configurations: Map<string, ContainerConfiguration>;
   /** Requests answered by something other than what they asked for: a status for a path. */
   failures: Map<string, number>;
   /** A permit at once, as an answer to the last heartbeat; gives the bytes. */
@@ -78,6 +80,7 @@ export async function controllerPeer(): Promise<ControllerPeer> {
     orders: [],
     desired: { generation: 0, customers: [], instances: [] },
     images: new Map(),
+    configurations: new Map(),
     failures: new Map(),
     permit() {
       if (last === undefined) throw new Error('cannot permit: no heartbeat yet');
@@ -143,6 +146,9 @@ export async function controllerPeer(): Promise<ControllerPeer> {
     const key = peer.keys.get(id);
     if (key === undefined || !isAuthorized(header, { id, key }, request.method ?? '', path)) return json(401, {});
     if (path.endsWith('/desired')) return json(200, peer.desired);
+    const configuration = peer.configurations.get(path.slice(path.lastIndexOf('/') + 1));
+    if (path.includes('/configurations/'))
+      return configuration === undefined ? json(404, { error: 'no such configuration' }) : json(200, configuration);
     if (path.endsWith('/report')) {
       const report = parse(body);
       if (!Value.Check(Report, report)) return json(400, { error: 'no Report' });

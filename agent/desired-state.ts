@@ -1,6 +1,9 @@
 // Brings the desired state here when a permit speaks of a newer generation. One fetch at a time; the newest wish counts.
+import { Type } from 'typebox';
 import { Value } from 'typebox/value';
-import { Desired } from '../protocol/api.ts';
+import { Desired, DesiredCustomer, DesiredInstance, type InstanceReport } from '../protocol/api.ts';
+import { desiredLimitBytes, instancesPerNodeLimit } from '../protocol/desired-state.ts';
+import { instancePattern } from '../protocol/names.ts';
 import { backoffMs } from './backoff.ts';
 import { inWords, type ControllerClient } from './controller-client.ts';
 import type { SessionKey } from './roll-call.ts';
@@ -8,14 +11,12 @@ import type { SessionKey } from './roll-call.ts';
 const callDeadlineMs = 10_000;
 /** An answer that permits have overtaken is thrown away so often; then it is better than none. */
 const overtakenLimit = 3;
-/** Parsing blocks the permit thread: about 10 ms here, 100 ms on a slow board, for so much. */
-const answerLimitBytes = 1024 * 1024;
 
 export interface DesiredStateOptions {
   client: Pick<ControllerClient, 'call'>;
   mac: string;
   session: () => SessionKey;
-  apply: (desired: Desired) => void;
+  apply: (desired: Desired, misfits: InstanceReport[]) => void;
   notice: (text: string) => void;
   random: () => number;
   /** Rejects when the signal comes first. */
@@ -50,7 +51,7 @@ export function desiredState(options: DesiredStateOptions): DesiredState {
         const overtaken = 'desired' in outcome && BigInt(outcome.desired.generation) < wanted;
         if ('desired' in outcome && outcome.desired.generation > applied && !(overtaken && attempt < overtakenLimit)) {
           applied = outcome.desired.generation;
-          options.apply(outcome.desired);
+          options.apply(outcome.desired, outcome.misfits);
         }
         if (BigInt(applied) >= wanted) break;
         const why = 'why' in outcome ? outcome.why : `generation ${outcome.desired.generation}, want ${wanted}`;
@@ -64,19 +65,19 @@ export function desiredState(options: DesiredStateOptions): DesiredState {
     }
   }
 
-  async function fetchOnce(signal: AbortSignal): Promise<{ desired: Desired } | { why: string }> {
+  async function fetchOnce(signal: AbortSignal): Promise<Readable | { why: string }> {
     try {
       const { status, body } = await client.call({
         method: 'GET',
         path,
         session: options.session(),
         deadlineMs: callDeadlineMs,
-        limitBytes: answerLimitBytes,
+        limitBytes: desiredLimitBytes,
         signal,
       });
       if (status !== 200) return { why: `status ${status}, want 200` };
-      const desired: unknown = JSON.parse(body.toString('utf8'));
-      return Value.Check(Desired, desired) ? { desired } : { why: 'the answer has another form than Desired' };
+      const answer: unknown = JSON.parse(body.toString('utf8'));
+      return readDesired(answer) ?? { why: 'the answer has another form than Desired' };
     } catch (error) {
       return { why: inWords(error) };
     }
@@ -98,4 +99,33 @@ export function desiredState(options: DesiredStateOptions): DesiredState {
       ended.abort();
     },
   };
+}
+
+interface Readable {
+  desired: Desired;
+  /** To be reported: what is wanted and cannot be read. */
+  misfits: InstanceReport[];
+}
+
+const Envelope = Type.Object({
+  generation: Type.Integer(),
+  customers: Type.Array(Type.Unknown(), { maxItems: instancesPerNodeLimit }),
+  instances: Type.Array(Type.Unknown(), { maxItems: instancesPerNodeLimit }),
+});
+const Named = Type.Object({ id: Type.String({ pattern: instancePattern }) });
+
+/** Each entry is judged alone: one that this agent cannot read spoils no other. Undefined where there are no entries at all. */
+export function readDesired(answer: unknown): Readable | undefined {
+  if (Value.Check(Desired, answer)) return { desired: answer, misfits: [] };
+  if (!Value.Check(Envelope, answer)) return undefined;
+  const { generation } = answer;
+  const customers = answer.customers.filter((each) => Value.Check(DesiredCustomer, each));
+  const instances = answer.instances.filter((each) => Value.Check(DesiredInstance, each));
+  const misfits = answer.instances.flatMap((each): InstanceReport[] => {
+    if (Value.Check(DesiredInstance, each) || !Value.Check(Named, each)) return [];
+    const [fault] = Value.Errors(DesiredInstance, each);
+    const where = fault === undefined ? '' : `: ${fault.instancePath.slice(1)} ${fault.message}`;
+    return [{ id: each.id, state: 'failed', reason: `this agent cannot read it${where}`.slice(0, 480), restarts: 0 }];
+  });
+  return { desired: { generation, customers, instances }, misfits };
 }

@@ -3,6 +3,7 @@
 // those taken from it one batch is kept until it is delivered.
 import { performance } from 'node:perf_hooks';
 import type { InstanceReport, NodeFacts, Report, Sample } from '../protocol/api.ts';
+import { reportedInstancesLimit } from '../protocol/desired-state.ts';
 import { inWords, type ControllerClient } from './controller-client.ts';
 import type { Runtime, RuntimeLogLine } from './containers/runtime.ts';
 import type { SessionKey } from './roll-call.ts';
@@ -12,7 +13,6 @@ const intervalMs = 2_000;
 /** Between two reports while log lines wait. */
 const backlogMs = 250;
 const callDeadlineMs = 5_000;
-const instanceLimit = 2_000;
 /** What one report carries of logs: building its JSON holds the permit thread up. */
 const batchLines = 500;
 const batchBytes = 128 * 1024;
@@ -95,7 +95,7 @@ export function startReporter(options: ReporterOptions): Reporter {
     const nowMs = performance.now();
     const withSample = nowMs >= sampleDueMs;
     if (withSample) sampleDueMs = nowMs + intervalMs - gatherMs;
-    const instances: InstanceReport[] = runtime.reports().slice(0, instanceLimit);
+    const instances: InstanceReport[] = runtime.reports().slice(0, reportedInstancesLimit);
     return {
       generation: options.appliedGeneration(),
       instances,

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { Type } from 'typebox';
 import { claimedSessionId, isAuthorized } from '../protocol/agent-authorization.ts';
 import { Desired, JoinAnswer, JoinRequest, Refusal, Report } from '../protocol/api.ts';
+import { configurationProblem, configurationText } from '../protocol/desired-state.ts';
 import { macPattern } from '../protocol/mac.ts';
 import { sha256Pattern } from '../protocol/names.ts';
 import type { Inventory } from '../inventory/inventory.ts';
@@ -13,6 +14,10 @@ import { RateLimit } from './rate-limit.ts';
 import { startRepeatedEvents } from './repeated-events.ts';
 
 const MacParams = Type.Object({ mac: Type.String({ pattern: macPattern }) });
+const ConfigurationParams = Type.Object({
+  mac: Type.String({ pattern: macPattern }),
+  sha256: Type.String({ pattern: sha256Pattern }),
+});
 
 /** The longest join of an honest board, with 32 interfaces, is under 8 kB. Who sends it has proven nothing yet. */
 const joinLimitBytes = 16_384;
@@ -94,6 +99,26 @@ export function registerAgentApi(app: Server, { inventory, squashfsDirectory, no
       onRequest: async (request) => void authorize(request, request.params.mac),
     },
     (request) => Promise.resolve(inventory.desired(request.params.mac)),
+  );
+
+  app.get(
+    '/v1/nodes/:mac/configurations/:sha256',
+    {
+      schema: { params: ConfigurationParams },
+      onRequest: async (request) => void authorize(request, request.params.mac),
+    },
+    async (request, reply) => {
+      const { mac, sha256 } = request.params;
+      // Environments hold secrets: a node gets those of the instances that are placed on it.
+      const isPlaced = inventory.instancesOn(mac).some(({ desired }) => desired.configuration === sha256);
+      const configuration = isPlaced ? inventory.configuration(sha256) : undefined;
+      if (configuration === undefined)
+        throw new RefusedError(404, `no instance on this node has a configuration ${sha256}`);
+      const problem = configurationProblem(configuration);
+      if (problem !== undefined) throw new RefusedError(409, `cannot hand out its configuration: ${problem}`);
+      // The very bytes that were hashed: the node checks them.
+      return reply.type('application/json').send(Buffer.from(configurationText(configuration)));
+    },
   );
 
   app.post(

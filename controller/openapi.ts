@@ -33,7 +33,7 @@ export async function describeApi(): Promise<string> {
         version,
         description:
           'Operators: HTTP on loopback; every request but /healthz wants an operator\u2019s token. ' +
-          'Agents: /v1/join, /v1/nodes/{mac}/desired, /v1/nodes/{mac}/report and /v1/squashfs/{sha256}, over TLS on the rack\u2019s interface.',
+          'Agents: /v1/join, /v1/nodes/{mac}/desired, /v1/nodes/{mac}/configurations/{sha256}, /v1/nodes/{mac}/report and /v1/squashfs/{sha256}, over TLS on the rack\u2019s interface.',
       },
       components: { securitySchemes: { operator: { type: 'http', scheme: 'bearer' } } },
     },

@@ -21,6 +21,7 @@ import type { WantedLogs } from './local-tables.ts';
 import type { Mac } from '../protocol/mac.ts';
 import type { PermittedCustomer } from '../protocol/roll-call.ts';
 import type {
+  ConfigurationDocument,
   CustomerDocument,
   ImageDocument,
   InstanceDocument,
@@ -169,7 +170,10 @@ export interface Inventory extends AsyncDisposable {
   instancesOf(customer: string, workload?: string): InstanceDocument[];
   /** What a node found out about itself after its join. */
   saveFacts(mac: Mac, facts: NodeFacts): Promise<void>;
-  /** Stores what changed; ids that are not placed on that node are ignored. */
+  /**
+   * All that is on that node. Stores what changed; ids that are not placed there are ignored, and an instance that is placed
+   * there and not named does not run.
+   */
   saveReport(mac: Mac, reports: InstanceReport[]): Promise<void>;
   /** For scheduler/execute.ts: all in one transaction; steps that are done already, or no longer fit, are left out. */
   applyPlacement(placements: Placement[]): Promise<{ applied: number }>;
@@ -181,6 +185,8 @@ export interface Inventory extends AsyncDisposable {
   problemOf(customer: string, workload: string): string;
   /** What should be on a node. Without killed customers' instances; nothing where the node is fenced. */
   desired(mac: Mac): Desired;
+  /** That the desired state names by its digest. */
+  configuration(sha256: string): ConfigurationDocument | undefined;
   /** Grows whenever `desired` or `permitted` of that node changed. */
   generation(mac: Mac): bigint;
   /** What a node says it has applied: it is told a later generation where that is later than its own. Memory only. */

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { configurationDigest } from '../protocol/desired-state.ts';
 import type { Inventory } from './inventory.ts';
 import { macOf, testImage, testRack } from './test-rack.ts';
 import { customerView, instanceView, orderTimeline, orderView, statusCounts, workloadView } from './views.ts';
@@ -78,6 +79,8 @@ test('a node is told what is placed on it, by generations that only grow, also o
   const web = { ...place, id: 'web-00000001', customer: 'acme', workload: 'web', port: 20_001 };
   assert.deepEqual(await inventory.applyPlacement([web]), { applied: 1 });
   grows('placed', true);
+  const configuration = { args: ['/bin/app', 'serve'], env: ['PATH=/bin', 'A=2', 'B=x=y'], workingDir: '/' };
+  assert.deepEqual(inventory.configuration(configurationDigest(configuration)), configuration);
   assert.deepEqual(inventory.desired(mac), {
     generation: Number(generations.at(-1)),
     customers: [{ name: 'acme', uidBase: 1_048_576, memoryBytes: 768 * 2 ** 20, processes: 512, onSilence: 'stop' }],
@@ -87,9 +90,7 @@ test('a node is told what is placed on it, by generations that only grow, also o
         customer: 'acme',
         workload: 'web',
         squashfs: testImage('web').squashfs,
-        args: ['/bin/app', 'serve'],
-        env: ['PATH=/bin', 'A=2', 'B=x=y'],
-        workingDir: '/',
+        configuration: configurationDigest(configuration),
         uid: 101,
         gid: 102,
         memoryBytes: 64 * 2 ** 20,

@@ -1,7 +1,9 @@
 // Decisions about customers, images and workloads.
 import { isDeepStrictEqual } from 'node:util';
 import type { CustomerSpec, WorkloadSpec } from '../protocol/api.ts';
-import type { CustomerDocument, ImageDocument, WorkloadDocument } from './documents.ts';
+import { configurationProblem } from '../protocol/desired-state.ts';
+import { configurationOf, forgetConfigurations } from './configurations.ts';
+import type { CustomerDocument, ImageDocument, InstanceDocument, WorkloadDocument } from './documents.ts';
 import type { Draft } from './draft.ts';
 import type { Refused } from './inventory.ts';
 
@@ -83,6 +85,9 @@ export function decidePutWorkload(
   const excess = overLimit(customer, spec);
   if (excess !== undefined) return { refused: excess };
   const id = `${owner}/${name}`;
+  const problem = configurationProblem(configurationOf({ spec, image }));
+  if (problem !== undefined)
+    return { refused: `cannot deploy ${id}: with what image ${spec.image} brings, ${problem}` };
   const known = draft.get('workloads', id);
   if (known === undefined) {
     const workload = { customer: owner, name, spec, image, specRevision: 1, createdAt: now, changedAt: now };
@@ -125,7 +130,13 @@ export function decideRemoveWorkload(
   const id = `${customer}/${name}`;
   if (draft.get('workloads', id) === undefined) return { refused: `there is no workload ${id}` };
   draft.remove('workloads', id);
-  for (const [key] of draft.all('instances')) if (key.startsWith(`${id}/`)) draft.remove('instances', key);
+  const removed: InstanceDocument[] = [];
+  for (const [key, instance] of draft.all('instances')) if (key.startsWith(`${id}/`)) removed.push(instance);
+  for (const instance of removed) draft.remove('instances', `${id}/${instance.id}`);
+  forgetConfigurations(
+    draft,
+    removed.map(({ desired }) => desired),
+  );
   draft.event('workload', id, 'removed');
   return { removed: id };
 }

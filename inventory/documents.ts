@@ -4,6 +4,7 @@ import { Type, type Static, type TSchema } from 'typebox';
 import { Compile } from 'typebox/compile';
 import {
   Approval,
+  ContainerConfiguration,
   DesiredInstance,
   EscalationStep,
   evidences,
@@ -141,6 +142,10 @@ export const InstanceDocument = Type.Object({
 });
 export type InstanceDocument = Readonly<Static<typeof InstanceDocument>>;
 
+/** `configurations/<sha256>`: there while an instance names it. Older ones may be larger than what boards take today. */
+export const ConfigurationDocument = ContainerConfiguration;
+export type ConfigurationDocument = Readonly<ContainerConfiguration>;
+
 /** `images/<name>` */
 export const ImageDocument = Image;
 export type ImageDocument = Readonly<Image>;
@@ -254,6 +259,7 @@ export interface Documents {
   customers: CustomerDocument;
   workloads: WorkloadDocument;
   instances: InstanceDocument;
+  configurations: ConfigurationDocument;
   images: ImageDocument;
   orders: OrderDocument;
   kill: KillDocument;
@@ -274,6 +280,7 @@ export const collections = [
   'customers',
   'workloads',
   'instances',
+  'configurations',
   'images',
   'orders',
   'kill',
@@ -293,6 +300,7 @@ const validators = {
   customers: Compile(CustomerDocument),
   workloads: Compile(WorkloadDocument),
   instances: Compile(InstanceDocument),
+  configurations: Compile(ConfigurationDocument),
   images: Compile(ImageDocument),
   orders: Compile(OrderDocument),
   kill: Compile(KillDocument),

@@ -9,11 +9,13 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { AuditVerdict, Event } from '../protocol/api.ts';
+import { reportedInstancesLimit } from '../protocol/desired-state.ts';
 import type { Mac } from '../protocol/mac.ts';
 import { AuditFeed } from './audit-feed.ts';
 import { verifyAudit } from './audit-verification.ts';
 import { AuditLog, type AuditOptions } from './audit.ts';
 import { announce, type Change } from './changes.ts';
+import { configurationsApart } from './configurations.ts';
 import type { Inventory, InventoryOptions } from './contract.ts';
 import {
   decideAddCustomer,
@@ -38,6 +40,8 @@ import {
 } from './nodes.ts';
 import { decideEscalation, decideKill, decideLift, decideReceipt, pendingNodes, pendingOrders } from './orders.ts';
 import {
+  claimsLife,
+  decideMissing,
   decidePlacement,
   decideReport,
   desired,
@@ -92,7 +96,13 @@ export async function openInventoryOn({
     tables.addEvent({ at: now(), kind, subject, message });
 
   const memory = new Memory();
-  const { documents, revision } = await store.list('');
+  let listed = await store.list('');
+  const moves = configurationsApart(listed.documents);
+  if (moves.length > 0) {
+    await store.transact(moves);
+    listed = await store.list('');
+  }
+  const { documents, revision } = listed;
   memory.load(documents, revision);
   const sessions = new SessionIndex(memory);
   const sent = new SentTimes();
@@ -251,7 +261,17 @@ export async function openInventoryOn({
         const instance = memory.get('instances', memory.instanceKey(report.id) ?? '');
         return instance !== undefined && differs(instance, report);
       });
-      if (news.length > 0) await take((draft) => decideReport(draft, mac, { reports: news, now: now() }));
+      // One that is full may have been cut off.
+      const isWhole = reports.length < reportedInstancesLimit;
+      const named = new Set(reports.map(({ id }) => id));
+      const missing = memory
+        .instancesOn(mac)
+        .flatMap((each) => (isWhole && claimsLife(each) && !named.has(each.id) ? each.id : []));
+      if (news.length + missing.length === 0) return;
+      await take((draft) => {
+        decideReport(draft, mac, { reports: news, now: now() });
+        decideMissing(draft, mac, { ids: missing, now: now() });
+      });
     },
     applyPlacement: (placements) => take((draft) => decidePlacement(draft, placements, now())),
     nextInstanceNumber: () => nextInstanceNumber(memory),
@@ -270,6 +290,7 @@ export async function openInventoryOn({
     },
     problemOf: (customer, workload) => problems.get(`${customer}/${workload}`) ?? '',
     desired: (mac) => desired(memory, mac),
+    configuration: (sha256) => memory.get('configurations', sha256),
     generation: (mac) => memory.generation(mac),
     generationApplied: (mac, generation) => memory.outrun(mac, generation),
     permitted: (mac) => permitted(memory, mac),

@@ -46,6 +46,7 @@ export class Memory implements View {
     customers: new Map(),
     workloads: new Map(),
     instances: new Map(),
+    configurations: new Map(),
     images: new Map(),
     orders: new Map(),
     kill: new Map(),

@@ -4,6 +4,7 @@ import { sessionProof } from '../protocol/agent-authorization.ts';
 import type { JoinAnswer, JoinRequest, NodePatch } from '../protocol/api.ts';
 import type { Mac } from '../protocol/mac.ts';
 import { stopsByItselfMs } from '../protocol/timing.ts';
+import { forgetConfigurations } from './configurations.ts';
 import type { NodeDocument, SessionDocument } from './documents.ts';
 import type { Draft } from './draft.ts';
 import type { BootStage, Refused } from './inventory.ts';
@@ -274,10 +275,15 @@ export function decideRemoveNode(draft: Draft, mac: Mac): { removed: Mac } | Ref
 function dropNode(draft: Draft, { mac, name, slot }: NodeDocument, reason: string): void {
   draft.remove('nodes', mac);
   draft.remove('sessions', mac);
-  for (const { id, customer, workload } of draft.instancesOn(mac)) {
+  const instances = draft.instancesOn(mac);
+  for (const { id, customer, workload } of instances) {
     draft.remove('instances', `${customer}/${workload}/${id}`);
     draft.event('instance', id, `removed: its node ${name} is gone`);
   }
+  forgetConfigurations(
+    draft,
+    instances.map(({ desired }) => desired),
+  );
   draft.event('node', mac, `${name} in slot ${slot} is gone: ${reason}`);
 }
 

@@ -1,7 +1,9 @@
 // Decisions about instances: where they are put, what their nodes say of them, and what a node is told.
-import { type Desired, type DesiredInstance, type InstanceReport, instanceStates } from '../protocol/api.ts';
+import { type Desired, type DesiredInstance, type InstanceReport, type InstanceState, instanceStates } from '../protocol/api.ts';
+import { instancesPerNodeLimit } from '../protocol/desired-state.ts';
 import type { Mac } from '../protocol/mac.ts';
 import { customersPerNodeLimit, everything, type PermittedCustomer } from '../protocol/roll-call.ts';
+import { configurationOf, forgetConfigurations, resolve } from './configurations.ts';
 import { workloadLimits } from './customers.ts';
 import type { InstanceDocument, WorkloadDocument } from './documents.ts';
 import type { Draft } from './draft.ts';
@@ -20,8 +22,21 @@ export function nextInstanceNumber(view: View): number {
 /** A plan may be older than the inventory, or be carried out twice: a step that does not fit any more is left out. */
 export function decidePlacement(draft: Draft, placements: Placement[], now: number): { applied: number } {
   let applied = 0;
-  for (const placement of placements)
-    if (placement.kind === 'place' ? place(draft, placement, now) : remove(draft, placement)) applied++;
+  const removed: InstanceDocument[] = [];
+  for (const placement of placements) {
+    if (placement.kind === 'place') {
+      if (place(draft, placement, now)) applied++;
+      continue;
+    }
+    const instance = remove(draft, placement);
+    if (instance === undefined) continue;
+    removed.push(instance);
+    applied++;
+  }
+  forgetConfigurations(
+    draft,
+    removed.map(({ desired }) => desired),
+  );
   return { applied };
 }
 
@@ -34,7 +49,13 @@ function place(draft: Draft, placement: Placement & { kind: 'place' }, now: numb
   if (node === undefined || node.state !== 'ready' || node.fenced) return false;
   if (number < nextInstanceNumber(draft) || id !== instanceId(workload.name, number)) return false;
   if (killedBy(draft, customer) !== undefined) return false;
-  if (port !== null && draft.instancesOn(placement.node).some((other) => other.port === port)) return false;
+  const neighbours = draft.instancesOn(placement.node);
+  if (neighbours.length >= instancesPerNodeLimit) return false;
+  if (port !== null && neighbours.some((other) => other.port === port)) return false;
+  const { sha256, problem } = resolve(workload);
+  if (problem !== undefined) return false;
+  if (draft.get('configurations', sha256) === undefined)
+    draft.put('configurations', sha256, configurationOf(workload));
   draft.put('counters', 'instances', { value: number });
   draft.put('instances', `${customer}/${workload.name}/${id}`, {
     id,
@@ -44,7 +65,7 @@ function place(draft: Draft, placement: Placement & { kind: 'place' }, now: numb
     port,
     specRevision: workload.specRevision,
     attempt: placement.attempt ?? 0,
-    desired: resolve(workload, { id, port }),
+    desired: desiredInstance(workload, { id, port }),
     placedAt: now,
     state: 'placed',
     reason,
@@ -55,31 +76,19 @@ function place(draft: Draft, placement: Placement & { kind: 'place' }, now: numb
   return true;
 }
 
-function remove(draft: Draft, { id, reason }: Placement & { kind: 'remove' }): boolean {
-  const key = draft.instanceKey(id);
-  if (key === undefined) return false;
-  draft.remove('instances', key);
-  draft.event('instance', id, `removed: ${reason}`);
-  return true;
-}
-
-/** An image's own words and the workload's, as crun will get them. */
-function resolve(
-  { customer, name, spec, image }: WorkloadDocument,
+/** An instance as its node is told it. */
+function desiredInstance(
+  workload: WorkloadDocument,
   { id, port }: { id: string; port: number | null },
 ): DesiredInstance {
-  const { config } = image;
-  const [uid, gid] = config.user.split(':').map(Number);
-  const env = new Map(config.env.map((line) => splitOnce(line)));
-  for (const [key, value] of Object.entries(spec.env ?? {})) env.set(key, value);
+  const { customer, name, spec, image } = workload;
+  const [uid, gid] = image.config.user.split(':').map(Number);
   return {
     id,
     customer,
     workload: name,
     squashfs: image.squashfs,
-    args: spec.command ?? [...config.entrypoint, ...config.cmd],
-    env: Array.from(env, ([key, value]) => `${key}=${value}`),
-    workingDir: config.workingDir === '' ? '/' : config.workingDir,
+    configuration: resolve(workload).sha256,
     uid: uid ?? 0,
     gid: gid ?? uid ?? 0,
     ...workloadLimits(spec),
@@ -87,9 +96,13 @@ function resolve(
   };
 }
 
-function splitOnce(line: string): [string, string] {
-  const at = line.indexOf('=');
-  return at < 0 ? [line, ''] : [line.slice(0, at), line.slice(at + 1)];
+function remove(draft: Draft, { id, reason }: Placement & { kind: 'remove' }): InstanceDocument | undefined {
+  const key = draft.instanceKey(id);
+  const instance = key === undefined ? undefined : draft.get('instances', key);
+  if (key === undefined || instance === undefined) return undefined;
+  draft.remove('instances', key);
+  draft.event('instance', id, `removed: ${reason}`);
+  return instance;
 }
 
 /** Only what changed is stored; an id that is not placed on this node is somebody else's, or gone. */
@@ -112,6 +125,25 @@ export function decideReport(
     if (state !== instance.state || restarts > instance.restarts)
       draft.event('instance', id, reason === '' ? state : `${state}: ${reason}`);
   }
+}
+
+/** A report names all that is on its node: what it does not name is not there, whatever an earlier one said. */
+export function decideMissing(draft: Draft, mac: Mac, { ids, now }: { ids: readonly string[]; now: number }): void {
+  const reason = 'its node no longer reports it';
+  for (const id of ids) {
+    const key = draft.instanceKey(id);
+    const instance = key === undefined ? undefined : draft.get('instances', key);
+    if (key === undefined || instance === undefined || instance.node !== mac || !claimsLife(instance)) continue;
+    // A node is not even told of a killed customer's instances; another's it will start when it knows of them.
+    const state: InstanceState = killedBy(draft, instance.customer) === undefined ? 'placed' : 'stopped';
+    draft.put('instances', key, { ...instance, state, reason, since: now });
+    draft.event('instance', id, `${state}: ${reason}`);
+  }
+}
+
+/** It ran, or was about to, when its node last named it. */
+export function claimsLife({ state }: InstanceDocument): boolean {
+  return state === 'fetching' || state === 'starting' || state === 'running' || state === 'exited';
 }
 
 export function differs(instance: InstanceDocument, report: Omit<InstanceReport, 'id'>): boolean {
@@ -153,6 +185,7 @@ export function desired(memory: Memory, mac: Mac): Desired {
     instances: memory
       .instancesOn(mac)
       .filter(({ customer }) => names.has(customer))
+      .slice(0, instancesPerNodeLimit)
       .map((instance) => instance.desired),
   };
 }

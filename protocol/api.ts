@@ -14,6 +14,7 @@ import {
   workloadPattern,
 } from './names.ts';
 import { macPattern } from './mac.ts';
+import { instancesPerNodeLimit, reportedInstancesLimit } from './desired-state.ts';
 
 const closed = { additionalProperties: false } as const;
 /** Milliseconds since 1970, by the controller's clock. */
@@ -582,14 +583,21 @@ export const DesiredCustomer = Type.Object({
 });
 export type DesiredCustomer = Static<typeof DesiredCustomer>;
 
+/** What a container is started with: the image's own words and the workload's. Bounds: `desired-state.ts`. */
+export const ContainerConfiguration = Type.Object({
+  args: Type.Array(Type.String()),
+  env: Type.Array(Type.String()),
+  workingDir: Type.String(),
+});
+export type ContainerConfiguration = Static<typeof ContainerConfiguration>;
+
 export const DesiredInstance = Type.Object({
   id: InstanceId,
   customer: CustomerName,
   workload: WorkloadName,
   squashfs: Type.Object({ sha256: Sha256, sizeBytes: Type.Integer() }),
-  args: Type.Array(Type.String()),
-  env: Type.Array(Type.String()),
-  workingDir: Type.String(),
+  /** The sha256 of its `ContainerConfiguration`, which is fetched by it. */
+  configuration: Sha256,
   uid: Type.Integer(),
   gid: Type.Integer(),
   memoryBytes: Type.Integer(),
@@ -600,11 +608,11 @@ export const DesiredInstance = Type.Object({
 });
 export type DesiredInstance = Static<typeof DesiredInstance>;
 
-/** What should be on a node. Instances of killed customers are not listed. */
+/** What should be on a node, in at most `desiredLimitBytes`. Instances of killed customers are not listed. */
 export const Desired = Type.Object({
   generation: Type.Integer(),
   customers: Type.Array(DesiredCustomer),
-  instances: Type.Array(DesiredInstance),
+  instances: Type.Array(DesiredInstance, { maxItems: instancesPerNodeLimit }),
 });
 export type Desired = Static<typeof Desired>;
 
@@ -623,7 +631,7 @@ export type InstanceReport = Static<typeof InstanceReport>;
 export const Report = Type.Object(
   {
     generation: Type.Integer({ minimum: 0 }),
-    instances: Type.Array(InstanceReport, { maxItems: 2000 }),
+    instances: Type.Array(InstanceReport, { maxItems: reportedInstancesLimit }),
     sample: Type.Union([Sample, Type.Null()]),
     /** Once a boot, as soon as they are known: a join does not wait for them. */
     facts: Type.Union([NodeFacts, Type.Null()]),
@@ -649,12 +657,14 @@ export type Report = Static<typeof Report>;
  * Over TLS, authorised by `Authorization: Muster <session id>:<hex of HMAC-SHA256(key, "<METHOD> <path>")>` (see `agent-authorization.ts`), but for join.
  *   POST /v1/join                        JoinRequest → JoinAnswer
  *   GET  /v1/nodes/:mac/desired          → Desired
+ *   GET  /v1/nodes/:mac/configurations/:sha256   → ContainerConfiguration, of an instance that is placed there
  *   POST /v1/nodes/:mac/report           Report → {}
  *   GET  /v1/squashfs/:sha256            → the customer image's bytes
  */
 export const agentRoutes = [
   '/v1/join',
   '/v1/nodes/:mac/desired',
+  '/v1/nodes/:mac/configurations/:sha256',
   '/v1/nodes/:mac/report',
   '/v1/squashfs/:sha256',
 ] as const;

@@ -284,3 +284,25 @@ test('684 nodes and 2,000 workloads are planned in little time', (t) => {
   // Generous: the machine that runs this may be busy. The figure itself is printed.
   assert.ok(median < 250);
 });
+
+test('what no board can be asked to run is placed nowhere, and said', () => {
+  const story = new Story().node('a').customer('acme');
+  story.workload('acme/big', 2, { unusable: 'its environment is too large' }).workload('acme/web', 1);
+  const { actions, problems } = plan(story.world, story.now);
+  assert.deepEqual(
+    actions.map(({ id }) => id),
+    ['web-00000001'],
+  );
+  assert.deepEqual(
+    [...problems],
+    [['acme/big', '2 of 2 replicas have no place: its environment is too large; deploy it again without']],
+  );
+});
+
+test('a board with a thousand instances gets no more, however much memory is left', () => {
+  const story = new Story().node('a', { memoryBytes: 2 ** 40 }).customer('acme', { memoryBytes: 2 ** 40, processes: 1e9 });
+  story.workload('acme/web', 1_010);
+  for (let pass = 0; pass < 12; pass++) story.pass();
+  assert.equal(story.world.instances.length, 1_000);
+  assert.match(story.lines.at(-1) ?? '', /10 of 1010 replicas have no place: .*1000 instances/);
+});

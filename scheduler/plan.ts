@@ -6,6 +6,7 @@
 import { instanceId } from '../inventory/placement.ts';
 import type { Placement } from '../inventory/inventory.ts';
 import type { InstanceState, NodeState } from '../protocol/api.ts';
+import { instancesPerNodeLimit } from '../protocol/desired-state.ts';
 import type { Mac } from '../protocol/mac.ts';
 import { customersPerNodeLimit } from '../protocol/roll-call.ts';
 import { lostAfterMs } from '../protocol/timing.ts';
@@ -51,6 +52,8 @@ export interface WorldWorkload {
   memoryBytes: number;
   processes: number;
   needsPort: boolean;
+  /** Why no board may be asked to run it, deployed before there was such a rule: in words. */
+  unusable?: string | undefined;
   /** One on each of these nodes and none elsewhere; anywhere where left out. */
   onlyOn?: ReadonlySet<Mac>;
 }
@@ -189,6 +192,7 @@ function planWorkload(task: Task): string {
 interface NodeLoad {
   node: WorldNode;
   usedBytes: number;
+  instances: number;
   ports: Set<number>;
   customers: Set<string>;
 }
@@ -211,7 +215,13 @@ class Board {
   constructor(world: World) {
     this.nodes = world.nodes
       .toSorted((a, b) => compare(a.mac, b.mac))
-      .map((node) => ({ node, usedBytes: nodeReserveBytes, ports: new Set<number>(), customers: new Set<string>() }));
+      .map((node) => ({
+        node,
+        usedBytes: nodeReserveBytes,
+        instances: 0,
+        ports: new Set<number>(),
+        customers: new Set<string>(),
+      }));
     this.#indexes = new Map(this.nodes.map(({ node }, index) => [node.mac, index]));
     this.ready = this.nodes.flatMap(({ node }, index) => (node.state === 'ready' && !node.fenced ? [index] : []));
     this.#nextNumber = world.nextInstanceNumber;
@@ -243,6 +253,7 @@ class Board {
     const load = this.nodes[index];
     if (load === undefined) return;
     load.usedBytes += memoryBytes;
+    load.instances++;
     load.customers.add(customer);
     if (port !== null) load.ports.add(port);
     const loads = this.loadsOf(customer);
@@ -313,6 +324,10 @@ class Placer {
   place({ attempt, avoid, reason }: { attempt: number; avoid: Mac | undefined; reason: string }): boolean {
     const { workload, board, actions } = this.#task;
     if (board.placements >= placementLimit) return false;
+    if (workload.unusable !== undefined) {
+      this.refusal = `${workload.unusable}; deploy it again without`;
+      return false;
+    }
     const index = this.#choose(avoid === undefined ? undefined : board.indexOf(avoid));
     const load = index === undefined ? undefined : board.nodes[index];
     if (index === undefined || load === undefined) return false;
@@ -341,6 +356,7 @@ class Placer {
     const index = board.indexOf(instance.node);
     const load = index === undefined ? undefined : board.nodes[index];
     if (index === undefined || load === undefined || !board.ready.includes(index)) return false;
+    if (workload.unusable !== undefined) return false;
     const mine = board.loadsOf(workload.customer).get(index);
     const { memoryBytes, processes } = instance;
     return (
@@ -372,6 +388,7 @@ class Placer {
       if ((mine?.processes ?? 0) + workload.processes > customer.processes) continue;
       withinLimits++;
       if (mine === undefined && load.customers.size >= customersPerNodeLimit) continue;
+      if (load.instances >= instancesPerNodeLimit) continue;
       if (workload.needsPort && load.ports.size >= ports) continue;
       const candidate = {
         index,
@@ -394,7 +411,7 @@ class Placer {
     if (roomy === 0) return `no ready node has ${Math.ceil(workload.memoryBytes / mebibyte)} MiB free`;
     if (withinLimits === 0)
       return `${customer.name} may use ${Math.floor(customer.memoryBytes / mebibyte)} MiB and ${customer.processes} processes on a node, and does on every ready one with room`;
-    return `every ready node with room has ${customersPerNodeLimit} customers or no port left`;
+    return `every ready node with room has ${customersPerNodeLimit} customers, ${instancesPerNodeLimit} instances or no port left`;
   }
 }
 

@@ -1,4 +1,5 @@
 // The scheduler's picture of the inventory.
+import { resolve } from '../inventory/configurations.ts';
 import { workloadLimits } from '../inventory/customers.ts';
 import type { Inventory } from '../inventory/inventory.ts';
 import type { World } from './plan.ts';
@@ -20,11 +21,22 @@ export function readWorld(inventory: Inventory): World {
       processes,
       killed: inventory.killedBy(name) !== undefined,
     })),
-    workloads: inventory.workloads().map(({ customer, name, spec, specRevision, nodes }) => {
+    workloads: inventory.workloads().map((workload) => {
+      const { customer, name, spec, specRevision, nodes } = workload;
       const { memoryBytes, processes } = workloadLimits(spec);
       const { replicas, port } = spec;
       const only = nodes === undefined ? {} : { onlyOn: new Set(nodes) };
-      return { customer, name, replicas, specRevision, memoryBytes, processes, needsPort: port !== undefined, ...only };
+      return {
+        customer,
+        name,
+        replicas,
+        specRevision,
+        memoryBytes,
+        processes,
+        needsPort: port !== undefined,
+        unusable: resolve(workload).problem,
+        ...only,
+      };
     }),
     instances: inventory.instances().map((instance) => {
       const { id, customer, workload, node, port, specRevision, attempt, state, reason, placedAt, since } = instance;

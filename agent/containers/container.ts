@@ -12,6 +12,7 @@ import { Bundle, type InstanceRecord } from './bundle.ts';
 import { CrunRun, forgetContainer } from './crun.ts';
 import { expectFirstProcess, firstProcessFile, signalFirstProcess } from './first-process.ts';
 import { isGroupPopulated, killGroup, removeTree } from './control-group.ts';
+import type { ConfigurationCache } from './configuration-cache.ts';
 import type { CustomerGroup } from './customer-group.ts';
 import type { ImageCache } from './image-cache.ts';
 import { type LogQueue, LogTail } from './log-queue.ts';
@@ -26,6 +27,7 @@ export interface ContainerHost {
   stateDir: string;
   firstProcessDirectory: string;
   images: ImageCache;
+  configurations: ConfigurationCache;
   network: Network;
   /** Starts and clean-ups that run at once. */
   slots: Slots;
@@ -198,6 +200,8 @@ export class Container {
     const { network } = this.#host;
     this.#endedFor = undefined;
     this.#set('fetching', '');
+    const configuration = await this.#host.configurations.get(instance.configuration, over);
+    if (configuration.args.length === 0) throw new Error('no command: neither the workload nor its image names one');
     using image = await this.#host.images.acquire(instance.squashfs, { uidBase: customer.uidBase, signal: over });
     let exit: Promise<string>;
     {
@@ -212,7 +216,8 @@ export class Container {
       const controllers = await this.#host.prepare(customer);
       // The bridge may be new, and is built switched off.
       await this.#host.group(instance.customer).allow();
-      const config = ociConfig(instance, {
+      const configured = { ...instance, ...configuration };
+      const config = ociConfig(configured, {
         uidBase: customer.uidBase,
         nodeName: this.#host.nodeName(),
         rootDirectory: this.#bundle.root,

@@ -11,6 +11,7 @@ import { after, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { DesiredInstance } from '../../protocol/api.ts';
+import { configurationDigest, configurationText } from '../../protocol/desired-state.ts';
 import { boundMs } from '../../protocol/timing.ts';
 import { plantBusybox, squash } from './busybox-image.fixture.ts';
 import { createRuntime } from './runtime.ts';
@@ -23,6 +24,8 @@ const seccompFile = join(scratch, 'seccomp.json');
 writeSeccompProfile(seccompFile);
 const image = makeImage();
 const lines: string[] = [];
+/** As the controller would send them. */
+const configurations = new Map<string, Buffer>();
 const runtime = createRuntime({
   cgroupRoot,
   stateDir,
@@ -38,6 +41,10 @@ const runtime = createRuntime({
     controllerAddress: '10.77.0.1',
   },
   fetchSquashfs: (_sha256, destination) => copyFile(image.file, destination),
+  fetchConfiguration: (sha256) => {
+    const text = configurations.get(sha256);
+    return text === undefined ? Promise.reject(new Error(`no configuration ${sha256}`)) : Promise.resolve(text);
+  },
   notice: () => undefined,
 });
 after(async () => {
@@ -68,17 +75,22 @@ async function until(what: string, condition: () => boolean, withinMs = 30_000):
   }
 }
 
+function configure(args: string[]): string {
+  const configuration = { args, env: [], workingDir: '/' };
+  const digest = configurationDigest(configuration);
+  configurations.set(digest, Buffer.from(configurationText(configuration)));
+  return digest;
+}
+
 let serial = 0;
 /** Starts one container of each customer with these arguments, and gives their names. */
 function run(...wanted: { customer: string; args: string[] }[]): string[] {
   const instances = wanted.map(({ customer, args }): DesiredInstance => ({
+    configuration: configure(args),
     id: `web-${(++serial).toString(16).padStart(8, '0')}`,
     customer,
     workload: 'web',
     squashfs: { sha256: image.sha256, sizeBytes: image.sizeBytes },
-    args,
-    env: [],
-    workingDir: '/',
     uid: 0,
     gid: 0,
     memoryBytes: 256 * 2 ** 20,

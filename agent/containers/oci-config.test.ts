@@ -8,6 +8,7 @@ const instance = {
   customer: 'acme',
   workload: 'web',
   squashfs: { sha256: '0'.repeat(64), sizeBytes: 1 },
+  configuration: '1'.repeat(64),
   args: ['/usr/bin/serve', '--port', '8080'],
   env: ['LANG=C.UTF-8'],
   workingDir: '',

@@ -1,8 +1,10 @@
 // What crun is told about one container: a pure function from what the controller wants to the OCI runtime configuration.
 // Its golden file is `oci-config.golden.txt`.
-import type { DesiredInstance } from '../../protocol/api.ts';
+import type { ContainerConfiguration, DesiredInstance } from '../../protocol/api.ts';
 
 export const idRange = 65_536;
+
+export type ConfiguredInstance = DesiredInstance & ContainerConfiguration;
 
 export interface ContainerPlace {
   uidBase: number;
@@ -48,7 +50,7 @@ const openFilesOfAProcess = 1_024;
 
 const cpuPeriodMicroseconds = 100_000;
 
-export function ociConfig(instance: DesiredInstance, place: ContainerPlace): Record<string, unknown> {
+export function ociConfig(instance: ConfiguredInstance, place: ContainerPlace): Record<string, unknown> {
   const group = `/customers/${instance.customer}`;
   const openFiles = Math.min(openFilesOfAProcess, place.hardLimits.openFiles);
   const processes = Math.min(instance.processes, place.hardLimits.processes);

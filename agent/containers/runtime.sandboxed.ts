@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Desired, DesiredCustomer, DesiredInstance } from '../../protocol/api.ts';
+import { configurationDigest, configurationText } from '../../protocol/desired-state.ts';
 import { boundMs, killWorkMs } from '../../protocol/timing.ts';
 import { writeSeccompProfile } from './seccomp-profile.fixture.ts';
 import { plantBusybox, squash } from './busybox-image.fixture.ts';
@@ -56,6 +57,10 @@ function start(stateDir: string): Runtime {
     nodeName: () => 'node-test',
     network: { rackInterface: 'rack0', rackSubnet: '10.77.0.0/24', nodeAddress, controllerAddress: '10.77.0.1' },
     fetchSquashfs: (_sha256, destination) => copyFile(image.file, destination),
+    fetchConfiguration: (sha256) => {
+      const text = configurations.get(sha256);
+      return text === undefined ? Promise.reject(new Error(`no configuration ${sha256}`)) : Promise.resolve(text);
+    },
     notice: (text) => notices.push(text),
   });
   return latest;
@@ -82,15 +87,22 @@ function desired(generation: number, ...instances: DesiredInstance[]): Desired {
 }
 
 let serial = 0;
+/** As the controller would send them. */
+const configurations = new Map<string, Buffer>();
+function configure(args: string[]): string {
+  const configuration = { args, env: ['GREETING=hello'], workingDir: '/' };
+  const digest = configurationDigest(configuration);
+  configurations.set(digest, Buffer.from(configurationText(configuration)));
+  return digest;
+}
+
 function instance(customer: string, script: string, extra: Partial<DesiredInstance> = {}): DesiredInstance {
   return {
     id: `web-${(++serial).toString(16).padStart(8, '0')}`,
     customer,
     workload: 'web',
     squashfs: { sha256: image.sha256, sizeBytes: image.sizeBytes },
-    args: ['/bin/sh', '-c', script],
-    env: ['GREETING=hello'],
-    workingDir: '/',
+    configuration: configure(['/bin/sh', '-c', script]),
     uid: 0,
     gid: 0,
     memoryBytes: 64 * 2 ** 20,
@@ -365,7 +377,7 @@ test('a flood of output is cut off and counted, and disturbs nobody', async () =
 test('what exits is started again after a growing pause, and says why', async () => {
   const runtime = start(freshState());
   const one = instance('acme', 'echo once >&2; exit 7');
-  const wrong = instance('acme', '', { args: ['/bin/no-such-program'] });
+  const wrong = instance('acme', '', { configuration: configure(['/bin/no-such-program']) });
   runtime.allowCustomer('acme');
   runtime.apply(desired(1, one, wrong));
   const seen = new Set<string>();

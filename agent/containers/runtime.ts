@@ -13,6 +13,7 @@ import type { Desired, DesiredCustomer, DesiredInstance, InstanceReport } from '
 import { instancePattern, isCustomerName, sha256Pattern } from '../../protocol/names.ts';
 import type { CustomerLoad } from '../../protocol/roll-call.ts';
 import { Bundle } from './bundle.ts';
+import { ConfigurationCache } from './configuration-cache.ts';
 import { Container, type ContainerHost } from './container.ts';
 import { CustomerGroup, customersWithGroup } from './customer-group.ts';
 import { hoarder, kernelMemoryPollMs } from './kernel-memory.ts';
@@ -40,6 +41,8 @@ export interface RuntimeOptions {
   network: RuntimeNetwork;
   /** Writes the image's bytes to the file `destination`. The runtime verifies size and sha256 itself. */
   readonly fetchSquashfs: (sha256: string, destination: string, signal: AbortSignal) => Promise<void>;
+  /** The configuration's bytes; the runtime verifies the sha256 itself. */
+  readonly fetchConfiguration: (sha256: string, signal: AbortSignal) => Promise<Buffer>;
   /** What an operator of the node should read: one sentence, for the serial console. */
   readonly notice: (text: string) => void;
 }
@@ -56,8 +59,11 @@ export interface Stop {
 }
 
 export interface Runtime extends AsyncDisposable {
-  /** The latest wins. Returns at once; starts and stops follow in the background, two at a time. */
-  apply(desired: Desired): void;
+  /**
+   * The latest wins. Returns at once; starts and stops follow in the background, two at a time. `misfits`: what else was
+   * wanted, in a form that nothing can be done with, as it is to be reported.
+   */
+  apply(desired: Desired, misfits?: readonly InstanceReport[]): void;
   /** Kills within the call; forbids new containers, kills what that spared, cuts the network, and cleans up behind it. */
   stopCustomer(customer: string, reason: StopReason): Stop;
   stopEverything(reason: StopReason): Stop;
@@ -90,6 +96,7 @@ export function createRuntime(options: RuntimeOptions): Runtime {
 class NodeRuntime implements Runtime {
   readonly #options: RuntimeOptions;
   readonly #network: Network;
+  readonly #configurations: ConfigurationCache;
   readonly #logs = new LogQueue();
   readonly #slots = new Slots(atOnce);
   readonly #host: ContainerHost;
@@ -104,6 +111,8 @@ class NodeRuntime implements Runtime {
   readonly #hoardTimer: NodeJS.Timeout;
   #customers = new Map<string, DesiredCustomer>();
   #desired: Desired | undefined;
+  /** As they were applied, and those found here. */
+  #unreadable: readonly InstanceReport[] = [];
   /** Wanted, but not in a form that can be started. */
   #misfits: InstanceReport[] = [];
   #listeners: (() => void)[] = [];
@@ -124,11 +133,16 @@ class NodeRuntime implements Runtime {
       fetchSquashfs: options.fetchSquashfs,
       notice: options.notice,
     });
+    this.#configurations = new ConfigurationCache({
+      directory: join(options.stateDir, 'configurations'),
+      fetchConfiguration: options.fetchConfiguration,
+    });
     this.#host = {
       cgroupRoot: options.cgroupRoot,
       stateDir: options.stateDir,
       firstProcessDirectory: options.firstProcessDirectory,
       images,
+      configurations: this.#configurations,
       network: this.#network,
       slots: this.#slots,
       logs: this.#logs,
@@ -151,8 +165,9 @@ class NodeRuntime implements Runtime {
     this.#hoardTimer.unref();
   }
 
-  apply(desired: Desired): void {
+  apply(desired: Desired, misfits: readonly InstanceReport[] = []): void {
     this.#desired = desired;
+    this.#unreadable = misfits;
     this.#customers = new Map(desired.customers.map((customer) => [customer.name, customer]));
     this.#converge();
   }
@@ -265,7 +280,7 @@ class NodeRuntime implements Runtime {
 
   #converge(): void {
     const { instances } = this.#desired ?? { instances: [] };
-    this.#misfits = [];
+    this.#misfits = [...this.#unreadable];
     const wanted = new Set<string>();
     for (const instance of instances) {
       const customer = this.#customers.get(instance.customer);
@@ -279,6 +294,7 @@ class NodeRuntime implements Runtime {
       if (present) present.customer = customer;
       else this.#containers.set(instance.id, new Container(this.#host, { instance, customer }));
     }
+    this.#configurations.keepOnly(new Set(instances.map(({ configuration }) => configuration)));
     for (const [id, container] of this.#containers) {
       if (wanted.has(id) || container.isRemoved) continue;
       container.remove();
@@ -411,9 +427,9 @@ function problemOf(instance: DesiredInstance, customer: DesiredCustomer | undefi
   if (!instanceName.test(instance.id)) return `${JSON.stringify(instance.id)} is no instance's name`;
   if (!isCustomerName(instance.customer)) return `${JSON.stringify(instance.customer)} is no customer's name`;
   if (!sha256.test(instance.squashfs.sha256)) return `${JSON.stringify(instance.squashfs.sha256)} is no sha256`;
+  if (!sha256.test(instance.configuration)) return `${JSON.stringify(instance.configuration)} is no sha256`;
   if (!customer) return `customer ${instance.customer} is not among the node's customers`;
   if (customer.uidBase < 65_536) return `user ids from ${customer.uidBase} are the node's own, want 65536 and up`;
-  if (instance.args.length === 0) return 'no command: neither the workload nor its image names one';
   return undefined;
 }
 

@@ -7,7 +7,8 @@ import { Check, Errors } from 'typebox/value';
 import type { ImageConfig } from '../../protocol/api.ts';
 
 const nullable = <T extends TSchema>(schema: T) => Type.Optional(Type.Union([schema, Type.Null()]));
-const Strings = Type.Array(Type.String({ pattern: '^[^\\u0000]*$' }), { maxItems: 4096 });
+/** What of it a board can be asked to run is told by `protocol/desired-state.ts`, in words. */
+const Strings = Type.Array(Type.String());
 const Digest = Type.String({ pattern: '^sha256:[0-9a-f]{64}$' });
 
 export const Descriptor = Type.Object({
@@ -45,7 +46,7 @@ export const Configuration = Type.Object({
       Entrypoint: nullable(Strings),
       Cmd: nullable(Strings),
       Env: nullable(Strings),
-      WorkingDir: nullable(Type.String({ maxLength: 4096, pattern: '^[^\\u0000]*$' })),
+      WorkingDir: nullable(Type.String()),
       User: nullable(Type.String({ maxLength: 256 })),
     }),
   ),

@@ -11,6 +11,7 @@
  */
 import { mkdir, mkdtemp, open, rename, rm, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import { configurationProblem } from '../../protocol/desired-state.ts';
 import { imageNamePattern } from '../../protocol/names.ts';
 import type { Image } from '../../protocol/api.ts';
 import { run } from '../command.ts';
@@ -28,7 +29,7 @@ import {
 } from './container-format.ts';
 import { openSource, readMember, unpack, type Member, type Source } from './source.ts';
 import { writeSquashfs } from './squashfs.ts';
-import { readTar } from './tar.ts';
+import { readTar, shown } from './tar.ts';
 import { emptyTree, type Inode, type Tree } from './tree.ts';
 
 export interface ImportOptions {
@@ -56,6 +57,8 @@ export interface ImportLimits {
 }
 
 const LIMITS: ImportLimits = { unpackedBytes: 4 * 2 ** 30, entries: 500_000, nameBytes: 64 * 2 ** 20 };
+/** What an archive says of itself, in a sentence of ours. */
+const MOST_DESCRIBED = 500;
 const MOST_ACCOUNTS_BYTES = 1 << 20;
 const IMAGE_NAME = new RegExp(imageNamePattern);
 
@@ -84,6 +87,10 @@ export async function importImage(options: ImportOptions): Promise<Image> {
       : source;
     const opened = await openSource({ source: path, what: name, workDir, mostBytes: limits.unpackedBytes, signal });
     const chosen = await chooseImage({ source: opened, name, architecture });
+    const settings = runSettings(chosen.configuration);
+    const { entrypoint, cmd, env, workingDir } = settings;
+    const problem = configurationProblem({ args: [...entrypoint, ...cmd], env, workingDir });
+    if (problem !== undefined) throw new Error(`cannot import ${name}: ${problem}`);
     const reading = progress.step(`reading ${chosen.layers.length} layers of ${name}`);
     const { tree, layers, unpackedBytes } = await readLayers({ chosen, workDir, limits, signal });
     reading.done(megabytes(unpackedBytes) + (tree.devices > 0 ? `, ${tree.devices} device nodes left out` : ''));
@@ -110,7 +117,7 @@ export async function importImage(options: ImportOptions): Promise<Image> {
       digest: chosen.digest,
       architecture: configuration.architecture,
       squashfs: { sha256: digest, sizeBytes },
-      config: { ...runSettings(configuration), user },
+      config: { ...settings, user },
       importedAt: now(),
     };
   } finally {
@@ -154,10 +161,12 @@ async function chooseImage({ source, name, architecture }: Wanted): Promise<Chos
   else
     throw new Error(`cannot import ${source.what}: neither index.json (OCI) nor manifest.json (docker save) is in it`);
 
-  const describe = (list: Candidate[]) =>
-    list
+  const describe = (list: Candidate[]) => {
+    const text = list
       .map(({ configuration: { os, architecture: arch }, names }) => [`${os}/${arch}`, ...names].join(' '))
       .join(', ');
+    return text.length > MOST_DESCRIBED ? `${text.slice(0, MOST_DESCRIBED)}…` : text;
+  };
   const fitting = candidates.filter(
     ({ configuration }) => configuration.os === 'linux' && configuration.architecture === architecture,
   );
@@ -238,7 +247,7 @@ async function ociImage(source: Source, descriptor: Descriptor): Promise<Chosen>
   for (const [index, layer] of manifest.layers.entries()) {
     const label = `layer ${index + 1} of ${source.what}`;
     if (layer.mediaType !== undefined && (!layer.mediaType.includes('tar') || layer.mediaType.includes('encrypted'))) {
-      throw new Error(`cannot import ${label}: it is ${layer.mediaType}, want a tar, plain or with gzip or zstd`);
+      throw new Error(`cannot import ${label}: it is ${shown(layer.mediaType)}, want a tar, plain or with gzip or zstd`);
     }
     layers.push({
       member: await blob({ source, descriptor: layer, what: label }),
@@ -256,7 +265,7 @@ async function dockerImages(source: Source, manifest: Member): Promise<Candidate
   const need = async (name: string): Promise<Member> => {
     const member = await source.find(name);
     if (member === undefined)
-      throw new Error(`cannot import ${source.what}: ${JSON.stringify(name)} is missing from it`);
+      throw new Error(`cannot import ${source.what}: ${shown(name)} is missing from it`);
     return member;
   };
   return Promise.all(
