@@ -21,8 +21,8 @@ stop() {
   echo 0 >"$1/cgroup.max.descendants"
   echo 1 >"$1/cgroup.kill"
 }
-# Takes the customer's bridge down, if the agent has not. The write spins for the network's one lock, and at real-time
-# priority a single core then has next to no time for whoever holds it: so only when needed, and last.
+# Takes the customer's bridge down, if the agent has not. The write spins for the network's one lock, which the end of the
+# containers' networks holds just then: so last, only when needed, and in a process that is not real-time.
 cut() {
   read -r flags <"/sys/class/net/br-$1/flags" || return 0
   [ $((flags & 1)) = 0 ] || echo 0x1002 >"/sys/class/net/br-$1/flags"
