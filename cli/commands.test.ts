@@ -185,7 +185,7 @@ async function peer(state: Partial<PeerState> = {}) {
     reply.status(201).send(customer),
   );
   app.delete('/v1/customers/:name', () => ({}));
-  app.get('/v1/images', () => ({ images: [image] }));
+  app.get('/v1/images', () => ({ images: [image], imports: [] }));
   app.post<{ Querystring: { name: string } }>('/v1/images', { bodyLimit: 1 << 30 }, async (request, reply) => {
     let sizeBytes = 0;
     for await (const chunk of request.raw) sizeBytes += Buffer.isBuffer(chunk) ? chunk.length : 0;

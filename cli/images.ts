@@ -3,10 +3,9 @@ import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { basename, resolve } from 'node:path';
 import { Transform } from 'node:stream';
-import { Type } from 'typebox';
-import { Image } from '../protocol/api.ts';
+import { Image, Images, type ImageImport } from '../protocol/api.ts';
 import { imageNamePattern } from '../protocol/names.ts';
-import { Nothing } from './api.ts';
+import { ApiError, Nothing } from './api.ts';
 import { UsageError, type Command, type Context } from './command.ts';
 import { durationText, sizeText } from './figures.ts';
 import { liveLine, printDone, printList } from './print.ts';
@@ -17,10 +16,7 @@ export const imageCommands: Command[] = [
     usage: '',
     summary: 'list the images that workloads can use',
     run: async (context, call) => {
-      const { images } = await context.api.ask({
-        path: '/v1/images',
-        answer: Type.Object({ images: Type.Array(Image) }),
-      });
+      const { images } = await context.api.ask({ path: '/v1/images', answer: Images });
       printList(context, call, {
         name: 'images',
         rows: images,
@@ -87,7 +83,11 @@ async function upload(context: Context, { path, name }: { path: string; name: st
   const line = liveLine(context);
   let sent = 0;
   let shownAt = -Infinity;
-  const allSent = (): void => line.show(`sent ${name}: ${sizeText(sent)}, the controller converts it …`);
+  const answered = new AbortController();
+  const allSent = (): void => {
+    line.show(`sent ${name}: ${sizeText(sent)}, the controller converts it …`);
+    void follow(context, { name, signal: answered.signal, show: (doing) => line.show(`sent ${name}: ${doing}`) });
+  };
   const counted = new Transform({
     transform(chunk: Buffer, _encoding, done) {
       sent += chunk.length;
@@ -121,8 +121,40 @@ async function upload(context: Context, { path, name }: { path: string; name: st
       answer,
     });
   } finally {
+    answered.abort();
     line.end();
   }
+}
+
+const askEveryMs = 1_000;
+
+/** Says what the import does or waits for, until the signal. That is a courtesy: a controller that does not say it is no error. */
+async function follow(
+  context: Context,
+  { name, signal, show }: { name: string; signal: AbortSignal; show: (doing: string) => void },
+): Promise<void> {
+  for (;;) {
+    await context.sleep(askEveryMs).catch(() => undefined);
+    if (signal.aborted || context.signal.aborted) return;
+    try {
+      const { imports } = await context.api.ask({ path: '/v1/images', answer: Images });
+      const own = imports.find((each) => each.name === name);
+      if (own === undefined || signal.aborted) continue;
+      const seconds = context.output.tty ? `, ${durationText(context.now() - own.since)}` : '';
+      show(`${own.doing === 'waiting' ? waitsFor(own, imports) : own.doing} …${seconds}`);
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      return;
+    }
+  }
+}
+
+/** Those at work, as the controller tells them; those before it in the queue are as many as there are. */
+function waitsFor(own: ImageImport, imports: readonly ImageImport[]): string {
+  const working = imports.filter(({ doing }) => doing !== 'waiting' && doing !== 'receiving');
+  const before = imports.filter(({ doing, since }) => doing === 'waiting' && since < own.since);
+  const queue = before.length === 0 ? '' : `, ${before.length} more before it`;
+  return `it waits for ${working.map((each) => `${each.name} of ${each.by} (${each.doing})`).join(', ')}${queue}`;
 }
 
 function feedFile(path: string, sink: Transform): void {

@@ -1,17 +1,26 @@
-// Customers' images: an archive comes in over HTTP, one squashfs by digest goes to disk.
+// Customers' images: an archive comes in over HTTP, a process of its own makes one squashfs by digest of it.
 import { createWriteStream } from 'node:fs';
-import { mkdir, readdir, rm } from 'node:fs/promises';
+import { mkdir, readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { importImage } from '../images/customer/import.ts';
+import { importInProcess } from '../images/customer/import-process.ts';
 import type { Inventory } from '../inventory/inventory.ts';
-import type { Image } from '../protocol/api.ts';
+import type { Image, ImageImport } from '../protocol/api.ts';
 import { chain, RefusedError } from './http.ts';
+import { Lanes } from './lanes.ts';
+
+/** Each takes what cores it finds, at low priority, and up to half a gigabyte: more at once would only share that. */
+const lanes = { most: 3, mostOfOne: 2, mostWaiting: 32 };
+/** The largest image that is taken, 4 GiB in 500,000 files, needs a minute or two on two cores. */
+const patienceMs = 300_000;
+const patienceMsPerMegabyte = 1_000;
 
 export interface ImageStore {
-  /** Takes a docker or OCI archive and answers when it is stored for good. */
-  receive(name: string, archive: Readable): Promise<Image>;
+  /** Takes a docker or OCI archive of that operator and answers when it is stored for good. */
+  receive(name: string, archive: Readable, by: string): Promise<Image>;
+  /** Those under way, oldest first. */
+  imports(): ImageImport[];
   remove(name: string): Promise<void>;
 }
 
@@ -20,11 +29,14 @@ export async function openImageStore({
   inventory,
   random,
   wallClock,
+  limitMs = (archiveBytes) => patienceMs + (archiveBytes / 1e6) * patienceMsPerMegabyte,
 }: {
   directory: string;
   inventory: Inventory;
   random: (bytes: number) => Buffer;
   wallClock: () => number;
+  /** How long an archive of that size may take. */
+  limitMs?: (archiveBytes: number) => number;
 }): Promise<ImageStore> {
   const incoming = join(directory, 'incoming');
   // Whatever an earlier process was receiving was never acknowledged.
@@ -32,31 +44,42 @@ export async function openImageStore({
   for (const name of await readdir(directory).catch(() => []))
     if (name.startsWith('.import-')) await rm(join(directory, name), { recursive: true, force: true });
   await mkdir(incoming, { recursive: true });
-  let busy = Promise.resolve();
+  const turns = new Lanes(lanes);
+  const underWay = new Set<ImageImport>();
 
   return {
-    receive: async (name, archive) => {
-      const path = join(incoming, `${random(8).toString('hex')}.tar`);
+    receive: async (name, archive, by) => {
+      // What is killed leaves its files here, where they go with the archive.
+      const workDirectory = join(incoming, random(8).toString('hex'));
+      const source = join(workDirectory, 'archive');
+      const told: ImageImport = { name, by, doing: 'receiving', since: wallClock() };
+      const now = (doing: string): void => void Object.assign(told, { doing, since: wallClock() });
+      underWay.add(told);
       try {
-        await pipeline(archive, createWriteStream(path));
-        // One conversion at a time: it takes all the cores that it is given.
-        const conversion = busy.then(() =>
-          importImage({ source: path, name, storeDirectory: directory, now: wallClock }),
+        await mkdir(workDirectory);
+        await pipeline(archive, createWriteStream(source));
+        const turn = turns.enter(by);
+        if (turn === undefined)
+          throw new RefusedError(503, `cannot import ${name}: ${turns.waiting} imports wait already, try again later`);
+        now('waiting');
+        using _turn = await turn;
+        now('starting');
+        const image = await importInProcess(
+          { source, name, storeDirectory: directory, workDirectory, nowMs: wallClock() },
+          { limitMs: limitMs((await stat(source)).size), onStep: now },
         );
-        busy = conversion.then(
-          () => undefined,
-          () => undefined,
-        );
-        const image = await conversion;
         await inventory.saveImage(image);
         inventory.addEvent('image', name, `imported, ${image.squashfs.sizeBytes} bytes`);
         return image;
       } catch (cause) {
+        if (cause instanceof RefusedError) throw cause;
         throw new RefusedError(isDiskFull(cause) ? 507 : 400, chain(cause));
       } finally {
-        await rm(path, { force: true });
+        underWay.delete(told);
+        await rm(workDirectory, { recursive: true, force: true });
       }
     },
+    imports: () => [...underWay].map((each) => ({ ...each })),
     remove: async (name) => {
       const image = inventory.images().find((each) => each.name === name);
       if (image === undefined) throw new RefusedError(404, `there is no image ${name}`);

@@ -178,8 +178,8 @@ export function registerOperatorApi(app: Server, options: OperatorApiOptions): v
 
   // ---- images
 
-  app.get('/v1/images', { schema: { response: { 200: Type.Object({ images: Type.Array(api.Image) }) } } }, () =>
-    Promise.resolve({ images: inventory.images() }),
+  app.get('/v1/images', { schema: { response: { 200: api.Images } } }, () =>
+    Promise.resolve({ images: inventory.images(), imports: images.imports() }),
   );
   app.post(
     '/v1/images',
@@ -194,7 +194,7 @@ export function registerOperatorApi(app: Server, options: OperatorApiOptions): v
       request.raw.socket.setTimeout(0);
       // What is left unread of a refused archive must not be taken for this connection's next request.
       reply.header('connection', 'close');
-      return reply.status(201).send(await images.receive(request.query.name, request.raw));
+      return reply.status(201).send(await images.receive(request.query.name, request.raw, request.operator));
     },
   );
   app.delete('/v1/images/:image', { schema: { params: ImageParams } }, async (request) => {

@@ -198,6 +198,21 @@ export const Image = Type.Object({
 });
 export type Image = Static<typeof Image>;
 
+/** An import that is under way. */
+export const ImageImport = Type.Object({
+  name: ImageName,
+  /** The operator whose archive it is. */
+  by: Type.String(),
+  /** `receiving`, `waiting` for its turn, or what its conversion does. */
+  doing: Type.String(),
+  since: Instant,
+});
+export type ImageImport = Static<typeof ImageImport>;
+
+/** `GET /v1/images` */
+export const Images = Type.Object({ images: Type.Array(Image), imports: Type.Array(ImageImport) });
+export type Images = Static<typeof Images>;
+
 const EnvironmentVariables = Type.Record(
   Type.String({ pattern: '^[A-Za-z_][A-Za-z0-9_]*$' }),
   Type.String({ maxLength: 4096 }),

@@ -316,6 +316,35 @@ describe('importImage() refuses, in one sentence and leaving nothing', () => {
     ['a name too long', one(file('n'.repeat(300))), /part of more than 255 bytes/],
     ['a path too deep', one(file('d/'.repeat(300) + 'x')), /directories deep/],
     ['too many files', one(...'abcdefghij'.split('').map((name) => file(name))), /more than 5 files/, { entries: 5 }],
+    [
+      'too many files in one directory',
+      one(directory('d'), ...'abcd'.split('').map((name) => file(`d/${name}`))),
+      /^cannot take layer 1: "d\/d" is one name too many in its directory, want at most 3 in each$/,
+      { directoryEntries: 3 },
+    ],
+    [
+      'directories without an entry of their own count too',
+      one(...'abcd'.split('').map((name) => file(`${name}/x`))),
+      /^cannot take layer 1: "d\/x" is one name too many/,
+      { directoryEntries: 3 },
+    ],
+    [
+      'an environment that no board is told',
+      configured({ Env: ['PATH=/bin', `MODEL=${'x'.repeat(1_200_000)}`] }),
+      /^cannot import web: its environment is 1200022 bytes, want at most 32768; the largest entry, "MODEL", has 1200008/,
+    ],
+    [
+      'an environment of too many entries',
+      configured({ Env: Array.from({ length: 5_000 }, (_, index) => `V${index}=`) }),
+      /^cannot import web: its environment has 5000 entries, want at most 512$/,
+    ],
+    [
+      'a command that is too long',
+      configured({ Entrypoint: ['/bin/app'], Cmd: ['x'.repeat(40_000)] }),
+      /^cannot import web: its command is 40015 bytes, want at most 32768/,
+    ],
+    ['a zero byte in the environment', configured({ Env: ['A=1\0B=2'] }), /holds a zero byte/],
+    ['a working directory that is none', configured({ WorkingDir: 'd'.repeat(5_000) }), /a name of 5003 bytes, want/],
     ['a bomb', one(file('zeros', '\0'.repeat(1 << 22))), /more than the 1048576 bytes/, { unpackedBytes: 1 << 20 }],
     ['a user who is not there', userImage('nobody'), /"nobody" is not in its \/etc\/passwd/],
     ['a user beyond the range', userImage('70000'), /id "70000", want 0 to 65535/],
@@ -347,7 +376,11 @@ describe('importImage() refuses, in one sentence and leaving nothing', () => {
 });
 
 function userImage(user: string): Buffer {
-  return archive(layout({ layers: [tar([file('a')])], config: { User: user } }));
+  return configured({ User: user });
+}
+
+function configured(config: unknown): Buffer {
+  return archive(layout({ layers: [tar([file('a')])], config }));
 }
 
 // xorshift32
@@ -393,6 +426,23 @@ const outcome = async (source: Buffer, label: string): Promise<'taken' | 'refuse
     return 'refused';
   }
 };
+
+test('a name that replaces another is not one more in its directory', async () => {
+  const layers = [tar([file('a', '1'), file('b', '2')]), tar([file('a', '3'), file('.wh.b'), file('c', '4')])];
+  const { listing } = await imported({ source: archive(layout({ layers })), limits: { directoryEntries: 2 } });
+  assert.deepEqual(
+    lines(listing).filter((line) => line.startsWith('-')).length,
+    2,
+  );
+});
+
+test('files of one size are not compared with each other where there are many', async () => {
+  const files = Array.from({ length: 10_001 }, (_, index) => file(`d${index % 10}/${index}`, String(index % 5)));
+  const few = await imported({ source: one(...files.slice(0, 100)) });
+  const many = await imported({ source: one(...files) });
+  // 100 files share five contents; 10,001 do not any more.
+  assert.ok(few.image.squashfs.sizeBytes < many.image.squashfs.sizeBytes);
+});
 
 describe('importImage() survives seeded damage', () => {
   const seed = Number(process.env['MUSTER_SEED'] ?? 20_261_121);

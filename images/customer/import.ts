@@ -39,6 +39,8 @@ export interface ImportOptions {
   name: string;
   /** Where `<sha256>.squashfs` goes; made if missing. */
   storeDirectory: string;
+  /** Where it keeps what it unpacks meanwhile, on the same file system; `storeDirectory` when left out. */
+  workDirectory?: string;
   /** As container images spell it. */
   architecture?: string;
   progress?: Progress | undefined;
@@ -53,10 +55,17 @@ export interface ImportLimits {
   unpackedBytes: number;
   /** Files in all layers together. */
   entries: number;
+  /** In one directory. mksquashfs 4.5 took 0.5 s over 10,000, 1.6 s over 20,000, 6.5 s over 40,000, over 10 minutes over 200,000. */
+  directoryEntries: number;
   nameBytes: number;
 }
 
-const LIMITS: ImportLimits = { unpackedBytes: 4 * 2 ** 30, entries: 500_000, nameBytes: 64 * 2 ** 20 };
+const LIMITS: ImportLimits = {
+  unpackedBytes: 4 * 2 ** 30,
+  entries: 500_000,
+  directoryEntries: 20_000,
+  nameBytes: 64 * 2 ** 20,
+};
 /** What an archive says of itself, in a sentence of ours. */
 const MOST_DESCRIBED = 500;
 const MOST_ACCOUNTS_BYTES = 1 << 20;
@@ -68,6 +77,7 @@ export async function importImage(options: ImportOptions): Promise<Image> {
     source,
     name,
     storeDirectory,
+    workDirectory = storeDirectory,
     architecture = 'arm64',
     progress = silentProgress,
     signal,
@@ -80,7 +90,7 @@ export async function importImage(options: ImportOptions): Promise<Image> {
     );
   }
   await mkdir(storeDirectory, { recursive: true });
-  const workDir = await mkdtemp(join(storeDirectory, '.import-'));
+  const workDir = await mkdtemp(join(workDirectory, '.import-'));
   try {
     const path = source.startsWith('docker://')
       ? await copyFromRegistry({ source, architecture, workDir, signal })

@@ -36,6 +36,8 @@ export interface Node {
 
 export interface TreeLimits {
   entries: number;
+  /** In one directory: mksquashfs compares each new name there with all before it. */
+  directoryEntries: number;
   /** Of all names, link targets and attributes together. */
   nameBytes: number;
 }
@@ -71,9 +73,24 @@ export function emptyTree(limits: TreeLimits): Tree {
     }
   };
 
+  const put = (directory: Node, part: string, { node, layer, name }: { node: Node; layer: number; name: string }) => {
+    if (directory.children.size >= limits.directoryEntries && !directory.children.has(part)) {
+      throw new Error(
+        `cannot take layer ${layer + 1}: ${shown(name)} is one name too many in its directory, want at most ${limits.directoryEntries} in each`,
+      );
+    }
+    directory.children.set(part, node);
+  };
+
   /** The directory that holds the path's last component, made where it is missing. */
   const parentOf = (parts: readonly string[], layer: number, name: string): Node | undefined => {
-    const found = walk({ root, parts, make: () => (count(layer), directoryNode(layer)) });
+    const make = (directory: Node, part: string): Node => {
+      count(layer);
+      const node = directoryNode(layer);
+      put(directory, part, { node, layer, name });
+      return node;
+    };
+    const found = walk({ root, parts, make });
     if (found !== undefined && found.inode.kind !== 'directory') {
       throw new Error(`cannot take layer ${layer + 1}: ${shown(name)} lies below something that is not a directory`);
     }
@@ -113,15 +130,13 @@ export function emptyTree(limits: TreeLimits): Tree {
             (linked === undefined ? 'which is not in the image' : 'which is a directory'),
         );
       }
-      parent.children.set(last, { inode: linked.inode, layer, children: new Map() });
+      const node = { inode: linked.inode, layer, children: new Map<string, Node>() };
+      put(parent, last, { node, layer, name: entry.name });
     } else {
       if (entry.kind === 'device') devices += 1;
       const keeps = entry.kind === 'directory' && before?.inode.kind === 'directory';
-      parent.children.set(last, {
-        inode: inodeOf(entry, layer),
-        layer,
-        children: keeps ? before.children : new Map(),
-      });
+      const children = keeps ? before.children : new Map<string, Node>();
+      put(parent, last, { node: { inode: inodeOf(entry, layer), layer, children }, layer, name: entry.name });
     }
   };
 
@@ -164,8 +179,8 @@ function dropBelow(node: Node, layer: number): void {
 interface Walk {
   root: Node;
   parts: readonly string[];
-  /** Makes a missing directory; without it a missing one ends the walk. */
-  make?: () => Node;
+  /** Makes a missing directory in that one; without it a missing one ends the walk. */
+  make?: (directory: Node, part: string) => Node;
   followLast?: boolean;
 }
 
@@ -187,8 +202,7 @@ function walk({ root, parts, make, followLast = true }: Walk): Node | undefined 
     let next = here.children.get(part);
     if (next === undefined) {
       if (make === undefined || here.inode.kind !== 'directory' || trail.length > MOST_DEPTH) return undefined;
-      next = make();
-      here.children.set(part, next);
+      next = make(here, part);
     }
     if (next.inode.kind === 'symlink' && (left.length > 0 || followLast)) {
       links += 1;
