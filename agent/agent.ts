@@ -87,7 +87,8 @@ export async function runAgent(options: AgentOptions): Promise<void> {
         limitBytes: configurationLimitBytes,
         signal: abort,
       });
-      if (status !== 200) throw new Error(saidIn(body) ?? `cannot fetch configuration ${sha256}: status ${status}, want 200`);
+      if (status !== 200)
+        throw new Error(saidIn(body) ?? `cannot fetch configuration ${sha256}: status ${status}, want 200`);
       return body;
     },
   });

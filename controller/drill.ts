@@ -82,7 +82,9 @@ export function startDrills(options: DrillOptions): DrillRunner {
         `there is nothing for a canary to run: want an image by name, or Muster's own sample at ${samplePath}, which npm start builds`,
       );
     // Whoever asks meanwhile waits for the same one.
-    importing ??= images.receive(canaryImage, createReadStream(samplePath), 'drill').finally(() => (importing = undefined));
+    importing ??= images
+      .receive(canaryImage, createReadStream(samplePath), 'drill')
+      .finally(() => (importing = undefined));
     await importing;
     return canaryImage;
   }

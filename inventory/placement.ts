@@ -1,5 +1,11 @@
 // Decisions about instances: where they are put, what their nodes say of them, and what a node is told.
-import { type Desired, type DesiredInstance, type InstanceReport, type InstanceState, instanceStates } from '../protocol/api.ts';
+import {
+  type Desired,
+  type DesiredInstance,
+  type InstanceReport,
+  type InstanceState,
+  instanceStates,
+} from '../protocol/api.ts';
 import { instancesPerNodeLimit } from '../protocol/desired-state.ts';
 import type { Mac } from '../protocol/mac.ts';
 import { customersPerNodeLimit, everything, type PermittedCustomer } from '../protocol/roll-call.ts';
@@ -54,8 +60,7 @@ function place(draft: Draft, placement: Placement & { kind: 'place' }, now: numb
   if (port !== null && neighbours.some((other) => other.port === port)) return false;
   const { sha256, problem } = resolve(workload);
   if (problem !== undefined) return false;
-  if (draft.get('configurations', sha256) === undefined)
-    draft.put('configurations', sha256, configurationOf(workload));
+  if (draft.get('configurations', sha256) === undefined) draft.put('configurations', sha256, configurationOf(workload));
   draft.put('counters', 'instances', { value: number });
   draft.put('instances', `${customer}/${workload.name}/${id}`, {
     id,

@@ -300,7 +300,9 @@ test('what no board can be asked to run is placed nowhere, and said', () => {
 });
 
 test('a board with a thousand instances gets no more, however much memory is left', () => {
-  const story = new Story().node('a', { memoryBytes: 2 ** 40 }).customer('acme', { memoryBytes: 2 ** 40, processes: 1e9 });
+  const story = new Story()
+    .node('a', { memoryBytes: 2 ** 40 })
+    .customer('acme', { memoryBytes: 2 ** 40, processes: 1e9 });
   story.workload('acme/web', 1_010);
   for (let pass = 0; pass < 12; pass++) story.pass();
   assert.equal(story.world.instances.length, 1_000);

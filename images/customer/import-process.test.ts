@@ -41,7 +41,10 @@ test('an import in a process of its own gives what importImage() gives, and says
 
 test('its refusal is the sentence of importImage()', async () => {
   await using at = await place(Buffer.from('hello'.repeat(200)));
-  await assert.rejects(importInProcess(at.request, { limitMs: 60_000 }), /^Error: cannot read web: .*is it a tar archive/);
+  await assert.rejects(
+    importInProcess(at.request, { limitMs: 60_000 }),
+    /^Error: cannot read web: .*is it a tar archive/,
+  );
 });
 
 test('one that takes too long is ended with all that it runs, at any point', async () => {

@@ -81,6 +81,7 @@ export async function importInProcess(request: ImportRequest, options: ProcessOp
       `cannot import ${request.name}: it took longer than ${limitMs / 1000} s; want fewer files, or fewer hard links`,
     );
   if (last !== undefined && 'image' in last) return last.image;
-  if (last !== undefined) throw Object.assign(new Error(last.error), last.code === undefined ? {} : { code: last.code });
+  if (last !== undefined)
+    throw Object.assign(new Error(last.error), last.code === undefined ? {} : { code: last.code });
   throw new Error(`cannot import ${request.name}: the import ended without a word: ${said.trim() || 'it was killed'}`);
 }

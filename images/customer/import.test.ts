@@ -430,10 +430,7 @@ const outcome = async (source: Buffer, label: string): Promise<'taken' | 'refuse
 test('a name that replaces another is not one more in its directory', async () => {
   const layers = [tar([file('a', '1'), file('b', '2')]), tar([file('a', '3'), file('.wh.b'), file('c', '4')])];
   const { listing } = await imported({ source: archive(layout({ layers })), limits: { directoryEntries: 2 } });
-  assert.deepEqual(
-    lines(listing).filter((line) => line.startsWith('-')).length,
-    2,
-  );
+  assert.deepEqual(lines(listing).filter((line) => line.startsWith('-')).length, 2);
 });
 
 test('files of one size are not compared with each other where there are many', async () => {

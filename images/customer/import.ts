@@ -257,7 +257,9 @@ async function ociImage(source: Source, descriptor: Descriptor): Promise<Chosen>
   for (const [index, layer] of manifest.layers.entries()) {
     const label = `layer ${index + 1} of ${source.what}`;
     if (layer.mediaType !== undefined && (!layer.mediaType.includes('tar') || layer.mediaType.includes('encrypted'))) {
-      throw new Error(`cannot import ${label}: it is ${shown(layer.mediaType)}, want a tar, plain or with gzip or zstd`);
+      throw new Error(
+        `cannot import ${label}: it is ${shown(layer.mediaType)}, want a tar, plain or with gzip or zstd`,
+      );
     }
     layers.push({
       member: await blob({ source, descriptor: layer, what: label }),
@@ -274,8 +276,7 @@ async function dockerImages(source: Source, manifest: Member): Promise<Candidate
   const images = parseDocument({ schema: DockerManifest, bytes: await readMember(manifest, what), what });
   const need = async (name: string): Promise<Member> => {
     const member = await source.find(name);
-    if (member === undefined)
-      throw new Error(`cannot import ${source.what}: ${shown(name)} is missing from it`);
+    if (member === undefined) throw new Error(`cannot import ${source.what}: ${shown(name)} is missing from it`);
     return member;
   };
   return Promise.all(
