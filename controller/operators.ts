@@ -67,7 +67,7 @@ function refuseOtherSites(headers: Record<string, unknown>, url: string | undefi
   if (url === '/' && headers['sec-fetch-mode'] === 'navigate') return;
   throw new RefusedError(
     403,
-    `cannot answer a page of another site: it is ${String(site).slice(0, 40)}, want same-origin`,
+    `cannot answer a page of another site: it is ${JSON.stringify(site).slice(0, 40)}, want same-origin`,
   );
 }
 
