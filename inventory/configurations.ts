@@ -2,9 +2,9 @@
 // environment are one document. A document stays as long as an instance names it.
 import { Type } from 'typebox';
 import { Check } from 'typebox/value';
-import { ContainerConfiguration, type DesiredInstance } from '../protocol/api.ts';
+import { ContainerConfiguration } from '../protocol/api.ts';
 import { configurationDigest, configurationProblem } from '../protocol/desired-state.ts';
-import type { WorkloadDocument } from './documents.ts';
+import type { InstanceDocument, WorkloadDocument } from './documents.ts';
 import type { Draft } from './draft.ts';
 import type { StoredDocument, Write } from './store.ts';
 
@@ -45,8 +45,8 @@ function splitOnce(line: string): [string, string] {
 }
 
 /** For instances that were removed in this decision: their configurations go where no other instance names them. */
-export function forgetConfigurations(draft: Draft, removed: Iterable<DesiredInstance>): void {
-  const unused = new Set(Array.from(removed, ({ configuration }) => configuration));
+export function forgetConfigurations(draft: Draft, removed: readonly InstanceDocument[]): void {
+  const unused = new Set(removed.map(({ desired }) => desired.configuration));
   if (unused.size === 0) return;
   for (const [, { desired }] of draft.all('instances')) {
     unused.delete(desired.configuration);

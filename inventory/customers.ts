@@ -133,10 +133,7 @@ export function decideRemoveWorkload(
   const removed: InstanceDocument[] = [];
   for (const [key, instance] of draft.all('instances')) if (key.startsWith(`${id}/`)) removed.push(instance);
   for (const instance of removed) draft.remove('instances', `${id}/${instance.id}`);
-  forgetConfigurations(
-    draft,
-    removed.map(({ desired }) => desired),
-  );
+  forgetConfigurations(draft, removed);
   draft.event('workload', id, 'removed');
   return { removed: id };
 }

@@ -280,10 +280,7 @@ function dropNode(draft: Draft, { mac, name, slot }: NodeDocument, reason: strin
     draft.remove('instances', `${customer}/${workload}/${id}`);
     draft.event('instance', id, `removed: its node ${name} is gone`);
   }
-  forgetConfigurations(
-    draft,
-    instances.map(({ desired }) => desired),
-  );
+  forgetConfigurations(draft, instances);
   draft.event('node', mac, `${name} in slot ${slot} is gone: ${reason}`);
 }
 

@@ -39,10 +39,7 @@ export function decidePlacement(draft: Draft, placements: Placement[], now: numb
     removed.push(instance);
     applied++;
   }
-  forgetConfigurations(
-    draft,
-    removed.map(({ desired }) => desired),
-  );
+  forgetConfigurations(draft, removed);
   return { applied };
 }
 

@@ -98,7 +98,7 @@ function slowArchive(): Buffer {
 
 test(
   'what is too much for a board or for mksquashfs is refused; what is slow delays no other import',
-  { timeout: 240_000 },
+  { timeout: 300_000 },
   async (t) => {
     await using state = await scratch();
     await using network = await runningNetwork({ boards: 0 });
@@ -124,11 +124,11 @@ test(
 
     const crowd = archive([
       entry('d', { kind: 'directory', mode: 0o755 }),
-      ...range(200_000).map((index) => entry(`d/${index}`)),
+      ...range(50_000).map((index) => entry(`d/${index}`)),
     ]);
     const crowdedMs = performance.now();
     const crowded = await upload(controller, 'crowd', crowd);
-    t.diagnostic(`200,000 files in one directory: refused after ${Math.round(performance.now() - crowdedMs)} ms`);
+    t.diagnostic(`50,000 files in one directory: refused after ${Math.round(performance.now() - crowdedMs)} ms`);
     assert.equal(crowded.status, 400);
     assert.match(
       crowded.said,
@@ -141,7 +141,7 @@ test(
     );
     const doing = async (): Promise<string[]> =>
       (await controller.get('/v1/images', Images)).imports.map((each) => each.doing);
-    await until('the slow one is packed', async () => (await doing()).includes('packing slow'), { withinMs: 90_000 });
+    await until('the slow one is packed', async () => (await doing()).includes('packing slow'), { withinMs: 150_000 });
     const quickMs = performance.now();
     assert.equal((await upload(controller, 'web', web)).status, 201);
     t.diagnostic(`meanwhile an ordinary import took ${Math.round(performance.now() - quickMs)} ms`);
@@ -158,7 +158,7 @@ test(
 
 test(
   '1.2 MB of environment from before there was a limit: the neighbour comes back on a board that restarts',
-  { timeout: 240_000 },
+  { timeout: 300_000 },
   async (t) => {
     await using rig = await Rig.create({ nodes: 1, print: (line) => t.diagnostic(line) });
     const [node] = rig.nodes;
