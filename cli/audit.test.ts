@@ -181,7 +181,10 @@ test('muster kill report: text to read, or a page for a printer', async (t) => {
   );
   assert.match(out, new RegExp(`audit log +2 entries, the last with hash ${log[1]?.hash}`));
   assert.match(out, /\nNODE +MAC +SENT .*\nnode-c /);
-  assert.match(out, /3\.00 s permit \+ 0\.25 s leash's sweep \+ 0\.75 s kill and clean-up \+ 1\.00 s margin = 5\.00 s/);
+  assert.match(
+    out,
+    /3\.00 s permit \+ 0\.25 s leash's sweep \+ 1\.00 s to die \+ 0\.25 s .* \+ 0\.50 s margin = 5\.00 s/,
+  );
   assert.ok(!out.includes('\u001b'));
   const directory = await mkdtemp(join(tmpdir(), 'muster-cli-'));
   t.after(() => rm(directory, { recursive: true }));

@@ -41,10 +41,10 @@ const lineAgain = '\r\u001b[K';
  * The last gate before the terminal, whatever a command forgot: of all that would steer it only line feeds get through, and
  * the live line's own beginning.
  */
-export function guarded({ out, err, tty }: Output): Output {
+export function guarded(output: Output): Output {
   const gate = (text: string) =>
     text.startsWith(lineAgain) ? lineAgain + printableLines(text.slice(lineAgain.length)) : printableLines(text);
-  return { out: (text) => out(gate(text)), err: (text) => err(gate(text)), tty };
+  return { out: (text) => output.out(gate(text)), err: (text) => output.err(gate(text)), tty: output.tty };
 }
 
 /** Progress goes to standard error, so that output can be piped. */

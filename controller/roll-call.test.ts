@@ -215,5 +215,5 @@ test('heartbeats that were sent to an earlier process hold no place, and those t
   }
   assert.equal(after.inventory.placeHolder(mac), undefined);
   after.answer(rack.credentials, answered);
-  assert.match(after.inventory.placeHolder(mac) ?? '', /has its place until it is silent for 4 s/);
+  assert.match(after.inventory.placeHolder(mac) ?? '', /has its place until it is silent for 4\.5 s/);
 });

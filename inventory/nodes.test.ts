@@ -83,7 +83,10 @@ test('nobody takes the place of a board that is alive, and one event names both'
     await rack.inventory.bootStage({ mac, stage: 'dhcp-discover', firmware: 'uefi' });
     const ticket = await rack.inventory.issueTicket(mac, '10.77.0.66');
     assert.ok('refused' in ticket && ticket.held);
-    assert.match(ticket.refused, /node-c20001 at 10\.77\.0\.50 \(boot one\) has its place until it is silent for 4\.5 s/);
+    assert.match(
+      ticket.refused,
+      /node-c20001 at 10\.77\.0\.50 \(boot one\) has its place until it is silent for 4\.5 s/,
+    );
     await alive(rack, 750);
   }
   assert.deepEqual(rack.inventory.node(mac), before, 'it stays ready');
@@ -96,7 +99,7 @@ test('nobody takes the place of a board that is alive, and one event names both'
   );
 });
 
-test('a board that was reset gets its token once it was silent for 4\.5 s, and nobody speaks of two machines', async () => {
+test('a board that was reset gets its token once it was silent for 4.5 s, and nobody speaks of two machines', async () => {
   await using rack = await testRack();
   await rack.ready(mac, 'one');
   await alive(rack, 6_000);

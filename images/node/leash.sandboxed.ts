@@ -21,7 +21,7 @@ const upTo = (most: number) => Array.from({ length: most }, (_, index) => index 
 /** Of each length: letters, digits, underscores, and names that shorter ones of the list begin or end with. */
 const names = [
   ...new Set([
-    ...'abcdefghijklmnopqrstuvwxyz',
+    ...'abcdefghijklmnopqrstuvwxyz'.split(''),
     ...upTo(longest).flatMap((length) => [
       'x'.repeat(length),
       'q'.padEnd(length, '1234567890'),
