@@ -30,6 +30,7 @@ const order: KillTimeline = {
   at: now,
   liftedAt: null,
   liftedBy: null,
+  stored: true,
   nodes: 3,
   stopped: 2,
   slowestMs: 143,

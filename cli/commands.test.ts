@@ -108,6 +108,7 @@ const order: api.KillOrder = {
   at: now,
   liftedAt: null,
   liftedBy: null,
+  stored: true,
   nodes: 2,
   stopped: 0,
   slowestMs: null,
@@ -166,6 +167,7 @@ async function peer(state: Partial<PeerState> = {}) {
     instances: 1,
     running: 1,
     standingOrders: 1,
+    problems: [],
     twoPersonRule: false,
     lastDrill: null,
   }));

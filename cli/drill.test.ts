@@ -89,6 +89,7 @@ async function peer(answers: (Drill | undefined)[] = [passed], drills = [late]) 
     instances: 0,
     running: 0,
     standingOrders: 0,
+    problems: [],
     twoPersonRule: false,
     lastDrill: drills[0] ?? null,
   }));

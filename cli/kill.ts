@@ -19,8 +19,9 @@ export const killCommands: Command[] = [
     words: ['kill'],
     usage: 'CUSTOMER|--everything [--reason "WHY"]',
     summary: 'stop a customer, or everything, on all boards, within 5 s',
-    details: `The order is stored before anything else happens, and stands until "muster lift".
-Ends with 0 only when every board has confirmed within 5 s; otherwise it names those that have not.
+    details: `The order is in force at once, and stands until "muster lift".
+Ends with 0 only when it is stored and every board has confirmed within 5 s; otherwise it names those that have not.
+Exit code 4: every board has confirmed, but the controller's disk has not taken the order, which would be lost with it.
 Where the two-person rule is on, --everything waits for a second operator (exit code 3); one customer never does.`,
     takes: [0, 1],
     options: { everything: everythingOption, reason: { type: 'string', value: 'WHY', help: 'kept with the order' } },
@@ -61,7 +62,11 @@ Where the two-person rule is on, --everything waits for a second operator (exit 
         columns: [
           { heading: 'ORDER', right: true, value: ({ number }) => String(number) },
           { heading: 'WHO', value: ({ scope }) => who(scope) },
-          { heading: 'STATE', value: ({ liftedAt }) => (liftedAt === null ? 'stands' : 'lifted') },
+          {
+            heading: 'STATE',
+            value: ({ liftedAt, stored }) =>
+              `${liftedAt === null ? 'stands' : 'lifted'}${stored ? '' : ', not stored'}`,
+          },
           { heading: 'GIVEN (UTC)', value: ({ at }) => timeText(at) },
           { heading: 'STOPPED', right: true, value: ({ stopped, nodes }) => `${stopped}/${nodes}` },
           {
@@ -78,7 +83,8 @@ Where the two-person rule is on, --everything waits for a second operator (exit 
     words: ['lift'],
     usage: 'CUSTOMER|--everything',
     summary: 'end a kill order: who was stopped may run again',
-    details: 'Where the two-person rule is on, it waits for a second operator (exit code 3).',
+    details: `Where the two-person rule is on, it waits for a second operator (exit code 3).
+Exit code 4: the controller's disk has not taken it; it is tried again each second.`,
     takes: [0, 1],
     options: { everything: everythingOption, reason: { type: 'string', value: 'WHY', help: 'kept with the order' } },
     run: async (context, call) => {
@@ -87,8 +93,7 @@ Where the two-person rule is on, --everything waits for a second operator (exit 
       const answer = Type.Union([Approval, KillOrder]);
       const order = await context.api.ask({ method: 'POST', path: '/v1/lift', body, answer });
       if ('expiresAt' in order) return printWaiting(context, call, order);
-      printLifted(context, call, order);
-      return 0;
+      return printLifted(context, call, order);
     },
   },
 ];
@@ -101,11 +106,28 @@ function scopeOf(call: Call): { customer: string } | { everything: true } {
   throw new UsageError('want either the name of a customer or --everything');
 }
 
-export function printLifted(context: Context, call: Call, order: KillOrder): void {
+/** Gives the exit code. */
+export function printLifted(context: Context, call: Call, order: KillOrder): number {
+  const isLifted = order.liftedAt !== null;
   printDone(context, call, {
     json: order,
-    text: `order ${order.number} is lifted: ${who(order.scope)} may run again`,
+    text:
+      (isLifted
+        ? `order ${order.number} is lifted: ${who(order.scope)} may run again`
+        : `order ${order.number} is NOT lifted yet: ${who(order.scope)} stays stopped until the lift is stored`) +
+      (order.stored ? '' : `\n${notStored(isLifted ? 'the order may stand again' : 'the lift is lost')}`),
   });
+  return order.stored ? 0 : unstoredCode;
+}
+
+/** Exit code of what is in force or on its way, and not on the controller's disk. */
+const unstoredCode = 4;
+
+function notStored(loss: string): string {
+  return (
+    "NOT STORED: the controller's disk does not take it (muster status says why). It is tried again each second;\n" +
+    `if the controller ends before, ${loss}.`
+  );
 }
 
 /** Exit code of a request that is stored and not carried out yet. */
@@ -153,10 +175,11 @@ export async function follow(context: Context, call: Call, order: KillOrder): Pr
   const { latest, trouble } = watched;
 
   if (call.json) printJson(context, latest);
+  if (!latest.stored) context.output.err(`${notStored('the order is lost: give it again')}\n`);
   if (confirmedInTime(latest)) {
     if (!call.json)
       context.output.out(`${countText(latest)}; it stays so until: muster lift ${liftWords(latest.scope)}\n`);
-    return 0;
+    return latest.stored ? 0 : unstoredCode;
   }
   if (trouble !== undefined) context.output.err(`cannot follow order ${latest.number}: ${trouble}\n`);
   if (latest.unconfirmed.length > 0) {
@@ -224,6 +247,7 @@ async function show(context: Context, call: Call): Promise<void> {
   context.output.out(
     `order ${order.number}: ${who(order.scope)}, given ${timeText(order.at)} UTC by ${printable(order.by)}, ${state}\n`,
   );
+  if (!order.stored) context.output.out(`${notStored('it is lost')}\n`);
   context.output.out(`reason: ${printable(order.reason)}\n${countText(order)}\n${holdNote(order.holding)}`);
   if (order.timeline.length === 0) return undefined;
   context.output.out(

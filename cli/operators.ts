@@ -38,11 +38,13 @@ export const operatorCommands: Command[] = [
     details: 'It is carried out at once: a kill is followed as by "muster kill".',
     takes: [1, 1],
     run: async (context, call) => {
-      const path = `/v1/approvals/${idOf(call)}`;
-      const order = await context.api.ask({ method: 'POST', path, answer: KillOrder });
-      if (order.liftedAt === null) return follow(context, call, order);
-      printLifted(context, call, order);
-      return 0;
+      const id = idOf(call);
+      const waiting = Type.Object({ approvals: Type.Array(Approval) });
+      const { approvals } = await context.api.ask({ path: '/v1/approvals', answer: waiting });
+      const order = await context.api.ask({ method: 'POST', path: `/v1/approvals/${id}`, answer: KillOrder });
+      // A lift that is not stored yet shows in the order by nothing else.
+      const isLift = approvals.find((each) => each.id === id)?.action === 'lift' || order.liftedAt !== null;
+      return isLift ? printLifted(context, call, order) : follow(context, call, order);
     },
   },
   {

@@ -1,4 +1,5 @@
 import { Status } from '../protocol/api.ts';
+import { printable } from '../protocol/printable.ts';
 import type { Command } from './command.ts';
 import { figuresText, outcomeText } from './drill.ts';
 import { durationText } from './figures.ts';
@@ -36,6 +37,7 @@ export const statusCommands: Command[] = [
           'controller',
           `${status.version} at ${context.api.url}, up for ${durationText(context.now() - status.startedAt)}`,
         ],
+        ...status.problems.map((problem) => ['PROBLEM', printable(problem)]),
       ];
       context.output.out(lines.map(([label = '', value = '']) => `${label.padEnd(10)}  ${value}\n`).join(''));
       return undefined;

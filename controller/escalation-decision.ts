@@ -34,7 +34,7 @@ export interface Attempts {
 }
 
 export interface Situation {
-  sinceStoredMs: number;
+  sinceGivenMs: number;
   /** How long this controller has been listening without a pause of its own. */
   listeningMs: number;
   /** How long the node has been asked to confirm it: of many orders given at once each waits for its place in the permit. */
@@ -60,20 +60,20 @@ export function decideEscalation(it: Situation): { ssh: boolean; power: boolean 
   const nothing = { ssh: false, power: false };
   // An earlier process was cut short between the command and its confirmation: only asking again tells how it stands.
   if (it.power.open && !it.running.power && it.mayCutPower) return { ssh: false, power: true };
-  const pressedMs = Math.min(it.sinceStoredMs, it.listeningMs, it.askedMs);
+  const pressedMs = Math.min(it.sinceGivenMs, it.listeningMs, it.askedMs);
   if (pressedMs < sshAfterMs) return nothing;
   const voice = voiceOf(it);
   if (voice === 'unknown' || (voice === 'silent' && !it.holds)) return nothing;
   return {
-    ssh: !it.running.ssh && isDue(it.ssh, sshEveryMs, it.sinceStoredMs),
+    ssh: !it.running.ssh && isDue(it.ssh, sshEveryMs, it.sinceGivenMs),
     power:
       it.mayCutPower &&
       it.isSuspect &&
       !it.running.power &&
-      it.sinceStoredMs >= powerAfterMs &&
+      it.sinceGivenMs >= powerAfterMs &&
       // After a restart: an attempt that failed before it need not fail again.
       (it.ssh.ended > 0 || pressedMs >= powerAfterMs) &&
-      isDue(it.power, powerEveryMs, it.sinceStoredMs),
+      isDue(it.power, powerEveryMs, it.sinceGivenMs),
   };
 }
 
@@ -82,11 +82,11 @@ function voiceOf({ heardAgoMs, listeningMs }: Situation): 'heard' | 'silent' | '
   return listeningMs > silentAfterMs ? 'silent' : 'unknown';
 }
 
-function isDue({ ended, lastAfterMs }: Attempts, everyMs: number, sinceStoredMs: number): boolean {
+function isDue({ ended, lastAfterMs }: Attempts, everyMs: number, sinceGivenMs: number): boolean {
   if (lastAfterMs === undefined) return true;
   const pauseMs = Math.min(longestPauseMs, everyMs * 2 ** Math.max(0, ended - patience));
   // A wall clock that was set back, read by a later process, must not hold an attempt up for as long.
-  return lastAfterMs > sinceStoredMs || sinceStoredMs - lastAfterMs >= pauseMs;
+  return lastAfterMs > sinceGivenMs || sinceGivenMs - lastAfterMs >= pauseMs;
 }
 
 /** What the stored steps say of one way of stopping. */

@@ -37,7 +37,7 @@ export interface Escalation extends AsyncDisposable {
 
 export interface EscalationOptions {
   inventory: Inventory;
-  rollCall: Pick<RollCall, 'askedForMs' | 'listeningForMs' | 'mayHold' | 'sinceStored'>;
+  rollCall: Pick<RollCall, 'askedForMs' | 'listeningForMs' | 'mayHold' | 'sinceGiven'>;
   shell: NodeShell;
   /** Undefined where no PDU is configured. */
   power: Power | undefined;
@@ -59,13 +59,13 @@ export function startEscalation(options: EscalationOptions): Escalation {
   function pursue(): void {
     if (ended) return;
     const due = { ssh: new Map<Mac, OrderDocument[]>(), power: new Map<Mac, OrderDocument[]>() };
-    for (const mac of inventory.pendingNodes()) {
+    for (const mac of inventory.unconfirmedNodes()) {
       const node = inventory.node(mac);
       if (node === undefined) continue;
-      for (const order of inventory.pendingOrders(mac)) {
-        const sinceStoredMs = rollCall.sinceStored(order);
-        if (sinceStoredMs < sshAfterMs) continue;
-        const decision = decideEscalation(situationOf(node, order, sinceStoredMs));
+      for (const order of inventory.unconfirmedOrders(mac)) {
+        const sinceGivenMs = rollCall.sinceGiven(order);
+        if (sinceGivenMs < sshAfterMs) continue;
+        const decision = decideEscalation(situationOf(node, order, sinceGivenMs));
         for (const by of ['ssh', 'power'] as const)
           if (decision[by]) due[by].set(mac, [...(due[by].get(mac) ?? []), order]);
       }
@@ -77,12 +77,12 @@ export function startEscalation(options: EscalationOptions): Escalation {
     for (const [mac, orders] of due.power) begin('power', mac, () => cutPower(mac, orders));
   }
 
-  function situationOf(node: NodeDocument, order: OrderDocument, sinceStoredMs: number) {
+  function situationOf(node: NodeDocument, order: OrderDocument, sinceGivenMs: number) {
     const { mac } = node;
     const heardAt = inventory.lastHeartbeatAt(mac);
     const steps = inventory.escalation(order.number, mac);
     return {
-      sinceStoredMs,
+      sinceGivenMs,
       listeningMs: rollCall.listeningForMs(),
       askedMs: rollCall.askedForMs(mac, order.number),
       heardAgoMs: heardAt === undefined ? undefined : now() - heardAt,
@@ -163,7 +163,7 @@ export function startEscalation(options: EscalationOptions): Escalation {
         throw new Error(wrong);
       }
       for (const each of [board, ...neighbours.filter((neighbour) => !isHeardSince(neighbour.mac, offAt))])
-        for (const pending of inventory.pendingOrders(each.mac)) {
+        for (const pending of inventory.unconfirmedOrders(each.mac)) {
           const detail = each === board ? `${outlets} is off${loss}` : `lost its power with ${board.name}`;
           await note(pending, each.mac, { by: 'power', outcome: 'stopped', detail });
           await inventory.saveReceipt(pending.number, each.mac, evidence(pending, 'power', 0));
@@ -213,15 +213,15 @@ export function startEscalation(options: EscalationOptions): Escalation {
 
   function note(order: OrderDocument, mac: Mac, step: Omit<EscalationStep, 'afterMs'>): Promise<void> {
     const detail = step.detail.slice(0, 500);
-    return inventory.addEscalation(order.number, mac, { ...step, detail, afterMs: sinceStored(order) });
+    return inventory.addEscalation(order.number, mac, { ...step, detail, afterMs: sinceGiven(order) });
   }
 
   function evidence(order: OrderDocument, by: 'ssh' | 'power', processes: number) {
-    return { evidence: by, confirmedAfterMs: sinceStored(order), stoppedAfterMs: null, processes };
+    return { evidence: by, confirmedAfterMs: sinceGiven(order), stoppedAfterMs: null, processes };
   }
 
-  function sinceStored(order: OrderDocument): number {
-    return Math.round(10 * rollCall.sinceStored(order)) / 10;
+  function sinceGiven(order: OrderDocument): number {
+    return Math.round(10 * rollCall.sinceGiven(order)) / 10;
   }
 
   return {

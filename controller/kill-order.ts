@@ -1,7 +1,7 @@
 // The one way to a kill order and to its end, whoever asks: an operator through the API, two of them, or a drill.
 import type { Mac } from '../protocol/mac.ts';
 import type { OrderDocument } from '../inventory/documents.ts';
-import type { Inventory, Refused } from '../inventory/inventory.ts';
+import type { Inventory, OrderHooks, Refused } from '../inventory/inventory.ts';
 import type { RollCall } from './roll-call.ts';
 
 interface Rooms {
@@ -14,33 +14,38 @@ export function killTargets(inventory: Inventory): Mac[] {
   return inventory.nodes().flatMap(({ mac }) => (inventory.sessionOf(mac) === undefined ? [] : [mac]));
 }
 
-/** `scope`: a customer's name or `*`. Resolves when the order is on disk and the first permits are out. */
-export async function giveKillOrder(
+/** `scope`: a customer's name or `*`. The first permits are out when it returns, the order is on disk when it resolves. */
+export function giveKillOrder(
   rooms: Rooms,
   { scope, reason, by }: { scope: string; reason: string; by: string },
+  accepted?: OrderHooks['accepted'],
 ): Promise<OrderDocument | Refused> {
-  const order = await rooms.inventory.kill(scope, reason, by, killTargets(rooms.inventory));
-  if (!('refused' in order)) enforceKill(rooms, order);
-  return order;
+  return rooms.inventory.kill(scope, reason, by, killTargets(rooms.inventory), killHooks(rooms, accepted));
 }
 
-/** Of an order that is on disk. */
-export function enforceKill({ rollCall }: Rooms, order: OrderDocument): void {
-  rollCall.orderStored(order);
-  rollCall.enforce(order.targets);
-}
-
-/** Who may run again hears of it at once. */
-export async function liftKillOrder(
+/** Who may run again hears of it at once when that is so. */
+export function liftKillOrder(
   rooms: Rooms,
   { scope, reason, by }: { scope: string; reason: string; by: string },
+  accepted?: OrderHooks['accepted'],
 ): Promise<OrderDocument | Refused> {
-  const order = await rooms.inventory.lift(scope, reason, by);
-  if (!('refused' in order)) enforceLift(rooms);
-  return order;
+  return rooms.inventory.lift(scope, reason, by, liftHooks(rooms, accepted));
 }
 
-/** Of a lift that is on disk. */
-export function enforceLift({ inventory, rollCall }: Rooms): void {
-  rollCall.enforce(inventory.nodes().map(({ mac }) => mac));
+/** Before the disk has the order: a disk that is slow or full must not delay the stop. */
+export function killHooks({ rollCall }: Rooms, accepted: OrderHooks['accepted']): OrderHooks {
+  return {
+    ...(accepted === undefined ? {} : { accepted }),
+    inForce: (order) => {
+      rollCall.orderGiven(order);
+      rollCall.enforce(order.targets);
+    },
+  };
+}
+
+export function liftHooks({ inventory, rollCall }: Rooms, accepted: OrderHooks['accepted']): OrderHooks {
+  return {
+    ...(accepted === undefined ? {} : { accepted }),
+    inForce: () => rollCall.enforce(inventory.nodes().map(({ mac }) => mac)),
+  };
 }

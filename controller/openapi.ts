@@ -51,9 +51,9 @@ export async function describeApi(): Promise<string> {
   const rollCall = {
     counters: { beacons: 0, heartbeats: 0, permits: 0, refused: 0, sendErrors: 0 },
     enforce() {},
-    orderStored() {},
+    orderGiven() {},
     pursue: () => Promise.resolve(),
-    sinceStored: () => 0,
+    sinceGiven: () => 0,
     askedForMs: () => 0,
     listeningForMs: () => 0,
     mayHold: () => false,

@@ -79,9 +79,9 @@ export function idleRollCall(): RollCall {
   return {
     counters: { beacons: 0, heartbeats: 0, permits: 0, refused: 0, sendErrors: 0 },
     enforce: () => undefined,
-    orderStored: () => undefined,
+    orderGiven: () => undefined,
     pursue: () => Promise.resolve(),
-    sinceStored: () => 0,
+    sinceGiven: () => 0,
     askedForMs: () => 0,
     listeningForMs: () => 0,
     mayHold: () => false,

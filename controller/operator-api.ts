@@ -12,7 +12,7 @@ import { registerAuditApi } from './audit-api.ts';
 import { chain, orRefuse, RefusedError, shown, type Server } from './http.ts';
 import type { ImageStore } from './image-store.ts';
 import { questions, type NodeShell } from './node-shell.ts';
-import { authorizeOperators, createOrders, registerPeople, waits } from './operators.ts';
+import { authorizeOperators, createOrders, isDone, registerPeople } from './operators.ts';
 import type { Power } from './power/power.ts';
 import type { RollCall } from './roll-call.ts';
 import type { Stream } from './stream.ts';
@@ -289,18 +289,28 @@ export function registerOperatorApi(app: Server, options: OperatorApiOptions): v
   }
   app.post(
     '/v1/kill',
-    { schema: { body: api.KillRequest, response: { 201: api.KillOrder, 202: api.Approval } } },
+    {
+      schema: {
+        body: api.KillRequest,
+        response: { 201: api.KillOrder, 202: Type.Union([api.Approval, api.KillOrder]) },
+      },
+    },
     async (request, reply) => {
       const answer = await orders.kill(scopeOf(request.body), request.body.reason, request.operator);
-      return waits(answer) ? reply.status(202).send(answer) : reply.status(201).send(answer);
+      return isDone(answer) ? reply.status(201).send(answer) : reply.status(202).send(answer);
     },
   );
   app.post(
     '/v1/lift',
-    { schema: { body: api.LiftRequest, response: { 200: api.KillOrder, 202: api.Approval } } },
+    {
+      schema: {
+        body: api.LiftRequest,
+        response: { 200: api.KillOrder, 202: Type.Union([api.Approval, api.KillOrder]) },
+      },
+    },
     async (request, reply) => {
       const answer = await orders.lift(scopeOf(request.body), request.body.reason ?? '', request.operator);
-      return waits(answer) ? reply.status(202).send(answer) : reply.status(200).send(answer);
+      return isDone(answer) ? reply.status(200).send(answer) : reply.status(202).send(answer);
     },
   );
   app.get('/v1/kill', { schema: { response: { 200: Type.Object({ orders: Type.Array(api.KillOrder) }) } } }, () =>

@@ -45,7 +45,7 @@ async function rig(t: TestContext, { twoPersonRule = true } = {}): Promise<Rig> 
     const rollCall = {
       ...idleRollCall(),
       enforce: () => void enforced.push('permits'),
-      orderStored: ({ scope }: OrderDocument) => void enforced.push(`order ${scope}`),
+      orderGiven: ({ scope }: OrderDocument) => void enforced.push(`order ${scope}`),
     };
     const twoPersonWaitMs = twoPersonRule ? waitMs : undefined;
     const parts = { inventory, rollCall, directory, wallClock: () => now, token: 'root-token', twoPersonWaitMs };

@@ -1,16 +1,16 @@
 // Who asks: each request is by a named operator, told by the bearer token. And what needs two of them: a kill of
 // everything and any lift, where the two-person rule is on; stopping one customer never does.
-import { setTimeout as delay } from 'node:timers/promises';
+import { setTimeout as realPause } from 'node:timers/promises';
 import { Type } from 'typebox';
 import * as api from '../protocol/api.ts';
 import { operatorPattern } from '../protocol/names.ts';
 import { everything } from '../protocol/roll-call.ts';
 import type { OrderDocument } from '../inventory/documents.ts';
-import type { Inventory } from '../inventory/inventory.ts';
-import { type CarriedOut, tokenSha256, type Wish } from '../inventory/people.ts';
+import type { Inventory, OrderHooks, Refused } from '../inventory/inventory.ts';
+import { type Answered, tokenSha256, type Wish } from '../inventory/people.ts';
 import { orderView } from '../inventory/views.ts';
 import { orRefuse, RefusedError, shown, type Server } from './http.ts';
-import { enforceKill, enforceLift, giveKillOrder, killTargets, liftKillOrder } from './kill-order.ts';
+import { giveKillOrder, killHooks, killTargets, liftHooks, liftKillOrder } from './kill-order.ts';
 import { startRepeatedEvents } from './repeated-events.ts';
 import type { RollCall } from './roll-call.ts';
 
@@ -54,7 +54,7 @@ export function authorizeOperators(
       if (wrongTokens >= wrongTokensAtOnce)
         throw new RefusedError(429, 'cannot look at this token: too many wrong ones at once, want a pause');
       wrongTokens++;
-      await delay(wrongTokenMs).finally(() => wrongTokens--);
+      await realPause(wrongTokenMs).finally(() => wrongTokens--);
     }
     throw new RefusedError(401, 'cannot answer without an operator\u2019s token, want it as a bearer token');
   });
@@ -76,6 +76,7 @@ export interface OrdersOptions {
   rollCall: RollCall;
   /** How long a request waits for a second operator; undefined: one is enough for everything. */
   twoPersonWaitMs: number | undefined;
+  pause?: (ms: number) => Promise<unknown>;
 }
 
 /** Orders that are given, lifted, or left waiting for a second operator. Each method throws RefusedError. */
@@ -85,40 +86,73 @@ export interface Orders {
   confirm(id: number, by: string): Promise<{ action: api.Approval['action']; order: api.KillOrder }>;
 }
 
-export function createOrders({ inventory, rollCall, twoPersonWaitMs }: OrdersOptions): Orders {
-  const rooms = { inventory, rollCall };
-  const view = ({ number }: OrderDocument): api.KillOrder => shown(orderView(inventory, number));
+/** A disk that takes an order at all takes it sooner. Then the answer says that it is in force, and not stored. */
+const answerMs = 700;
 
-  /** What the inventory decided is on disk: now it goes out. */
-  function enforced({ action, order }: CarriedOut): api.KillOrder {
-    if (action === 'kill') enforceKill(rooms, order);
-    else enforceLift(rooms);
-    return view(order);
+export function createOrders({ inventory, rollCall, twoPersonWaitMs, pause = realPause }: OrdersOptions): Orders {
+  const rooms = { inventory, rollCall };
+  const view = (number: number): api.KillOrder => shown(orderView(inventory, number));
+  type Accepted = NonNullable<OrderHooks['accepted']>;
+
+  /** In bounded time, with what `work` came to or with the order that it accepted. */
+  async function answered<T extends object>(
+    work: (accepted: Accepted) => Promise<T | Refused>,
+    numberIn: (done: T) => number | undefined,
+  ): Promise<{ done: T } | { number: number }> {
+    const accepted = Promise.withResolvers<number>();
+    const done = work(({ number }) => accepted.resolve(number)).then(orRefuse);
+    const waited = accepted.promise.then(async (number) => {
+      await pause(answerMs);
+      return { number };
+    });
+    // After an answer without it the inventory says by itself what became of it.
+    done.catch(() => undefined);
+    const first = await Promise.race([done.then((settled) => ({ done: settled })), waited]);
+    const number = 'done' in first ? numberIn(first.done) : undefined;
+    return number === undefined ? first : { number };
   }
+  const orderNumber = ({ number }: OrderDocument) => number;
+  const hooksFor = (action: Wish['action'], accepted: Accepted) =>
+    action === 'kill' ? killHooks(rooms, accepted) : liftHooks(rooms, accepted);
+
   async function ask(wish: Wish, waitMs: number): Promise<api.KillOrder | api.Approval> {
-    const answered = orRefuse(await inventory.people.ask(wish, waitMs));
-    return 'approval' in answered ? answered.approval : enforced(answered);
+    const answer = await answered<Answered>(
+      (accepted) => inventory.people.ask(wish, waitMs, hooksFor(wish.action, accepted)),
+      (done) => ('order' in done ? done.order.number : undefined),
+    );
+    if ('number' in answer) return view(answer.number);
+    if ('approval' in answer.done) return answer.done.approval;
+    return view(answer.done.order.number);
+  }
+  async function given(work: (accepted: Accepted) => Promise<OrderDocument | Refused>): Promise<api.KillOrder> {
+    const answer = await answered(work, orderNumber);
+    return view('number' in answer ? answer.number : answer.done.number);
   }
 
   return {
-    kill: async (scope, reason, by) =>
+    kill: (scope, reason, by) =>
       twoPersonWaitMs !== undefined && scope === everything
         ? ask({ action: 'kill', scope, reason, by, targets: killTargets(inventory) }, twoPersonWaitMs)
-        : view(orRefuse(await giveKillOrder(rooms, { scope, reason, by }))),
-    lift: async (scope, reason, by) =>
+        : given((accepted) => giveKillOrder(rooms, { scope, reason, by }, accepted)),
+    lift: (scope, reason, by) =>
       twoPersonWaitMs !== undefined
         ? ask({ action: 'lift', scope, reason, by, targets: [] }, twoPersonWaitMs)
-        : view(orRefuse(await liftKillOrder(rooms, { scope, reason, by }))),
+        : given((accepted) => liftKillOrder(rooms, { scope, reason, by }, accepted)),
     confirm: async (id, by) => {
-      const done = orRefuse(await inventory.people.confirm(id, by, killTargets(inventory)));
-      return { action: done.action, order: enforced(done) };
+      const action = inventory.people.approval(id)?.action ?? 'kill';
+      const order = await given(async (accepted) => {
+        const hooks = hooksFor(action, accepted);
+        const done = await inventory.people.confirm(id, by, killTargets(inventory), hooks);
+        return 'refused' in done ? done : done.order;
+      });
+      return { action, order };
     },
   };
 }
 
-/** Whether what `Orders` answered with waits. */
-export function waits(answer: api.KillOrder | api.Approval): answer is api.Approval {
-  return 'expiresAt' in answer;
+/** It waits neither for a second operator nor for the disk. */
+export function isDone(answer: api.KillOrder | api.Approval): answer is api.KillOrder {
+  return 'stored' in answer && answer.stored;
 }
 
 const ApprovalParams = Type.Object({ id: Type.String({ pattern: '^[0-9]{1,9}$' }) });
@@ -156,10 +190,10 @@ export function registerPeople(app: Server, { inventory, orders }: { inventory: 
   );
   app.post(
     '/v1/approvals/:id',
-    { schema: { params: ApprovalParams, response: { 200: api.KillOrder, 201: api.KillOrder } } },
+    { schema: { params: ApprovalParams, response: { 200: api.KillOrder, 201: api.KillOrder, 202: api.KillOrder } } },
     async (request, reply) => {
       const { action, order } = await orders.confirm(Number(request.params.id), request.operator);
-      return reply.status(action === 'kill' ? 201 : 200).send(order);
+      return reply.status(order.stored ? (action === 'kill' ? 201 : 200) : 202).send(order);
     },
   );
   app.delete('/v1/approvals/:id', { schema: { params: ApprovalParams } }, async (request) => {

@@ -146,11 +146,11 @@ test('an order of an earlier process is at least as old as this one, whatever th
   assert.ok(order !== undefined);
   rack.clock.now += 4_000;
   rack.clock.wall += 4_000;
-  assert.equal(after.rollCall.sinceStored(order), 4_000);
+  assert.equal(after.rollCall.sinceGiven(order), 4_000);
   rack.clock.wall += 3_600_000;
-  assert.equal(after.rollCall.sinceStored(order), 4_000);
+  assert.equal(after.rollCall.sinceGiven(order), 4_000);
   rack.clock.wall += 7_000;
-  assert.equal(after.rollCall.sinceStored(order), 11_000);
+  assert.equal(after.rollCall.sinceGiven(order), 11_000);
 });
 
 test('an order that waits for its place in the permit is not overdue', { timeout: 20_000 }, async () => {

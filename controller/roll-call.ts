@@ -63,17 +63,17 @@ export interface RollCallCounters {
 
 export interface RollCall {
   readonly counters: RollCallCounters;
-  /** A fresh permit to each node now, for an order that was just stored. */
+  /** A fresh permit to each node now, for an order that was just given. */
   enforce(macs: Iterable<Mac>): void;
   /** Resends to the unconfirmed, and counts a node as stopped whose silence proves it. Called every `killResendMs`. */
   pursue(): Promise<void>;
   /** From now on counts the time of this order. */
-  orderStored(order: OrderDocument): void;
+  orderGiven(order: OrderDocument): void;
   /**
-   * ms, by the monotonic clock. For an order that an earlier process stored by the wall clock, which may have been set back:
-   * at least as long as this process runs.
+   * Since it was given: ms, by the monotonic clock. For an order of an earlier process by the wall clock, which may have been
+   * set back: at least as long as this process runs.
    */
-  sinceStored(order: OrderDocument): number;
+  sinceGiven(order: OrderDocument): number;
   /** ms since this process began to listen, or since its last pause of a second or more. */
   listeningForMs(): number;
   /** ms since this node was first asked to confirm that order, 0 while it waits for its place; Infinity where nobody hears. */
@@ -122,7 +122,7 @@ export function startRollCall({
   let pursuing = false;
   let received = 0;
   const peers = new Map<Mac, Peer>();
-  const storedAt = new Map<number, number>();
+  const givenAt = new Map<number, number>();
   const counters = { beacons: 0, heartbeats: 0, permits: 0, refused: 0, sendErrors: 0 };
   /** Receipts being written: the node repeats them until a permit no longer asks. */
   const writing = new Set<string>();
@@ -224,7 +224,7 @@ export function startRollCall({
     writing.add(key);
     const facts = {
       evidence,
-      confirmedAfterMs: tenths(sinceStored(order)),
+      confirmedAfterMs: tenths(sinceGiven(order)),
       stoppedAfterMs: said?.receipt.stoppedAfterMs ?? null,
       processes: said?.receipt.processes ?? 0,
     };
@@ -236,11 +236,11 @@ export function startRollCall({
 
   /** Nodes whose receipts are on their way to the disk need no further permit. */
   function isUnconfirmed(mac: Mac): boolean {
-    return inventory.pendingOrders(mac).some(({ number }) => !writing.has(`${number} ${mac}`));
+    return inventory.unconfirmedOrders(mac).length > 0;
   }
 
-  function sinceStored(order: OrderDocument): number {
-    const at = storedAt.get(order.number);
+  function sinceGiven(order: OrderDocument): number {
+    const at = givenAt.get(order.number);
     return at === undefined ? Math.max(now() - startedAt, wallClock() - order.at) : now() - at;
   }
 
@@ -268,13 +268,13 @@ export function startRollCall({
     });
     for (const order of pending)
       if (inventory.sentAfterMs(order.number, peer.mac) === null)
-        inventory.permitSent(order.number, peer.mac, tenths(sinceStored(order)));
+        inventory.permitSent(order.number, peer.mac, tenths(sinceGiven(order)));
   }
 
   async function pursueAll(): Promise<void> {
     const quiet: Mac[] = [];
     let sent = 0;
-    for (const mac of inventory.pendingNodes()) {
+    for (const mac of inventory.unconfirmedNodes()) {
       const peer = peers.get(mac);
       if (now() - heardAt(mac) >= stopsByItselfMs) quiet.push(mac);
       else if (peer !== undefined && now() - peer.permitAt >= resendGapMs && isUnconfirmed(mac)) {
@@ -287,7 +287,8 @@ export function startRollCall({
     if (!(await drained())) return;
     for (const mac of quiet) {
       if (readUpTo - heardAt(mac) < stopsByItselfMs) continue;
-      for (const order of inventory.pendingOrders(mac)) if (!mayHold(mac, order.scope)) confirm(order, mac, 'silence');
+      for (const order of inventory.unconfirmedOrders(mac))
+        if (!mayHold(mac, order.scope)) confirm(order, mac, 'silence');
     }
   }
 
@@ -326,12 +327,12 @@ export function startRollCall({
 
   return {
     counters,
-    orderStored: (order) => {
-      for (const number of storedAt.keys()) if (inventory.order(number)?.liftedAt !== null) storedAt.delete(number);
+    orderGiven: (order) => {
+      for (const number of givenAt.keys()) if (inventory.order(number)?.liftedAt !== null) givenAt.delete(number);
       for (const mac of peers.keys()) if (inventory.node(mac) === undefined) peers.delete(mac);
-      storedAt.set(order.number, now());
+      givenAt.set(order.number, now());
     },
-    sinceStored,
+    sinceGiven,
     askedForMs,
     mayHold,
     listeningForMs: () => now() - listeningSince,

@@ -144,6 +144,7 @@ export function scriptedSnapshot({ boards, now }: { boards: number; now: number 
       instances: instances.length,
       running: instances.length - 1,
       standingOrders: 0,
+      problems: [],
       twoPersonRule: false,
       lastDrill: null,
     },
@@ -203,6 +204,7 @@ export function scriptedOrder(order: Partial<api.KillOrder> & { number: number; 
   const usual = { reason: 'runaway mailer', by: 'root', at: Date.now(), liftedAt: null, liftedBy: null };
   return Value.Parse(api.KillOrder, {
     ...usual,
+    stored: true,
     nodes: 2,
     stopped: 0,
     slowestMs: null,

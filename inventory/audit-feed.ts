@@ -30,16 +30,15 @@ export class AuditFeed implements AuditSource {
   }
 
   /** While `work` stores the receipt. */
-  async withProof(number: number, mac: Mac, proof: ReceiptProof | undefined, work: () => Promise<void>): Promise<void> {
+  async withProof<T>(number: number, mac: Mac, proof: ReceiptProof | undefined, work: () => Promise<T>): Promise<T> {
     if (proof === undefined) return work();
     const id = `${number}/${mac}`;
     this.#proofs.set(id, proof);
     try {
-      await work();
+      return await work();
     } finally {
       if (this.#proofs.get(id) === proof) this.#proofs.delete(id);
     }
-    return undefined;
   }
 
   revision(): number {

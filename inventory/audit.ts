@@ -127,6 +127,10 @@ export class AuditLog implements AsyncDisposable {
     return this.#trouble !== undefined;
   }
 
+  get problem(): string | undefined {
+    return this.#trouble === undefined ? undefined : `the audit log cannot be written: ${this.#trouble.message}`;
+  }
+
   /** Of the last entry on disk. */
   get head(): Readonly<{ sequence: number; hash: string }> {
     return this.#head;

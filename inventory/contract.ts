@@ -81,6 +81,14 @@ export type Placement =
 /** Left out, `sentAfterMs` is what `permitSent` was told. */
 export type ReceiptFacts = Omit<ReceiptDocument, 'number' | 'mac'>;
 
+/** Each is called at most once. */
+export interface OrderHooks {
+  /** Not refused: the order that is given, or the one that is to be lifted. Before the call returns. */
+  accepted?: (order: OrderDocument) => void;
+  /** From now on permits read otherwise. An order: before the call returns. */
+  inForce?: (order: OrderDocument) => void;
+}
+
 /** The datagram with the receipt in it, as it came, and the session that signed it. */
 export interface SignedHeartbeat {
   session: string;
@@ -98,8 +106,10 @@ export interface InventoryOptions {
   /** Milliseconds since 1970. */
   now: () => number;
   random: (bytes: number) => Buffer;
-  /** For what an operator has to read at once: that the audit log cannot be written. It is an event as well. */
+  /** For what an operator has to read at once: that the disk takes nothing, or lost something. It is an event as well. */
   warn?: ((message: string) => void) | undefined;
+  /** Between attempts to store an order; by the real clock where left out. */
+  pause?: ((ms: number) => Promise<void>) | undefined;
 }
 
 /** Documents that it returns are shared and must not be changed. */
@@ -193,10 +203,17 @@ export interface Inventory extends AsyncDisposable {
   generationApplied(mac: Mac, generation: bigint): void;
   permitted(mac: Mac): PermittedCustomer[];
 
-  /** `scope`: a customer's name or `*`. Its order is on disk when it resolves. */
-  kill(scope: string, reason: string, by: string, targets: Mac[]): Promise<OrderDocument | Refused>;
-  /** `by`: `operator` where nobody is named. */
-  lift(scope: string, reason: string, by?: string): Promise<OrderDocument | Refused>;
+  /**
+   * `scope`: a customer's name or `*`. In force when it returns, on disk when it resolves: it is tried until the disk takes
+   * it. Rejects with StorageError where the inventory is closed before.
+   */
+  kill(scope: string, reason: string, by: string, targets: Mac[], hooks?: OrderHooks): Promise<OrderDocument | Refused>;
+  /** `by`: `operator` where nobody is named. On disk when it resolves, and tried until then. */
+  lift(scope: string, reason: string, by?: string, hooks?: OrderHooks): Promise<OrderDocument | Refused>;
+  /** Neither the order nor its lift waits for the disk. */
+  isStored(number: number): boolean;
+  /** What an operator should look at, a sentence each. */
+  problems(): string[];
   /** Operators, and what waits for a second one. */
   readonly people: People;
   orders(): OrderDocument[];
@@ -204,11 +221,16 @@ export interface Inventory extends AsyncDisposable {
   standingOrders(): OrderDocument[];
   /** The number of the order that stops this customer: its own or the one for everything. */
   killedBy(customer: string): number | undefined;
-  /** Standing orders that this node was a target of and has not confirmed, oldest first. */
+  /** Standing orders that this node was a target of, without a receipt of it on disk, oldest first. */
   pendingOrders(mac: Mac): OrderDocument[];
-  /** The nodes for which `pendingOrders` has something. */
-  pendingNodes(): Mac[];
-  /** Idempotent: the first receipt of a node for an order stays. Ignored where there is no such order. */
+  /** Of those the ones that it has not confirmed either: a receipt may wait for the disk. */
+  unconfirmedOrders(mac: Mac): OrderDocument[];
+  /** The nodes for which `unconfirmedOrders` has something. */
+  unconfirmedNodes(): Mac[];
+  /**
+   * Idempotent: the first receipt of a node for an order stays. Ignored where there is no such order. Counts at once, and is
+   * tried until the disk has taken it; resolves after the first attempt.
+   */
   saveReceipt(number: number, mac: Mac, receipt: ReceiptFacts, heartbeat?: SignedHeartbeat): Promise<void>;
   receipts(number: number): ReceiptDocument[];
   /** The first permit for this node that follows a standing order left so long after it, ms. Memory only; the first stays. */

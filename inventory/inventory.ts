@@ -8,6 +8,7 @@
 // stored the promise rejects with one sentence and memory is as before. It may import protocol/ only.
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as realPause } from 'node:timers/promises';
 import type { AuditVerdict, Event } from '../protocol/api.ts';
 import { reportedInstancesLimit } from '../protocol/desired-state.ts';
 import type { Mac } from '../protocol/mac.ts';
@@ -16,7 +17,7 @@ import { verifyAudit } from './audit-verification.ts';
 import { AuditLog, type AuditOptions } from './audit.ts';
 import { announce, type Change } from './changes.ts';
 import { configurationsApart } from './configurations.ts';
-import type { Inventory, InventoryOptions } from './contract.ts';
+import type { Inventory, InventoryOptions, Refused } from './contract.ts';
 import {
   decideAddCustomer,
   decidePutWorkload,
@@ -38,7 +39,16 @@ import {
   decideTicket,
   heldPlace,
 } from './nodes.ts';
-import { decideEscalation, decideKill, decideLift, decideReceipt, pendingNodes, pendingOrders } from './orders.ts';
+import { OrderBook } from './order-book.ts';
+import {
+  decideEscalation,
+  decideKill,
+  decideLift,
+  decideReceipt,
+  pendingOrders,
+  standingOrders,
+  unconfirmedNodes,
+} from './orders.ts';
 import {
   claimsLife,
   decideMissing,
@@ -55,6 +65,8 @@ import { Places } from './places.ts';
 import { SessionIndex } from './session-index.ts';
 import { SentTimes } from './sent-times.ts';
 import { openSqliteStore } from './sqlite-store.ts';
+import type { OrderDocument } from './documents.ts';
+import { everything } from '../protocol/roll-call.ts';
 import { type Store, StorageError } from './store.ts';
 import { Newcomers, Strangers } from './strangers.ts';
 
@@ -79,6 +91,7 @@ export async function openInventoryOn({
   now,
   random,
   warn,
+  pause = (ms) => realPause(ms, undefined, { ref: false }),
 }: {
   readonly openStore: () => Promise<Store>;
   readonly openTables: (onEvent: (event: Event) => void) => Promise<LocalTables>;
@@ -107,11 +120,11 @@ export async function openInventoryOn({
   const sessions = new SessionIndex(memory);
   const sent = new SentTimes();
   const feed = new AuditFeed(memory, revision);
-  const say = (message: string) => {
+  const say = (subject: string) => (message: string) => {
     warn?.(message);
-    addEvent('controller', 'audit', message);
+    addEvent('controller', subject, message);
   };
-  const audit = stack.use(openAudit?.({ now, source: feed, say }));
+  const audit = stack.use(openAudit?.({ now, source: feed, say: say('audit') }));
   let verifying: Promise<AuditVerdict> | undefined;
   /** Of all nodes, made when a beacon asks for it. */
   let addresses: Set<string> | undefined;
@@ -142,6 +155,18 @@ export async function openInventoryOn({
       draft.by = by;
       return decide(draft);
     });
+  const onOrder = (number: number) => tell({ kind: 'order', number });
+  const book = new OrderBook({ memory, take, now, pause, onOrder, say: say('orders') });
+  stack.defer(() => book.close());
+  const killing = (customer: string) =>
+    (book.isEmpty ? undefined : (book.standingFor(customer) ?? book.standingFor(everything))?.number) ??
+    killedBy(memory, customer);
+  const permittedOn = (mac: Mac) =>
+    book.standingFor(everything) === undefined
+      ? permitted(memory, mac).filter(({ customer }) => book.standingFor(customer) === undefined)
+      : [];
+  const unconfirmed = (mac: Mac) =>
+    pendingOrders(memory, book, mac).filter(({ number }) => book.receipt(number, mac) === undefined);
   const epoch = await take((draft) => draft.count('epoch'));
   // Writing the epoch moved the store on: whatever a node was told by an earlier process is older than this.
   memory.startGenerations(revision + 1);
@@ -235,7 +260,14 @@ export async function openInventoryOn({
     customers: () => [...memory.all('customers').values()],
     customer: (name) => memory.get('customers', name),
     addCustomer: (spec, by) => take((draft) => decideAddCustomer(draft, spec, { now: now() }), by),
-    removeCustomer: (name, by) => take((draft) => decideRemoveCustomer(draft, name), by),
+    removeCustomer: (name, by) => {
+      const order = book.standingFor(name);
+      if (order !== undefined)
+        return Promise.resolve({
+          refused: `order ${order.number} stops ${name}, and is not stored yet: lift it first`,
+        });
+      return take((draft) => decideRemoveCustomer(draft, name), by);
+    },
     images: () => [...memory.all('images').values()],
     image: (name) => memory.get('images', name),
     saveImage: (image) => take((draft) => draft.put('images', image.name, image)),
@@ -293,36 +325,56 @@ export async function openInventoryOn({
     configuration: (sha256) => memory.get('configurations', sha256),
     generation: (mac) => memory.generation(mac),
     generationApplied: (mac, generation) => memory.outrun(mac, generation),
-    permitted: (mac) => permitted(memory, mac),
+    permitted: permittedOn,
 
-    kill: (scope, reason, by, targets) => take((draft) => decideKill(draft, { scope, reason, by, targets }, now())),
-    lift: (scope, reason, by = 'operator') => take((draft) => decideLift(draft, { scope, reason, by }, now())),
+    kill: (scope, reason, by, targets, hooks = {}) =>
+      book.kill<OrderDocument>(
+        { scope, reason, by, targets },
+        hooks,
+        (order) =>
+          (draft): OrderDocument | Refused =>
+            decideKill(draft, order),
+      ),
+    lift: (scope, reason, by = 'operator', hooks = {}) =>
+      book.lift<OrderDocument>(
+        { scope, reason, by },
+        hooks,
+        () =>
+          (draft): OrderDocument | Refused =>
+            decideLift(draft, { scope, reason, by }, now()),
+      ),
+    isStored: (number) => book.isStored(number),
+    problems: () => [book.problem(), audit?.problem].filter((each) => each !== undefined),
     people: openPeople({
       memory,
+      book,
       take,
       now,
       random,
       audit: (subject, body) => audit?.append({ kind: 'approval', subject, body }),
     }),
-    orders: () => [...memory.all('orders').values()].toSorted((a, b) => a.number - b.number),
-    order: (number) => memory.get('orders', String(number)),
-    standingOrders: () =>
-      [...memory.all('kill').values()]
-        .flatMap(({ number }) => memory.get('orders', String(number)) ?? [])
-        .toSorted((a, b) => a.number - b.number),
-    killedBy: (customer) => killedBy(memory, customer),
-    pendingOrders: (mac) => pendingOrders(memory, mac),
-    pendingNodes: () => pendingNodes(memory),
+    orders: () => [...memory.all('orders').values(), ...book.orders()].toSorted((a, b) => a.number - b.number),
+    order: (number) => book.order(number) ?? memory.get('orders', String(number)),
+    standingOrders: () => [...standingOrders(memory, book)].toSorted((a, b) => a.number - b.number),
+    killedBy: killing,
+    pendingOrders: (mac) => pendingOrders(memory, book, mac),
+    unconfirmedOrders: unconfirmed,
+    unconfirmedNodes: () => unconfirmedNodes(memory, book),
     saveReceipt: async (number, mac, facts, heartbeat) => {
       if (memory.get('receipts', `${number}/${mac}`) !== undefined) return;
       const receipt = { sentAfterMs: sent.get(number, mac), ...facts };
       const key = heartbeat === undefined ? undefined : sessions.byId(heartbeat.session)?.key;
       const proof = heartbeat === undefined || key === undefined ? undefined : { ...heartbeat, key };
-      await feed.withProof(number, mac, proof, () =>
-        take((draft) => decideReceipt(draft, { number, mac, receipt, now: now() })),
+      await book.hear({ number, mac, ...receipt }, () =>
+        feed.withProof(number, mac, proof, () =>
+          take((draft) => decideReceipt(draft, { number, mac, receipt, now: now() })),
+        ),
       );
     },
-    receipts: (number) => memory.receipts(number),
+    receipts: (number) => [
+      ...memory.receipts(number),
+      ...book.receipts(number).filter(({ mac }) => !memory.hasReceipt(number, mac)),
+    ],
     permitSent: (number, mac, afterMs) => sent.note(number, mac, afterMs),
     sentAfterMs: (number, mac) => memory.get('receipts', `${number}/${mac}`)?.sentAfterMs ?? sent.get(number, mac),
     addEscalation: (number, mac, step) => take((draft) => decideEscalation(draft, { number, mac, step })),

@@ -6,32 +6,21 @@ import { unknownCustomer } from './customers.ts';
 import type { OrderDocument } from './documents.ts';
 import type { Draft } from './draft.ts';
 import type { ReceiptFacts, Refused } from './inventory.ts';
-import type { Memory } from './memory.ts';
+import type { Memory, View } from './memory.ts';
+import type { OrderBook } from './order-book.ts';
 
 /** Lifted orders that are kept with their receipts, 684 a piece; the events tell of older ones. */
 export const liftedLimit = 50;
 /** Steps kept a node and order: the first tell how it began, the last how it stands. */
 const stepLimit = 40;
 
-export function decideKill(
-  draft: Draft,
-  { scope, reason, by, targets }: { scope: string; reason: string; by: string; targets: Mac[] },
-  now: number,
-): OrderDocument | Refused {
+/** Of an order that is in force already, see `order-book.ts`. */
+export function decideKill(draft: Draft, order: OrderDocument): OrderDocument | Refused {
+  const { number, scope, reason, by } = order;
   if (scope !== everything && draft.get('customers', scope) === undefined) return unknownCustomer(scope);
   const standing = draft.get('kill', scope);
   if (standing !== undefined) return { refused: `order ${standing.number} stops ${named(scope)} already` };
-  const number = draft.count('orders');
-  const order = {
-    number,
-    scope,
-    reason,
-    by,
-    at: now,
-    liftedAt: null,
-    liftReason: null,
-    targets: [...new Set(targets)],
-  };
+  draft.put('counters', 'orders', { value: Math.max(number, draft.get('counters', 'orders')?.value ?? 0) });
   draft.put('orders', String(number), order);
   draft.put('kill', scope, { number });
   forgetOldest(draft);
@@ -60,18 +49,9 @@ export function decideLift(
   { scope, reason, by }: { scope: string; reason: string; by: string },
   now: number,
 ): OrderDocument | Refused {
-  if (scope !== everything && draft.get('customers', scope) === undefined) return unknownCustomer(scope);
   const standing = draft.get('kill', scope);
   const order = standing === undefined ? undefined : draft.get('orders', String(standing.number));
-  if (order === undefined) {
-    const above = draft.get('kill', everything);
-    return {
-      refused:
-        above === undefined || scope === everything
-          ? `no order stops ${named(scope)}`
-          : `no order of its own stops ${scope}: order ${above.number} stops everything, lift that one`,
-    };
-  }
+  if (order === undefined) return notStanding(draft, scope, draft.get('kill', everything)?.number);
   const lifted = { ...order, liftedAt: now, liftReason: reason, liftedBy: by };
   draft.put('orders', String(order.number), lifted);
   draft.remove('kill', scope);
@@ -79,14 +59,27 @@ export function decideLift(
   return lifted;
 }
 
-/** The first receipt stays: a later one tells of a second, shorter stop. Only of nodes that the order named. */
+/** Why an order on this scope cannot be lifted, where none stands. `above`: the order that stops everything. */
+export function notStanding(view: View, scope: string, above: number | undefined): Refused {
+  if (scope === everything || above === undefined)
+    return scope !== everything && view.get('customers', scope) === undefined
+      ? unknownCustomer(scope)
+      : { refused: `no order stops ${named(scope)}` };
+  return { refused: `no order of its own stops ${scope}: order ${above} stops everything, lift that one` };
+}
+
+/**
+ * The first receipt stays: a later one tells of a second, shorter stop. Only of nodes that the order named. False where
+ * there is no such order.
+ */
 export function decideReceipt(
   draft: Draft,
   { number, mac, receipt, now }: { number: number; mac: Mac; receipt: ReceiptFacts; now: number },
-): void {
+): boolean {
   const id = `${number}/${mac}`;
   const order = draft.get('orders', String(number));
-  if (order === undefined || !targetsOf(order).has(mac) || draft.get('receipts', id) !== undefined) return;
+  if (order === undefined) return false;
+  if (!targetsOf(order).has(mac) || draft.get('receipts', id) !== undefined) return true;
   draft.put('receipts', id, { number, mac, ...receipt });
   // The node's own report follows within seconds: no screen should show as running what is proven gone.
   for (const instance of draft.instancesOn(mac)) {
@@ -97,6 +90,7 @@ export function decideReceipt(
   }
   const name = draft.get('nodes', mac)?.name ?? mac;
   draft.event('kill', String(number), `${name}: ${receipt.evidence} after ${Math.round(receipt.confirmedAfterMs)} ms`);
+  return true;
 }
 
 /** Only of nodes that the order named; no more than `stepLimit`, then the newest in the place of the last of its kind. */
@@ -114,23 +108,31 @@ export function decideEscalation(
   draft.event('kill', String(number), `${name}: ${step.by} ${step.outcome}: ${step.detail}`);
 }
 
-/** Standing orders that this node has to confirm, oldest first. */
-export function pendingOrders(memory: Memory, mac: Mac): OrderDocument[] {
-  const pending: OrderDocument[] = [];
+/** In no order. */
+export function* standingOrders(memory: Memory, book: OrderBook): Iterable<OrderDocument> {
   for (const { number } of memory.all('kill').values()) {
     const order = memory.get('orders', String(number));
-    if (order !== undefined && !memory.hasReceipt(number, mac) && targetsOf(order).has(mac)) pending.push(order);
+    if (order !== undefined) yield order;
   }
+  if (!book.isEmpty) yield* book.standing();
+}
+
+/** Standing orders whose receipt of this node is not on disk, oldest first: until then permits ask for it. */
+export function pendingOrders(memory: Memory, book: OrderBook, mac: Mac): OrderDocument[] {
+  const pending: OrderDocument[] = [];
+  for (const order of standingOrders(memory, book))
+    if (!memory.hasReceipt(order.number, mac) && targetsOf(order).has(mac)) pending.push(order);
   return pending.length < 2 ? pending : pending.toSorted((a, b) => a.number - b.number);
 }
 
-/** The nodes for which `pendingOrders` has something. */
-export function pendingNodes(memory: Memory): Mac[] {
-  const pending = new Set<Mac>();
-  for (const { number } of memory.all('kill').values())
-    for (const mac of memory.get('orders', String(number))?.targets ?? [])
-      if (!memory.hasReceipt(number, mac) && memory.get('nodes', mac) !== undefined) pending.add(mac);
-  return [...pending];
+/** The nodes that have not confirmed a standing order. */
+export function unconfirmedNodes(memory: Memory, book: OrderBook): Mac[] {
+  const nodes = new Set<Mac>();
+  for (const { number, targets } of standingOrders(memory, book))
+    for (const mac of targets)
+      if (!memory.hasReceipt(number, mac) && memory.get('nodes', mac) !== undefined && !book.receipt(number, mac))
+        nodes.add(mac);
+  return [...nodes];
 }
 
 /** Asked for each heartbeat of each node while an order stands. */

@@ -7,8 +7,9 @@ import { everything } from '../protocol/roll-call.ts';
 import type { Decide } from './decisions.ts';
 import type { ApprovalDocument, OperatorDocument, OrderDocument } from './documents.ts';
 import { Draft } from './draft.ts';
-import type { Refused } from './inventory.ts';
+import type { OrderHooks, Refused } from './contract.ts';
 import type { Memory } from './memory.ts';
+import type { OrderBook } from './order-book.ts';
 import { decideKill, decideLift, named } from './orders.ts';
 
 /** Has the token of the state directory, is there from the first start, and alone adds and removes operators. */
@@ -50,11 +51,12 @@ export interface People {
   approval(id: number): ApprovalDocument | undefined;
   /**
    * The first time it is stored for `waitMs`; when another operator asks for the same meanwhile, that confirms it.
-   * Refused as the order itself would be, and where nobody is there who could confirm.
+   * Refused as the order itself would be, and where nobody is there who could confirm. What is carried out is in force and
+   * stored as by `Inventory.kill` and `lift`.
    */
-  ask(wish: Wish, waitMs: number): Promise<Answered | Refused>;
+  ask(wish: Wish, waitMs: number, hooks?: OrderHooks): Promise<Answered | Refused>;
   /** `targets` as they are now. Once only: whoever comes second is refused. */
-  confirm(id: number, by: string, targets: Mac[]): Promise<CarriedOut | Refused>;
+  confirm(id: number, by: string, targets: Mac[], hooks?: OrderHooks): Promise<CarriedOut | Refused>;
   withdraw(id: number, by: string): Promise<{ removed: number } | Refused>;
   /** Removes what has expired. Costs nothing where there is none. */
   expire(): Promise<void>;
@@ -62,6 +64,7 @@ export interface People {
 
 export interface PeopleOptions {
   memory: Memory;
+  book: OrderBook;
   take: <T>(decide: Decide<T>, by?: string) => Promise<T>;
   /** Milliseconds since 1970. */
   now: () => number;
@@ -70,19 +73,58 @@ export interface PeopleOptions {
   audit: (subject: string, body: Readonly<Record<string, unknown>>) => void;
 }
 
+/** The order that a wish becomes. */
+type OrderOf = (wish: Wish) => OrderDocument;
+
 /** What a decision adds to the audit log once it is on disk. */
 type Note = (subject: string, body: Readonly<Record<string, unknown>>) => void;
 
-export function openPeople({ memory, take, now, random, audit }: PeopleOptions): People {
-  async function noted<T>(decide: (draft: Draft, note: Note) => T, by?: string): Promise<T> {
+export function openPeople({ memory, book, take, now, random, audit }: PeopleOptions): People {
+  async function noted<T>(
+    decide: (draft: Draft, note: Note) => T,
+    by?: string,
+    taken: (decide: Decide<T>) => Promise<T> = (each) => take(each, by),
+  ): Promise<T> {
     const notes: Parameters<Note>[] = [];
-    const answer = await take((draft) => {
+    const answer = await taken((draft) => {
       // A decision may be taken again.
       notes.length = 0;
       return decide(draft, (...note) => void notes.push(note));
-    }, by);
+    });
     for (const note of notes) audit(...note);
     return answer;
+  }
+
+  /** Confirmed, in force, and on their way to disk: they cannot expire or be withdrawn any more. */
+  const carriedOut = new Set<number>();
+
+  /**
+   * Who confirms carries it out: in force at once, as an order of one operator. Where it turns out that this approval does not
+   * wait any more, the one writer says so, and the order is taken back.
+   */
+  function decided<T extends object>(
+    confirmed: { approval: ApprovalDocument | undefined; by: string; targets: Mac[] },
+    hooks: OrderHooks,
+    decide: (draft: Draft, note: Note, orderOf: OrderOf) => T | Refused,
+  ): Promise<T | Refused> {
+    const { approval, targets } = confirmed;
+    let orderOf: OrderOf = (wish) => orderFrom(wish, book.nextNumber(), now());
+    const decision = (draft: Draft, note: Note) => decide(draft, note, orderOf);
+    const { action, scope, reason } = approval ?? {};
+    const mayConfirm = approval?.by !== confirmed.by && memory.get('operators', confirmed.by) !== undefined;
+    if (approval === undefined || scope === undefined || reason === undefined || !mayConfirm) return noted(decision);
+    const by = bothNames(approval, confirmed.by);
+    let taken: ((each: Decide<T | Refused>) => Promise<T | Refused>) | undefined;
+    if (action === 'kill' && book.killRefusal(scope) === undefined)
+      taken = (each) =>
+        book.kill({ scope, reason, by, targets }, hooks, (order) => {
+          orderOf = () => order;
+          return each;
+        });
+    else if (action === 'lift' && !('refused' in book.toBeLifted(scope)))
+      taken = (each) => book.lift({ scope, reason, by }, hooks, () => each);
+    carriedOut.add(approval.id);
+    return noted(decision, undefined, taken).finally(() => carriedOut.delete(approval.id));
   }
 
   const waiting = () => [...memory.all('approvals').values()].filter(({ expiresAt }) => now() < expiresAt);
@@ -107,12 +149,27 @@ export function openPeople({ memory, take, now, random, audit }: PeopleOptions):
     remove: (name, by) => noted((draft, note) => decideRemove(draft, { name, by }, note), by),
     approvals: () => waiting().toSorted((a, b) => a.id - b.id),
     approval: (id) => waiting().find((approval) => approval.id === id),
-    ask: (wish, waitMs) => noted((draft, note) => decideAsk(draft, { wish, now: now(), waitMs }, note)),
-    confirm: (id, by, targets) => noted((draft, note) => decideConfirm(draft, { id, by, targets, now: now() }, note)),
-    withdraw: (id, by) => noted((draft, note) => decideWithdraw(draft, { id, by, now: now() }, note)),
+    ask: (wish, waitMs, hooks = {}) => {
+      const { by, targets, action, scope } = wish;
+      const approval = waiting().find((each) => each.action === action && each.scope === scope);
+      return decided<Answered>({ approval, by, targets }, hooks, (draft, note, orderOf) =>
+        decideAsk(draft, { wish, now: now(), waitMs, orderOf }, note),
+      );
+    },
+    confirm: (id, by, targets, hooks = {}) => {
+      const approval = waiting().find((each) => each.id === id);
+      return decided<CarriedOut>({ approval, by, targets }, hooks, (draft, note, orderOf) =>
+        decideConfirm(draft, { id, by, targets, now: now(), orderOf }, note),
+      );
+    },
+    withdraw: (id, by) =>
+      carriedOut.has(id)
+        ? Promise.resolve(gone(id))
+        : noted((draft, note) => decideWithdraw(draft, { id, by, now: now() }, note)),
     expire: async () => {
-      if (memory.all('approvals').size > waiting().length)
-        await noted((draft, note) => decideExpire(draft, now(), note));
+      const isOver = ({ id, expiresAt }: ApprovalDocument) => now() >= expiresAt && !carriedOut.has(id);
+      if ([...memory.all('approvals').values()].some(isOver))
+        await noted((draft, note) => decideExpire(draft, { isOver, note }));
     },
   };
 }
@@ -160,18 +217,18 @@ function onlyRoot(by: string): Refused {
 
 function decideAsk(
   draft: Draft,
-  { wish, now, waitMs }: { wish: Wish; now: number; waitMs: number },
+  { wish, now, waitMs, orderOf }: { wish: Wish; now: number; waitMs: number; orderOf: OrderOf },
   note: Note,
 ): Answered | Refused {
-  decideExpire(draft, now, note);
+  decideExpire(draft, { isOver: ({ expiresAt }) => now >= expiresAt, note });
   const { action, scope, reason, by } = wish;
   if (draft.get('operators', by) === undefined) return notAnOperator(by);
   const same = Array.from(draft.all('approvals'), ([, approval]) => approval).find(
     (each) => each.action === action && each.scope === scope,
   );
-  if (same !== undefined) return decideConfirm(draft, { id: same.id, by, targets: wish.targets, now }, note);
+  if (same !== undefined) return decideConfirm(draft, { id: same.id, by, targets: wish.targets, now, orderOf }, note);
   // Nobody should wait for what cannot be carried out.
-  const trial = carryOut(new Draft(draft), wish, now);
+  const trial = carryOut(new Draft(draft), wish, { now, orderOf: (each) => orderFrom(each, 1, now) });
   if ('refused' in trial) return trial;
   const operators = [...draft.all('operators')].length;
   if (operators < 2)
@@ -188,7 +245,7 @@ function decideAsk(
 
 function decideConfirm(
   draft: Draft,
-  { id, by, targets, now }: { id: number; by: string; targets: Mac[]; now: number },
+  { id, by, targets, now, orderOf }: { id: number; by: string; targets: Mac[]; now: number; orderOf: OrderOf },
   note: Note,
 ): CarriedOut | Refused {
   const approval = draft.get('approvals', String(id));
@@ -196,7 +253,8 @@ function decideConfirm(
   // Between the check of the token and this moment it may have been removed.
   if (draft.get('operators', by) === undefined) return notAnOperator(by);
   if (approval.by === by) return { refused: `${by} asked for this (approval ${id}): another operator must confirm it` };
-  const done = carryOut(draft, { ...approval, by: `${approval.by}, confirmed by ${by}`, targets }, now);
+  const { action, scope, reason } = approval;
+  const done = carryOut(draft, { action, scope, reason, by: bothNames(approval, by), targets }, { now, orderOf });
   if ('refused' in done) {
     drop(draft, approval, `no longer possible: ${done.refused}`, note);
     return done;
@@ -217,8 +275,16 @@ function notAnOperator(name: string): Refused {
   return { refused: `${name} is no operator (any more)` };
 }
 
-function carryOut(draft: Draft, wish: Wish, now: number): CarriedOut | Refused {
-  const order = wish.action === 'kill' ? decideKill(draft, wish, now) : decideLift(draft, wish, now);
+function bothNames({ by }: ApprovalDocument, confirmedBy: string): string {
+  return `${by}, confirmed by ${confirmedBy}`;
+}
+
+function orderFrom({ scope, reason, by, targets }: Wish, number: number, now: number): OrderDocument {
+  return { number, scope, reason, by, at: now, liftedAt: null, liftReason: null, targets: [...new Set(targets)] };
+}
+
+function carryOut(draft: Draft, wish: Wish, { now, orderOf }: { now: number; orderOf: OrderOf }): CarriedOut | Refused {
+  const order = wish.action === 'kill' ? decideKill(draft, orderOf(wish)) : decideLift(draft, wish, now);
   return 'refused' in order ? order : { order, action: wish.action };
 }
 
@@ -233,9 +299,12 @@ function decideWithdraw(
   return { removed: id };
 }
 
-function decideExpire(draft: Draft, now: number, note: Note): void {
+function decideExpire(
+  draft: Draft,
+  { isOver, note }: { isOver: (approval: ApprovalDocument) => boolean; note: Note },
+): void {
   for (const [, approval] of draft.all('approvals'))
-    if (now >= approval.expiresAt) drop(draft, approval, 'expired: nobody confirmed it', note);
+    if (isOver(approval)) drop(draft, approval, 'expired: nobody confirmed it', note);
 }
 
 function drop(draft: Draft, approval: ApprovalDocument, why: string, note: Note): void {

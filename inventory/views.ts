@@ -150,6 +150,7 @@ function summary(
     at,
     liftedAt,
     liftedBy: liftedBy ?? null,
+    stored: inventory.isStored(number),
     nodes: timeline.length,
     stopped: times.length,
     slowestMs: times.length === 0 ? null : Math.max(...times),
@@ -162,7 +163,7 @@ function summary(
 
 export function statusCounts(
   inventory: Inventory,
-): Pick<Status, 'nodes' | 'customers' | 'instances' | 'running' | 'standingOrders' | 'lastDrill'> {
+): Pick<Status, 'nodes' | 'customers' | 'instances' | 'running' | 'standingOrders' | 'problems' | 'lastDrill'> {
   const nodes: Record<string, number> = Object.fromEntries(nodeStates.map((state) => [state, 0]));
   for (const { state } of inventory.nodes()) nodes[state] = (nodes[state] ?? 0) + 1;
   const instances = inventory.instances();
@@ -172,6 +173,7 @@ export function statusCounts(
     instances: instances.length,
     running: running(instances),
     standingOrders: inventory.standingOrders().filter((order) => !isDrillOrder(order)).length,
+    problems: inventory.problems(),
     lastDrill: lastDrill(inventory),
   };
 }

@@ -361,7 +361,12 @@ export const KillOrder = Type.Object({
   /** Stands until lifted. */
   liftedAt: Type.Union([Instant, Type.Null()]),
   liftedBy: Type.Union([Type.String(), Type.Null()]),
-  /** Nodes that had to stop it when the order was stored, and how many have. */
+  /**
+   * False while the order, or its lift, is in the controller's memory only: it is in force and tried again each second, but lost
+   * if the controller ends before its disk takes it. A lift of a stored order is not in force before it is stored.
+   */
+  stored: Type.Boolean(),
+  /** Nodes that had to stop it when the order was given, and how many have. */
   nodes: Type.Integer(),
   stopped: Type.Integer(),
   slowestMs: Type.Union([Type.Number(), Type.Null()]),
@@ -526,6 +531,8 @@ export const Status = Type.Object({
   running: Type.Integer(),
   /** Kill orders that stand, without that of a drill under way: a drill is no emergency. */
   standingOrders: Type.Integer(),
+  /** What the controller itself is in trouble with, or lost, each in one sentence. */
+  problems: Type.Array(Type.String()),
   /** Lifting, and stopping everything, need two different operators. */
   twoPersonRule: Type.Boolean(),
   /** The last one that is over. */

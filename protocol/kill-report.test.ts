@@ -46,6 +46,7 @@ const order: KillTimeline = {
   at,
   liftedAt: at + 60_000,
   liftedBy: 'ben',
+  stored: true,
   nodes: 4,
   stopped: 3,
   slowestMs: 4_000,

@@ -211,17 +211,22 @@ export function liftDialog({ state, hear }: { state: RackState; hear: (message: 
     const body = { ...target, ...(why === '' ? {} : { reason: why }) };
     const outcome = await change<OrderAnswer>({ path: '/v1/lift', body });
     submit.disabled = false;
-    if (!dialog.open || scope !== sentFor) return;
+    if (!dialog.open || scope !== sentFor) return undefined;
     if ('refused' in outcome) setText(refusal, outcome.refused);
     // The banner goes when the stream says that the order is lifted, not before.
-    if (!('done' in outcome)) return;
-    if (!waits(outcome.done)) return dialog.close();
+    if (!('done' in outcome)) return undefined;
+    if (!waits(outcome.done)) {
+      if (outcome.done.liftedAt !== null) dialog.close();
+      else setText(refusal, 'Not lifted yet: the controller\u2019s disk does not take it. It tries again each second.');
+      return undefined;
+    }
     hear({ kind: 'approval', data: outcome.done });
     form.hidden = true;
     waiting.hidden = false;
     waitingFor = outcome.done;
     drawWaiting();
     byId('lift-waiting-close', HTMLButtonElement).focus();
+    return undefined;
   }
 
   function drawWaiting(): void {

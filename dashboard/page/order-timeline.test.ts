@@ -21,7 +21,7 @@ const silent = { evidence: null, stoppedAfterMs: null, confirmedAfterMs: null, p
 function order(timeline: KillNode[], more: Partial<KillTimeline> = {}): KillTimeline {
   const stopped = timeline.filter(({ evidence }) => evidence !== null).length;
   const usual = { number: 1, scope: 'acme', reason: '', by: 'anna', at, liftedAt: null, liftedBy: null };
-  const counts = { nodes: timeline.length, stopped, slowestMs: null, unconfirmed: [], holding: [] };
+  const counts = { nodes: timeline.length, stopped, slowestMs: null, unconfirmed: [], holding: [], stored: true };
   return { ...usual, ...counts, timeline, ...more };
 }
 

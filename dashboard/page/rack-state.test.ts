@@ -58,6 +58,7 @@ function order(number: number, scope: string, more: Partial<KillOrder> = {}): Ki
     at,
     liftedAt: null,
     liftedBy: null,
+    stored: true,
     nodes: 2,
     stopped: 0,
     slowestMs: null,
@@ -83,7 +84,7 @@ const event = (id: number, message = 'became ready'): Event => ({ id, at, kind: 
 function snapshot(more: Partial<Snapshot> = {}): Snapshot {
   const status = { version: '1', startedAt: at, startupMs: 1, rack: 'r', nodes: {}, customers: 0, instances: 0 };
   return {
-    status: { ...status, running: 0, standingOrders: 0, twoPersonRule: false, lastDrill: null },
+    status: { ...status, running: 0, standingOrders: 0, problems: [], twoPersonRule: false, lastDrill: null },
     nodes: [node(1), node(2, { state: 'loading', stage: 'kernel' })],
     customers: [],
     workloads: [],
@@ -238,6 +239,8 @@ test('the order of a drill is no emergency, and the drill is kept', () => {
 test('the count of a kill in words', () => {
   const all = killProgress(order(1, 'acme', { stopped: 2, slowestMs: 142.6 }));
   assert.deepEqual(all, { done: true, count: '2/2 stopped, slowest 143 ms', unconfirmed: '' });
+  const unstored = killProgress(order(1, 'acme', { stopped: 2, slowestMs: 143, stored: false }));
+  assert.match(unstored.unconfirmed, /^In force, but NOT STORED/);
   const some = killProgress(order(1, 'acme', { stopped: 1, unconfirmed: ['node-2'] }));
   assert.deepEqual(some, { done: false, count: '1/2 stopped', unconfirmed: 'Not confirmed: node-2' });
   const many = killProgress(

@@ -337,9 +337,12 @@ export interface KillProgress {
   done: boolean;
   /** `2/2 stopped, slowest 143 ms` */
   count: string;
-  /** Names of nodes that have not confirmed, in words; empty when all have. */
+  /** Names of nodes that have not confirmed, in words, and that the order is not stored; empty when neither is so. */
   unconfirmed: string;
 }
+
+const notStored =
+  'In force, but NOT STORED: the controller\u2019s disk does not take it. It is lost if the controller ends before.';
 
 export function killProgress(order: KillOrder): KillProgress {
   const slowest = order.slowestMs === null ? '' : `, slowest ${Math.round(order.slowestMs)} ms`;
@@ -348,7 +351,10 @@ export function killProgress(order: KillOrder): KillProgress {
   return {
     done: order.stopped >= order.nodes,
     count: `${order.stopped}/${order.nodes} stopped${slowest}`,
-    unconfirmed: order.unconfirmed.length === 0 ? '' : `Not confirmed: ${names}${more}`,
+    unconfirmed: [
+      ...(order.stored ? [] : [notStored]),
+      ...(order.unconfirmed.length === 0 ? [] : [`Not confirmed: ${names}${more}`]),
+    ].join(' '),
   };
 }
 

@@ -55,6 +55,7 @@ export class ControllerLife {
       openTables: () => Promise.resolve(this.#tables()),
       now: () => this.#world.wallClock(),
       random: (bytes) => random.bytes(bytes),
+      pause: (ms) => this.program.sleep(ms),
     });
     const { referee } = this.#world;
     const watched: Inventory = {
@@ -137,8 +138,8 @@ export class ControllerLife {
     return session !== undefined && inventory.session(session)?.mac === mac ? inventory.desired(mac) : undefined;
   }
 
-  giveKill(scope: string): Promise<OrderDocument | Refused> {
-    return giveKillOrder(this.#open(), { scope, reason: 'simulated', by: 'operator' });
+  giveKill(scope: string, given: (order: OrderDocument) => void): Promise<OrderDocument | Refused> {
+    return giveKillOrder(this.#open(), { scope, reason: 'simulated', by: 'operator' }, given);
   }
 
   lift(scope: string): Promise<OrderDocument | Refused> {

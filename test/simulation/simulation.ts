@@ -142,10 +142,18 @@ async function orderDuringFault(world: World, random: Random, name: string): Pro
 /** Operators ask again until they are answered. */
 function give(world: World, scope: string): void {
   ask(world, `kill ${scope}`, async (controller) => {
-    const order = await controller.giveKill(scope);
-    if (!('refused' in order)) return () => world.referee.accepted(order);
+    let isAccepted = false;
+    const order = await controller.giveKill(scope, (given) => {
+      // In force before the disk has it; nothing but the disk fails then, and the process that knows it lives on.
+      isAccepted = world.disk.isFull || world.disk.extraMs > 0;
+      if (isAccepted) world.referee.accepted(given);
+    });
+    if (!('refused' in order)) return () => (isAccepted ? undefined : world.referee.accepted(order));
     // Their first try was stored before its answer was lost.
-    const standing = controller.inventory?.standingOrders().find((each) => each.scope === scope);
+    const { inventory } = controller;
+    const standing = inventory
+      ?.standingOrders()
+      .find(({ scope: stopped, number }) => stopped === scope && inventory.isStored(number));
     return () => {
       if (standing !== undefined && !world.lifting.has(scope) && !world.referee.standing.has(standing.number))
         world.referee.accepted(standing);
