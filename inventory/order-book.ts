@@ -74,6 +74,7 @@ export class OrderBook {
   /** Since the last time in which nothing waited. */
   readonly #said = new Set<string>();
   #wake = Promise.withResolvers<void>();
+  #isRunning = false;
   #running: Promise<void> | undefined;
   #closed = false;
 
@@ -261,7 +262,9 @@ export class OrderBook {
   }
 
   #run(): void {
-    this.#running ??= this.#work().finally(() => (this.#running = undefined));
+    if (this.#isRunning) return;
+    this.#isRunning = true;
+    this.#running = this.#work();
   }
 
   async #work(): Promise<void> {
@@ -276,6 +279,8 @@ export class OrderBook {
     if (this.#trouble !== undefined && !this.#closed) this.#options.say('every order and lift is stored now');
     this.#trouble = undefined;
     this.#said.clear();
+    // In the same turn as the last look at what waits: what comes from now on begins anew.
+    this.#isRunning = false;
   }
 
   #isAnyWaiting(): boolean {
