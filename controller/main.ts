@@ -34,6 +34,8 @@ const help = `muster up: serve a rack
 `;
 
 async function main(): Promise<void> {
+  // Whatever is made in the state directory holds keys.
+  process.umask(0o077);
   const { values, positionals } = parseArgs({
     allowPositionals: true,
     options: {

@@ -9,7 +9,8 @@ import { auditHash, chainStart } from '../protocol/audit.ts';
 import type { Mac } from '../protocol/mac.ts';
 import { fenceEntries, keyOf, type NewEntry } from './audit-entries.ts';
 import { Connection } from './connection.ts';
-import type { NodeDocument } from './documents.ts';
+import type { NodeDocument, OrderDocument, ReceiptDocument } from './documents.ts';
+import { orderOf, receiptOf } from './recovery.ts';
 import { StorageError } from './store.ts';
 import { Turns } from './turns.ts';
 
@@ -60,6 +61,20 @@ export interface AuditOptions {
   source: AuditSource;
   /** Told once when it cannot be written, and once when it can again. */
   say: (message: string) => void;
+}
+
+export interface AuditTold {
+  /** The log tells everything up to this revision of the store. */
+  bookmark: number;
+  /** Of the last order that it tells of, 0 where there is none. */
+  lastNumber: number;
+  /** Given and not lifted. */
+  standing: OrderDocument[];
+  /** Entries of such orders that make no sense. */
+  unreadable: number;
+  /** For those orders. */
+  receipts: ReceiptDocument[];
+  fenced: Mac[];
 }
 
 interface Waiting {
@@ -160,6 +175,18 @@ export class AuditLog implements AsyncDisposable {
         JSON.stringify(sessions),
       ),
     );
+  }
+
+  /** What a start compares the inventory with, before anything is written. A sentence where it cannot be read. */
+  told(): Promise<AuditTold | string> {
+    return this.#turns.take(async () => {
+      try {
+        return await readTold(await this.#opened());
+      } catch (error) {
+        if (!(error instanceof StorageError)) throw error;
+        return error.message;
+      }
+    });
   }
 
   /** Resolves when it was tried to write what waits. */
@@ -307,6 +334,38 @@ export class AuditLog implements AsyncDisposable {
     this.#queue.splice(0, batch.length);
     this.#bookmark = bookmark;
     this.#head = entries.at(-1) ?? this.#head;
+  }
+}
+
+async function readTold(connection: Connection): Promise<AuditTold> {
+  const [facts] = await connection.all<{ bookmark: number; last: number | null }>(
+    `SELECT (SELECT value FROM facts WHERE name = 'revision') AS bookmark,
+            (SELECT max(CAST(subject AS INTEGER)) FROM entries WHERE kind = 'order') AS last`,
+  );
+  const rows = await connection.all<{ subject: string; body: string }>(
+    `SELECT subject, body FROM entries AS given WHERE kind = 'order'
+     AND NOT EXISTS (SELECT 1 FROM entries WHERE kind = 'lift' AND subject = given.subject)`,
+  );
+  const standing = rows.flatMap(({ subject, body }) => orderOf(subject, parsedBody(body)) ?? []);
+  const receipts = await connection.all<{ subject: string; body: string }>(
+    `SELECT subject, body FROM entries WHERE kind = 'receipt' AND subject IN (SELECT value FROM json_each(?))`,
+    JSON.stringify(standing.map(({ number }) => String(number))),
+  );
+  return {
+    bookmark: facts?.bookmark ?? 0,
+    lastNumber: facts?.last ?? 0,
+    standing,
+    unreadable: rows.length - standing.length,
+    receipts: receipts.flatMap(({ subject, body }) => receiptOf(subject, parsedBody(body)) ?? []),
+    fenced: [...(await fencedIn(connection))],
+  };
+}
+
+function parsedBody(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
   }
 }
 

@@ -6,6 +6,10 @@ import { StorageError } from './store.ts';
 // The package is CommonJS without named exports that Node can see.
 const sqlite: typeof import('sqlite3') = createRequire(import.meta.url)('sqlite3');
 
+const logBytes = 8 * 2 ** 20;
+/** SQLite's default. */
+const pageBytes = 4_096;
+
 type Parameter = string | number | null;
 
 export class Connection implements AsyncDisposable {
@@ -17,10 +21,15 @@ export class Connection implements AsyncDisposable {
     this.#database = database;
   }
 
-  /** `version` is that of the schema: 0 means an empty file. Throws StorageError. */
+  /** `version` is that of the schema: 0 means an empty file. `mostBytes`: of the file. Throws StorageError. */
   static async open(
     file: string,
-    { synchronous, version, schema }: { synchronous: 'FULL' | 'NORMAL'; version: number; schema: string },
+    {
+      synchronous,
+      version,
+      schema,
+      mostBytes,
+    }: { synchronous: 'FULL' | 'NORMAL'; version: number; schema: string; mostBytes?: number },
   ): Promise<Connection> {
     const database = await new Promise<Database>((resolve, reject) => {
       const opening: Database = new sqlite.Database(file, (error) =>
@@ -31,6 +40,7 @@ export class Connection implements AsyncDisposable {
     try {
       database.configure('busyTimeout', 2_000);
       await connection.#prepare(synchronous, version, schema);
+      if (mostBytes !== undefined) await connection.exec(`PRAGMA max_page_count = ${Math.ceil(mostBytes / pageBytes)}`);
       return connection;
     } catch (error) {
       await connection[Symbol.asyncDispose]();
@@ -47,7 +57,10 @@ export class Connection implements AsyncDisposable {
       throw new StorageError(
         `cannot open ${this.file}: its schema is version ${found}, want at most ${version}; a newer Muster wrote it`,
       );
-    await this.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = ${synchronous};`);
+    // What a large transaction needed of the log is given back.
+    await this.exec(
+      `PRAGMA journal_mode = WAL; PRAGMA synchronous = ${synchronous}; PRAGMA journal_size_limit = ${logBytes};`,
+    );
     await this.exec('BEGIN IMMEDIATE');
     if (found === 0) await this.exec(`${schema}; PRAGMA user_version = ${version};`);
     await this.exec('COMMIT');
@@ -118,7 +131,16 @@ const sentences: Record<string, string> = {
   SQLITE_IOERR: 'the disk failed',
 };
 
+const kinds: Record<string, StorageError['kind']> = {
+  SQLITE_FULL: 'full',
+  SQLITE_NOTADB: 'damaged',
+  SQLITE_CORRUPT: 'damaged',
+};
+
 function storageError(action: string, error: Error): StorageError {
   const code = 'code' in error ? String(error.code) : '';
-  return new StorageError(`cannot ${action}: ${sentences[code] ?? error.message}`, { cause: error });
+  return new StorageError(`cannot ${action}: ${sentences[code] ?? error.message}`, {
+    cause: error,
+    kind: kinds[code] ?? 'other',
+  });
 }

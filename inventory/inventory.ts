@@ -28,6 +28,9 @@ import {
 import { type Decide, Decisions } from './decisions.ts';
 import { drillBook } from './drills.ts';
 import { HeartbeatRecord } from './heartbeat-record.ts';
+import { decideRecovery, isBehind } from './recovery.ts';
+import { openRevisionMark, type RevisionMark } from './revision-mark.ts';
+import { keepAside, keepPrivate } from './state-files.ts';
 import { type LocalTables, openLocalTables } from './local-tables.ts';
 import { Memory } from './memory.ts';
 import {
@@ -72,12 +75,20 @@ import { Newcomers, Strangers } from './strangers.ts';
 
 export type * from './contract.ts';
 
+/** A log that another process has open must not hold up a start: permits are running out. */
+const auditPatienceMs = 700;
+
 /** Throws StorageError where the directory is in use by another controller, or a newer Muster wrote its database. */
 export async function openInventory({ directory, ...options }: InventoryOptions): Promise<Inventory> {
   await mkdir(directory, { recursive: true, mode: 0o700 });
+  const tightened = await keepPrivate(directory);
+  const file = join(directory, 'inventory.sqlite');
   return openInventoryOn({
-    openStore: () => openSqliteStore(join(directory, 'inventory.sqlite')),
-    openTables: (onEvent) => openLocalTables(join(directory, 'local.sqlite'), onEvent),
+    found: tightened,
+    openStore: () => openSqliteStore(file),
+    openMark: () => openRevisionMark(join(directory, 'inventory.revision')),
+    keepAside: () => keepAside(file, options.now()),
+    openTables: (onEvent, say) => openLocalTables(join(directory, 'local.sqlite'), onEvent, { say, now: options.now }),
     openAudit: (audited) => new AuditLog({ file: join(directory, 'audit.sqlite'), ...audited }),
     ...options,
   });
@@ -85,7 +96,10 @@ export async function openInventory({ directory, ...options }: InventoryOptions)
 
 /** The same on any store that keeps the contract. It closes what it opened. */
 export async function openInventoryOn({
+  found = [],
   openStore,
+  openMark,
+  keepAside: keep = () => Promise.resolve(''),
   openTables,
   openAudit,
   now,
@@ -93,18 +107,32 @@ export async function openInventoryOn({
   warn,
   pause = (ms) => realPause(ms, undefined, { ref: false }),
 }: {
+  /** What the operator has to know of the state directory, a sentence each. */
+  readonly found?: readonly string[];
   readonly openStore: () => Promise<Store>;
-  readonly openTables: (onEvent: (event: Event) => void) => Promise<LocalTables>;
+  /** Left out, the audit log is the only witness of what the store once had. */
+  readonly openMark?: () => Promise<RevisionMark>;
+  /** Copies a store that lost something, before anything is written to it. Gives the words for where it is. */
+  readonly keepAside?: () => Promise<string>;
+  /** `say`: for an operator to read. */
+  readonly openTables: (onEvent: (event: Event) => void, say: (message: string) => void) => Promise<LocalTables>;
   /** Left out, no audit log is kept. */
   readonly openAudit?: (options: Omit<AuditOptions, 'file'>) => AuditLog;
 } & Omit<InventoryOptions, 'directory'>): Promise<Inventory> {
   await using stack = new AsyncDisposableStack();
+  const mark = stack.use(await openMark?.());
   const store = stack.use(await openStore());
+  /** What this start found; on the screens until the next one. */
+  const notes: string[] = [];
   const listeners = new Set<(change: Change) => void>();
   const tell = (change: Change) => {
     for (const listener of listeners) listener(change);
   };
-  const tables = stack.use(await openTables((event) => tell({ kind: 'event', event })));
+  const noted = (message: string) => {
+    notes.push(message);
+    warn?.(message);
+  };
+  const tables = stack.use(await openTables((event) => tell({ kind: 'event', event }), noted));
   const addEvent = (kind: string, subject: string, message: string) =>
     tables.addEvent({ at: now(), kind, subject, message });
 
@@ -125,6 +153,18 @@ export async function openInventoryOn({
     addEvent('controller', subject, message);
   };
   const audit = stack.use(openAudit?.({ now, source: feed, say: say('audit') }));
+  const told = await Promise.race([audit?.told() ?? 'none is kept', pause(auditPatienceMs).then(() => 'it is locked')]);
+  const witnesses = { revision, mark: mark?.found, audit: told };
+  if (isBehind(witnesses)) {
+    const known = Math.max(mark?.found?.revision ?? 0, typeof told === 'string' ? 0 : told.bookmark);
+    const where = await keep();
+    noted(
+      `the inventory lost changes: it ends at revision ${revision} and once was at ${known}${where}. Customers, workloads and ` +
+        'nodes of those changes are missing: add them again, or put back a backup (docs/OPERATIONS.md, "Damage")',
+    );
+    // Nobody may take a new change for one that was told of before the loss.
+    store.skipTo(known);
+  }
   let verifying: Promise<AuditVerdict> | undefined;
   /** Of all nodes, made when a beacon asks for it. */
   let addresses: Set<string> | undefined;
@@ -133,6 +173,8 @@ export async function openInventoryOn({
     fromRevision: revision,
     onChanges: (changes) => {
       const applied = memory.apply(changes);
+      for (const { collection, revision: written } of applied)
+        mark?.note(written, collection === 'orders' || collection === 'kill');
       for (const change of applied) {
         sessions.apply(change);
         sent.apply(change);
@@ -167,9 +209,12 @@ export async function openInventoryOn({
       : [];
   const unconfirmed = (mac: Mac) =>
     pendingOrders(memory, book, mac).filter(({ number }) => book.receipt(number, mac) === undefined);
+  for (const message of await take((draft) => decideRecovery(draft, witnesses, now()))) noted(message);
+  for (const message of found) noted(message);
+  for (const message of notes) addEvent('controller', 'state', message);
   const epoch = await take((draft) => draft.count('epoch'));
   // Writing the epoch moved the store on: whatever a node was told by an earlier process is older than this.
-  memory.startGenerations(revision + 1);
+  memory.startGenerations(memory.revision('counters', 'epoch'));
 
   const rollCall = new HeartbeatRecord({ memory, take, now, addEvent });
   const places = new Places();
@@ -344,7 +389,7 @@ export async function openInventoryOn({
             decideLift(draft, { scope, reason, by }, now()),
       ),
     isStored: (number) => book.isStored(number),
-    problems: () => [book.problem(), audit?.problem].filter((each) => each !== undefined),
+    problems: () => [book.problem(), audit?.problem, ...notes].filter((each) => each !== undefined),
     people: openPeople({
       memory,
       book,

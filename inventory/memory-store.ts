@@ -80,6 +80,10 @@ class MemoryStore implements Store {
     return Promise.resolve(revision);
   }
 
+  skipTo(revision: number): void {
+    this.#disk.revision = Math.max(this.#disk.revision, revision);
+  }
+
   watch({ prefix, fromRevision, onChanges }: Watcher & { fromRevision: number }): Promise<() => void> {
     if (fromRevision < this.#disk.compacted)
       return Promise.reject(

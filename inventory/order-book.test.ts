@@ -36,6 +36,7 @@ async function rig(): Promise<Rig> {
     get: (key) => store.get(key),
     list: (prefix) => store.list(prefix),
     watch: (watch) => store.watch(watch),
+    skipTo: (revision) => store.skipTo(revision),
     transact: async (writes) => {
       if (disk === 'holds up') await opened.promise;
       if (disk === 'refuses') throw new StorageError('cannot store: the disk is full');

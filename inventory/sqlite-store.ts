@@ -131,6 +131,10 @@ class SqliteStore implements Store {
     return done;
   }
 
+  skipTo(revision: number): void {
+    this.#revision = Math.max(this.#revision, revision);
+  }
+
   watch({ prefix, fromRevision, onChanges }: Watcher & { fromRevision: number }): Promise<() => void> {
     return this.#turns.take(async () => {
       if (fromRevision < this.#compacted)

@@ -32,6 +32,8 @@ export interface Store extends AsyncDisposable {
    * Throws ConflictError (a document has another revision), StorageError (it could not be stored: nothing changed).
    */
   transact(writes: Write[]): Promise<number>;
+  /** The next transaction's revision is beyond this one, as if those up to it had been given. */
+  skipTo(revision: number): void;
   /**
    * Tells what changed after `fromRevision`, first what is known of the past (the last version of each key), then each
    * transaction in order. Throws CompactedError where the past is forgotten: list again. Returns what ends it.
@@ -50,6 +52,12 @@ export class ConflictError extends Error {
 /** What the operator reads when the disk is full or broken. The cause is the driver's own error. */
 export class StorageError extends Error {
   override name = 'StorageError';
+  /** What can be done about it differs: room is made, a damaged file is replaced. */
+  readonly kind: 'full' | 'damaged' | 'other';
+  constructor(message: string, { kind = 'other', ...options }: ErrorOptions & { kind?: StorageError['kind'] } = {}) {
+    super(message, options);
+    this.kind = kind;
+  }
 }
 
 export class CompactedError extends Error {

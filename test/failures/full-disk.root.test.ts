@@ -1,4 +1,5 @@
-// A disk that runs full under a controller: changes are refused, nothing is half-kept, and room is all it needs.
+// A disk that runs full under a controller: changes are refused, an order is in force at once, nothing is half-kept, and
+// room is all it needs.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { readdir, rm, statfs, writeFile } from 'node:fs/promises';
@@ -7,12 +8,12 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
 import { Type } from 'typebox';
-import { Customer, KillOrder } from '../../protocol/api.ts';
+import { Customer, KillOrder, Status } from '../../protocol/api.ts';
 import { ControllerProcess } from '../qemu/controller-process.ts';
 import { cacheDir, runningNetwork, scratch } from './attempt.ts';
 
 test(
-  'a full disk: changes are refused in one sentence, none is lost, room is all that it needs',
+  'a full disk: changes are refused in one sentence, an order is in force, room is all that it needs',
   { timeout: 120_000 },
   async () => {
     await using state = await scratch();
@@ -42,7 +43,7 @@ test(
       return answer.customers.map(({ name }) => name).toSorted();
     };
     const orders = async () =>
-      (await controller.get('/v1/kill', Type.Object({ orders: Type.Array(KillOrder) }))).orders.length;
+      (await controller.get('/v1/kill', Type.Object({ orders: Type.Array(KillOrder) }))).orders;
 
     await controller.start();
     await controller.api('POST', '/v1/customers', { name: 'first' });
@@ -60,9 +61,14 @@ test(
     }
     const sentence = /: 5\d\d \{"error":"[^"]*the disk is full; nothing was changed, make room and try again[^"]*"\}$/;
     assert.match(refusal, sentence);
-    await assert.rejects(controller.api('POST', '/v1/kill', { customer: 'first', reason: 'r' }), sentence);
+    await controller.api('POST', '/v1/kill', { customer: 'first', reason: 'r' });
+    const [order] = await orders();
+    assert.equal(order?.liftedAt, null, 'it stands');
+    if (order?.stored === false) {
+      const { problems } = await controller.get('/v1/status', Status);
+      assert.match(problems.join('\n'), /order 1 on first is enforced: in memory only, .*the disk is full/);
+    }
     assert.deepEqual(await customers(), stored.toSorted());
-    assert.equal(await orders(), 0);
 
     const upload = request(`${controller.url}/v1/images?name=big`, {
       method: 'POST',
@@ -80,8 +86,11 @@ test(
     await rm(ballast);
     await controller.api('POST', '/v1/customers', { name: 'last' });
     stored.push('last');
-    await controller.api('POST', '/v1/kill', { customer: 'first', reason: 'r' });
-    assert.equal(await orders(), 1);
+    const deadline = Date.now() + 30_000;
+    while ((await orders())[0]?.stored !== true) {
+      assert.ok(Date.now() < deadline, 'the order is not stored, though there is room');
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
 
     await fill(0);
     await controller.kill9();
@@ -94,7 +103,10 @@ test(
     await rm(ballast);
     if (!controller.isRunning) await controller.start();
     assert.deepEqual(await customers(), stored.toSorted());
-    assert.equal(await orders(), 1);
+    assert.deepEqual(
+      (await orders()).map(({ number, liftedAt, stored: isStored }) => [number, liftedAt, isStored]),
+      [[1, null, true]],
+    );
     await controller.stop();
   },
 );

@@ -1,11 +1,15 @@
-// Fault 16: no room on the controller's disk when the order comes. It must be refused loudly or kept whole; then nothing of
-// it may be left after a restart, or all.
-import { rmSync, statfsSync, writeFileSync } from 'node:fs';
+// Fault 16: the controller's disk is full, or takes seconds for each flush, when the order comes. It is in force all the same,
+// its answer says that it is not stored, and it is stored as soon as the disk takes it.
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Type } from 'typebox';
-import { Customer, Workload } from '../../protocol/api.ts';
-import type { Steps } from './drill.ts';
-import { keyOf, type AcceptedOrder, type Rig } from './rig.ts';
+import { Customer, KillOrder, Workload } from '../../protocol/api.ts';
+import { drill, type Steps } from './drill.ts';
+import type { Run } from './fault.ts';
+import type { AcceptedOrder, Rig } from './rig.ts';
+import { until } from './wait.ts';
 
 const refusal = /: 5\d\d \{"error":"[^"]*the disk is full; nothing was changed/;
 const triesAtMost = 300;
@@ -24,28 +28,77 @@ export function fillDisk(rig: Rig): Steps {
       const { bavail, bsize } = statfsSync(rig.stateDir);
       writeFileSync(ballast, Buffer.alloc(bavail * bsize));
       await untilRefused(rig);
-      const answer = await rig.kill('acme').catch((error: unknown) => asError(error));
-      if (!(answer instanceof Error)) {
-        // SQLite found room for it in files that it has: then it is kept.
-        await restart();
-        if ((await rig.standingOrders()) !== 1) throw new Error('an accepted order does not stand after a restart');
-        return answer;
-      }
-      if (!refusal.test(answer.message)) throw new Error('the order was refused in other words', { cause: answer });
-      if ((await rig.standingOrders()) !== 0) throw new Error('an order stands, though it was refused');
-      for (const node of rig.nodes)
-        if (!rig.observer.isPopulated(keyOf(node, 'acme'))) throw new Error('a refused order stopped acme');
-      await restart();
-      if ((await rig.standingOrders()) !== 0) throw new Error('a refused order stands after a restart');
       return await rig.kill('acme');
     },
     async heal() {
       makeRoom();
-      if (!rig.controller.isRunning) await rig.controller.start();
+      await untilStored(rig);
+      await restart();
+      if ((await rig.standingOrders()) !== 1) throw new Error('a stored order does not stand after a restart');
       await removeFiller(rig);
     },
     boltMayStop: 'anywhere',
   };
+}
+
+/** Each flush of the controller takes this long from here on: what stands between it and the C library sleeps first. */
+export async function flushesLast(rig: Rig, seconds: number): Promise<Run> {
+  const directory = mkdtempSync(join(tmpdir(), 'muster-slow-flush-'));
+  const source = join(directory, 'slow-flush.c');
+  const library = join(directory, 'slow-flush.so');
+  const delayFile = join(directory, 'delay-ms');
+  writeFileSync(source, slowFlush);
+  execFileSync('cc', ['-shared', '-fPIC', '-O1', '-o', library, source]);
+  const set = (ms: number): void => writeFileSync(delayFile, `${ms}\n`);
+  set(0);
+  rig.controllerEnvironment.set('LD_PRELOAD', library).set('SLOW_FLUSH_FILE', delayFile);
+  try {
+    await rig.controller.restart();
+    await rig.allReady();
+    return await drill(rig, {
+      before: () => Promise.resolve(set(seconds * 1_000)),
+      async verify() {
+        const { orders } = await rig.controller.get('/v1/kill', Type.Object({ orders: Type.Array(KillOrder) }));
+        if (orders.every(({ stored }) => stored)) throw new Error('the order is stored: no flush was slow');
+        return undefined;
+      },
+      async heal() {
+        set(0);
+        await untilStored(rig);
+      },
+    });
+  } finally {
+    set(0);
+    rig.controllerEnvironment.clear();
+    await rig.controller.restart();
+    await rig.allReady();
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+const slowFlush = `
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+static void wait_as_told(void) {
+  long ms = 0;
+  const char *name = getenv("SLOW_FLUSH_FILE");
+  FILE *file = name ? fopen(name, "r") : NULL;
+  if (file) { if (fscanf(file, "%ld", &ms) != 1) ms = 0; fclose(file); }
+  struct timespec left = { ms / 1000, (ms % 1000) * 1000000L };
+  while (ms > 0 && nanosleep(&left, &left) != 0) {}
+}
+int fsync(int fd) { wait_as_told(); return ((int (*)(int))dlsym(RTLD_NEXT, "fsync"))(fd); }
+int fdatasync(int fd) { wait_as_told(); return ((int (*)(int))dlsym(RTLD_NEXT, "fdatasync"))(fd); }
+`;
+
+async function untilStored(rig: Rig): Promise<void> {
+  await until('the order is stored', async () => {
+    const { orders } = await rig.controller.get('/v1/kill', Type.Object({ orders: Type.Array(KillOrder) }));
+    return orders.every(({ stored }) => stored);
+  });
 }
 
 /** Large changes, until one finds no room: SQLite has some in files that it has already. Throws where none is refused. */
@@ -78,8 +131,4 @@ async function removeFiller(rig: Rig): Promise<void> {
 
 function unlessRefused(error: unknown): void {
   if (!(error instanceof Error) || !refusal.test(error.message)) throw error;
-}
-
-function asError(error: unknown): Error {
-  return error instanceof Error ? error : new Error(String(error));
 }

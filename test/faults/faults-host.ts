@@ -1,7 +1,7 @@
 // The faults that can happen to agents in namespaces of this machine, with the real controller, leash and crun. What needs
 // a kernel of its own (a frozen leash and its watchdog, a node's clock, a hung kernel) is in `faults-qemu.ts`.
 import { clockSteps } from './clock.ts';
-import { fillDisk } from './disk.ts';
+import { fillDisk, flushesLast } from './disk.ts';
 import { drill } from './drill.ts';
 import { promisedMs, type Fault, type FaultRack, type FaultSuite, type Run } from './fault.ts';
 import {
@@ -178,9 +178,17 @@ export const hostFaults: readonly HostFault[] = [
     {
       number: 16,
       name: 'controller’s disk full',
-      what: 'the order is refused in one sentence, and given again when there is room',
+      what: 'the order is in force from memory, its answer says so, and it is stored when there is room',
     },
     (rig) => drill(rig, fillDisk(rig)),
+  ),
+  fault(
+    {
+      number: 16,
+      name: 'controller’s disk slow, 6 s a flush',
+      what: 'the order is in force from memory, its answer says so; LD_PRELOAD makes fsync and fdatasync sleep',
+    },
+    (rig) => flushesLast(rig, 6),
   ),
   fault(
     { number: 17, name: 'a node joins, another’s agent restarts', what: 'the order comes while they start' },

@@ -208,6 +208,7 @@ export class ControllerLife {
       get: (key) => inner.get(key),
       list: (prefix) => inner.list(prefix),
       watch: (watch) => inner.watch(watch),
+      skipTo: (revision) => inner.skipTo(revision),
       transact: async (writes) => {
         this.#pending = writes;
         try {

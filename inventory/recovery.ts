@@ -1,0 +1,124 @@
+// What a start makes of an inventory that knows less than it once did: a damaged write-ahead log, an older copy that was put
+// back, a file that is gone. Two witnesses tell: the mark (`revision-mark.ts`) and the audit log. An order that the audit log
+// knows as given and not lifted stands again; where nobody can tell which orders stood, everything stays stopped. It ends as
+// any order does: by a lift.
+import type { AuditTold } from './audit.ts';
+import { type OrderDocument, parseDocument, type ReceiptDocument } from './documents.ts';
+import type { Draft } from './draft.ts';
+import { everything } from '../protocol/roll-call.ts';
+import type { Mark } from './revision-mark.ts';
+import { named } from './orders.ts';
+
+/** In whose name the controller gives orders; no operator can be called so, see `operatorPattern`. */
+export const givenByStart = 'the controller (inventory in doubt)';
+
+export interface Witnesses {
+  /** Of the store, as it was found. */
+  revision: number;
+  /** Undefined where there is none: a new directory, or one of an older Muster. */
+  mark: Mark | undefined;
+  /** A sentence where it cannot be read. */
+  audit: AuditTold | string;
+}
+
+/** Whether the store lacks what it once had on disk. */
+export function isBehind({ revision, mark, audit }: Witnesses): boolean {
+  return (mark !== undefined && mark.revision > revision) || (typeof audit !== 'string' && audit.bookmark > revision);
+}
+
+/** Gives what an operator has to know, a sentence each. */
+export function decideRecovery(draft: Draft, witnesses: Witnesses, now: number): string[] {
+  const { audit, mark } = witnesses;
+  const behind = isBehind(witnesses);
+  const said = typeof audit === 'string' ? [] : restoreOrders(draft, audit, behind);
+  if (typeof audit !== 'string' && behind) said.push(...restoreFences(draft, audit));
+  if (!behind) return said;
+  const isTold = typeof audit !== 'string' && audit.unreadable === 0 && audit.bookmark >= (mark?.orders ?? 0);
+  // Where no order was ever given there is none to be in doubt about.
+  if (!isTold && mark?.orders !== 0) said.push(holdEverything(draft, now));
+  return said;
+}
+
+function restoreOrders(draft: Draft, audit: AuditTold, behind: boolean): string[] {
+  const counter = draft.get('counters', 'orders')?.value ?? 0;
+  // Orders that were lifted long ago are forgotten by the inventory: what it may know and does not, only a loss explains.
+  const lost = audit.standing.filter(
+    ({ number }) => number > counter || (behind && draft.get('orders', String(number)) === undefined),
+  );
+  for (const order of lost.toSorted((a, b) => a.number - b.number)) {
+    const { number, scope } = order;
+    const former = draft.get('kill', scope);
+    const earlier = former === undefined ? undefined : draft.get('orders', String(former.number));
+    if (earlier !== undefined)
+      draft.put('orders', String(earlier.number), {
+        ...earlier,
+        liftedAt: order.at,
+        liftReason: `order ${number} took its place`,
+        liftedBy: givenByStart,
+      });
+    draft.put('orders', String(number), order);
+    draft.put('kill', scope, { number });
+    for (const receipt of audit.receipts)
+      if (receipt.number === number) draft.put('receipts', `${number}/${receipt.mac}`, receipt);
+  }
+  if (audit.lastNumber > counter) draft.put('counters', 'orders', { value: audit.lastNumber });
+  return lost.map(
+    ({ number, scope }) =>
+      `order ${number} on ${named(scope)} stands again: the inventory had lost it, the audit log knows it as not lifted ` +
+      `(muster lift ${scope === everything ? '--everything' : scope} ends it)`,
+  );
+}
+
+function restoreFences(draft: Draft, audit: AuditTold): string[] {
+  return audit.fenced.flatMap((mac) => {
+    const node = draft.get('nodes', mac);
+    if (node?.fenced === true) return [];
+    if (node === undefined)
+      return [`the audit log knows ${mac} as fenced, and the inventory does not know it: fence it when it shows up`];
+    draft.put('nodes', mac, { ...node, fenced: true, fencedBy: givenByStart });
+    return [`${node.name} is fenced again, as the audit log has it (muster node unfence ${node.name} ends it)`];
+  });
+}
+
+function holdEverything(draft: Draft, now: number): string {
+  const why = 'the inventory lost changes, and the audit log cannot tell which orders stood';
+  const standing = draft.get('kill', everything);
+  if (standing !== undefined) return `${why}: everything stays stopped by order ${standing.number}`;
+  const number = draft.count('orders');
+  const targets = Array.from(draft.all('nodes'), ([mac]) => mac).filter(
+    (mac) => draft.get('sessions', mac) !== undefined,
+  );
+  const order = { number, scope: everything, reason: why, by: givenByStart, at: now, liftedAt: null, liftReason: null };
+  draft.put('orders', String(number), { ...order, targets });
+  draft.put('kill', everything, { number });
+  return (
+    `${why}: order ${number} keeps everything stopped. Give the orders that should stand (muster kill), ` +
+    'then end it by muster lift --everything'
+  );
+}
+
+/** From the body of an audit entry; undefined where it is none that could be carried out. */
+export function orderOf(subject: string, body: unknown): OrderDocument | undefined {
+  const { scope, reason, by, at, targets } = fieldsOf(body);
+  const order = { number: Number(subject), scope, reason, by, at, liftedAt: null, liftReason: null, targets };
+  return readable(() => parseDocument('orders', subject, order));
+}
+
+export function receiptOf(subject: string, body: unknown): ReceiptDocument | undefined {
+  const { node: mac, evidence, sentAfterMs, stoppedAfterMs, confirmedAfterMs, processes } = fieldsOf(body);
+  const times = { sentAfterMs, stoppedAfterMs, confirmedAfterMs };
+  const receipt = { number: Number(subject), mac, evidence, ...times, processes };
+  return readable(() => parseDocument('receipts', `${subject}/${String(mac)}`, receipt));
+}
+
+function fieldsOf(body: unknown): Record<string, unknown> {
+  return typeof body === 'object' && body !== null ? { ...body } : {};
+}
+
+function readable<T>(parse: () => T): T | undefined {
+  try {
+    return parse();
+  } catch {
+    return undefined;
+  }
+}
