@@ -1,4 +1,5 @@
 import { auditCommands } from './audit.ts';
+import { backupCommands } from './backup.ts';
 import type { Command } from './command.ts';
 import { customerCommands } from './customers.ts';
 import { drillCommands } from './drill.ts';
@@ -22,4 +23,5 @@ export const commands: readonly Command[] = [
   ...auditCommands,
   ...operatorCommands,
   ...eventCommands,
+  ...backupCommands,
 ];

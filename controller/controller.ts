@@ -17,6 +17,7 @@ import { loadBootArtefacts } from '../boot/artefacts.ts';
 import { loadCredentials } from './credentials.ts';
 import { connectionBudget, openFilesLimit } from './descriptors.ts';
 import { startEscalation } from './escalation.ts';
+import { registerBackupApi } from './backup-api.ts';
 import { chain, createServer, type Server } from './http.ts';
 import { openImageStore } from './image-store.ts';
 import { renderMetrics, type Metric } from './metrics.ts';
@@ -164,6 +165,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
     twoPersonWaitMs: configuration.twoPersonRule ? configuration.approvalSeconds * 1_000 : undefined,
   });
   registerDrillApi(operators, { inventory, drills });
+  registerBackupApi(operators, { inventory, stateDirectory: configuration.stateDirectory });
   await operators.register(dashboard);
   const { host, port } = configuration.operator;
   if (options.operatorFd === undefined) await listen(operators, { host, port });
@@ -290,6 +292,12 @@ function metricsOf(status: Status, rollCall: Record<string, number>, listeners: 
       help: 'Kill orders that stand.',
       type: 'gauge',
       values: [{ value: status.standingOrders }],
+    },
+    {
+      name: 'muster_problems',
+      help: 'What the controller itself is in trouble with (muster status names it).',
+      type: 'gauge',
+      values: [{ value: status.problems.length }],
     },
     { name: 'muster_stream_listeners', help: 'Open event streams.', type: 'gauge', values: [{ value: listeners }] },
     {

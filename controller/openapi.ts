@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import swagger from '@fastify/swagger';
 import { openInventory } from '../inventory/inventory.ts';
 import { registerAgentApi } from './agent-api.ts';
+import { registerBackupApi } from './backup-api.ts';
 import { registerDrillApi } from './drill-api.ts';
 import { startDrills } from './drill.ts';
 import { createServer } from './http.ts';
@@ -71,6 +72,7 @@ export async function describeApi(): Promise<string> {
     token: '',
   });
   const drills = startDrills({ inventory, rollCall, images, samplePath: '', random: randomBytes, ...clocks });
+  registerBackupApi(app, { inventory, stateDirectory: directory });
   registerDrillApi(app, { inventory, drills: stack.use(drills) });
   registerAgentApi(app, { inventory, squashfsDirectory: directory, now: () => 0 });
   await app.ready();

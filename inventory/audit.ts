@@ -189,6 +189,11 @@ export class AuditLog implements AsyncDisposable {
     });
   }
 
+  /** A copy in a new file. Throws StorageError. */
+  copyTo(file: string): Promise<void> {
+    return this.#read((connection) => connection.copyTo(file));
+  }
+
   /** Resolves when it was tried to write what waits. */
   async flushed(): Promise<void> {
     await this.#turns.take(() => this.#flush());

@@ -244,6 +244,11 @@ export interface Inventory extends AsyncDisposable {
   readonly drills: DrillBook;
 
   /**
+   * Copies of the audit log and the inventory, in this order, into a directory that is made for it. Permits go on, changes wait
+   * for some ms. Throws StorageError.
+   */
+  backup(directory: string): Promise<void>;
+  /**
    * An entry of the audit log, queued, never throws. Orders, lifts, receipts, escalations, fences and drills get
    * theirs by themselves.
    */

@@ -80,6 +80,10 @@ class MemoryStore implements Store {
     return Promise.resolve(revision);
   }
 
+  copyTo(): Promise<void> {
+    return Promise.reject(new StorageError('cannot copy: this store is in memory'));
+  }
+
   skipTo(revision: number): void {
     this.#disk.revision = Math.max(this.#disk.revision, revision);
   }

@@ -37,6 +37,7 @@ async function rig(): Promise<Rig> {
     list: (prefix) => store.list(prefix),
     watch: (watch) => store.watch(watch),
     skipTo: (revision) => store.skipTo(revision),
+    copyTo: (file) => store.copyTo(file),
     transact: async (writes) => {
       if (disk === 'holds up') await opened.promise;
       if (disk === 'refuses') throw new StorageError('cannot store: the disk is full');

@@ -158,3 +158,28 @@ test('the state directory is for its owner only, and it is said where it was not
     assert.equal((await stat(join(it.directory, each))).mode & 0o077, 0, each);
   assert.equal(inventory.customers().length, 31);
 });
+
+test('a backup made while it runs: a controller that starts on it knows the same, and nothing is in doubt', async () => {
+  await using it = await rig();
+  const backup = join(it.directory, 'backup');
+  await using inventory = await it.open();
+  let adding = true;
+  const meanwhile = (async () => {
+    for (let each = 0; adding; each++) await inventory.addCustomer({ name: `m${each}` });
+  })();
+  await inventory.backup(backup);
+  adding = false;
+  await meanwhile;
+  const said: string[] = [];
+  await using restored = await openInventory({
+    directory: backup,
+    now: Date.now,
+    random: randomBytes,
+    warn: (message) => void said.push(message),
+  });
+  assert.deepEqual(said, []);
+  assert.deepEqual(restored.orders(), inventory.orders());
+  assert.deepEqual((await restored.verifyAudit()).problems, []);
+  for (const { name } of restored.customers()) assert.ok(inventory.customer(name) !== undefined, name);
+  assert.ok(restored.customers().length >= 31);
+});

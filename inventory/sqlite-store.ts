@@ -131,6 +131,10 @@ class SqliteStore implements Store {
     return done;
   }
 
+  copyTo(file: string): Promise<void> {
+    return this.#turns.take(() => this.#connection.copyTo(file));
+  }
+
   skipTo(revision: number): void {
     this.#revision = Math.max(this.#revision, revision);
   }

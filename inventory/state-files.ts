@@ -18,8 +18,8 @@ export async function keepPrivate(directory: string): Promise<string[]> {
     await chmod(path, found.isDirectory() ? 0o700 : 0o600);
     open.push(name === '.' ? 'the directory itself' : name);
   }
-  // A file that others could read lay in a directory that they could not enter: nothing was open.
-  if (open[0] !== 'the directory itself') return [];
+  // A file that others could read in a directory that they could not enter, or the other way round: nothing was open.
+  if (open[0] !== 'the directory itself' || open.length < 2) return [];
   return [
     `${directory} was open to other users of this machine (${open.slice(0, 8).join(', ')}): now only its owner can read it. ` +
       'Who had an account here may have the keys in it: see docs/OPERATIONS.md, "Damage"',

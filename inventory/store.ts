@@ -32,6 +32,8 @@ export interface Store extends AsyncDisposable {
    * Throws ConflictError (a document has another revision), StorageError (it could not be stored: nothing changed).
    */
   transact(writes: Write[]): Promise<number>;
+  /** A copy in a new file, whole and as of one moment; transactions wait for it. Throws StorageError. */
+  copyTo(file: string): Promise<void>;
   /** The next transaction's revision is beyond this one, as if those up to it had been given. */
   skipTo(revision: number): void;
   /**

@@ -566,6 +566,9 @@ export const Snapshot = Type.Object({
 });
 export type Snapshot = Static<typeof Snapshot>;
 
+/** Where the copies are, on the controller's machine. */
+export const Backup = Type.Object({ directory: Type.String() });
+
 /** Every refusal: what was wrong and what was wanted, in one sentence. */
 export const Refusal = Type.Object({ error: Type.String() });
 export type Refusal = Static<typeof Refusal>;

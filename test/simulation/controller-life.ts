@@ -209,6 +209,7 @@ export class ControllerLife {
       list: (prefix) => inner.list(prefix),
       watch: (watch) => inner.watch(watch),
       skipTo: (revision) => inner.skipTo(revision),
+      copyTo: (file) => inner.copyTo(file),
       transact: async (writes) => {
         this.#pending = writes;
         try {

@@ -1,0 +1,29 @@
+// A copy of everything that must survive, made by the controller while it runs.
+import { Backup } from '../protocol/api.ts';
+import { printable } from '../protocol/printable.ts';
+import type { Command } from './command.ts';
+import { printDone } from './print.ts';
+
+const backupTimeoutMs = 5 * 60_000;
+
+export const backupCommands: Command[] = [
+  {
+    words: ['backup'],
+    usage: '',
+    summary: "make a copy of the controller's databases and keys, while it runs",
+    details: `The copy is in the directory "backup" of the state directory, in the place of the former one: copy it to another
+machine, and "images" with it. It holds every key; only root may ask for it.`,
+    run: async (context, call) => {
+      const made = await context.api.ask({
+        method: 'POST',
+        path: '/v1/backup',
+        answer: Backup,
+        timeoutMs: backupTimeoutMs,
+      });
+      printDone(context, call, {
+        json: made,
+        text: `the copy is in ${printable(made.directory)}: keep it on another machine, and images/ with it`,
+      });
+    },
+  },
+];
