@@ -81,7 +81,7 @@ const auditPatienceMs = 700;
 /** Throws StorageError where the directory is in use by another controller, or a newer Muster wrote its database. */
 export async function openInventory({ directory, ...options }: InventoryOptions): Promise<Inventory> {
   await mkdir(directory, { recursive: true, mode: 0o700 });
-  const tightened = await keepPrivate(directory);
+  const tightened = keepPrivate(directory);
   const file = join(directory, 'inventory.sqlite');
   return openInventoryOn({
     found: tightened,

@@ -1,7 +1,7 @@
 // Events, the latest samples and log lines: kept on this controller only, in their own database, bounded in rows and bytes.
 // Writers never wait and never see an error: rows queue up in memory (bounded), and what could not be kept is counted
 // and told by an event once the disk takes rows again. synchronous=NORMAL: a power cut may cost the last second.
-import { statfs } from 'node:fs/promises';
+import { statfsSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { Type } from 'typebox';
 import { Compile } from 'typebox/compile';
@@ -76,7 +76,7 @@ export async function openLocalTables(
   onEvent: (event: Event) => void,
   { say = () => undefined, now = Date.now }: { say?: (message: string) => void; now?: () => number } = {},
 ): Promise<LocalTables> {
-  const { bsize, blocks } = await statfs(dirname(file));
+  const { bsize, blocks } = statfsSync(dirname(file));
   const mostBytes = Math.min(databaseBytes, Math.max(2 ** 20, bsize * blocks * diskShare));
   const open = async () => {
     const connection = await Connection.open(file, {

@@ -1,6 +1,7 @@
 // The files of the state directory as files: nobody else may read them (keys of sessions, the operators' token), and what is
 // damaged is kept under another name.
-import { chmod, copyFile, readdir, rename, stat } from 'node:fs/promises';
+import { chmodSync, readdirSync, statSync } from 'node:fs';
+import { chmod, copyFile, rename, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 
 const others = 0o077;
@@ -9,13 +10,14 @@ const others = 0o077;
  * The directory and what is directly in it: for its owner only. Gives a sentence where others could read it until now; the
  * path of what is deeper leads through here.
  */
-export async function keepPrivate(directory: string): Promise<string[]> {
+export function keepPrivate(directory: string): string[] {
   const open: string[] = [];
-  for (const name of ['.', ...(await readdir(directory))]) {
+  // Synchronous: at a start the threads that read files are busy with the boot files, and these calls take microseconds.
+  for (const name of ['.', ...readdirSync(directory)]) {
     const path = join(directory, name);
-    const found = await stat(path).catch(() => undefined);
+    const found = statSync(path, { throwIfNoEntry: false });
     if (found === undefined || (found.mode & others) === 0 || !(found.isFile() || found.isDirectory())) continue;
-    await chmod(path, found.isDirectory() ? 0o700 : 0o600);
+    chmodSync(path, found.isDirectory() ? 0o700 : 0o600);
     open.push(name === '.' ? 'the directory itself' : name);
   }
   // A file that others could read in a directory that they could not enter, or the other way round: nothing was open.
