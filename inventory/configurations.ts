@@ -6,7 +6,7 @@ import { ContainerConfiguration } from '../protocol/api.ts';
 import { configurationDigest, configurationProblem } from '../protocol/desired-state.ts';
 import type { InstanceDocument, WorkloadDocument } from './documents.ts';
 import type { Draft } from './draft.ts';
-import type { StoredDocument, Write } from './store.ts';
+import type { Store, StoredDocument, Write } from './store.ts';
 
 /** Of what a revision of a workload is run with. */
 export interface Resolved {
@@ -55,13 +55,21 @@ export function forgetConfigurations(draft: Draft, removed: readonly InstanceDoc
   for (const sha256 of unused) draft.remove('configurations', sha256);
 }
 
+/** What a store holds; one that an older Muster wrote is brought up to date first. `foundRevision` is from before that. */
+export async function openDocuments(store: Store) {
+  const found = await store.list('');
+  const moves = configurationsApart(found.documents);
+  if (moves.length > 0) await store.transact(moves);
+  return { ...(moves.length > 0 ? await store.list('') : found), foundRevision: found.revision };
+}
+
 const Inlined = Type.Object({ desired: ContainerConfiguration });
 
 /**
  * Earlier versions kept a copy with each instance. What it takes to bring those apart; nothing where there are none. One that
  * is larger than boards take today is kept as well: its instances are failed by name, and the controller starts.
  */
-export function configurationsApart(documents: readonly StoredDocument[]): Write[] {
+function configurationsApart(documents: readonly StoredDocument[]): Write[] {
   const found = new Map<string, ContainerConfiguration>();
   const instances = documents.flatMap(({ key, value, revision }): Write[] => {
     if (!key.startsWith('instances/') || !Check(Inlined, value)) return [];

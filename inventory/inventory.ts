@@ -16,7 +16,7 @@ import { AuditFeed } from './audit-feed.ts';
 import { verifyAudit } from './audit-verification.ts';
 import { AuditLog, type AuditOptions } from './audit.ts';
 import { announce, type Change } from './changes.ts';
-import { configurationsApart } from './configurations.ts';
+import { openDocuments } from './configurations.ts';
 import type { Inventory, InventoryOptions, Refused } from './contract.ts';
 import {
   decideAddCustomer,
@@ -28,7 +28,7 @@ import {
 import { type Decide, Decisions } from './decisions.ts';
 import { drillBook } from './drills.ts';
 import { HeartbeatRecord } from './heartbeat-record.ts';
-import { decideRecovery, isBehind } from './recovery.ts';
+import { decideRecovery, isBehind, knownRevision, lossText } from './recovery.ts';
 import { openRevisionMark, type RevisionMark } from './revision-mark.ts';
 import { keepAside, keepPrivate } from './state-files.ts';
 import { type LocalTables, openLocalTables } from './local-tables.ts';
@@ -137,13 +137,7 @@ export async function openInventoryOn({
     tables.addEvent({ at: now(), kind, subject, message });
 
   const memory = new Memory();
-  let listed = await store.list('');
-  const moves = configurationsApart(listed.documents);
-  if (moves.length > 0) {
-    await store.transact(moves);
-    listed = await store.list('');
-  }
-  const { documents, revision } = listed;
+  const { documents, revision, foundRevision } = await openDocuments(store);
   memory.load(documents, revision);
   const sessions = new SessionIndex(memory);
   const sent = new SentTimes();
@@ -154,16 +148,11 @@ export async function openInventoryOn({
   };
   const audit = stack.use(openAudit?.({ now, source: feed, say: say('audit') }));
   const told = await Promise.race([audit?.told() ?? 'none is kept', pause(auditPatienceMs).then(() => 'it is locked')]);
-  const witnesses = { revision, mark: mark?.found, audit: told };
+  const witnesses = { revision: foundRevision, mark: mark?.found, audit: told };
   if (isBehind(witnesses)) {
-    const known = Math.max(mark?.found?.revision ?? 0, typeof told === 'string' ? 0 : told.bookmark);
-    const where = await keep();
-    noted(
-      `the inventory lost changes: it ends at revision ${revision} and once was at ${known}${where}. Customers, workloads and ` +
-        'nodes of those changes are missing: add them again, or put back a backup (docs/OPERATIONS.md, "Damage")',
-    );
+    noted(lossText(witnesses, await keep()));
     // Nobody may take a new change for one that was told of before the loss.
-    store.skipTo(known);
+    store.skipTo(knownRevision(witnesses));
   }
   let verifying: Promise<AuditVerdict> | undefined;
   /** Of all nodes, made when a beacon asks for it. */

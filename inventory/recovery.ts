@@ -23,7 +23,21 @@ export interface Witnesses {
 
 /** Whether the store lacks what it once had on disk. */
 export function isBehind({ revision, mark, audit }: Witnesses): boolean {
-  return (mark !== undefined && mark.revision > revision) || (typeof audit !== 'string' && audit.bookmark > revision);
+  return knownRevision({ revision, mark, audit }) > revision;
+}
+
+/** The last one that the store is known to have had on disk. */
+export function knownRevision({ mark, audit }: Witnesses): number {
+  return Math.max(mark?.revision ?? 0, typeof audit === 'string' ? 0 : audit.bookmark);
+}
+
+/** `where`: what became of the files, in words. */
+export function lossText(witnesses: Witnesses, where: string): string {
+  return (
+    `the inventory lost changes: it ends at revision ${witnesses.revision} and once was at ${knownRevision(witnesses)}${where}. ` +
+    'Customers, workloads and nodes of those changes are missing: add them again, or put back a backup ' +
+    '(docs/OPERATIONS.md, "Damage")'
+  );
 }
 
 /** Gives what an operator has to know, a sentence each. */
