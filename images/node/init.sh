@@ -128,7 +128,11 @@ wget -q -T 3 -O /dev/null "$(value muster.http)/stage?mac=$mac&stage=system" &
 # so that no page of it has to come from the loop device. If it ends, nobody is vouched for: stop everybody.
 cp /usr/bin/busybox /run/leash/busybox
 # Not real-time: taking a bridge down spins until whoever holds the network's lock has had the processor.
-hand() { /run/leash/busybox nice -n -20 choom -n -1000 -- /run/leash/busybox sh /opt/muster/leash-hand.sh 2>/dev/null; }
+hand() {
+  choom -n -1000 -- /run/leash/busybox sh /opt/muster/leash-hand.sh 2>/dev/null &
+  /run/leash/busybox renice -n -20 -p $!
+  wait $!
+}
 forever hand &
 while :; do
   chrt -f 10 choom -n -1000 -- /run/leash/busybox sh /opt/muster/leash.sh 2>/dev/null &

@@ -12,7 +12,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Type, type Static, type TSchema } from 'typebox';
 import { Customer, Instance, Workload, type Node, type WorkloadSpec } from '../../protocol/api.ts';
 import { defaultCacheDir, virtualRack, type RackNode, type VirtualRack } from '../qemu/rack.ts';
-import { startWatcher, watcher, watchLine, orderly } from './board-scripts.ts';
+import { handsPriority, orderly, startWatcher, watcher, watchLine } from './board-scripts.ts';
 import { BoardShell } from './board-shell.ts';
 import { Ticks } from './ticks.ts';
 
@@ -65,6 +65,7 @@ export class DrillBoard {
     await this.run(watcher);
     for (const customer of [killed, bystander]) this.send(startWatcher(customer));
     await until(`the watcher of ${this.ip}`, () => this.#groups.size === 2);
+    await until(`the leash's hand of ${this.ip}`, async () => (await this.run(handsPriority)).trim() === '-20');
   }
 
   run(command: string): Promise<string> {

@@ -79,6 +79,13 @@ export function startWatcher(customer: string): string {
   return `chrt -f 9 choom -n -1000 -- /run/leash/busybox sh /run/watch/watch.sh ${customer} </dev/null >/dev/console 2>&1 &`;
 }
 
+/** The nice value of the leash's hand, where it runs. */
+export const handsPriority = `for dir in /proc/[0-9]*; do
+  case "$(tr '\\0' ' ' <$dir/cmdline 2>/dev/null)" in
+    *busybox*leash-hand.sh*) cut -d ' ' -f 19 $dir/stat ;;
+  esac
+done`;
+
 /** Keeps the agent dead: kills it each time it comes back, until /run/spare is there. */
 export const killAgentAgainAndAgain = `rm -f /run/spare
 ( mkfifo /run/assassin 2>/dev/null; exec 4<>/run/assassin

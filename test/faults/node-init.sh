@@ -69,7 +69,7 @@ for priority in "chrt -f 10 choom -n -1000 --" "chrt -f 10" ""; do
 done
 say "the leash runs by '$priority'"
 # Without /run/leash/reset, which on a board leads to the kernel's: here that is this machine's own.
-forever /run/leash/busybox nice -n -20 /run/leash/busybox sh "$LEASH/leash-hand.sh" 2>/dev/null &
+forever /run/leash/busybox sh "$LEASH/leash-hand.sh" 2>/dev/null &
 while :; do
   $priority /run/leash/busybox sh "$LEASH/leash.sh" 2>/dev/null &
   wait $!
