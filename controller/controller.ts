@@ -8,6 +8,7 @@ import { dashboard } from '../dashboard/plugin.ts';
 import { startBoot, type BootServer } from '../boot/server.ts';
 import { openInventory } from '../inventory/inventory.ts';
 import { statusCounts } from '../inventory/views.ts';
+import { StorageError } from '../inventory/store.ts';
 import { nodeStates, type Status } from '../protocol/api.ts';
 import { killResendMs, rollCallPort } from '../protocol/timing.ts';
 import { startScheduler } from '../scheduler/loop.ts';
@@ -75,7 +76,11 @@ export async function startController(options: ControllerOptions): Promise<Contr
     await openInventory({ directory: configuration.stateDirectory, now: wallClock, random, warn: log }),
   );
   /** A write that could not be kept is said once, loudly; the state in memory is what it was before. */
-  const onFailure = (error: unknown) => log(`cannot keep a change: ${chain(error)}`);
+  const onFailure = (error: unknown) => {
+    // Said once for all of them, and on the screens until there is room.
+    if (error instanceof StorageError && error.kind === 'full' && inventory.diskFull() !== undefined) return;
+    log(`cannot keep a change: ${chain(error)}`);
+  };
 
   const rollCallSocket = await bindInherited(sockets.rollCallFd);
   stack.defer(() => void rollCallSocket.close());

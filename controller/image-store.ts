@@ -46,6 +46,17 @@ export async function openImageStore({
   await mkdir(incoming, { recursive: true });
   const turns = new Lanes(lanes);
   const underWay = new Set<ImageImport>();
+  // What the disk has left then is for orders.
+  const refuseWhenFull = (): void => {
+    const full = inventory.diskFull();
+    if (full !== undefined) throw new RefusedError(507, full);
+  };
+  async function* whileThereIsRoom(archive: AsyncIterable<Buffer>): AsyncIterable<Buffer> {
+    for await (const piece of archive) {
+      refuseWhenFull();
+      yield piece;
+    }
+  }
 
   return {
     receive: async (name, archive, by) => {
@@ -57,12 +68,13 @@ export async function openImageStore({
       underWay.add(told);
       try {
         await mkdir(workDirectory);
-        await pipeline(archive, createWriteStream(source));
+        await pipeline(archive, whileThereIsRoom, createWriteStream(source));
         const turn = turns.enter(by);
         if (turn === undefined)
           throw new RefusedError(503, `cannot import ${name}: ${turns.waiting} imports wait already, try again later`);
         now('waiting');
         using _turn = await turn;
+        refuseWhenFull();
         now('starting');
         const image = await importInProcess(
           { source, name, storeDirectory: directory, workDirectory, nowMs: wallClock() },

@@ -9,6 +9,7 @@ import { auditHash, chainStart } from '../protocol/audit.ts';
 import type { Mac } from '../protocol/mac.ts';
 import { fenceEntries, keyOf, type NewEntry } from './audit-entries.ts';
 import { Connection } from './connection.ts';
+import type { DiskReserve } from './disk-reserve.ts';
 import type { NodeDocument, OrderDocument, ReceiptDocument } from './documents.ts';
 import { orderOf, receiptOf } from './recovery.ts';
 import { StorageError } from './store.ts';
@@ -59,6 +60,8 @@ export interface AuditOptions {
   /** Milliseconds since 1970. */
   now: () => number;
   source: AuditSource;
+  /** Left out, a full disk takes no entries until somebody makes room. */
+  reserve?: DiskReserve | undefined;
   /** Told once when it cannot be written, and once when it can again. */
   say: (message: string) => void;
 }
@@ -231,10 +234,8 @@ export class AuditLog implements AsyncDisposable {
   async #flush(): Promise<void> {
     if (this.#closed) return;
     try {
-      const connection = await this.#opened();
-      if (this.#incomplete) await this.#complete(connection);
-      // What comes meanwhile gathers for the next flush: the disk is the inventory's first.
-      for (let left = this.#queue.length; left > 0; left -= batchLimit) await this.#write(connection);
+      const { reserve } = this.#options;
+      await (reserve === undefined ? this.#writeAll() : reserve.lend(() => this.#writeAll()));
       if (this.#queue.length > 0) this.#schedule(gatherMs);
       if (this.#lost > 0) {
         const lost = this.#lost;
@@ -252,6 +253,13 @@ export class AuditLog implements AsyncDisposable {
       this.#trouble = error;
       this.#schedule(retryMs);
     }
+  }
+
+  async #writeAll(): Promise<void> {
+    const connection = await this.#opened();
+    if (this.#incomplete) await this.#complete(connection);
+    // What comes meanwhile gathers for the next flush: the disk is the inventory's first.
+    for (let left = this.#queue.length; left > 0; left -= batchLimit) await this.#write(connection);
   }
 
   async #opened(): Promise<Connection> {

@@ -212,6 +212,8 @@ export interface Inventory extends AsyncDisposable {
   lift(scope: string, reason: string, by?: string, hooks?: OrderHooks): Promise<OrderDocument | Refused>;
   /** Neither the order nor its lift waits for the disk. */
   isStored(number: number): boolean;
+  /** Why the disk has no room for anything but orders, removals and the audit log; undefined where it has. */
+  diskFull(): string | undefined;
   /** What an operator should look at, a sentence each. */
   problems(): string[];
   /** Operators, and what waits for a second one. */

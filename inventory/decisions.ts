@@ -1,6 +1,7 @@
 // The one writer. Decisions that are asked for while a transaction is on its way to disk are taken together next, each
 // seeing what those before it decided, and stored in one transaction. So nothing is given twice, and 684 boards that
 // boot at once cost a few disk flushes.
+import { type DiskReserve, isFull } from './disk-reserve.ts';
 import type { Memory } from './memory.ts';
 import { Draft, type DraftEvent } from './draft.ts';
 import { ConflictError, type Store, StorageError, type Write } from './store.ts';
@@ -12,6 +13,11 @@ const batchLimit = 1_000;
 /** Another controller on the same store may win a race; then the batch is decided again on what it wrote. */
 const attemptLimit = 5;
 
+export interface TakeOptions {
+  /** It makes things safer: stored also where the disk has no room but the reserve. False when left out. */
+  mayUseReserve?: boolean;
+}
+
 interface Waiting {
   /** Decides on the draft; returns what settles the caller once the transaction is on disk. */
   decide: (batch: Draft) => () => void;
@@ -22,17 +28,24 @@ export class Decisions {
   readonly #store: Store;
   readonly #memory: Memory;
   readonly #onEvents: (events: DraftEvent[]) => void;
+  readonly #reserve: DiskReserve | undefined;
   #queue: Waiting[] = [];
   #running: Promise<void> | undefined;
 
-  constructor({ store, memory, onEvents }: { store: Store; memory: Memory; onEvents: (events: DraftEvent[]) => void }) {
-    this.#store = store;
-    this.#memory = memory;
-    this.#onEvents = onEvents;
+  constructor(options: {
+    store: Store;
+    memory: Memory;
+    onEvents: (events: DraftEvent[]) => void;
+    reserve: DiskReserve | undefined;
+  }) {
+    this.#store = options.store;
+    this.#memory = options.memory;
+    this.#onEvents = options.onEvents;
+    this.#reserve = options.reserve;
   }
 
   /** Resolves with the decision's value when its writes are on disk and in memory. Rejects with StorageError. */
-  take<T>(decide: Decide<T>): Promise<T> {
+  take<T>(decide: Decide<T>, { mayUseReserve = false }: TakeOptions = {}): Promise<T> {
     if (this.#queue.length >= queueLimit)
       return Promise.reject(new StorageError(`cannot store: ${queueLimit} changes are waiting for the disk already`));
     return new Promise<T>((resolve, reject) => {
@@ -40,6 +53,8 @@ export class Decisions {
         decide: (batch) => {
           const draft = new Draft(batch);
           const value = decide(draft);
+          const refusal = mayUseReserve || draft.isEmpty ? undefined : this.#reserve?.refusal();
+          if (refusal !== undefined) throw refusal;
           batch.merge(draft);
           return () => resolve(value);
         },
@@ -69,6 +84,7 @@ export class Decisions {
   }
 
   async #commit(batch: Waiting[]): Promise<(() => void)[]> {
+    let wasFull = false;
     for (let attempt = 1; ; attempt++) {
       const draft = new Draft(this.#memory);
       const settlements = batch.map(({ decide, reject }) => {
@@ -88,6 +104,12 @@ export class Decisions {
         this.#onEvents(draft.events);
         return settlements;
       } catch (error) {
+        if (isFull(error) && this.#reserve !== undefined && !wasFull) {
+          // Decided again: without what may not use the reserve.
+          wasFull = true;
+          await this.#reserve.release();
+          continue;
+        }
         if (!(error instanceof ConflictError) || attempt === attemptLimit) throw error;
       }
     }

@@ -1,66 +1,145 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
+import { existsSync, statSync } from 'node:fs';
 import { mkdtemp, rm, statfs, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { openInventory } from './inventory.ts';
 import { StorageError } from './store.ts';
+import { macOf } from './test-rack.ts';
 
-test('a full disk: one sentence, memory as before, nothing half-written, and all is well once there is room', async () => {
+const sizeBytes = 16 * 2 ** 20;
+const reserveBytes = sizeBytes / 16;
+
+test('a full disk: orders and removals go on in the reserve, nothing else does, all is well once there is room', async () => {
   const directory = await mkdtemp(join(tmpdir(), 'muster-full-'));
-  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=4m', 'muster-full', directory]);
+  execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${sizeBytes}`, 'muster-full', directory]);
   try {
-    const options = { directory, now: Date.now, random: randomBytes };
-    const ballast = join(directory, 'ballast');
-    const stored: string[] = [];
+    const said: string[] = [];
+    const options = {
+      directory,
+      now: Date.now,
+      random: randomBytes,
+      warn: (message: string) => void said.push(message),
+    };
+    const [ballast, reserve] = [join(directory, 'ballast'), join(directory, 'reserve')];
+    const stored = new Set(['first', 'second']);
     {
       await using inventory = await openInventory(options);
-      await inventory.addCustomer({ name: 'first' });
-      stored.push('first');
+      for (const name of stored) await inventory.addCustomer({ name });
+      const lease = { ip: '10.77.0.9', mac: macOf(1), state: 'bound', expiresAtMs: 1 } as const;
+      await inventory.leases().save([lease]);
+      await until(() => (statSync(reserve, { throwIfNoEntry: false })?.blocks ?? 0) * 512 === reserveBytes);
       await writeFile(ballast, Buffer.alloc((await free(directory)) - 64 * 1024));
-      let failure: unknown;
-      for (let i = 0; i < 1_000 && failure === undefined; i++) {
-        const name = `c${i}`;
+      const add = async (name: string): Promise<unknown> => {
         try {
           await inventory.addCustomer({ name });
-          stored.push(name);
+          stored.add(name);
+          return undefined;
         } catch (error) {
-          failure = error;
+          return error;
         }
-      }
+      };
+      let failure: unknown;
+      for (let i = 0; i < 1_000 && failure === undefined; i++) failure = await add(`c${i}`);
       assert.ok(failure instanceof StorageError);
-      assert.equal(
-        failure.message,
-        `cannot use ${directory}/inventory.sqlite: the disk is full; nothing was changed, make room and try again`,
-      );
-      assert.deepEqual(names(inventory.customers()), stored.toSorted());
-      const given = inventory.kill('first', 'r', 'op', []);
-      assert.equal(inventory.killedBy('first'), 1, 'an order is in force without the disk');
-      while (!inventory.isStored(1) && inventory.problems().length === 0) await new Promise((go) => setTimeout(go, 10));
-      inventory.addEvent('controller', 'test', 'does not throw');
+      const refusal =
+        'cannot store this: the disk is full; nothing was changed, make room and try again ' +
+        '(kill orders, lifts and removals are stored all the same)';
+      assert.equal(failure.message, refusal);
+      assert.ok(!existsSync(reserve));
+      assert.match(said.join('\n'), /^the disk is full: .* everything else is refused until 2 MiB are free$/);
+      assert.deepEqual(inventory.problems(), said);
+      assert.deepEqual(names(inventory.customers()), [...stored].toSorted());
+
+      const before = await free(directory);
+      inventory.addLogs(Array.from({ length: 1_000 }, () => ({ ...line, text: 'x'.repeat(200) })));
+      inventory.addEvent('controller', 'test', 'waits');
       await inventory.events({ limit: 1 });
+      assert.equal(await free(directory), before, 'what boards say takes nothing of it');
+
+      const order = await inventory.kill('first', 'r', 'op', [macOf(1)]);
+      assert.equal('refused' in order ? 0 : order.number, 1, 'stored');
+      const receipt = { evidence: 'silence', confirmedAfterMs: 1, stoppedAfterMs: null, processes: 0 } as const;
+      await inventory.saveReceipt(1, macOf(1), receipt);
+      await inventory.lift('first', 'over');
+      assert.deepEqual(await inventory.removeCustomer('second'), { removed: 'second' });
+      stored.delete('second');
+      await inventory.leases().save([{ ...lease, expiresAtMs: 2 }]);
+      await assert.rejects(inventory.leases().save([{ ...lease, ip: '10.77.0.10' }]), /the disk is full/);
+      assert.deepEqual(
+        (await inventory.auditEntries({ limit: 10 })).map(({ kind }) => kind),
+        ['order', 'receipt', 'lift'],
+      );
+      const late = await add('late');
+      assert.equal(late instanceof StorageError ? late.message : late, refusal);
+
+      // The last of it is taken by somebody else.
+      await writeFile(join(directory, 'more'), Buffer.alloc(await free(directory)));
+      const given = inventory.kill('first', 'r'.repeat(400), 'op', []);
+      assert.equal(inventory.killedBy('first'), 2, 'an order is in force without the disk');
+      while (!inventory.isStored(2) && inventory.problems().length < 2) await pause();
 
       await rm(ballast);
-      await inventory.addCustomer({ name: 'last' });
-      stored.push('last');
-      const order = await given;
-      assert.equal('refused' in order ? 0 : order.number, 1, 'it is stored once there is room');
+      assert.equal(await add('last'), undefined, 'room is all that it needs');
+      await given;
+      await until(() => existsSync(reserve) && statSync(reserve).size === reserveBytes);
+      await until(() => inventory.problems().length === 0);
+      assert.equal(said.filter((each) => each.startsWith('there is room on the disk again')).length, 1);
+      assert.equal(said.filter((each) => each.startsWith('the disk is full')).length, 1);
       const events = await inventory.events({ limit: 5_000 });
       assert.ok(
-        events.some(({ message }) => message === 'does not throw'),
+        events.some(({ message }) => message === 'waits'),
         'what waited in memory is kept after all',
       );
+      assert.ok(events.some(({ message }) => message.startsWith('the disk is full')));
     }
     await using inventory = await openInventory(options);
-    assert.deepEqual(names(inventory.customers()), stored.toSorted());
-    assert.equal(inventory.killedBy('first'), 1);
+    assert.deepEqual(names(inventory.customers()), [...stored].toSorted());
+    assert.equal(inventory.killedBy('first'), 2);
   } finally {
     execFileSync('umount', [directory]);
     await rm(directory, { recursive: true });
   }
 });
+
+test('a controller starts on a full disk, and gives and lifts orders there', async () => {
+  const directory = await mkdtemp(join(tmpdir(), 'muster-full-'));
+  execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${sizeBytes}`, 'muster-full', directory]);
+  try {
+    const options = { directory, now: Date.now, random: randomBytes };
+    {
+      await using inventory = await openInventory(options);
+      await inventory.addCustomer({ name: 'first' });
+      await until(() => (statSync(join(directory, 'reserve'), { throwIfNoEntry: false })?.size ?? 0) === reserveBytes);
+    }
+    await writeFile(join(directory, 'ballast'), Buffer.alloc(await free(directory)));
+    for (let start = 1; start <= 2; start++) {
+      await using inventory = await openInventory(options);
+      assert.equal(inventory.epoch, start + 1);
+      assert.ok(!('refused' in (await inventory.kill('first', 'r', 'op', []))));
+      assert.ok(!('refused' in (await inventory.lift('first', ''))));
+      await assert.rejects(inventory.addCustomer({ name: 'second' }), /the disk is full/);
+      assert.match(inventory.problems().join('\n'), /^the disk is full/);
+    }
+  } finally {
+    execFileSync('umount', [directory]);
+    await rm(directory, { recursive: true });
+  }
+});
+
+const line = { at: 0, customer: 'first', workload: 'web', instance: 'web-00000001', stream: 'stdout' } as const;
+
+async function until(isDone: () => boolean): Promise<void> {
+  for (const deadline = Date.now() + 30_000; !isDone(); await pause())
+    assert.ok(Date.now() < deadline, `not within 30 s: ${isDone.toString()}`);
+}
+
+function pause(): Promise<void> {
+  return new Promise((go) => setTimeout(go, 10));
+}
 
 async function free(directory: string): Promise<number> {
   const { bavail, bsize } = await statfs(directory);

@@ -79,6 +79,10 @@ export class Draft implements View {
     return value;
   }
 
+  get isEmpty(): boolean {
+    return this.#writes.size === 0;
+  }
+
   *writes(): Iterable<{ collection: Collection; id: string; value: unknown }> {
     for (const [collection, written] of this.#writes)
       for (const [id, value] of written) yield { collection, id, value };

@@ -62,11 +62,14 @@ export function isDrillOrder({ by }: OrderDocument): boolean {
 export function drillBook({
   memory,
   take,
+  takeOnReserve,
   now,
   epoch,
 }: {
   memory: Memory;
   take: <T>(decide: Decide<T>, by?: string) => Promise<T>;
+  /** For what may go on where the disk is full: the end of a drill, which removes its canary. */
+  takeOnReserve: <T>(decide: Decide<T>, by?: string) => Promise<T>;
   now: () => number;
   epoch: number;
 }): DrillBook {
@@ -84,7 +87,8 @@ export function drillBook({
         if ('refused' in drill) draft.event('drill', 'schedule', `skipped: ${drill.refused}`);
         return drill;
       }),
-    advance: (number, step, message) => take((draft) => decideDrillStep(draft, number, { step, message, now: now() })),
+    advance: (number, step, message) =>
+      takeOnReserve((draft) => decideDrillStep(draft, number, { step, message, now: now() })),
 
     schedule: () => memory.get('drill-schedule', scheduleId),
     putSchedule: ({ everySeconds, request }, by) =>
@@ -95,7 +99,7 @@ export function drillBook({
         return schedule;
       }, by),
     removeSchedule: (by) =>
-      take((draft) => {
+      takeOnReserve((draft) => {
         if (draft.get('drill-schedule', scheduleId) === undefined) return { refused: 'no drill is scheduled' };
         draft.remove('drill-schedule', scheduleId);
         draft.event('drill', 'schedule', 'no drills by themselves any more');

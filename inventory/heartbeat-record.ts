@@ -3,6 +3,7 @@
 import type { Mac } from '../protocol/mac.ts';
 import { lostAfterMs, silentAfterMs } from '../protocol/timing.ts';
 import type { Decide } from './decisions.ts';
+import { isFull } from './disk-reserve.ts';
 import type { NodeDocument } from './documents.ts';
 import { type LifeCycleEvent, nextState } from './life-cycle.ts';
 import type { Memory } from './memory.ts';
@@ -51,8 +52,10 @@ export class HeartbeatRecord {
     if (nextState(node.state, 'heartbeat') === node.state || this.#arriving.has(mac)) return;
     this.#arriving.add(mac);
     this.#take((draft) => decideStep(draft, mac, { event: 'heartbeat', now: this.#now(), reason: 'heartbeat' }))
-      // Not stored: the next heartbeat tries again.
-      .catch((error: unknown) => this.#addEvent('controller', mac, `cannot mark it ready: ${String(error)}`))
+      // Not stored: the next heartbeat tries again. That the disk is full was said once for all boards.
+      .catch((error: unknown) => {
+        if (!isFull(error)) this.#addEvent('controller', mac, `cannot mark it ready: ${String(error)}`);
+      })
       .finally(() => this.#arriving.delete(mac));
   }
 

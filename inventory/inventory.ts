@@ -25,7 +25,8 @@ import {
   decideRemoveImage,
   decideRemoveWorkload,
 } from './customers.ts';
-import { type Decide, Decisions } from './decisions.ts';
+import { type Decide, Decisions, type TakeOptions } from './decisions.ts';
+import { DiskReserve } from './disk-reserve.ts';
 import { drillBook } from './drills.ts';
 import { HeartbeatRecord } from './heartbeat-record.ts';
 import { decideRecovery, isBehind, knownRevision, lossText } from './recovery.ts';
@@ -68,7 +69,8 @@ import { Places } from './places.ts';
 import { SessionIndex } from './session-index.ts';
 import { SentTimes } from './sent-times.ts';
 import { openSqliteStore } from './sqlite-store.ts';
-import type { OrderDocument } from './documents.ts';
+import type { LeaseDocument, OrderDocument } from './documents.ts';
+import type { Draft } from './draft.ts';
 import { everything } from '../protocol/roll-call.ts';
 import { type Store, StorageError } from './store.ts';
 import { Newcomers, Strangers } from './strangers.ts';
@@ -83,13 +85,22 @@ export async function openInventory({ directory, ...options }: InventoryOptions)
   await mkdir(directory, { recursive: true, mode: 0o700 });
   const tightened = keepPrivate(directory);
   const file = join(directory, 'inventory.sqlite');
+  const reserve = new DiskReserve(join(directory, 'reserve'), options);
   return openInventoryOn({
     found: tightened,
-    openStore: () => openSqliteStore(file),
+    reserve,
+    openStore: () => reserve.lend(() => openSqliteStore(file)),
     openMark: () => openRevisionMark(join(directory, 'inventory.revision')),
     keepAside: () => keepAside(file, options.now()),
-    openTables: (onEvent, say) => openLocalTables(join(directory, 'local.sqlite'), onEvent, { say, now: options.now }),
-    openAudit: (audited) => new AuditLog({ file: join(directory, 'audit.sqlite'), ...audited }),
+    openTables: (onEvent, say) =>
+      reserve.lend(() =>
+        openLocalTables(join(directory, 'local.sqlite'), onEvent, {
+          say,
+          now: options.now,
+          isPaused: () => reserve.isReleased,
+        }),
+      ),
+    openAudit: (audited) => new AuditLog({ file: join(directory, 'audit.sqlite'), reserve, ...audited }),
     ...options,
   });
 }
@@ -97,6 +108,7 @@ export async function openInventory({ directory, ...options }: InventoryOptions)
 /** The same on any store that keeps the contract. It closes what it opened. */
 export async function openInventoryOn({
   found = [],
+  reserve,
   openStore,
   openMark,
   keepAside: keep = () => Promise.resolve(''),
@@ -109,6 +121,8 @@ export async function openInventoryOn({
 }: {
   /** What the operator has to know of the state directory, a sentence each. */
   readonly found?: readonly string[];
+  /** Left out, a full disk stores nothing until somebody makes room. */
+  readonly reserve?: DiskReserve;
   readonly openStore: () => Promise<Store>;
   /** Left out, the audit log is the only witness of what the store once had. */
   readonly openMark?: () => Promise<RevisionMark>;
@@ -120,6 +134,7 @@ export async function openInventoryOn({
   readonly openAudit?: (options: Omit<AuditOptions, 'file'>) => AuditLog;
 } & Omit<InventoryOptions, 'directory'>): Promise<Inventory> {
   await using stack = new AsyncDisposableStack();
+  stack.use(reserve);
   const mark = stack.use(await openMark?.());
   const store = stack.use(await openStore());
   /** What this start found; on the screens until the next one. */
@@ -176,18 +191,24 @@ export async function openInventoryOn({
   const decisions = new Decisions({
     store,
     memory,
+    reserve,
     onEvents: (events) => {
       for (const { kind, subject, message } of events) addEvent(kind, subject, message);
     },
   });
   stack.defer(() => decisions.idle());
-  const take = <T>(decide: Decide<T>, by?: string) =>
-    decisions.take((draft) => {
-      draft.by = by;
-      return decide(draft);
-    });
+  const takeWith =
+    (options: TakeOptions) =>
+    <T>(decide: Decide<T>, by?: string) =>
+      decisions.take((draft) => {
+        draft.by = by;
+        return decide(draft);
+      }, options);
+  const take = takeWith({});
+  /** For what makes things safer, or is needed for it: it is stored also where the disk is full. */
+  const takeOnReserve = takeWith({ mayUseReserve: true });
   const onOrder = (number: number) => tell({ kind: 'order', number });
-  const book = new OrderBook({ memory, take, now, pause, onOrder, say: say('orders') });
+  const book = new OrderBook({ memory, take: takeOnReserve, now, pause, onOrder, say: say('orders') });
   stack.defer(() => book.close());
   const killing = (customer: string) =>
     (book.isEmpty ? undefined : (book.standingFor(customer) ?? book.standingFor(everything))?.number) ??
@@ -198,10 +219,11 @@ export async function openInventoryOn({
       : [];
   const unconfirmed = (mac: Mac) =>
     pendingOrders(memory, book, mac).filter(({ number }) => book.receipt(number, mac) === undefined);
-  for (const message of await take((draft) => decideRecovery(draft, witnesses, now()))) noted(message);
+  for (const message of await takeOnReserve((draft) => decideRecovery(draft, witnesses, now()))) noted(message);
   for (const message of found) noted(message);
   for (const message of notes) addEvent('controller', 'state', message);
-  const epoch = await take((draft) => draft.count('epoch'));
+  reserve?.begin(say('disk'));
+  const epoch = await takeOnReserve((draft) => draft.count('epoch'));
   // Writing the epoch moved the store on: whatever a node was told by an earlier process is older than this.
   memory.startGenerations(memory.revision('counters', 'epoch'));
 
@@ -284,9 +306,12 @@ export async function openInventoryOn({
         addEvent('node', sender, `beacon of an unknown sender, UUID ${uuid}`);
     },
     renameNode: (mac, name) => take((draft) => decidePatch(draft, mac, { name }, 'operator')),
-    patchNode: (mac, patch, by = 'operator') => take((draft) => decidePatch(draft, mac, patch, by), by),
+    patchNode: (mac, patch, by = 'operator') => {
+      const isFence = patch.fenced === true && Object.keys(patch).length === 1;
+      return (isFence ? takeOnReserve : take)((draft) => decidePatch(draft, mac, patch, by), by);
+    },
     removeNode: async (mac, by) => {
-      const answer = await take((draft) => decideRemoveNode(draft, mac), by);
+      const answer = await takeOnReserve((draft) => decideRemoveNode(draft, mac), by);
       if ('removed' in answer) tables.forgetSample(mac);
       return answer;
     },
@@ -300,17 +325,18 @@ export async function openInventoryOn({
         return Promise.resolve({
           refused: `order ${order.number} stops ${name}, and is not stored yet: lift it first`,
         });
-      return take((draft) => decideRemoveCustomer(draft, name), by);
+      return takeOnReserve((draft) => decideRemoveCustomer(draft, name), by);
     },
     images: () => [...memory.all('images').values()],
     image: (name) => memory.get('images', name),
     saveImage: (image) => take((draft) => draft.put('images', image.name, image)),
-    removeImage: (name, by) => take((draft) => decideRemoveImage(draft, name), by),
+    removeImage: (name, by) => takeOnReserve((draft) => decideRemoveImage(draft, name), by),
     workloads: () => [...memory.all('workloads').values()],
     workload: (customer, name) => memory.get('workloads', `${customer}/${name}`),
     putWorkload: (customer, name, spec, by) =>
       take((draft) => decidePutWorkload(draft, { customer, name, spec }, now()), by),
-    removeWorkload: (customer, name, by) => take((draft) => decideRemoveWorkload(draft, { customer, name }), by),
+    removeWorkload: (customer, name, by) =>
+      takeOnReserve((draft) => decideRemoveWorkload(draft, { customer, name }), by),
 
     instances: () => [...memory.all('instances').values()],
     instance: (id) => memory.get('instances', memory.instanceKey(id) ?? ''),
@@ -339,7 +365,11 @@ export async function openInventoryOn({
         decideMissing(draft, mac, { ids: missing, now: now() });
       });
     },
-    applyPlacement: (placements) => take((draft) => decidePlacement(draft, placements, now())),
+    applyPlacement: (placements) =>
+      // On a full disk a plan waits; the next one is made anew.
+      reserve?.refusal() === undefined
+        ? take((draft) => decidePlacement(draft, placements, now()))
+        : Promise.resolve({ applied: 0 }),
     nextInstanceNumber: () => nextInstanceNumber(memory),
     setProblems: (found) => {
       const names = new Set([...problems.keys(), ...found.keys()]);
@@ -378,11 +408,12 @@ export async function openInventoryOn({
             decideLift(draft, { scope, reason, by }, now()),
       ),
     isStored: (number) => book.isStored(number),
-    problems: () => [book.problem(), audit?.problem, ...notes].filter((each) => each !== undefined),
+    diskFull: () => reserve?.refusal()?.message,
+    problems: () => [reserve?.problem(), book.problem(), audit?.problem, ...notes].filter((each) => each !== undefined),
     people: openPeople({
       memory,
       book,
-      take,
+      take: takeOnReserve,
       now,
       random,
       audit: (subject, body) => audit?.append({ kind: 'approval', subject, body }),
@@ -401,7 +432,7 @@ export async function openInventoryOn({
       const proof = heartbeat === undefined || key === undefined ? undefined : { ...heartbeat, key };
       await book.hear({ number, mac, ...receipt }, () =>
         feed.withProof(number, mac, proof, () =>
-          take((draft) => decideReceipt(draft, { number, mac, receipt, now: now() })),
+          takeOnReserve((draft) => decideReceipt(draft, { number, mac, receipt, now: now() })),
         ),
       );
     },
@@ -411,11 +442,13 @@ export async function openInventoryOn({
     ],
     permitSent: (number, mac, afterMs) => sent.note(number, mac, afterMs),
     sentAfterMs: (number, mac) => memory.get('receipts', `${number}/${mac}`)?.sentAfterMs ?? sent.get(number, mac),
-    addEscalation: (number, mac, step) => take((draft) => decideEscalation(draft, { number, mac, step })),
+    addEscalation: (number, mac, step) => takeOnReserve((draft) => decideEscalation(draft, { number, mac, step })),
     escalation: (number, mac) => memory.get('escalations', `${number}/${mac}`)?.steps ?? [],
-    drills: drillBook({ memory, take, now, epoch }),
+    drills: drillBook({ memory, take, takeOnReserve, now, epoch }),
 
     backup: async (directory) => {
+      const refusal = reserve?.refusal();
+      if (refusal !== undefined) throw refusal;
       await mkdir(directory, { mode: 0o700 });
       // In this order the inventory never lacks what the log beside it tells.
       await audit?.copyTo(join(directory, 'audit.sqlite'));
@@ -437,10 +470,17 @@ export async function openInventoryOn({
     logs: (wanted) => tables.logs(wanted),
     leases: () => ({
       load: () => Promise.resolve([...memory.all('leases').values()]),
-      save: (leases) =>
-        take((draft) => {
-          for (const lease of leases) draft.put('leases', lease.ip, lease);
-        }),
+      save: async (leases) => {
+        // A board that could not keep its address would stop within the lease: a renewal takes no more room than it has.
+        const isRenewal = ({ ip, mac }: LeaseDocument) => memory.get('leases', ip)?.mac === mac;
+        const put = (some: LeaseDocument[]) => (draft: Draft) => {
+          for (const lease of some) draft.put('leases', lease.ip, lease);
+        };
+        await Promise.all([
+          takeOnReserve(put(leases.filter(isRenewal))),
+          take(put(leases.filter((lease) => !isRenewal(lease)))),
+        ]);
+      },
     }),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };

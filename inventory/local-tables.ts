@@ -74,7 +74,16 @@ export interface LocalTables extends AsyncDisposable {
 export async function openLocalTables(
   file: string,
   onEvent: (event: Event) => void,
-  { say = () => undefined, now = Date.now }: { say?: (message: string) => void; now?: () => number } = {},
+  {
+    say = () => undefined,
+    now = Date.now,
+    isPaused = () => false,
+  }: {
+    say?: (message: string) => void;
+    now?: () => number;
+    /** What comes meanwhile waits in memory: the room is others'. */
+    isPaused?: () => boolean;
+  } = {},
 ): Promise<LocalTables> {
   const { bsize, blocks } = statfsSync(dirname(file));
   const mostBytes = Math.min(databaseBytes, Math.max(2 ** 20, bsize * blocks * diskShare));
@@ -101,7 +110,7 @@ export async function openLocalTables(
     if (!isDamage(error)) throw error;
     return replace();
   });
-  return new Tables(opened, { onEvent, mostBytes, reopen: async () => (await replace()).connection });
+  return new Tables(opened, { onEvent, mostBytes, isPaused, reopen: async () => (await replace()).connection });
 }
 
 async function contents(connection: Connection) {
@@ -135,6 +144,7 @@ class Tables implements LocalTables {
   #connection: Connection;
   readonly #reopen: () => Promise<Connection>;
   readonly #mostBytes: number;
+  readonly #isPaused: () => boolean;
   readonly #onEvent: (event: Event) => void;
   readonly #samples: Map<Mac, Sample>;
   #changedSamples = new Map<Mac, { at: number; sample: Sample | undefined }>();
@@ -157,11 +167,17 @@ class Tables implements LocalTables {
 
   constructor(
     opened: { connection: Connection; samples: Map<Mac, Sample>; lastEvent: number; lastLog: number },
-    options: { onEvent: (event: Event) => void; mostBytes: number; reopen: () => Promise<Connection> },
+    options: {
+      onEvent: (event: Event) => void;
+      mostBytes: number;
+      isPaused: () => boolean;
+      reopen: () => Promise<Connection>;
+    },
   ) {
     this.#connection = opened.connection;
     this.#onEvent = options.onEvent;
     this.#mostBytes = options.mostBytes;
+    this.#isPaused = options.isPaused;
     this.#reopen = options.reopen;
     this.#samples = opened.samples;
     this.#lastEvent = opened.lastEvent;
@@ -278,6 +294,7 @@ class Tables implements LocalTables {
     const logs = this.#logs;
     const samples = this.#changedSamples;
     if (events.length + logs.length + samples.size === 0) return;
+    if (this.#isPaused()) return this.#schedule(pauseMs);
     this.#events = [];
     this.#logs = [];
     this.#logBytes = 0;
