@@ -5,7 +5,8 @@
 //   power    the PDU takes the command ─► fenced ─► the PDU says off ─► nothing more is heard of it ─► evidence `power`
 //
 // A PDU that says "off" of a board that goes on talking was told the wrong outlet: that is no evidence, and an event.
-// Each attempt is stored with its outcome; the command that cuts power is stored before it is given.
+// Each attempt is stored with its outcome; the command that cuts power is stored before it is given. A disk that takes nothing
+// holds none of this up: after some tenths of a second it goes on, and what happened is stored when the disk takes it.
 import { setTimeout as realPause } from 'node:timers/promises';
 import type { EscalationStep } from '../protocol/api.ts';
 import type { Mac } from '../protocol/mac.ts';
@@ -13,6 +14,7 @@ import { everything } from '../protocol/roll-call.ts';
 import type { NodeDocument, OrderDocument } from '../inventory/documents.ts';
 import { isDrillOrder } from '../inventory/drills.ts';
 import type { Inventory } from '../inventory/inventory.ts';
+import { StorageError } from '../inventory/store.ts';
 import { stopBySsh } from './emergency-stop.ts';
 import { attemptsOf, decideEscalation, silentAfterMs, sshAfterMs } from './escalation-decision.ts';
 import { chain } from './http.ts';
@@ -29,6 +31,9 @@ const readBackEveryMs = 200;
 const stragglersMs = 300;
 const namesShown = 8;
 const closingMs = 500;
+/** How long is waited for the disk. */
+const storingMs = 700;
+const storeAgainMs = 1_000;
 
 export interface Escalation extends AsyncDisposable {
   /** Begins what is due, and returns at once. Called every `killResendMs`, after the roll call's `pursue`. */
@@ -54,6 +59,8 @@ export function startEscalation(options: EscalationOptions): Escalation {
   const work = new Set<Promise<void>>();
   /** Boards that were told about: `3 02:00:…` loses its power for order 3. */
   const announced = new Set<string>();
+  /** Boards whose fence is on its way to disk. */
+  const fencing = new Map<Mac, Promise<void>>();
   let ended = false;
 
   function pursue(): void {
@@ -125,7 +132,7 @@ export function startEscalation(options: EscalationOptions): Escalation {
       const { processes } = await stopBySsh(shell, target, scopes);
       for (const order of orders) {
         await note(order, mac, { by: 'ssh', outcome: 'stopped', detail: `its control groups are empty: ${processes}` });
-        await inventory.saveReceipt(order.number, mac, evidence(order, 'ssh', processes));
+        await shortly(inventory.saveReceipt(order.number, mac, evidence(order, 'ssh', processes)));
       }
     } catch (error) {
       for (const order of orders) await note(order, mac, { by: 'ssh', outcome: 'failed', detail: chain(error) });
@@ -153,7 +160,7 @@ export function startEscalation(options: EscalationOptions): Escalation {
       await power.turn('off', board, order.number);
       // Before it is known to be off: a PDU may take longer than we wait, and whoever reads that it is off may switch it
       // on again.
-      await inventory.patchNode(mac, { fenced: true }, `order ${numbers}`);
+      await fence(mac, `order ${numbers}`);
       announce(order, mac, `fenced: its power was cut by order ${numbers}`);
       const offAt = await untilOff(board, order);
       await untilSettled(offAt);
@@ -166,13 +173,38 @@ export function startEscalation(options: EscalationOptions): Escalation {
         for (const pending of inventory.unconfirmedOrders(each.mac)) {
           const detail = each === board ? `${outlets} is off${loss}` : `lost its power with ${board.name}`;
           await note(pending, each.mac, { by: 'power', outcome: 'stopped', detail });
-          await inventory.saveReceipt(pending.number, each.mac, evidence(pending, 'power', 0));
+          await shortly(inventory.saveReceipt(pending.number, each.mac, evidence(pending, 'power', 0)));
         }
     } catch (error) {
       // The attempt stays open, for the next start to take up.
       if (ended) return;
       for (const each of orders) await note(each, mac, { by: 'power', outcome: 'failed', detail: chain(error) });
     }
+  }
+
+  async function fence(mac: Mac, by: string): Promise<void> {
+    const stored = fencing.get(mac) ?? untilFenced(mac, by).finally(() => fencing.delete(mac));
+    fencing.set(mac, stored);
+    await shortly(stored);
+  }
+
+  async function untilFenced(mac: Mac, by: string): Promise<void> {
+    for (;;)
+      try {
+        await inventory.patchNode(mac, { fenced: true }, by);
+        return;
+      } catch (error) {
+        if (ended || !(error instanceof StorageError)) throw error;
+        await pause(storeAgainMs);
+      }
+  }
+
+  /** What counts already, or is tried until it is stored. */
+  async function shortly(stored: Promise<void>): Promise<void> {
+    stored.catch((error: unknown) => {
+      if (!ended) onFailure(error);
+    });
+    await Promise.race([stored, pause(storingMs)]);
   }
 
   /** When the PDU said that the board is off. Throws the last thing that it said instead. */

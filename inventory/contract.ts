@@ -239,7 +239,10 @@ export interface Inventory extends AsyncDisposable {
   permitSent(number: number, mac: Mac, afterMs: number): void;
   /** In ms, by the receipt, or by what `permitSent` was told; null where this process sent none. */
   sentAfterMs(number: number, mac: Mac): number | null;
-  /** Ignored where there is no such order, or it did not name the node. Past 40 steps the newest takes the place of the last of its kind. */
+  /**
+   * Ignored where there is no such order, or it did not name the node. Past 40 steps the newest takes the place of the last of
+   * its kind. Counts at once, and is tried until the disk has taken it; resolves when it has, and after 700 ms at the latest.
+   */
   addEscalation(number: number, mac: Mac, step: EscalationStep): Promise<void>;
   /** Oldest first. */
   escalation(number: number, mac: Mac): EscalationStep[];

@@ -28,6 +28,7 @@ import {
 import { type Decide, Decisions, type TakeOptions } from './decisions.ts';
 import { DiskReserve } from './disk-reserve.ts';
 import { drillBook } from './drills.ts';
+import { EscalationSteps } from './escalation-steps.ts';
 import { HeartbeatRecord } from './heartbeat-record.ts';
 import { decideRecovery, isBehind, knownRevision, lossText } from './recovery.ts';
 import { openRevisionMark, type RevisionMark } from './revision-mark.ts';
@@ -44,15 +45,7 @@ import {
   heldPlace,
 } from './nodes.ts';
 import { OrderBook } from './order-book.ts';
-import {
-  decideEscalation,
-  decideKill,
-  decideLift,
-  decideReceipt,
-  pendingOrders,
-  standingOrders,
-  unconfirmedNodes,
-} from './orders.ts';
+import { decideKill, decideLift, decideReceipt, pendingOrders, standingOrders, unconfirmedNodes } from './orders.ts';
 import {
   claimsLife,
   decideMissing,
@@ -210,6 +203,8 @@ export async function openInventoryOn({
   const onOrder = (number: number) => tell({ kind: 'order', number });
   const book = new OrderBook({ memory, take: takeOnReserve, now, pause, onOrder, say: say('orders') });
   stack.defer(() => book.close());
+  const steps = new EscalationSteps({ memory, book, take: takeOnReserve, pause, onOrder });
+  stack.defer(() => steps.close());
   const killing = (customer: string) =>
     (book.isEmpty ? undefined : (book.standingFor(customer) ?? book.standingFor(everything))?.number) ??
     killedBy(memory, customer);
@@ -409,7 +404,10 @@ export async function openInventoryOn({
       ),
     isStored: (number) => book.isStored(number),
     diskFull: () => reserve?.refusal()?.message,
-    problems: () => [reserve?.problem(), book.problem(), audit?.problem, ...notes].filter((each) => each !== undefined),
+    problems: () =>
+      [reserve?.problem(), book.problem(), steps.problem(), audit?.problem, ...notes].filter(
+        (each) => each !== undefined,
+      ),
     people: openPeople({
       memory,
       book,
@@ -442,8 +440,8 @@ export async function openInventoryOn({
     ],
     permitSent: (number, mac, afterMs) => sent.note(number, mac, afterMs),
     sentAfterMs: (number, mac) => memory.get('receipts', `${number}/${mac}`)?.sentAfterMs ?? sent.get(number, mac),
-    addEscalation: (number, mac, step) => takeOnReserve((draft) => decideEscalation(draft, { number, mac, step })),
-    escalation: (number, mac) => memory.get('escalations', `${number}/${mac}`)?.steps ?? [],
+    addEscalation: (number, mac, step) => steps.add(number, mac, step),
+    escalation: (number, mac) => steps.of(number, mac),
     drills: drillBook({ memory, take, takeOnReserve, now, epoch }),
 
     backup: async (directory) => {

@@ -100,12 +100,16 @@ export function decideEscalation(
 ): void {
   if (draft.get('orders', String(number))?.targets.includes(mac) !== true) return;
   const id = `${number}/${mac}`;
-  const before = draft.get('escalations', id)?.steps ?? [];
-  const last = before.findLastIndex(({ by }) => by === step.by);
-  const kept = before.length < stepLimit ? before : before.toSpliced(last, 1);
-  draft.put('escalations', id, { number, mac, steps: [...kept, step] });
+  const steps = withStep(draft.get('escalations', id)?.steps ?? [], step);
+  draft.put('escalations', id, { number, mac, steps });
   const name = draft.get('nodes', mac)?.name ?? mac;
   draft.event('kill', String(number), `${name}: ${step.by} ${step.outcome}: ${step.detail}`);
+}
+
+export function withStep(before: EscalationStep[], step: EscalationStep): EscalationStep[] {
+  const last = before.findLastIndex(({ by }) => by === step.by);
+  const kept = before.length < stepLimit ? before : before.toSpliced(last, 1);
+  return [...kept, step];
 }
 
 /** In no order. */
