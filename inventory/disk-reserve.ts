@@ -19,6 +19,8 @@ const diskShare = 1 / 16;
 /** Written and flushed in pieces: a flush of the inventory may have to wait for one of them. */
 const pieceBytes = 64 * 2 ** 10;
 const lookMs = 1_000;
+/** Where the room that the disk has is not for us (a quota), it is looked at ever less often. */
+const longestLookMs = 60_000;
 /** Joins and permits of a start come first. */
 const firstLookMs = 2_000;
 
@@ -34,6 +36,7 @@ export class DiskReserve implements AsyncDisposable {
   #timer: NodeJS.Timeout | undefined;
   #say: ((message: string) => void) | undefined;
   #isSaid = false;
+  #lookMs = lookMs;
   #closed = false;
 
   /** Nothing is written before `begin`. */
@@ -82,6 +85,7 @@ export class DiskReserve implements AsyncDisposable {
   /** A write failed for want of room: try it again when this resolves. */
   async release(): Promise<void> {
     if (this.#state !== 'released') {
+      if (this.#state === 'making') this.#lookMs = Math.min(longestLookMs, 2 * this.#lookMs);
       this.#state = 'released';
       this.#round++;
       this.#removing = this.#remove();
@@ -124,7 +128,7 @@ export class DiskReserve implements AsyncDisposable {
     this.#timer = setTimeout(() => {
       this.#hasRoom();
       if (this.#state === 'making') this.#making ??= this.#make().finally(() => (this.#making = undefined));
-      this.#schedule(lookMs);
+      this.#schedule(this.#lookMs);
     }, delayMs).unref();
   }
 
@@ -158,6 +162,7 @@ export class DiskReserve implements AsyncDisposable {
     }
     if (this.#round !== round) return;
     this.#state = 'held';
+    this.#lookMs = lookMs;
     if (!this.#isSaid) return;
     this.#isSaid = false;
     this.#say?.('there is room on the disk again: everything is stored as before');
