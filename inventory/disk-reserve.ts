@@ -39,7 +39,7 @@ export class DiskReserve implements AsyncDisposable {
   #lookMs = lookMs;
   #closed = false;
 
-  /** Nothing is written before `begin`. */
+  /** It is made after `begin`. */
   constructor(file: string, { random }: { random: (bytes: number) => Buffer }) {
     this.#file = file;
     this.#random = random;
@@ -48,14 +48,16 @@ export class DiskReserve implements AsyncDisposable {
     this.#sizeBytes = Math.max(1, pieces) * pieceBytes;
     const found = statSync(file, { throwIfNoEntry: false })?.size ?? 0;
     // On a disk that is full still, this process must not take what the one before left of it.
-    this.#state =
-      found >= this.#sizeBytes ? 'held' : found + this.#freeBytes() >= this.#wantedBytes ? 'making' : 'released';
+    if (found >= this.#sizeBytes) this.#state = 'held';
+    else this.#state = found + this.#freeBytes() >= this.#wantedBytes ? 'making' : 'released';
+    // The half of one is room as well.
+    if (this.#state === 'released') this.#removing = this.#remove();
   }
 
   /** `say`: for an operator to read. */
   begin(say: (message: string) => void): void {
     this.#say = say;
-    if (this.#state === 'released') this.#tell();
+    this.#tell();
     this.#schedule(firstLookMs);
   }
 

@@ -10,7 +10,6 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as realPause } from 'node:timers/promises';
 import type { AuditVerdict, Event } from '../protocol/api.ts';
-import { reportedInstancesLimit } from '../protocol/desired-state.ts';
 import type { Mac } from '../protocol/mac.ts';
 import { AuditFeed } from './audit-feed.ts';
 import { verifyAudit } from './audit-verification.ts';
@@ -33,6 +32,7 @@ import { HeartbeatRecord } from './heartbeat-record.ts';
 import { decideRecovery, isBehind, knownRevision, lossText } from './recovery.ts';
 import { openRevisionMark, type RevisionMark } from './revision-mark.ts';
 import { keepAside, keepPrivate } from './state-files.ts';
+import { leaseStore } from './leases.ts';
 import { type LocalTables, openLocalTables } from './local-tables.ts';
 import { Memory } from './memory.ts';
 import {
@@ -47,26 +47,25 @@ import {
 import { OrderBook } from './order-book.ts';
 import { decideKill, decideLift, decideReceipt, pendingOrders, standingOrders, unconfirmedNodes } from './orders.ts';
 import {
-  claimsLife,
   decideMissing,
   decidePlacement,
   decideReport,
   desired,
-  differs,
   killedBy,
   nextInstanceNumber,
   permitted,
+  reportNews,
 } from './placement.ts';
 import { openPeople } from './people.ts';
 import { Places } from './places.ts';
 import { SessionIndex } from './session-index.ts';
 import { SentTimes } from './sent-times.ts';
 import { openSqliteStore } from './sqlite-store.ts';
-import type { LeaseDocument, OrderDocument } from './documents.ts';
-import type { Draft } from './draft.ts';
+import type { OrderDocument } from './documents.ts';
 import { everything } from '../protocol/roll-call.ts';
 import { type Store, StorageError } from './store.ts';
 import { Newcomers, Strangers } from './strangers.ts';
+import { WorkloadProblems } from './workload-problems.ts';
 
 export type * from './contract.ts';
 
@@ -227,7 +226,7 @@ export async function openInventoryOn({
   /** The node whose standing session may be alive. */
   const holder = (mac: Mac) =>
     sessions.of(mac) !== undefined && places.isHeld(mac) ? memory.get('nodes', mac) : undefined;
-  const problems = new Map<string, string>();
+  const problems = new WorkloadProblems({ memory, addEvent, tell });
   const strangers = new Strangers(now);
   const newcomers = new Newcomers(now);
   const admitted = (mac: Mac) => memory.get('nodes', mac) !== undefined || newcomers.admit();
@@ -343,17 +342,7 @@ export async function openInventoryOn({
         if (node !== undefined) draft.put('nodes', mac, { ...node, facts });
       }),
     saveReport: async (mac, reports) => {
-      // Most reports bring nothing new: those cost no transaction.
-      const news = reports.filter((report) => {
-        const instance = memory.get('instances', memory.instanceKey(report.id) ?? '');
-        return instance !== undefined && differs(instance, report);
-      });
-      // One that is full may have been cut off.
-      const isWhole = reports.length < reportedInstancesLimit;
-      const named = new Set(reports.map(({ id }) => id));
-      const missing = memory
-        .instancesOn(mac)
-        .flatMap((each) => (isWhole && claimsLife(each) && !named.has(each.id) ? each.id : []));
+      const { news, missing } = reportNews(memory, mac, reports);
       if (news.length + missing.length === 0) return;
       await take((draft) => {
         decideReport(draft, mac, { reports: news, now: now() });
@@ -366,20 +355,8 @@ export async function openInventoryOn({
         ? take((draft) => decidePlacement(draft, placements, now()))
         : Promise.resolve({ applied: 0 }),
     nextInstanceNumber: () => nextInstanceNumber(memory),
-    setProblems: (found) => {
-      const names = new Set([...problems.keys(), ...found.keys()]);
-      for (const id of names) {
-        const text = found.get(id) ?? '';
-        if (text === (problems.get(id) ?? '')) continue;
-        if (text === '') problems.delete(id);
-        else problems.set(id, text);
-        const workload = memory.get('workloads', id);
-        if (workload === undefined) continue;
-        addEvent('workload', id, text === '' ? 'runs as wanted again' : text);
-        tell({ kind: 'workload', customer: workload.customer, name: workload.name });
-      }
-    },
-    problemOf: (customer, workload) => problems.get(`${customer}/${workload}`) ?? '',
+    setProblems: (found) => problems.set(found),
+    problemOf: (customer, workload) => problems.of(customer, workload),
     desired: (mac) => desired(memory, mac),
     configuration: (sha256) => memory.get('configurations', sha256),
     generation: (mac) => memory.generation(mac),
@@ -466,20 +443,7 @@ export async function openInventoryOn({
     latestSample: (mac) => tables.latestSample(mac),
     addLogs: (lines) => tables.addLogs(lines),
     logs: (wanted) => tables.logs(wanted),
-    leases: () => ({
-      load: () => Promise.resolve([...memory.all('leases').values()]),
-      save: async (leases) => {
-        // A board that could not keep its address would stop within the lease: a renewal takes no more room than it has.
-        const isRenewal = ({ ip, mac }: LeaseDocument) => memory.get('leases', ip)?.mac === mac;
-        const put = (some: LeaseDocument[]) => (draft: Draft) => {
-          for (const lease of some) draft.put('leases', lease.ip, lease);
-        };
-        await Promise.all([
-          takeOnReserve(put(leases.filter(isRenewal))),
-          take(put(leases.filter((lease) => !isRenewal(lease)))),
-        ]);
-      },
-    }),
+    leases: () => leaseStore({ memory, take, takeOnReserve }),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }

@@ -140,12 +140,16 @@ function sizeOf(line: InstanceLogLine | undefined): number {
   return line === undefined ? 0 : Buffer.byteLength(line.text) + rowBytes;
 }
 
+interface TablesOptions {
+  onEvent: (event: Event) => void;
+  mostBytes: number;
+  isPaused: () => boolean;
+  reopen: () => Promise<Connection>;
+}
+
 class Tables implements LocalTables {
   #connection: Connection;
-  readonly #reopen: () => Promise<Connection>;
-  readonly #mostBytes: number;
-  readonly #isPaused: () => boolean;
-  readonly #onEvent: (event: Event) => void;
+  readonly #options: TablesOptions;
   readonly #samples: Map<Mac, Sample>;
   #changedSamples = new Map<Mac, { at: number; sample: Sample | undefined }>();
   #events: Event[] = [];
@@ -167,18 +171,10 @@ class Tables implements LocalTables {
 
   constructor(
     opened: { connection: Connection; samples: Map<Mac, Sample>; lastEvent: number; lastLog: number },
-    options: {
-      onEvent: (event: Event) => void;
-      mostBytes: number;
-      isPaused: () => boolean;
-      reopen: () => Promise<Connection>;
-    },
+    options: TablesOptions,
   ) {
     this.#connection = opened.connection;
-    this.#onEvent = options.onEvent;
-    this.#mostBytes = options.mostBytes;
-    this.#isPaused = options.isPaused;
-    this.#reopen = options.reopen;
+    this.#options = options;
     this.#samples = opened.samples;
     this.#lastEvent = opened.lastEvent;
     this.#lastLog = opened.lastLog;
@@ -294,7 +290,7 @@ class Tables implements LocalTables {
     const logs = this.#logs;
     const samples = this.#changedSamples;
     if (events.length + logs.length + samples.size === 0) return;
-    if (this.#isPaused()) return this.#schedule(pauseMs);
+    if (this.#options.isPaused()) return this.#schedule(pauseMs);
     this.#events = [];
     this.#logs = [];
     this.#logBytes = 0;
@@ -309,7 +305,7 @@ class Tables implements LocalTables {
       if (error.kind === 'full') await this.#makeRoom().catch(() => undefined);
       return;
     }
-    for (const event of events) this.#onEvent(event);
+    for (const event of events) this.#options.onEvent(event);
     if (this.#dropped === 0) return;
     const dropped = this.#dropped;
     this.#dropped = 0;
@@ -343,7 +339,7 @@ class Tables implements LocalTables {
   async #rebuild(): Promise<void> {
     // What is wrong with the damaged one, its end need not tell again.
     await this.#connection[Symbol.asyncDispose]().catch(() => undefined);
-    this.#connection = await this.#reopen();
+    this.#connection = await this.#options.reopen();
   }
 
   async #write(
@@ -427,7 +423,7 @@ class Tables implements LocalTables {
         `SELECT (p.page_count - f.freelist_count) * s.page_size AS bytes
          FROM pragma_page_count p, pragma_freelist_count f, pragma_page_size s`,
       );
-      if ((used?.bytes ?? 0) < fullShare * this.#mostBytes) return;
+      if ((used?.bytes ?? 0) < fullShare * this.#options.mostBytes) return;
       await this.#connection.run(`DELETE FROM logs WHERE id IN (SELECT id FROM logs ORDER BY id LIMIT ${pruneRows})`);
       await this.#connection.run(
         `DELETE FROM events WHERE id IN (SELECT id FROM events ORDER BY id LIMIT ${pruneRows / 10})`,

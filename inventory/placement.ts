@@ -6,7 +6,7 @@ import {
   type InstanceState,
   instanceStates,
 } from '../protocol/api.ts';
-import { instancesPerNodeLimit } from '../protocol/desired-state.ts';
+import { instancesPerNodeLimit, reportedInstancesLimit } from '../protocol/desired-state.ts';
 import type { Mac } from '../protocol/mac.ts';
 import { customersPerNodeLimit, everything, type PermittedCustomer } from '../protocol/roll-call.ts';
 import { configurationOf, forgetConfigurations, resolve } from './configurations.ts';
@@ -107,6 +107,26 @@ function remove(draft: Draft, { id, reason }: Placement & { kind: 'remove' }): I
   return instance;
 }
 
+/** What is to be stored of a report: what differs from what is known, and what should be there and is not named. */
+export function reportNews(
+  memory: Memory,
+  mac: Mac,
+  reports: InstanceReport[],
+): { news: InstanceReport[]; missing: string[] } {
+  // Most reports bring nothing new: those cost no transaction.
+  const news = reports.filter((report) => {
+    const instance = memory.get('instances', memory.instanceKey(report.id) ?? '');
+    return instance !== undefined && differs(instance, report);
+  });
+  // One that is full may have been cut off.
+  const isWhole = reports.length < reportedInstancesLimit;
+  const named = new Set(reports.map(({ id }) => id));
+  const missing = memory
+    .instancesOn(mac)
+    .flatMap((each) => (isWhole && claimsLife(each) && !named.has(each.id) ? each.id : []));
+  return { news, missing };
+}
+
 /** Only what changed is stored; an id that is not placed on this node is somebody else's, or gone. */
 export function decideReport(
   draft: Draft,
@@ -144,11 +164,11 @@ export function decideMissing(draft: Draft, mac: Mac, { ids, now }: { ids: reado
 }
 
 /** It ran, or was about to, when its node last named it. */
-export function claimsLife({ state }: InstanceDocument): boolean {
+function claimsLife({ state }: InstanceDocument): boolean {
   return state === 'fetching' || state === 'starting' || state === 'running' || state === 'exited';
 }
 
-export function differs(instance: InstanceDocument, report: Omit<InstanceReport, 'id'>): boolean {
+function differs(instance: InstanceDocument, report: Omit<InstanceReport, 'id'>): boolean {
   return instance.state !== report.state || instance.reason !== report.reason || instance.restarts !== report.restarts;
 }
 
