@@ -4,7 +4,8 @@ import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { loadCredentials } from './credentials.ts';
+import ssh2 from 'ssh2';
+import { loadCredentials, newSshKeys } from './credentials.ts';
 
 test('credentials are made once, kept, and readable by their owner only', async (t) => {
   const directory = mkdtempSync(join(tmpdir(), 'credentials-'));
@@ -33,5 +34,13 @@ test('an empty token of root is made anew, and one that no header can carry is r
   for (const text of ['two words', 'two\nlines', 'x'.repeat(201), 'törken']) {
     writeFileSync(path, text);
     await assert.rejects(loadCredentials(directory, randomBytes), /cannot use .*operator-token: .* remove it/);
+  }
+});
+
+test('each SSH key that is made can be read: a first start does not fail once in some hundred times', () => {
+  for (let i = 0; i < 1_200; i++) {
+    const made = newSshKeys();
+    for (const text of [made.private, made.public])
+      assert.ok(!(ssh2.utils.parseKey(text) instanceof Error), `cannot be read: ${text}`);
   }
 });

@@ -35,15 +35,20 @@ export async function loadCredentials(directory: string, random: (bytes: number)
     write(file('tls-key.pem'), made.private);
     write(file('tls-certificate.pem'), made.cert);
   }
-  if (!existsSync(file('ssh-key')))
-    write(file('ssh-key'), ssh2.utils.generateKeyPairSync('ed25519', { comment: 'muster' }).private);
+  if (!existsSync(file('ssh-key'))) write(file('ssh-key'), newSshKeys({ comment: 'muster' }).private);
   // An empty one, as a full disk or an editor leaves it, would let nobody in as root.
   if (!existsSync(file('operator-token')) || readFileSync(file('operator-token'), 'utf8').trim() === '')
     write(file('operator-token'), random(24).toString('hex') + '\n');
   const certificate = readFileSync(file('tls-certificate.pem'), 'utf8');
   const sshPrivateKey = readFileSync(file('ssh-key'), 'utf8');
   const parsed = ssh2.utils.parseKey(sshPrivateKey);
-  if (parsed instanceof Error) throw new Error(`cannot read ${file('ssh-key')}`, { cause: parsed });
+  if (parsed instanceof Error)
+    throw new Error(
+      `cannot read ${file('ssh-key')}: remove it, and a new one is made for boards that boot from then on`,
+      {
+        cause: parsed,
+      },
+    );
   const operatorToken = readFileSync(file('operator-token'), 'utf8').trim();
   if (!/^[!-~]{1,200}$/.test(operatorToken))
     throw new Error(
@@ -57,6 +62,15 @@ export async function loadCredentials(directory: string, random: (bytes: number)
     sshPublicKey: parsed.getPublicSSH().toString('base64'),
     operatorToken,
   };
+}
+
+/** The package loses a zero at the front of a public key: one pair in 256 cannot be read again (mscdex/ssh2#1390). */
+export function newSshKeys({ comment = '' }: { comment?: string } = {}): { private: string; public: string } {
+  for (let attempt = 1; attempt <= 20; attempt++) {
+    const pair = ssh2.utils.generateKeyPairSync('ed25519', { comment });
+    if (![pair.private, pair.public].some((text) => ssh2.utils.parseKey(text) instanceof Error)) return pair;
+  }
+  throw new Error('cannot make an SSH key: none of 20 could be read again, want one');
 }
 
 /** Whole or not at all: a crash between the two files of a pair makes a new pair at the next start. */

@@ -12,7 +12,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test, type TestContext } from 'node:test';
 import { setImmediate as nextTurn, setTimeout as pause } from 'node:timers/promises';
-import ssh2 from 'ssh2';
 import { killGroup, removeTree } from '../agent/containers/control-group.fixture.ts';
 import { isGroupPopulated } from '../agent/containers/control-group.ts';
 import { openInventory, type Inventory } from '../inventory/inventory.ts';
@@ -24,6 +23,7 @@ import type { Mac } from '../protocol/mac.ts';
 import { testHeartbeat } from '../protocol/heartbeat.fixture.ts';
 import { encodeHeartbeat } from '../protocol/roll-call.ts';
 import { heartbeatIntervalMs, killResendMs, stopsByItselfMs } from '../protocol/timing.ts';
+import { newSshKeys } from './credentials.ts';
 import { startEscalation, type Escalation } from './escalation.ts';
 import { chain } from './http.ts';
 import { giveKillOrder } from './kill-order.ts';
@@ -36,7 +36,7 @@ import { startRollCall, type RollCall } from './roll-call.ts';
 
 const groups = '/sys/fs/cgroup/customers';
 const pduAddress = '127.0.0.9';
-const keys = ssh2.utils.generateKeyPairSync('ed25519');
+const keys = newSshKeys();
 
 let dropbear: ChildProcess;
 let hostKey = '';
@@ -294,7 +294,7 @@ test('a board that runs nothing of the customer has nothing to stop', async (t) 
 });
 
 test('a wrong host key is refused; then its bank is switched off, it is fenced, and its neighbour is named', async (t) => {
-  const other = ssh2.utils.generateKeyPairSync('ed25519').public.split(' ').slice(0, 2).join(' ');
+  const other = newSshKeys().public.split(' ').slice(0, 2).join(' ');
   const it = await rig(t, { boards: [other, null], feeds: [feed(2, 1, 2)] });
   it.boards[1]?.fallSilent();
   processes('acme', 'web-00000001', 'exec sleep 1000');

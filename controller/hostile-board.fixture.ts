@@ -7,8 +7,9 @@ import { createServer, type Socket } from 'node:net';
 import { isMainThread, parentPort, Worker } from 'node:worker_threads';
 import { fileURLToPath } from 'node:url';
 import ssh2, { type Connection, type ServerChannel, type ServerConfig } from 'ssh2';
+import { newSshKeys } from './credentials.ts';
 
-const hostKeys = ssh2.utils.generateKeyPairSync('ed25519');
+const hostKeys = newSshKeys();
 
 /** Writes for as long as it is read, and stays when the other side says goodbye. */
 function flood(
@@ -111,7 +112,7 @@ const block = Buffer.alloc(32_768, 'y\n');
 
 /** From the key exchange on: a server that speaks SSH, and does this. */
 const spoken: Record<string, Behaviour> = {
-  'another host key': { key: ssh2.utils.generateKeyPairSync('ed25519').private, after: says('empty 0\n', 0) },
+  'another host key': { key: newSshKeys().private, after: says('empty 0\n', 0) },
   'the costliest Diffie-Hellman': {
     algorithms: { kex: ['diffie-hellman-group18-sha512'] },
     after: says('empty 0\n', 0),

@@ -4,13 +4,13 @@ import assert from 'node:assert/strict';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
-import ssh2 from 'ssh2';
+import { newSshKeys } from './credentials.ts';
 import { stopBySsh } from './emergency-stop.ts';
 import { hostilities, startHostileBoards } from './hostile-board.fixture.ts';
 import { createNodeShell } from './node-shell.ts';
 
 const mac = '02:00:00:c2:00:01';
-const ours = ssh2.utils.generateKeyPairSync('ed25519');
+const ours = newSshKeys();
 /** Together seven times as many as the escalation has sessions at once. */
 const boardsOfEach = 4;
 /** Five and a half seconds by the limits of a stop, and what a busy machine adds. */

@@ -4,13 +4,14 @@ import { createServer, type Socket } from 'node:net';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import ssh2 from 'ssh2';
+import { newSshKeys } from './credentials.ts';
 import { createNodeShell } from './node-shell.ts';
 
 const mac = '52:54:00:c2:00:01';
 
 test('a board that is reset under an SSH connection costs an answer at most, never the controller', async (t) => {
-  const hostKeys = ssh2.utils.generateKeyPairSync('ed25519');
-  const ours = ssh2.utils.generateKeyPairSync('ed25519');
+  const hostKeys = newSshKeys();
+  const ours = newSshKeys();
   let answers = true;
   const ssh = new ssh2.Server({ hostKeys: [hostKeys.private] }, (client) => {
     client.on('error', () => undefined); // its client goes away as it likes
