@@ -15,11 +15,6 @@ export function leaseStore({
 }): LeaseStore {
   // A board that could not keep its address would stop within the lease: a renewal takes no more room than it has.
   const isRenewal = ({ ip, mac }: LeaseDocument) => memory.get('leases', ip)?.mac === mac;
-  const put =
-    (leases: LeaseDocument[]): Decide<void> =>
-    (draft) => {
-      for (const lease of leases) draft.put('leases', lease.ip, lease);
-    };
   return {
     load: () => Promise.resolve([...memory.all('leases').values()]),
     save: async (leases) => {
@@ -27,5 +22,11 @@ export function leaseStore({
       const given = leases.filter((lease) => !renewed.includes(lease));
       await Promise.all([takeOnReserve(put(renewed)), take(put(given))]);
     },
+  };
+}
+
+function put(leases: LeaseDocument[]): Decide<void> {
+  return (draft) => {
+    for (const lease of leases) draft.put('leases', lease.ip, lease);
   };
 }
