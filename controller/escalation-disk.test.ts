@@ -59,7 +59,7 @@ for (const disk of ['refuses', 'hangs'] as const)
             mayHold: () => false,
             sinceGiven: () => clock - givenAt,
           },
-          shell: { run: () => Promise.reject(new Error('nobody answers')) },
+          shell: { prepare: () => undefined, run: () => Promise.reject(new Error('nobody answers')) },
           power: {
             automatic: true,
             outletsOf: () => ['left 1'],

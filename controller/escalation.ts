@@ -22,6 +22,8 @@ import type { NodeShell } from './node-shell.ts';
 import type { Power } from './power/power.ts';
 import type { RollCall } from './roll-call.ts';
 
+/** A node that has not confirmed by now is slow, or will need an SSH connection a second later. */
+const prepareAfterMs = sshAfterMs - 1_000;
 /** SSH connections at once. */
 const connectionLimit = 16;
 /** How long a PDU may take from the command until it says that it is done: some wait before they switch. */
@@ -71,6 +73,7 @@ export function startEscalation(options: EscalationOptions): Escalation {
       if (node === undefined) continue;
       for (const order of inventory.unconfirmedOrders(mac)) {
         const sinceGivenMs = rollCall.sinceGiven(order);
+        if (sinceGivenMs >= prepareAfterMs) shell.prepare();
         if (sinceGivenMs < sshAfterMs) continue;
         const decision = decideEscalation(situationOf(node, order, sinceGivenMs));
         for (const by of ['ssh', 'power'] as const)

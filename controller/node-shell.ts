@@ -29,6 +29,8 @@ export interface ShellLimits {
 }
 
 export interface NodeShell {
+  /** It may be needed soon: its process takes a busy machine a second to start. Never waits. */
+  prepare(): void;
   /**
    * Runs one command; refuses a host whose key is not the one that it gave when it joined. Without limits it is an
    * operator's question, of which only some are answered at once.
@@ -48,20 +50,25 @@ export function createNodeShell(privateKey: string, { port = 22 }: { port?: numb
   let sessions: SessionProcess | undefined;
   let questionsUnderWay = 0;
 
+  function prepared(): SessionProcess {
+    if (sessions === undefined || sessions.ended) sessions = startSessionProcess(privateKey);
+    return sessions;
+  }
+
   async function ask(
     { mac, ip, hostKey }: { mac: Mac; ip: string; hostKey: string },
     command: string,
     limits: ShellLimits,
   ) {
-    if (sessions === undefined || sessions.ended) sessions = startSessionProcess(privateKey);
     try {
-      return await sessions.ask({ host: ip, port, hostKey, command, ...limits });
+      return await prepared().ask({ host: ip, port, hostKey, command, ...limits });
     } catch (cause) {
       throw new RefusedError(502, `cannot reach ${mac} at ${ip} by SSH: ${chain(cause)}`);
     }
   }
 
   return {
+    prepare: () => void prepared(),
     run: async ({ mac, ip, hostKey }, command, limits) => {
       if (hostKey === null)
         throw new RefusedError(409, `cannot reach ${mac} by SSH: it gave no host key when it joined`);
@@ -119,6 +126,7 @@ function startSessionProcess(privateKey: string): SessionProcess {
   child.unref();
   child.channel?.unref();
   send(privateKey);
+  idle = setTimeout(() => end('nobody needs it'), idleMs).unref();
 
   return {
     get ended() {

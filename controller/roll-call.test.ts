@@ -161,7 +161,7 @@ test('an order that waits for its place in the permit is not overdue', { timeout
   await using escalation = startEscalation({
     inventory,
     rollCall,
-    shell: { run: () => Promise.reject(new Error('nobody answers')) },
+    shell: { prepare: () => undefined, run: () => Promise.reject(new Error('nobody answers')) },
     power: {
       automatic: true,
       outletsOf: () => ['left 1'],

@@ -93,7 +93,8 @@ while :; do
     [ "$killed" = 1 ] || { eval "killed_$customer=1 lift_$customer=0"; say "$customer killed"; }
     read -r _ populated <"$customer/cgroup.events" || populated=0 # the group is gone
     if [ "$populated" = 1 ]; then
-      shoot "$customer"
+      # The agent and the hand have killed by now, each in its own way; to look at each process takes a while.
+      case $looks in 2 | 9) shoot "$customer" ;; esac
       pause=0.05
       orders="$orders -$customer!"
       looks=$((looks + 1))

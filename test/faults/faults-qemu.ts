@@ -296,7 +296,8 @@ const drills: Drill[] = [
           const labels = ticks.of(board.ip, killed).map(({ label }) => label);
           return wanted.every((label) => labels.includes(label));
         });
-        await board.run(`cd /sys/fs/cgroup/customers/${killed} && for group in extra-*/; do mkdir -p $group/a/b; done
+        await board.run(`cd /sys/fs/cgroup/customers/${killed} &&
+          for group in extra-*/; do echo max >$group/cgroup.max.descendants; mkdir -p $group/a/b; done
           moved=0; for pid in $(cat extra-*/cgroup.procs | tail -n +3); do echo $pid >$group/a/b/cgroup.procs && moved=1; done
           [ $moved = 1 ]`);
       },
