@@ -12,7 +12,7 @@ import type { AcceptedOrder, Rig } from './rig.ts';
 import { until } from './wait.ts';
 
 const refusal = /: 5\d\d \{"error":"[^"]*the disk is full; nothing was changed/;
-const triesAtMost = 300;
+const triesAtMost = 600;
 const filler = 'filler';
 
 export function fillDisk(rig: Rig): Steps {
@@ -34,7 +34,8 @@ export function fillDisk(rig: Rig): Steps {
       makeRoom();
       await untilStored(rig);
       await restart();
-      if ((await rig.standingOrders()) !== 1) throw new Error('a stored order does not stand after a restart');
+      if ((await rig.standingOrders()) !== 1)
+        throw new Error(`${await rig.standingOrders()} orders stand after a restart, want the one that was stored`);
       await removeFiller(rig);
     },
     boltMayStop: 'anywhere',
@@ -109,7 +110,7 @@ async function untilRefused(rig: Rig): Promise<void> {
     unlessRefused(error);
     return;
   }
-  const command = Array.from({ length: 60 }, () => 'x'.repeat(4_000));
+  const command = Array.from({ length: 7 }, () => 'x'.repeat(4_000)); // as much as a workload may have
   for (let i = 0; i < triesAtMost; i++) {
     try {
       await rig.controller.api('PUT', `/v1/workloads/${filler}/w${i}`, { image: 'app', replicas: 0, command });
