@@ -178,7 +178,7 @@ export const hostFaults: readonly HostFault[] = [
     {
       number: 16,
       name: 'controller’s disk full',
-      what: 'the order is in force from memory, its answer says so, and it is stored when there is room',
+      what: 'the order is in force at once, and stored in the reserve or as soon as there is room',
     },
     (rig) => drill(rig, fillDisk(rig)),
   ),
