@@ -142,10 +142,7 @@ export class HostNode implements AsyncDisposable {
 
   /** This machine's numbers of the customer's processes here, at any depth of groups. */
   processesOf(customer: string): number[] {
-    const group = this.groupOf(customer);
-    return readdirSync(group, { recursive: true, encoding: 'utf8' })
-      .filter((file) => file.endsWith('cgroup.procs'))
-      .flatMap((file) => processesIn(join(group, file)));
+    return processesBelow(this.groupOf(customer));
   }
 
   /** UDP datagrams that a socket of this node has got. */
@@ -209,10 +206,23 @@ function processesIn(file: string): number[] {
   }
 }
 
+/** Group by group: one may go while they are looked through. */
+function processesBelow(group: string): number[] {
+  return [
+    ...processesIn(join(group, 'cgroup.procs')),
+    ...instancesIn(group).flatMap((below) => processesBelow(join(group, below))),
+  ];
+}
+
+/** None where the group has just gone. */
 function instancesIn(group: string): string[] {
-  return readdirSync(group, { withFileTypes: true })
-    .filter((entry) => entry.isDirectory())
-    .map(({ name }) => name);
+  try {
+    return readdirSync(group, { withFileTypes: true })
+      .filter((entry) => entry.isDirectory())
+      .map(({ name }) => name);
+  } catch {
+    return [];
+  }
 }
 
 /** The letter of /proc/PID/stat: R, S, D, T, Z. */
