@@ -83,6 +83,10 @@ export class CustomerGroup {
     let processes = 0;
     try {
       processes = this.processes();
+    } catch (error) {
+      failures.push(error);
+    }
+    try {
       killFirstProcesses(this.#firstProcessDirectory, this.customer);
     } catch (error) {
       failures.push(error);
@@ -188,8 +192,13 @@ async function delegate(group: string, controllers: string[]): Promise<void> {
 }
 
 function directories(path: string): string[] {
-  if (!existsSync(path)) return [];
-  return readdirSync(path, { withFileTypes: true })
-    .filter((entry) => entry.isDirectory())
-    .map((entry) => entry.name);
+  try {
+    return readdirSync(path, { withFileTypes: true })
+      .filter((entry) => entry.isDirectory())
+      .map((entry) => entry.name);
+  } catch (error) {
+    // Groups are removed beside this thread.
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return [];
+    throw error;
+  }
 }

@@ -14,6 +14,7 @@ import { configurationDigest, configurationText } from '../../protocol/desired-s
 import { boundMs, killWorkMs } from '../../protocol/timing.ts';
 import { writeSeccompProfile } from './seccomp-profile.fixture.ts';
 import { plantBusybox, squash } from './busybox-image.fixture.ts';
+import { readGroup } from './control-group.ts';
 import { createRuntime, type Runtime } from './runtime.ts';
 
 const cgroupRoot = '/sys/fs/cgroup';
@@ -152,10 +153,11 @@ function answers(port: number): Promise<boolean> {
 
 function processesOf(customer: string): number {
   const group = join(cgroupRoot, 'customers', customer);
+  // The runtime removes groups beside this thread.
   if (!existsSync(group)) return 0;
   return readdirSync(group, { withFileTypes: true })
     .filter((entry) => entry.isDirectory())
-    .reduce((sum, { name }) => sum + readFileSync(join(group, name, 'cgroup.procs'), 'utf8').split('\n').length - 1, 0);
+    .reduce((sum, { name }) => sum + (readGroup(join(group, name, 'cgroup.procs')) ?? '').split('\n').length - 1, 0);
 }
 
 function collect(runtime: Runtime, into: string[]): void {
