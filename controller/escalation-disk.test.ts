@@ -9,6 +9,7 @@ import { test } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type Inventory, openInventoryOn } from '../inventory/inventory.ts';
 import { openLocalTables } from '../inventory/local-tables.ts';
+import { gatedStore } from '../inventory/gated-store.fixture.ts';
 import { openSqliteStore } from '../inventory/sqlite-store.ts';
 import { type Store, StorageError } from '../inventory/store.ts';
 import { joinBoard, macOf, placeWeb } from '../inventory/test-rack.ts';
@@ -21,19 +22,11 @@ for (const disk of ['refuses', 'hangs'] as const)
     const directory = await mkdtemp(join(tmpdir(), 'muster-escalation-'));
     let state: 'takes' | 'refuses' | 'hangs' = 'takes';
     const healed = Promise.withResolvers<void>();
-    const gated = (store: Store): Store => ({
-      get: (key) => store.get(key),
-      list: (prefix) => store.list(prefix),
-      watch: (watch) => store.watch(watch),
-      skipTo: (revision) => store.skipTo(revision),
-      copyTo: (file) => store.copyTo(file),
-      transact: async (writes) => {
+    const gated = (store: Store) =>
+      gatedStore(store, async () => {
         if (state === 'hangs') await healed.promise;
         if (state === 'refuses') throw new StorageError('cannot store: the disk failed');
-        return store.transact(writes);
-      },
-      [Symbol.asyncDispose]: () => store[Symbol.asyncDispose](),
-    });
+      });
     const open = (): Promise<Inventory> =>
       openInventoryOn({
         openStore: async () => gated(await openSqliteStore(join(directory, 'inventory.sqlite'))),

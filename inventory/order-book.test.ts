@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { type Inventory, openInventoryOn } from './inventory.ts';
 import { openLocalTables } from './local-tables.ts';
+import { gatedStore } from './gated-store.fixture.ts';
 import { openSqliteStore } from './sqlite-store.ts';
 import { type Store, StorageError } from './store.ts';
 import { joinBoard, macOf, placeWeb } from './test-rack.ts';
@@ -32,19 +33,11 @@ async function rig(): Promise<Rig> {
   const said: string[] = [];
   let disk: Disk = 'takes';
   let opened = Promise.withResolvers<void>();
-  const gated = (store: Store): Store => ({
-    get: (key) => store.get(key),
-    list: (prefix) => store.list(prefix),
-    watch: (watch) => store.watch(watch),
-    skipTo: (revision) => store.skipTo(revision),
-    copyTo: (file) => store.copyTo(file),
-    transact: async (writes) => {
+  const gated = (store: Store) =>
+    gatedStore(store, async () => {
       if (disk === 'holds up') await opened.promise;
       if (disk === 'refuses') throw new StorageError('cannot store: the disk is full');
-      return store.transact(writes);
-    },
-    [Symbol.asyncDispose]: () => store[Symbol.asyncDispose](),
-  });
+    });
   const open = () =>
     openInventoryOn({
       openStore: async () => gated(await openSqliteStore(join(directory, 'inventory.sqlite'))),
