@@ -73,8 +73,11 @@ export function startEscalation(options: EscalationOptions): Escalation {
       if (node === undefined) continue;
       for (const order of inventory.unconfirmedOrders(mac)) {
         const sinceGivenMs = rollCall.sinceGiven(order);
-        if (sinceGivenMs >= prepareAfterMs) shell.prepare();
-        if (sinceGivenMs < sshAfterMs) continue;
+        if (sinceGivenMs < sshAfterMs) {
+          // Later no more: a node may stay unconfirmed for weeks, and the process ends when nobody has needed it.
+          if (sinceGivenMs >= prepareAfterMs) shell.prepare();
+          continue;
+        }
         const decision = decideEscalation(situationOf(node, order, sinceGivenMs));
         for (const by of ['ssh', 'power'] as const)
           if (decision[by]) due[by].set(mac, [...(due[by].get(mac) ?? []), order]);
