@@ -15,7 +15,7 @@ import { type NodeCmdline, nodeCmdline } from '../ipxe/cmdline.ts';
 import { pxelinuxGoOn, pxelinuxLinux, pxelinuxPath } from '../ipxe/pxelinux.ts';
 import { bootScript, refusalScript, waitScript } from '../ipxe/script.ts';
 import { bootScriptImage } from '../ipxe/uboot-script.ts';
-import { Newcomers } from '../inventory/strangers.ts';
+import { Newcomers } from '../inventory/nodes/strangers.ts';
 import type { Mac } from '../protocol/mac.ts';
 import type { Artefact, BootArtefacts } from './artefacts.ts';
 import type { World } from './dhcp/answer.ts';

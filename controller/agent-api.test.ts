@@ -2,7 +2,7 @@
 // rack is in `test/failures/`.
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
-import { joinBoard, macOf, testRack } from '../inventory/test-rack.ts';
+import { joinBoard, macOf, testRack } from '../inventory/rack.fixture.ts';
 import { agentAuthorization } from '../protocol/agent-authorization.ts';
 import { registerAgentApi } from './agent-api.ts';
 import { createServer } from './http.ts';

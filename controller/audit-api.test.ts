@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
-import { statusCounts } from '../inventory/views.ts';
-import { macOf, testRack, type TestRack } from '../inventory/test-rack.ts';
+import { statusCounts } from './api/views.ts';
+import { macOf, testRack, type TestRack } from '../inventory/rack.fixture.ts';
 import type { AuditEntry, AuditVerdict } from '../protocol/api.ts';
 import { testHeartbeat } from '../protocol/heartbeat.fixture.ts';
 import { encodeHeartbeat } from '../protocol/roll-call.ts';

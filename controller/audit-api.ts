@@ -3,8 +3,8 @@ import { Type } from 'typebox';
 import * as api from '../protocol/api.ts';
 import { killReportHtml } from '../protocol/kill-report.ts';
 import type { Inventory } from '../inventory/inventory.ts';
-import { StorageError } from '../inventory/store.ts';
-import { orderTimeline } from '../inventory/views.ts';
+import { StorageError } from '../inventory/store/store.ts';
+import { orderTimeline } from './api/views.ts';
 import { RefusedError, type Server } from './http.ts';
 
 const digits = Type.Optional(Type.String({ pattern: '^[0-9]{1,15}$' }));

@@ -1,7 +1,7 @@
 // Drills over HTTP. Register it after the operators' API, whose check of the token then holds for these routes too.
 import { Type } from 'typebox';
 import * as api from '../protocol/api.ts';
-import { drillsView, drillView, lastDrill } from '../inventory/drill-views.ts';
+import { drillsView, drillView, lastDrill } from './api/drill-views.ts';
 import type { Inventory } from '../inventory/inventory.ts';
 import type { DrillRunner } from './drill.ts';
 import { orRefuse, RefusedError, shown, type Server } from './http.ts';

@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import { sampleArchives } from '../images/customer/samples.ts';
 import { openInventory, type Inventory } from '../inventory/inventory.ts';
-import { joinBoard, macOf, testImage } from '../inventory/test-rack.ts';
+import { joinBoard, macOf, testImage } from '../inventory/rack.fixture.ts';
 import type { InstanceReport } from '../protocol/api.ts';
 import { MalformedError } from '../protocol/bytes.ts';
 import type { Mac } from '../protocol/mac.ts';

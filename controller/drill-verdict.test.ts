@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
-import type { OrderDocument } from '../inventory/documents.ts';
+import type { OrderDocument } from '../inventory/store/documents.ts';
 import { confirmLimitMs, deployLimitMs, deployment, drawNodes, verdict, type CanaryNode } from './drill-verdict.ts';
 
 const soon = { problem: '', elapsedMs: 5_000 };

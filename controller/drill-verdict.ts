@@ -2,8 +2,8 @@
 import type { Drill, InstanceState, NodeState } from '../protocol/api.ts';
 import type { Mac } from '../protocol/mac.ts';
 import { boundMs } from '../protocol/timing.ts';
-import type { OrderDocument } from '../inventory/documents.ts';
-import type { DrillResult } from '../inventory/drill-views.ts';
+import type { OrderDocument } from '../inventory/store/documents.ts';
+import type { DrillResult } from './api/drill-views.ts';
 
 /** Nodes whose canary does not run by then are left out. */
 export const deployLimitMs = 120_000;

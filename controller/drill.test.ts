@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Value } from 'typebox/value';
 import { Drill, Drills, Status, type DrillRequest } from '../protocol/api.ts';
-import { StorageError } from '../inventory/store.ts';
-import { macOf } from '../inventory/test-rack.ts';
+import { StorageError } from '../inventory/store/store.ts';
+import { macOf } from '../inventory/rack.fixture.ts';
 import { canaryImage } from './drill.ts';
 import { Rig } from './drill-rig.ts';
 

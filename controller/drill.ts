@@ -7,9 +7,9 @@
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import type { DrillRequest, WorkloadSpec } from '../protocol/api.ts';
-import type { DrillDocument } from '../inventory/documents.ts';
-import { drillOrder, presentResult, type DrillResult } from '../inventory/drill-views.ts';
-import { canaryName, orderedBy } from '../inventory/drills.ts';
+import type { DrillDocument } from '../inventory/store/documents.ts';
+import { drillOrder, presentResult, type DrillResult } from './api/drill-views.ts';
+import { canaryName, orderedBy } from '../inventory/drills/drills.ts';
 import type { Inventory } from '../inventory/inventory.ts';
 import { deployment, drawNodes, verdict, type CanaryNode } from './drill-verdict.ts';
 import { orRefuse, RefusedError } from './http.ts';

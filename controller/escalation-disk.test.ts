@@ -8,11 +8,11 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type Inventory, openInventoryOn } from '../inventory/inventory.ts';
-import { openLocalTables } from '../inventory/local-tables.ts';
-import { gatedStore } from '../inventory/gated-store.fixture.ts';
-import { openSqliteStore } from '../inventory/sqlite-store.ts';
-import { type Store, StorageError } from '../inventory/store.ts';
-import { joinBoard, macOf, placeWeb } from '../inventory/test-rack.ts';
+import { openLocalTables } from '../inventory/samples/local-tables.ts';
+import { gatedStore } from '../inventory/store/gated-store.fixture.ts';
+import { openSqliteStore } from '../inventory/store/sqlite-store.ts';
+import { type Store, StorageError } from '../inventory/store/store.ts';
+import { joinBoard, macOf, placeWeb } from '../inventory/rack.fixture.ts';
 import { startEscalation } from './escalation.ts';
 
 const board = macOf(1);

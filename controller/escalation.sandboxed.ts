@@ -15,9 +15,9 @@ import { setImmediate as nextTurn, setTimeout as pause } from 'node:timers/promi
 import { killGroup, removeTree } from '../agent/containers/control-group.fixture.ts';
 import { isGroupPopulated } from '../agent/containers/control-group.ts';
 import { openInventory, type Inventory } from '../inventory/inventory.ts';
-import type { OrderDocument } from '../inventory/documents.ts';
-import { joinBoard, placeWeb } from '../inventory/test-rack.ts';
-import { orderTimeline } from '../inventory/views.ts';
+import type { OrderDocument } from '../inventory/store/documents.ts';
+import { joinBoard, placeWeb } from '../inventory/rack.fixture.ts';
+import { orderTimeline } from './api/views.ts';
 import type { KillNode } from '../protocol/api.ts';
 import type { Mac } from '../protocol/mac.ts';
 import { testHeartbeat } from '../protocol/heartbeat.fixture.ts';

@@ -1,6 +1,6 @@
 // The one way to a kill order and to its end, whoever asks: an operator through the API, two of them, or a drill.
 import type { Mac } from '../protocol/mac.ts';
-import type { OrderDocument } from '../inventory/documents.ts';
+import type { OrderDocument } from '../inventory/store/documents.ts';
 import type { Inventory, OrderHooks, Refused } from '../inventory/inventory.ts';
 import type { RollCall } from './roll-call.ts';
 

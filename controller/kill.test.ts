@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { setImmediate as immediate } from 'node:timers/promises';
 import { openInventory, type Inventory } from '../inventory/inventory.ts';
-import { joinBoard, placeWeb } from '../inventory/test-rack.ts';
+import { joinBoard, placeWeb } from '../inventory/rack.fixture.ts';
 import type { KillOrder, KillTimeline } from '../protocol/api.ts';
 import { testHeartbeat } from '../protocol/heartbeat.fixture.ts';
 import { decodePermit, encodeHeartbeat, type Permit, type Receipt } from '../protocol/roll-call.ts';

@@ -15,7 +15,7 @@ import { openImageStore } from './image-store.ts';
 import { createNodeShell } from './node-shell.ts';
 import { registerOperatorApi } from './operator-api.ts';
 import { startStream } from './stream.ts';
-import { statusCounts } from '../inventory/views.ts';
+import { statusCounts } from './api/views.ts';
 import { version } from './version.ts';
 
 export const openApiFile = new URL('../docs/openapi.json', import.meta.url);

@@ -2,7 +2,7 @@
 // stream of its own. Nothing listens until the caller lets it; `ask` needs no socket.
 import { randomBytes } from 'node:crypto';
 import type { Inventory } from '../inventory/inventory.ts';
-import { statusCounts } from '../inventory/views.ts';
+import { statusCounts } from './api/views.ts';
 import { createServer, type Server } from './http.ts';
 import { openImageStore, type ImageStore } from './image-store.ts';
 import { createNodeShell } from './node-shell.ts';

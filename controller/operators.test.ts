@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { Check } from 'typebox/value';
 import { dashboard } from '../dashboard/plugin.ts';
-import type { OrderDocument } from '../inventory/documents.ts';
+import type { OrderDocument } from '../inventory/store/documents.ts';
 import { openInventory, type Inventory } from '../inventory/inventory.ts';
 import { Approval, KillOrder, type NewOperator } from '../protocol/api.ts';
 import type { Server } from './http.ts';

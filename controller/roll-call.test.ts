@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { openInventory, type Inventory } from '../inventory/inventory.ts';
-import { joinBoard, macOf, placeWeb } from '../inventory/test-rack.ts';
+import { joinBoard, macOf, placeWeb } from '../inventory/rack.fixture.ts';
 import { testHeartbeat } from '../protocol/heartbeat.fixture.ts';
 import {
   decodePermit,

@@ -19,7 +19,7 @@ import {
   type Receipt,
 } from '../protocol/roll-call.ts';
 import { killResendMs, permitValidityMs, stopsByItselfMs } from '../protocol/timing.ts';
-import type { OrderDocument } from '../inventory/documents.ts';
+import type { OrderDocument } from '../inventory/store/documents.ts';
 import type { Inventory, SignedHeartbeat } from '../inventory/inventory.ts';
 import { HeartbeatGate } from './heartbeat-gate.ts';
 import { RateLimit } from './rate-limit.ts';

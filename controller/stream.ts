@@ -1,11 +1,11 @@
 // Server-sent events: one snapshot for all new listeners together, then every change, rendered once for all of them. Permits
 // wait while a snapshot of a rack is made, so there is one in a while, however many ask.
 import type { ServerResponse } from 'node:http';
-import type { DrillDocument } from '../inventory/documents.ts';
+import type { DrillDocument } from '../inventory/store/documents.ts';
 import type { Event, Sample, Snapshot } from '../protocol/api.ts';
-import { drillOrder, drillView, newest } from '../inventory/drill-views.ts';
+import { drillOrder, drillView, newest } from './api/drill-views.ts';
 import type { Change, Inventory } from '../inventory/inventory.ts';
-import { customerView, instanceView, nodeView, orderView, workloadView } from '../inventory/views.ts';
+import { customerView, instanceView, nodeView, orderView, workloadView } from './api/views.ts';
 
 /** Changes are collected this long, so that 684 boards that boot at once are a few messages and not thousands. */
 const flushAfterMs = 50;

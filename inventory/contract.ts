@@ -17,7 +17,7 @@ import type {
   Sample,
   WorkloadSpec,
 } from '../protocol/api.ts';
-import type { WantedLogs } from './local-tables.ts';
+import type { WantedLogs } from './samples/local-tables.ts';
 import type { Mac } from '../protocol/mac.ts';
 import type { PermittedCustomer } from '../protocol/roll-call.ts';
 import type {
@@ -30,10 +30,10 @@ import type {
   OrderDocument,
   ReceiptDocument,
   WorkloadDocument,
-} from './documents.ts';
-import type { Change } from './changes.ts';
-import type { DrillBook } from './drills.ts';
-import type { People } from './people.ts';
+} from './store/documents.ts';
+import type { Change } from './store/changes.ts';
+import type { DrillBook } from './drills/drills.ts';
+import type { People } from './operators/operators.ts';
 
 /** A value, not an error: the request was understood and the answer is no, in one sentence. */
 export interface Refused {

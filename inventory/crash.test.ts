@@ -50,7 +50,7 @@ test(
 );
 
 async function writeUntilKilled(directory: string, round: number, after: number): Promise<string[]> {
-  const writer = spawn(process.execPath, [join(import.meta.dirname, 'crash-writer.ts')], {
+  const writer = spawn(process.execPath, [join(import.meta.dirname, 'crash-writer.fixture.ts')], {
     stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
   });
   writer.send({ directory, round });

@@ -7,8 +7,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { openInventory } from './inventory.ts';
-import { StorageError } from './store.ts';
-import { macOf } from './test-rack.ts';
+import { StorageError } from './store/store.ts';
+import { macOf } from './rack.fixture.ts';
 
 const sizeBytes = 16 * 2 ** 20;
 const reserveBytes = sizeBytes / 16;

@@ -5,10 +5,10 @@ import { randomInt } from 'node:crypto';
 import { test } from 'node:test';
 import { nodeStates } from '../protocol/api.ts';
 import { seededRandom } from '../protocol/seeded-random.fixture.ts';
-import { instanceId } from './placement.ts';
+import { instanceId } from './customers/placement.ts';
 import type { Placement } from './inventory.ts';
-import { heartbeat, macOf, rejoin, testImage, testRack } from './test-rack.ts';
-import { nodeView, orderTimeline, workloadView } from './views.ts';
+import { heartbeat, macOf, rejoin, testImage, testRack } from './rack.fixture.ts';
+import { nodeView, orderTimeline, workloadView } from '../controller/api/views.ts';
 
 /** Put a printed seed here to see the same run again. */
 const seedOf = (): number => randomInt(2 ** 31);

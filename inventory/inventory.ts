@@ -11,11 +11,11 @@ import { join } from 'node:path';
 import { setTimeout as realPause } from 'node:timers/promises';
 import type { AuditVerdict, Event } from '../protocol/api.ts';
 import type { Mac } from '../protocol/mac.ts';
-import { AuditFeed } from './audit-feed.ts';
-import { verifyAudit } from './audit-verification.ts';
-import { AuditLog, type AuditOptions } from './audit.ts';
-import { announce, type Change } from './changes.ts';
-import { openDocuments } from './configurations.ts';
+import { AuditFeed } from './audit/feed.ts';
+import { verifyAudit } from './audit/verification.ts';
+import { AuditLog, type AuditOptions } from './audit/audit.ts';
+import { announce, type Change } from './store/changes.ts';
+import { openDocuments } from './customers/configurations.ts';
 import type { Inventory, InventoryOptions, Refused } from './contract.ts';
 import {
   decideAddCustomer,
@@ -23,18 +23,18 @@ import {
   decideRemoveCustomer,
   decideRemoveImage,
   decideRemoveWorkload,
-} from './customers.ts';
-import { type Decide, Decisions, type TakeOptions } from './decisions.ts';
-import { DiskReserve } from './disk-reserve.ts';
-import { drillBook } from './drills.ts';
-import { EscalationSteps } from './escalation-steps.ts';
-import { HeartbeatRecord } from './heartbeat-record.ts';
+} from './customers/customers.ts';
+import { type Decide, Decisions, type TakeOptions } from './store/writer.ts';
+import { DiskReserve } from './store/disk-reserve.ts';
+import { drillBook } from './drills/drills.ts';
+import { EscalationSteps } from './orders/escalation-steps.ts';
+import { HeartbeatRecord } from './nodes/heartbeat-record.ts';
 import { decideRecovery, isBehind, knownRevision, lossText } from './recovery.ts';
-import { openRevisionMark, type RevisionMark } from './revision-mark.ts';
-import { keepAside, keepPrivate } from './state-files.ts';
-import { leaseStore } from './leases.ts';
-import { type LocalTables, openLocalTables } from './local-tables.ts';
-import { Memory } from './memory.ts';
+import { openRevisionMark, type RevisionMark } from './store/revision-mark.ts';
+import { keepAside, keepPrivate } from './store/state-files.ts';
+import { leaseStore } from './nodes/leases.ts';
+import { type LocalTables, openLocalTables } from './samples/local-tables.ts';
+import { Memory } from './store/cache.ts';
 import {
   beginsBoot,
   decideBootStage,
@@ -43,9 +43,16 @@ import {
   decideRemoveNode,
   decideTicket,
   heldPlace,
-} from './nodes.ts';
-import { OrderBook } from './order-book.ts';
-import { decideKill, decideLift, decideReceipt, pendingOrders, standingOrders, unconfirmedNodes } from './orders.ts';
+} from './nodes/nodes.ts';
+import { OrderBook } from './orders/order-book.ts';
+import {
+  decideKill,
+  decideLift,
+  decideReceipt,
+  pendingOrders,
+  standingOrders,
+  unconfirmedNodes,
+} from './orders/orders.ts';
 import {
   decideMissing,
   decidePlacement,
@@ -55,17 +62,17 @@ import {
   nextInstanceNumber,
   permitted,
   reportNews,
-} from './placement.ts';
-import { openPeople } from './people.ts';
-import { Places } from './places.ts';
-import { SessionIndex } from './session-index.ts';
-import { SentTimes } from './sent-times.ts';
-import { openSqliteStore } from './sqlite-store.ts';
-import type { OrderDocument } from './documents.ts';
+} from './customers/placement.ts';
+import { openPeople } from './operators/operators.ts';
+import { Places } from './nodes/places.ts';
+import { SessionIndex } from './nodes/session-index.ts';
+import { SentTimes } from './orders/sent-times.ts';
+import { openSqliteStore } from './store/sqlite-store.ts';
+import type { OrderDocument } from './store/documents.ts';
 import { everything } from '../protocol/roll-call.ts';
-import { type Store, StorageError } from './store.ts';
-import { Newcomers, Strangers } from './strangers.ts';
-import { WorkloadProblems } from './workload-problems.ts';
+import { type Store, StorageError } from './store/store.ts';
+import { Newcomers, Strangers } from './nodes/strangers.ts';
+import { WorkloadProblems } from './customers/workload-problems.ts';
 
 export type * from './contract.ts';
 

@@ -2,12 +2,12 @@
 // back, a file that is gone. Two witnesses tell: the mark (`revision-mark.ts`) and the audit log. An order that the audit log
 // knows as given and not lifted stands again; where nobody can tell which orders stood, everything stays stopped. It ends as
 // any order does: by a lift.
-import type { AuditTold } from './audit.ts';
-import { type OrderDocument, parseDocument, type ReceiptDocument } from './documents.ts';
-import type { Draft } from './draft.ts';
+import type { AuditTold } from './audit/audit.ts';
+import { type OrderDocument, parseDocument, type ReceiptDocument } from './store/documents.ts';
+import type { Draft } from './store/transaction.ts';
 import { everything } from '../protocol/roll-call.ts';
-import type { Mark } from './revision-mark.ts';
-import { named } from './orders.ts';
+import type { Mark } from './store/revision-mark.ts';
+import { named } from './orders/orders.ts';
 
 /** In whose name the controller gives orders; no operator can be called so, see `operatorPattern`. */
 export const givenByStart = 'the controller (inventory in doubt)';

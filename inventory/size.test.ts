@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import type { InstanceDocument, NodeDocument } from './documents.ts';
-import { openSqliteStore } from './sqlite-store.ts';
-import { heartbeat, macOf, testImage, testRack } from './test-rack.ts';
+import type { InstanceDocument, NodeDocument } from './store/documents.ts';
+import { openSqliteStore } from './store/sqlite-store.ts';
+import { heartbeat, macOf, testImage, testRack } from './rack.fixture.ts';
 
 const nodes = 1_200;
 const instances = 10_000;

@@ -31,7 +31,7 @@ function oneOf<const T extends readonly string[]>(...values: T) {
 
 // ---- nodes ----------------------------------------------------------------------------------------------------
 
-/** What each state waits for is told in `inventory/life-cycle.ts`. */
+/** What each state waits for is told in `inventory/nodes/life-cycle.ts`. */
 export const nodeStates = ['seen', 'loading', 'joining', 'ready', 'silent', 'lost'] as const;
 export type NodeState = (typeof nodeStates)[number];
 

@@ -1,6 +1,6 @@
 // The scheduler's picture of the inventory.
-import { resolve } from '../inventory/configurations.ts';
-import { workloadLimits } from '../inventory/customers.ts';
+import { resolve } from '../inventory/customers/configurations.ts';
+import { workloadLimits } from '../inventory/customers/customers.ts';
 import type { Inventory } from '../inventory/inventory.ts';
 import type { World } from './plan.ts';
 

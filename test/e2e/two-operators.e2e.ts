@@ -16,7 +16,7 @@ import { startRollCall } from '../../controller/roll-call.ts';
 import { customerEntry, launchBrowser, picture, says } from '../../dashboard/browser.ts';
 import { dashboard } from '../../dashboard/plugin.ts';
 import { openInventory } from '../../inventory/inventory.ts';
-import { joinBoard } from '../../inventory/test-rack.ts';
+import { joinBoard } from '../../inventory/rack.fixture.ts';
 import { killResendMs } from '../../protocol/timing.ts';
 
 const mac = '02:00:00:c2:00:01';

@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
 import { Type } from 'typebox';
 import { openInventory } from '../../inventory/inventory.ts';
-import { testImage } from '../../inventory/test-rack.ts';
+import { testImage } from '../../inventory/rack.fixture.ts';
 import { Customer, KillOrder, Workload } from '../../protocol/api.ts';
 import { type Random, seededRandom } from '../fuzz/random.ts';
 import { ControllerProcess } from '../qemu/controller-process.ts';

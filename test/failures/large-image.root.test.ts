@@ -10,7 +10,7 @@ import { gzipSync } from 'node:zlib';
 import { sha256 } from '../../images/digest.ts';
 import { sampleArchives } from '../../images/customer/samples.ts';
 import { tarEnd, tarHeader, tarPadding, type TarHeader } from '../../images/customer/tar.ts';
-import { openSqliteStore } from '../../inventory/sqlite-store.ts';
+import { openSqliteStore } from '../../inventory/store/sqlite-store.ts';
 import { Images } from '../../protocol/api.ts';
 import { keyOf, Rig } from '../faults/rig.ts';
 import { until } from '../faults/wait.ts';

@@ -1,7 +1,7 @@
 // Judges a run while it goes on. It reads each permit as the agent reads it and keeps its own account of who may run until
 // when, from the rules of docs/PROTOCOL.md and not from the code under test.
 import type { KeyObject } from 'node:crypto';
-import type { OrderDocument } from '../../inventory/documents.ts';
+import type { OrderDocument } from '../../inventory/store/documents.ts';
 import type { Inventory } from '../../inventory/inventory.ts';
 import { MalformedError } from '../../protocol/bytes.ts';
 import { decodePermit, everything, type Permit } from '../../protocol/roll-call.ts';

@@ -1,5 +1,5 @@
 // Everything of one run: time, wires, boards, the controller of the moment, its disk, and the referee.
-import { MemoryDisk } from '../../inventory/memory-store.ts';
+import { MemoryDisk } from '../../inventory/store/memory-store.ts';
 import { Board } from './board.ts';
 import { ControllerLife } from './controller-life.ts';
 import type { LeashNumbers } from './leash-numbers.ts';

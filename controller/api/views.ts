@@ -1,0 +1,183 @@
+// The API's types from the inventory's documents: every screen and every `--json` shows what these functions return.
+// Each returns undefined where there is no such thing (any more).
+import {
+  type Customer,
+  type Instance,
+  type KillNode,
+  type KillOrder,
+  type KillTimeline,
+  type Node,
+  nodeStates,
+  type Status,
+  type Workload,
+} from '../../protocol/api.ts';
+import type { Mac } from '../../protocol/mac.ts';
+import { everything } from '../../protocol/roll-call.ts';
+import { workloadLimits } from '../../inventory/customers/customers.ts';
+import type { InstanceDocument, OrderDocument } from '../../inventory/store/documents.ts';
+import { lastDrill } from './drill-views.ts';
+import { isDrillOrder } from '../../inventory/drills/drills.ts';
+import type { Inventory } from '../../inventory/inventory.ts';
+
+export function nodeView(inventory: Inventory, mac: Mac): Node | undefined {
+  const node = inventory.node(mac);
+  if (node === undefined) return undefined;
+  const instances = inventory.instancesOn(mac);
+  const { name, slot, state, since, reason, stage, firmware, ip, bootId, serial, fenced, facts } = node;
+  return {
+    mac,
+    name,
+    slot,
+    state,
+    since,
+    reason,
+    stage,
+    firmware,
+    ip,
+    bootId,
+    serial,
+    fenced,
+    facts,
+    lastHeartbeatAt: inventory.lastHeartbeatWallClock(mac) ?? null,
+    bootDurationMs: node.readyAt === null || node.firstDhcpAt === null ? null : node.readyAt - node.firstDhcpAt,
+    instances: instances.length,
+    customers: [...new Set(instances.map(({ customer }) => customer))].toSorted(),
+    sample: inventory.latestSample(mac) ?? null,
+  };
+}
+
+export function customerView(inventory: Inventory, name: string): Customer | undefined {
+  const customer = inventory.customer(name);
+  if (customer === undefined) return undefined;
+  const instances = inventory.instancesOf(name);
+  return {
+    ...customer,
+    killedBy: inventory.killedBy(name) ?? null,
+    workloads: inventory.workloads().filter((workload) => workload.customer === name).length,
+    instances: instances.length,
+    running: running(instances),
+  };
+}
+
+export function workloadView(inventory: Inventory, customer: string, name: string): Workload | undefined {
+  const workload = inventory.workload(customer, name);
+  if (workload === undefined) return undefined;
+  const { spec, specRevision, createdAt } = workload;
+  const order = inventory.killedBy(customer);
+  const instances = inventory.instancesOf(customer, name);
+  return {
+    customer,
+    name,
+    image: spec.image,
+    replicas: spec.replicas,
+    command: spec.command ?? null,
+    env: Object.keys(spec.env ?? {}),
+    port: spec.port ?? null,
+    ...workloadLimits(spec),
+    onSilence: inventory.customer(customer)?.onSilence ?? 'stop',
+    createdAt,
+    running: running(instances),
+    updated: running(instances.filter((instance) => instance.specRevision === specRevision)),
+    problem: order === undefined ? inventory.problemOf(customer, name) : `stopped by kill order ${order}`,
+  };
+}
+
+export function instanceView(inventory: Inventory, id: string): Instance | undefined {
+  const instance = inventory.instance(id);
+  if (instance === undefined) return undefined;
+  const { customer, workload, node: mac, state, reason, since, restarts, port } = instance;
+  const node = inventory.node(mac);
+  const ip = node?.ip ?? null;
+  const order = inventory.killedBy(customer);
+  return {
+    id,
+    customer,
+    workload,
+    node: mac,
+    state,
+    // The node only knows that it is no longer wanted; why, is known here.
+    reason: order !== undefined && state === 'stopped' ? `kill order ${order}` : reason,
+    since,
+    restarts,
+    nodeName: node?.name ?? mac,
+    endpoint: ip === null || port === null ? null : `http://${ip}:${port}`,
+  };
+}
+
+export function orderView(inventory: Inventory, number: number): KillOrder | undefined {
+  const order = inventory.order(number);
+  return order === undefined ? undefined : summary(inventory, order, timelineOf(inventory, order));
+}
+
+/** Nodes in the order in which they confirmed, then those that have not. */
+export function orderTimeline(inventory: Inventory, number: number): KillTimeline | undefined {
+  const order = inventory.order(number);
+  if (order === undefined) return undefined;
+  const timeline = timelineOf(inventory, order);
+  return { ...summary(inventory, order, timeline), timeline };
+}
+
+function timelineOf(inventory: Inventory, order: OrderDocument): KillNode[] {
+  const receipts = new Map(inventory.receipts(order.number).map((receipt) => [receipt.mac, receipt]));
+  return order.targets
+    .map((mac) => {
+      const receipt = receipts.get(mac);
+      return {
+        mac,
+        name: inventory.node(mac)?.name ?? mac,
+        evidence: receipt?.evidence ?? null,
+        sentAfterMs: inventory.sentAfterMs(order.number, mac),
+        stoppedAfterMs: receipt?.stoppedAfterMs ?? null,
+        confirmedAfterMs: receipt?.confirmedAfterMs ?? null,
+        processes: receipt?.processes ?? 0,
+        escalation: inventory.escalation(order.number, mac),
+      };
+    })
+    .toSorted((a, b) => (a.confirmedAfterMs ?? Infinity) - (b.confirmedAfterMs ?? Infinity) || 0);
+}
+
+function summary(
+  inventory: Inventory,
+  { number, scope, reason, by, at, liftedAt, liftedBy }: OrderDocument,
+  timeline: KillNode[],
+): KillOrder {
+  const times = timeline.flatMap(({ confirmedAfterMs }) => confirmedAfterMs ?? []);
+  return {
+    number,
+    scope,
+    reason,
+    by,
+    at,
+    liftedAt,
+    liftedBy: liftedBy ?? null,
+    stored: inventory.isStored(number),
+    nodes: timeline.length,
+    stopped: times.length,
+    slowestMs: times.length === 0 ? null : Math.max(...times),
+    unconfirmed: timeline.flatMap(({ name, evidence }) => (evidence === null ? [name] : [])).toSorted(),
+    holding: inventory
+      .customers()
+      .flatMap(({ name, onSilence }) => (onSilence === 'hold' && [name, everything].includes(scope) ? [name] : [])),
+  };
+}
+
+export function statusCounts(
+  inventory: Inventory,
+): Pick<Status, 'nodes' | 'customers' | 'instances' | 'running' | 'standingOrders' | 'problems' | 'lastDrill'> {
+  const nodes: Record<string, number> = Object.fromEntries(nodeStates.map((state) => [state, 0]));
+  for (const { state } of inventory.nodes()) nodes[state] = (nodes[state] ?? 0) + 1;
+  const instances = inventory.instances();
+  return {
+    nodes,
+    customers: inventory.customers().length,
+    instances: instances.length,
+    running: running(instances),
+    standingOrders: inventory.standingOrders().filter((order) => !isDrillOrder(order)).length,
+    problems: inventory.problems(),
+    lastDrill: lastDrill(inventory),
+  };
+}
+
+function running(instances: InstanceDocument[]): number {
+  return instances.filter(({ state }) => state === 'running').length;
+}

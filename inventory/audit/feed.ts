@@ -1,0 +1,74 @@
+// Between the documents and the audit log: tells the log what changed, and what it may have missed.
+import type { Mac } from '../../protocol/mac.ts';
+import { type Audited, entriesOf, entriesOfChange, type NewEntry } from './entries.ts';
+import type { AuditedDocuments } from './verification.ts';
+import type { AuditLog, AuditSource, ReceiptProof } from './audit.ts';
+import type { NodeDocument } from '../store/documents.ts';
+import type { DocumentChange, Memory } from '../store/cache.ts';
+import { liftedLimit } from '../orders/orders.ts';
+
+export class AuditFeed implements AuditSource {
+  readonly #memory: Memory;
+  #revision: number;
+  /** Signed datagrams of receipts that are on their way to disk. */
+  readonly #proofs = new Map<string, ReceiptProof>();
+
+  constructor(memory: Memory, revision: number) {
+    this.#memory = memory;
+    this.#revision = revision;
+  }
+
+  /** What one transaction changed, after it is on disk. */
+  tell(log: AuditLog, changes: readonly DocumentChange[]): void {
+    for (const change of changes) {
+      this.#revision = Math.max(this.#revision, change.revision);
+      for (const entry of entriesOfChange(change)) {
+        const proof = entry.body['evidence'] === 'receipt' ? this.#proofs.get(change.id) : undefined;
+        log.append(entry, { revision: change.revision, proof });
+      }
+    }
+  }
+
+  /** While `work` stores the receipt. */
+  async withProof<T>(number: number, mac: Mac, proof: ReceiptProof | undefined, work: () => Promise<T>): Promise<T> {
+    if (proof === undefined) return work();
+    const id = `${number}/${mac}`;
+    this.#proofs.set(id, proof);
+    try {
+      return await work();
+    } finally {
+      if (this.#proofs.get(id) === proof) this.#proofs.delete(id);
+    }
+  }
+
+  revision(): number {
+    return this.#revision;
+  }
+
+  entriesSince(revision: number): NewEntry[] {
+    const entries: NewEntry[] = [];
+    const collections = ['orders', 'receipts', 'escalations', 'drills'] as const;
+    for (const collection of collections)
+      for (const [id, document] of this.#memory.all(collection))
+        if (this.#memory.revision(collection, id) > revision)
+          entries.push(...entriesOf({ collection, document } as Audited)); // the table of this very collection
+    return entries;
+  }
+
+  nodesSince(revision: number): NodeDocument[] {
+    return [...this.#memory.all('nodes').values()].filter(({ mac }) => this.#memory.revision('nodes', mac) > revision);
+  }
+
+  /** As they are now; later changes do not show in it. */
+  documents(): AuditedDocuments {
+    const orders = new Map(this.#memory.all('orders'));
+    const lifted = [...orders.values()].flatMap(({ number, liftedAt }) => (liftedAt === null ? [] : [number]));
+    return {
+      orders,
+      receipts: new Map(this.#memory.all('receipts')),
+      escalations: new Map(this.#memory.all('escalations')),
+      drills: new Map(this.#memory.all('drills')),
+      forgottenBelow: lifted.length < liftedLimit ? 0 : Math.min(...lifted),
+    };
+  }
+}

@@ -1,0 +1,213 @@
+// Decisions about instances: where they are put, what their nodes say of them, and what a node is told.
+import {
+  type Desired,
+  type DesiredInstance,
+  type InstanceReport,
+  type InstanceState,
+  instanceStates,
+} from '../../protocol/api.ts';
+import { instancesPerNodeLimit, reportedInstancesLimit } from '../../protocol/desired-state.ts';
+import type { Mac } from '../../protocol/mac.ts';
+import { customersPerNodeLimit, everything, type PermittedCustomer } from '../../protocol/roll-call.ts';
+import { configurationOf, forgetConfigurations, resolve } from './configurations.ts';
+import { workloadLimits } from './customers.ts';
+import type { InstanceDocument, WorkloadDocument } from '../store/documents.ts';
+import type { Draft } from '../store/transaction.ts';
+import type { Placement } from '../inventory.ts';
+import type { Memory, View } from '../store/cache.ts';
+
+/** `<workload>-<number in 8 hex>`; the number is the whole inventory's, so the id is never used twice. */
+export function instanceId(workload: string, number: number): string {
+  return `${workload}-${number.toString(16).padStart(8, '0')}`;
+}
+
+export function nextInstanceNumber(view: View): number {
+  return (view.get('counters', 'instances')?.value ?? 0) + 1;
+}
+
+/** A plan may be older than the inventory, or be carried out twice: a step that does not fit any more is left out. */
+export function decidePlacement(draft: Draft, placements: Placement[], now: number): { applied: number } {
+  let applied = 0;
+  const removed: InstanceDocument[] = [];
+  for (const placement of placements) {
+    if (placement.kind === 'place') {
+      if (place(draft, placement, now)) applied++;
+      continue;
+    }
+    const instance = remove(draft, placement);
+    if (instance === undefined) continue;
+    removed.push(instance);
+    applied++;
+  }
+  forgetConfigurations(draft, removed);
+  return { applied };
+}
+
+function place(draft: Draft, placement: Placement & { kind: 'place' }, now: number): boolean {
+  const { id, customer, port, reason } = placement;
+  const number = Number.parseInt(id.slice(-8), 16);
+  const workload = draft.get('workloads', `${customer}/${placement.workload}`);
+  const node = draft.get('nodes', placement.node);
+  if (workload === undefined || workload.specRevision !== placement.specRevision) return false;
+  if (node === undefined || node.state !== 'ready' || node.fenced) return false;
+  if (number < nextInstanceNumber(draft) || id !== instanceId(workload.name, number)) return false;
+  if (killedBy(draft, customer) !== undefined) return false;
+  const neighbours = draft.instancesOn(placement.node);
+  if (neighbours.length >= instancesPerNodeLimit) return false;
+  if (port !== null && neighbours.some((other) => other.port === port)) return false;
+  const { sha256, problem } = resolve(workload);
+  if (problem !== undefined) return false;
+  if (draft.get('configurations', sha256) === undefined) draft.put('configurations', sha256, configurationOf(workload));
+  draft.put('counters', 'instances', { value: number });
+  draft.put('instances', `${customer}/${workload.name}/${id}`, {
+    id,
+    customer,
+    workload: workload.name,
+    node: placement.node,
+    port,
+    specRevision: workload.specRevision,
+    attempt: placement.attempt ?? 0,
+    desired: desiredInstance(workload, { id, port }),
+    placedAt: now,
+    state: 'placed',
+    reason,
+    since: now,
+    restarts: 0,
+  });
+  draft.event('instance', id, `placed on ${node.name}: ${reason}`);
+  return true;
+}
+
+/** An instance as its node is told it. */
+function desiredInstance(
+  workload: WorkloadDocument,
+  { id, port }: { id: string; port: number | null },
+): DesiredInstance {
+  const { customer, name, spec, image } = workload;
+  const [uid, gid] = image.config.user.split(':').map(Number);
+  return {
+    id,
+    customer,
+    workload: name,
+    squashfs: image.squashfs,
+    configuration: resolve(workload).sha256,
+    uid: uid ?? 0,
+    gid: gid ?? uid ?? 0,
+    ...workloadLimits(spec),
+    port: port === null || spec.port === undefined ? null : { container: spec.port, node: port },
+  };
+}
+
+function remove(draft: Draft, { id, reason }: Placement & { kind: 'remove' }): InstanceDocument | undefined {
+  const key = draft.instanceKey(id);
+  const instance = key === undefined ? undefined : draft.get('instances', key);
+  if (key === undefined || instance === undefined) return undefined;
+  draft.remove('instances', key);
+  draft.event('instance', id, `removed: ${reason}`);
+  return instance;
+}
+
+/** What is to be stored of a report: what differs from what is known, and what should be there and is not named. */
+export function reportNews(
+  memory: Memory,
+  mac: Mac,
+  reports: InstanceReport[],
+): { news: InstanceReport[]; missing: string[] } {
+  // Most reports bring nothing new: those cost no transaction.
+  const news = reports.filter((report) => {
+    const instance = memory.get('instances', memory.instanceKey(report.id) ?? '');
+    return instance !== undefined && differs(instance, report);
+  });
+  // One that is full may have been cut off.
+  const isWhole = reports.length < reportedInstancesLimit;
+  const named = new Set(reports.map(({ id }) => id));
+  const missing = memory
+    .instancesOn(mac)
+    .flatMap((each) => (isWhole && claimsLife(each) && !named.has(each.id) ? each.id : []));
+  return { news, missing };
+}
+
+/** Only what changed is stored; an id that is not placed on this node is somebody else's, or gone. */
+export function decideReport(
+  draft: Draft,
+  mac: Mac,
+  { reports, now }: { reports: InstanceReport[]; now: number },
+): void {
+  for (const { id, reason, restarts, ...report } of reports) {
+    const state = instanceStates.find((each) => each === report.state);
+    const key = draft.instanceKey(id);
+    const instance = key === undefined ? undefined : draft.get('instances', key);
+    if (state === undefined || key === undefined || instance === undefined || instance.node !== mac) continue;
+    if (!differs(instance, { state, reason, restarts })) continue;
+    // Written before the node's receipt, arrived after it.
+    const order = killedBy(draft, instance.customer);
+    if (state === 'running' && order !== undefined && draft.get('receipts', `${order}/${mac}`) !== undefined) continue;
+    const since = state === instance.state ? instance.since : now;
+    draft.put('instances', key, { ...instance, state, reason, restarts, since });
+    if (state !== instance.state || restarts > instance.restarts)
+      draft.event('instance', id, reason === '' ? state : `${state}: ${reason}`);
+  }
+}
+
+/** A report names all that is on its node: what it does not name is not there, whatever an earlier one said. */
+export function decideMissing(draft: Draft, mac: Mac, { ids, now }: { ids: readonly string[]; now: number }): void {
+  const reason = 'its node no longer reports it';
+  for (const id of ids) {
+    const key = draft.instanceKey(id);
+    const instance = key === undefined ? undefined : draft.get('instances', key);
+    if (key === undefined || instance === undefined || instance.node !== mac || !claimsLife(instance)) continue;
+    // A node is not even told of a killed customer's instances; another's it will start when it knows of them.
+    const state: InstanceState = killedBy(draft, instance.customer) === undefined ? 'placed' : 'stopped';
+    draft.put('instances', key, { ...instance, state, reason, since: now });
+    draft.event('instance', id, `${state}: ${reason}`);
+  }
+}
+
+/** It ran, or was about to, when its node last named it. */
+function claimsLife({ state }: InstanceDocument): boolean {
+  return state === 'fetching' || state === 'starting' || state === 'running' || state === 'exited';
+}
+
+function differs(instance: InstanceDocument, report: Omit<InstanceReport, 'id'>): boolean {
+  return instance.state !== report.state || instance.reason !== report.reason || instance.restarts !== report.restarts;
+}
+
+/** The order that stops this customer: its own or the one for everything. */
+export function killedBy(view: View, customer: string): number | undefined {
+  return (view.get('kill', customer) ?? view.get('kill', everything))?.number;
+}
+
+/** Customers with instances on that node who may run there, sorted, at most as many as a permit has room for. */
+export function permitted(memory: Memory, mac: Mac): PermittedCustomer[] {
+  const node = memory.get('nodes', mac);
+  if (node === undefined || node.fenced || memory.get('kill', everything) !== undefined) return [];
+  const names = new Set(memory.instancesOn(mac).map(({ customer }) => customer));
+  return [...names]
+    .filter((name) => killedBy(memory, name) === undefined)
+    .toSorted()
+    .slice(0, customersPerNodeLimit)
+    .flatMap((name) => {
+      const customer = memory.get('customers', name);
+      return customer === undefined ? [] : [{ customer: name, hold: customer.onSilence === 'hold' }];
+    });
+}
+
+export function desired(memory: Memory, mac: Mac): Desired {
+  const customers = permitted(memory, mac).flatMap(({ customer }) => memory.get('customers', customer) ?? []);
+  const names = new Set(customers.map(({ name }) => name));
+  return {
+    generation: Number(memory.generation(mac)),
+    customers: customers.map(({ name, uidBase, memoryBytes, processes, onSilence }) => ({
+      name,
+      uidBase,
+      memoryBytes,
+      processes,
+      onSilence,
+    })),
+    instances: memory
+      .instancesOn(mac)
+      .filter(({ customer }) => names.has(customer))
+      .slice(0, instancesPerNodeLimit)
+      .map((instance) => instance.desired),
+  };
+}

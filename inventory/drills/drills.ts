@@ -1,0 +1,223 @@
+// Drills: a canary on many nodes that is killed to measure how long that takes. Here is what is kept of them and what
+// may follow on what; `controller/drill.ts` carries one out, step by step, also after a restart.
+import type { DrillRequest, DrillSchedule, WorkloadSpec } from '../../protocol/api.ts';
+import type { Mac } from '../../protocol/mac.ts';
+import { everything } from '../../protocol/roll-call.ts';
+import { decideAddCustomer, decidePutWorkload } from '../customers/customers.ts';
+import type { Decide } from '../store/writer.ts';
+import type { CustomerDocument, DrillDocument, DrillScheduleDocument, OrderDocument } from '../store/documents.ts';
+import type { Draft } from '../store/transaction.ts';
+import type { Refused } from '../inventory.ts';
+import type { Memory, View } from '../store/cache.ts';
+
+/** Drills that are kept, the running one among them. */
+const drillLimit = 100;
+export const canaryName = 'canary';
+const scheduleId = 'one';
+const phases = ['deploying', 'killing', 'removing', 'done'] as const satisfies DrillDocument['phase'][];
+
+export interface DrillStart {
+  customer: string;
+  /** What each of the nodes runs one of; its `replicas` count for nothing. */
+  spec: WorkloadSpec;
+  nodes: Mac[];
+}
+
+export type DrillStep = Partial<
+  Pick<DrillDocument, 'phase' | 'outcome' | 'problem' | 'order' | 'leftOut' | 'nodes' | 'result'>
+>;
+
+export interface DrillBook {
+  /** Newest first, at most 100. */
+  all(): DrillDocument[];
+  get(number: number): DrillDocument | undefined;
+  /** The one that is not over. */
+  current(): DrillDocument | undefined;
+  /** Why no drill of this customer may begin now. */
+  refusal(customer: string): string | undefined;
+  /** Customer, workload and record in one transaction, or none of them. */
+  begin(start: DrillStart, by: string): Promise<DrillDocument | Refused>;
+  /** What the schedule asked for: its next time is stored with it, also where the drill is refused. */
+  beginScheduled(start: DrillStart): Promise<DrillDocument | Refused>;
+  /** To the same phase or a later one. A drill that is done stays as it is. */
+  advance(number: number, step: DrillStep, message?: string): Promise<void>;
+
+  schedule(): DrillScheduleDocument | undefined;
+  /** First due one period from now. */
+  putSchedule(schedule: DrillSchedule, by: string): Promise<DrillScheduleDocument>;
+  removeSchedule(by: string): Promise<{ removed: true } | Refused>;
+  /** Once for all the times that were missed. */
+  skip(reason: string): Promise<void>;
+}
+
+/** `by` of a drill's kill order; no operator can be called that. */
+export function orderedBy(number: number): string {
+  return `drill ${number}`;
+}
+
+export function isDrillOrder({ by }: OrderDocument): boolean {
+  return /^drill [0-9]+$/.test(by);
+}
+
+export function drillBook({
+  memory,
+  take,
+  takeOnReserve,
+  now,
+  epoch,
+}: {
+  memory: Memory;
+  take: <T>(decide: Decide<T>, by?: string) => Promise<T>;
+  /** For what may go on where the disk is full: the end of a drill, which removes its canary. */
+  takeOnReserve: <T>(decide: Decide<T>, by?: string) => Promise<T>;
+  now: () => number;
+  epoch: number;
+}): DrillBook {
+  const all = () => [...memory.all('drills').values()].toSorted((a, b) => b.number - a.number);
+  return {
+    all,
+    get: (number) => memory.get('drills', String(number)),
+    current: () => unfinished(memory),
+    refusal: (customer) => refusalOf(memory, customer),
+    begin: (start, by) => take((draft) => decideDrill(draft, { ...start, by, epoch }, now())),
+    beginScheduled: (start) =>
+      take((draft) => {
+        decideNextTime(draft, now());
+        const drill = decideDrill(draft, { ...start, by: 'schedule', epoch }, now());
+        if ('refused' in drill) draft.event('drill', 'schedule', `skipped: ${drill.refused}`);
+        return drill;
+      }),
+    advance: (number, step, message) =>
+      takeOnReserve((draft) => decideDrillStep(draft, number, { step, message, now: now() })),
+
+    schedule: () => memory.get('drill-schedule', scheduleId),
+    putSchedule: ({ everySeconds, request }, by) =>
+      take((draft) => {
+        const schedule = { everySeconds, request, nextAt: now() + everySeconds * 1_000 };
+        draft.put('drill-schedule', scheduleId, schedule);
+        draft.event('drill', 'schedule', `a drill every ${everySeconds} s${customerOf(request)}`);
+        return schedule;
+      }, by),
+    removeSchedule: (by) =>
+      takeOnReserve((draft) => {
+        if (draft.get('drill-schedule', scheduleId) === undefined) return { refused: 'no drill is scheduled' };
+        draft.remove('drill-schedule', scheduleId);
+        draft.event('drill', 'schedule', 'no drills by themselves any more');
+        return { removed: true as const };
+      }, by),
+    skip: (reason) =>
+      take((draft) => {
+        decideNextTime(draft, now());
+        draft.event('drill', 'schedule', `skipped: ${reason}`);
+      }),
+  };
+}
+
+function customerOf({ customer }: DrillRequest): string {
+  return customer === undefined ? '' : ` with the customer ${customer}`;
+}
+
+function unfinished(view: View): DrillDocument | undefined {
+  for (const [, drill] of view.all('drills')) if (drill.phase !== 'done') return drill;
+  return undefined;
+}
+
+function refusalOf(view: View, customer: string): string | undefined {
+  const running = unfinished(view);
+  if (running !== undefined) return `drill ${running.number} is not over yet`;
+  const order = view.get('kill', everything);
+  if (order !== undefined) return `order ${order.number} stops everything: lift it first`;
+  const known = view.get('customers', customer);
+  return known === undefined ? undefined : whyTaken(view, known);
+}
+
+function decideDrill(
+  draft: Draft,
+  { customer: name, spec, nodes, by, epoch }: DrillStart & { by: string; epoch: number },
+  now: number,
+): DrillDocument | Refused {
+  const refusal = refusalOf(draft, name);
+  if (refusal !== undefined) return { refused: refusal };
+  if (nodes.length === 0) return { refused: 'no node is ready to run a canary' };
+  const known = draft.get('customers', name);
+  // Looked at before anything is written: what a decision wrote is kept even where it refuses in the end.
+  if (draft.get('images', spec.image) === undefined)
+    return { refused: `there is no image ${spec.image}: import it first` };
+  if (known === undefined) {
+    const added = decideAddCustomer(draft, { name }, { now, uidBase: formerRange(draft, name) });
+    if ('refused' in added) return added;
+  }
+  const workload = decidePutWorkload(
+    draft,
+    { customer: name, name: canaryName, spec: { ...spec, replicas: nodes.length } },
+    now,
+  );
+  if ('refused' in workload) return workload;
+  draft.put('workloads', `${name}/${canaryName}`, { ...workload, nodes });
+  const number = draft.count('drills');
+  const drill: DrillDocument = {
+    number,
+    customer: name,
+    uidBase: known === undefined ? (draft.get('customers', name)?.uidBase ?? null) : null,
+    by,
+    epoch,
+    startedAt: now,
+    endedAt: null,
+    phase: 'deploying',
+    outcome: null,
+    problem: '',
+    order: null,
+    drawn: nodes.length,
+    leftOut: [],
+    nodes,
+    result: null,
+  };
+  draft.put('drills', String(number), drill);
+  draft.event('drill', String(number), `${by} begins a drill: ${name} on ${nodes.length} nodes`);
+  forgetOldest(draft);
+  return drill;
+}
+
+function whyTaken(view: View, { name }: CustomerDocument): string | undefined {
+  const order = view.get('kill', name);
+  if (order !== undefined) return `order ${order.number} stops ${name}: lift it first, or name another customer`;
+  for (const [, workload] of view.all('workloads'))
+    if (workload.customer === name)
+      return `${name} has workloads (${workload.name}): a drill kills its customer, name one that has none`;
+  return undefined;
+}
+
+/** A drill each hour would use up all ranges in some years: the same canary gets the same one again. */
+function formerRange(draft: Draft, name: string): number | undefined {
+  for (const [, drill] of draft.all('drills'))
+    if (drill.customer === name && drill.uidBase !== null) return drill.uidBase;
+  return undefined;
+}
+
+function forgetOldest(draft: Draft): void {
+  const numbers = Array.from(draft.all('drills'), ([, { number }]) => number).toSorted((a, b) => b - a);
+  for (const number of numbers.slice(drillLimit)) draft.remove('drills', String(number));
+}
+
+function decideDrillStep(
+  draft: Draft,
+  number: number,
+  { step, message, now }: { step: DrillStep; message: string | undefined; now: number },
+): void {
+  const drill = draft.get('drills', String(number));
+  if (drill === undefined || drill.phase === 'done') return;
+  const phase = step.phase ?? drill.phase;
+  if (phases.indexOf(phase) < phases.indexOf(drill.phase)) return;
+  const end = phase === 'done' ? { endedAt: now, nodes: [] } : {};
+  draft.put('drills', String(number), { ...drill, ...step, phase, ...end });
+  if (message !== undefined) draft.event('drill', String(number), message);
+}
+
+/** The first time of the schedule that is still to come. */
+function decideNextTime(draft: Draft, now: number): void {
+  const schedule = draft.get('drill-schedule', scheduleId);
+  if (schedule === undefined) return;
+  const everyMs = schedule.everySeconds * 1_000;
+  const missed = Math.floor(Math.max(0, now - schedule.nextAt) / everyMs);
+  draft.put('drill-schedule', scheduleId, { ...schedule, nextAt: schedule.nextAt + (missed + 1) * everyMs });
+}

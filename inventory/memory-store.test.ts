@@ -1,7 +1,0 @@
-import { MemoryDisk, openMemoryStore } from './memory-store.ts';
-import { proveStore } from './store-contract.ts';
-
-proveStore('memory', () => {
-  const disk = new MemoryDisk();
-  return Promise.resolve(() => Promise.resolve(openMemoryStore(disk)));
-});

@@ -1,0 +1,32 @@
+// The addresses that boards have, for the DHCP server.
+import type { LeaseStore } from '../contract.ts';
+import type { Decide } from '../store/writer.ts';
+import type { LeaseDocument } from '../store/documents.ts';
+import type { Memory } from '../store/cache.ts';
+
+export function leaseStore({
+  memory,
+  take,
+  takeOnReserve,
+}: {
+  memory: Memory;
+  take: (decide: Decide<void>) => Promise<void>;
+  takeOnReserve: (decide: Decide<void>) => Promise<void>;
+}): LeaseStore {
+  // A board that could not keep its address would stop within the lease: a renewal takes no more room than it has.
+  const isRenewal = ({ ip, mac }: LeaseDocument) => memory.get('leases', ip)?.mac === mac;
+  return {
+    load: () => Promise.resolve([...memory.all('leases').values()]),
+    save: async (leases) => {
+      const renewed = leases.filter(isRenewal);
+      const given = leases.filter((lease) => !renewed.includes(lease));
+      await Promise.all([takeOnReserve(put(renewed)), take(put(given))]);
+    },
+  };
+}
+
+function put(leases: LeaseDocument[]): Decide<void> {
+  return (draft) => {
+    for (const lease of leases) draft.put('leases', lease.ip, lease);
+  };
+}

@@ -1,0 +1,312 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { heartbeat, macOf, rejoin, type TestRack, testRack } from '../rack.fixture.ts';
+import { nodeView } from '../../controller/api/views.ts';
+
+const mac = macOf(1);
+
+test('a board boots, and each change of state is an event with its reason', async () => {
+  await using rack = await testRack();
+  const { inventory } = rack;
+  await inventory.bootStage({ mac, stage: 'dhcp-discover', firmware: 'uboot' });
+  await rack.pass(1_000);
+  await inventory.bootStage({ mac, stage: 'dhcp-ack', firmware: 'uboot', ip: '10.77.0.50' });
+  await inventory.bootStage({ mac, stage: 'tftp', detail: 'snp.efi' });
+  await inventory.bootStage({ mac, stage: 'dhcp-discover' });
+  await rack.pass(20_000);
+  const token = await rack.boot(mac);
+  assert.ok(!('refused' in (await rack.join(mac, 'one', { token }))));
+  await heartbeat(rack, mac);
+  await rack.pass(35_000);
+  await heartbeat(rack, mac);
+  const events = await inventory.events({ limit: 100, subject: mac });
+  assert.deepEqual(
+    events.filter(({ kind }) => kind === 'node').map(({ message }) => message),
+    [
+      'new node node-c20001 in slot 1',
+      'seen → loading: tftp snp.efi',
+      'loading → seen: dhcp-discover from uboot',
+      'seen → loading: script',
+      'loading → joining: joined with boot one',
+      'joining → ready: heartbeat',
+      'ready → silent: no heartbeat for 3 s',
+      'silent → lost: no heartbeat for 30 s',
+      'lost → ready: heartbeat',
+    ],
+  );
+  const view = nodeView(inventory, mac);
+  assert.equal(view?.bootDurationMs, 21_000);
+  assert.equal(view.lastHeartbeatAt, rack.now());
+  assert.equal(view.stage, 'joined');
+});
+
+test('a joined board that sends no heartbeat is lost after 30 s; a controller that just started waits for all anew', async () => {
+  await using rack = await testRack();
+  await rack.ready(mac);
+  await rack.join(macOf(2), 'x', { token: await rack.boot(macOf(2)) });
+  await rack.pass(2_900);
+  await rack.restart();
+  await rack.pass(2_900);
+  assert.equal(rack.inventory.node(mac)?.state, 'ready');
+  await rack.pass(400);
+  assert.equal(rack.inventory.node(mac)?.state, 'silent');
+  await rack.pass(30_000);
+  assert.equal(rack.inventory.node(macOf(2))?.state, 'lost');
+});
+
+test('after a pause of the whole machine nobody is called lost before there was time to hear them', async () => {
+  await using rack = await testRack();
+  await rack.ready(mac);
+  await rack.inventory.sweep(rack.now() + 60_000);
+  assert.equal(rack.inventory.node(mac)?.state, 'ready');
+  await rack.inventory.sweep(rack.now() + 63_000);
+  assert.equal(rack.inventory.node(mac)?.state, 'silent');
+});
+
+/** So that it is never silent: with a heartbeat each 750 ms. */
+async function alive(rack: TestRack, ms: number): Promise<void> {
+  for (let passed = 0; passed < ms; passed += 750) {
+    await heartbeat(rack, mac);
+    await rack.pass(750);
+  }
+}
+
+const events = async ({ inventory }: TestRack, pattern: RegExp) =>
+  (await inventory.events({ limit: 100, subject: mac })).filter(({ message }) => pattern.test(message));
+
+test('nobody takes the place of a board that is alive, and one event names both', async () => {
+  await using rack = await testRack();
+  const { session } = await rack.ready(mac, 'one');
+  await alive(rack, 6_000);
+  const before = rack.inventory.node(mac);
+  for (let asked = 0; asked < 20; asked++) {
+    await rack.inventory.bootStage({ mac, stage: 'dhcp-discover', firmware: 'uefi' });
+    const ticket = await rack.inventory.issueTicket(mac, '10.77.0.66');
+    assert.ok('refused' in ticket && ticket.held);
+    assert.match(
+      ticket.refused,
+      /node-c20001 at 10\.77\.0\.50 \(boot one\) has its place until it is silent for 4\.5 s/,
+    );
+    await alive(rack, 750);
+  }
+  assert.deepEqual(rack.inventory.node(mac), before, 'it stays ready');
+  assert.equal(rack.inventory.session(session)?.mac, mac);
+  const told = await events(rack, /two machines use this MAC/);
+  assert.equal(told.length, 1);
+  assert.match(
+    told[0]?.message ?? '',
+    /node-c20001 is alive at 10\.77\.0\.50 \(boot one\).* asks for an address as uefi/,
+  );
+});
+
+test('a board that was reset gets its token once it was silent for 4.5 s, and nobody speaks of two machines', async () => {
+  await using rack = await testRack();
+  await rack.ready(mac, 'one');
+  await alive(rack, 6_000);
+  let waitedMs = 0;
+  for (; rack.inventory.placeHolder(mac) !== undefined; waitedMs += 250) {
+    await rack.inventory.bootStage({ mac, stage: 'dhcp-discover', firmware: 'uboot' });
+    assert.ok('held' in (await rack.inventory.issueTicket(mac)));
+    await rack.pass(250);
+  }
+  assert.ok(waitedMs >= 3_250 && waitedMs <= 4_250, `${waitedMs} ms`);
+  await rack.ready(mac, 'two');
+  await alive(rack, 6_000);
+  assert.deepEqual(await events(rack, /two machines/), []);
+});
+
+test('a token from a moment of silence buys nothing from a board that is heard again', async () => {
+  await using rack = await testRack();
+  const { session } = await rack.ready(mac, 'one');
+  const token = await rack.boot(mac);
+  await alive(rack, 3_000);
+  assert.match(JSON.stringify(await rack.join(mac, 'two', { token })), /has its place .*"held":true/);
+  await alive(rack, 3_000);
+  assert.equal(rack.inventory.sessionOf(mac)?.id, session);
+  assert.match(JSON.stringify(await events(rack, /two machines/)), /10\.77\.0\.50 wants to join with boot two/);
+  await rack.pass(4_250);
+  assert.ok('session' in (await rack.join(mac, 'two', { token })), 'it is spent only by a join');
+});
+
+test('a controller that just started, or was stopped for long, gives no place away before it has listened for 4 s', async () => {
+  await using rack = await testRack();
+  const first = await rack.ready(mac, 'one');
+  await rack.pass(10_000);
+  assert.equal(rack.inventory.placeHolder(mac), undefined);
+  await rack.restart();
+  assert.ok('held' in (await rack.inventory.issueTicket(mac)));
+  await rack.pass(4_000);
+  assert.match(rack.inventory.placeHolder(mac) ?? '', /boot one/);
+  assert.deepEqual(await rack.join(mac, 'one', rejoin(first, mac, 'one')), first, 'its own agent need not wait');
+  await alive(rack, 3_000);
+  // Stopped for an hour: what it was sent meanwhile is still in the socket.
+  await rack.inventory.sweep(rack.now() + 3_600_000);
+  assert.ok('held' in (await rack.inventory.issueTicket(mac)));
+  assert.ok('token' in (await rack.inventory.issueTicket(macOf(5))), 'who has no session waits for nothing');
+});
+
+test('a token is good where its script was sent, or at another address that is leased to its MAC', async () => {
+  await using rack = await testRack();
+  const ticket = await rack.inventory.issueTicket(mac, '10.77.0.60');
+  assert.ok('token' in ticket);
+  assert.match(
+    JSON.stringify(await rack.join(mac, 'one', ticket)),
+    /the token of 02:00:00:c2:00:01 was given to 10\.77\.0\.60, and 10\.77\.0\.50 is not leased to that MAC/,
+  );
+  await rack.inventory.leases().save([{ ip: '10.77.0.50', mac, state: 'bound', expiresAtMs: rack.now() + 1_000 }]);
+  assert.ok('session' in (await rack.join(mac, 'one', ticket)));
+});
+
+test('a token is good once, for its board, for ten minutes', async () => {
+  await using rack = await testRack();
+  const other = macOf(2);
+  const token = await rack.boot(mac);
+  await rack.boot(other);
+  const refusal = async (from: string, bootId: string, secret: string) => {
+    const answer = await rack.join(from, bootId, { token: secret });
+    return 'refused' in answer ? answer.refused : 'joined';
+  };
+  assert.match(await refusal(other, 'b', token), /was not issued for 02:00:00:c2:00:02/);
+  assert.match(await refusal(macOf(3), 'b', token), /unknown/);
+  assert.match(await refusal(mac, 'b', 'f'.repeat(64)), /was not issued/);
+  assert.equal(await refusal(mac, 'b', token), 'joined');
+  assert.match(await refusal(mac, 'another boot', token), /used up/);
+  assert.equal(await refusal(mac, 'b', token), 'joined', 'the same boot asks again: the first answer was lost');
+  await heartbeat(rack, mac);
+  assert.match(await refusal(mac, 'b', token), /used up/);
+  const late = await rack.boot(mac);
+  await rack.pass(600_000);
+  assert.match(await refusal(mac, 'c', late), /expired/);
+  const first = await rack.boot(mac);
+  await rack.boot(mac);
+  assert.match(await refusal(mac, 'c', first), /was not issued/);
+  const stored = JSON.stringify(rack.inventory.node(mac));
+  assert.ok(!stored.includes(late) && !stored.includes(first), 'only the hash is kept');
+});
+
+test('a restarted agent gets its session back, also from a restarted controller; a board booted anew gets another', async () => {
+  await using rack = await testRack();
+  const first = await rack.ready(mac, 'one');
+  await rack.restart();
+  assert.deepEqual(await rack.join(mac, 'one', rejoin(first, mac, 'one')), first);
+  assert.equal(rack.inventory.node(mac)?.state, 'ready');
+  const second = await rack.ready(mac, 'two');
+  assert.notEqual(second.session, first.session);
+  assert.equal(rack.inventory.session(first.session), undefined, 'what the old boot signs is refused');
+  assert.equal(rack.inventory.sessionOf(mac)?.id, second.session);
+  assert.equal(rack.inventory.sessionOf(mac)?.key.toString('hex'), second.key);
+  assert.match(JSON.stringify(await rack.join(mac, 'one', rejoin(first, mac, 'one'))), /another one/);
+  assert.match(JSON.stringify(await rack.join(mac, 'three', rejoin(second, mac, 'three'))), /another one/);
+  assert.match(
+    JSON.stringify(await rack.join(mac, 'two', { session: { id: second.session, proof: '0'.repeat(64) } })),
+    /another one/,
+  );
+  assert.equal(rack.inventory.nodes().length, 1);
+});
+
+test('a fenced board gets no ticket and may not join, and keeps its session to say what stopped', async () => {
+  await using rack = await testRack();
+  const answer = await rack.ready(mac);
+  const token = await rack.boot(mac);
+  await rack.inventory.patchNode(mac, { fenced: true });
+  assert.deepEqual(await rack.inventory.issueTicket(mac), { refused: 'node-c20001 is fenced' });
+  assert.match(JSON.stringify(await rack.join(mac, 'b', { token })), /fenced/);
+  assert.ok(rack.inventory.session(answer.session));
+  await rack.inventory.patchNode(mac, { fenced: false });
+  assert.match(
+    JSON.stringify(await rack.join(mac, 'b', { token })),
+    /not issued/,
+    'a token from before does not count',
+  );
+});
+
+test('a board is swapped: the new one takes slot and name of the lost one, which is gone', async () => {
+  await using rack = await testRack();
+  const old = await rack.ready(mac);
+  await rack.inventory.patchNode(mac, { name: 'left-top', slot: 7 });
+  const fresh = macOf(9);
+  await rack.ready(fresh);
+  assert.deepEqual(await rack.inventory.patchNode(fresh, { slot: 7 }), {
+    refused: 'slot 7 belongs to left-top (02:00:00:c2:00:01, ready): remove or rename that one first',
+  });
+  assert.match(JSON.stringify(await rack.inventory.removeNode(mac)), /left-top is ready/);
+  for (let step = 0; step < 35; step++) {
+    rack.inventory.heartbeat(fresh, rack.now());
+    await rack.pass(1_000);
+  }
+  assert.equal(rack.inventory.node(mac)?.state, 'lost');
+  const patched = await rack.inventory.patchNode(fresh, { slot: 7, name: 'left-top' });
+  assert.ok(!('refused' in patched));
+  assert.deepEqual(
+    rack.inventory.nodes().map((node) => [node.mac, node.name, node.slot]),
+    [[fresh, 'left-top', 7]],
+  );
+  assert.equal(rack.inventory.session(old.session), undefined);
+  await rack.restart();
+  assert.equal(rack.inventory.nodes().length, 1);
+  assert.equal(rack.inventory.sessionOf(mac), undefined);
+});
+
+test('a removed board that boots again is a new node; names and slots are never given twice', async () => {
+  await using rack = await testRack();
+  await rack.ready(mac);
+  const twin = '06:00:00:c2:00:01';
+  await Promise.all([rack.boot(twin), rack.boot(macOf(2)), rack.boot(macOf(3))]);
+  assert.deepEqual(
+    rack.inventory
+      .nodes()
+      .map(({ name, slot }) => `${slot} ${name}`)
+      .toSorted(),
+    ['1 node-c20001', '2 node-060000c20001', '3 node-c20002', '4 node-c20003'],
+  );
+  assert.match(JSON.stringify(await rack.inventory.renameNode(twin, 'node-c20002')), /name node-c20002 belongs to/);
+  assert.match(JSON.stringify(await rack.inventory.removeNode(macOf(77))), /no node has the MAC/);
+  assert.deepEqual(await rack.inventory.removeNode(macOf(2)), { removed: macOf(2) });
+  await rack.boot(macOf(4));
+  assert.equal(rack.inventory.node(macOf(4))?.slot, 3);
+  assert.equal(rack.inventory.node(macOf(2)), undefined);
+});
+
+test('684 boards that boot at once get 684 names and slots', async () => {
+  await using rack = await testRack();
+  const macs = Array.from({ length: 684 }, (_, i) => macOf(i));
+  await Promise.all(
+    macs.map((each) => rack.inventory.bootStage({ mac: each, stage: 'dhcp-discover', firmware: 'uboot' })),
+  );
+  assert.equal(new Set(rack.inventory.nodes().map(({ name }) => name)).size, 684);
+  assert.deepEqual(
+    rack.inventory
+      .nodes()
+      .map(({ slot }) => slot)
+      .toSorted((a, b) => a - b),
+    macs.map((_, i) => i + 1),
+  );
+});
+
+test('a flood of invented MACs makes a bounded number of nodes, and takes no place from a board that joined', async () => {
+  await using rack = await testRack();
+  await rack.ready(mac);
+  const flood = (from: number, count: number) =>
+    Promise.all(
+      Array.from({ length: count }, (_, i) =>
+        rack.inventory.bootStage({ mac: macOf(from + i), stage: 'dhcp-discover', firmware: 'uefi' }),
+      ),
+    );
+  await flood(10, 3_000);
+  assert.equal(rack.inventory.nodes().length, 700);
+  assert.match(JSON.stringify(await rack.inventory.issueTicket(macOf(60_000))), /too many new boards/);
+  for (let minute = 0; minute < 6; minute++) {
+    await rack.pass(20_000);
+    await flood(3_100 + minute * 1_000, 1_000);
+  }
+  assert.equal(rack.inventory.nodes().length, 4_096);
+  assert.ok(rack.inventory.node(mac));
+});
+
+test('beacons of strangers leave a bounded number of events and no node', async () => {
+  await using rack = await testRack();
+  for (let i = 0; i < 1_000; i++)
+    rack.inventory.beaconSeen({ uuid: i.toString(16).padStart(32, '0'), ip: `10.77.1.${i % 250}` });
+  assert.equal(rack.inventory.nodes().length, 0);
+  assert.equal((await rack.inventory.events({ limit: 1_000 })).length, 10);
+});

@@ -1,0 +1,302 @@
+// Decisions about nodes: how they come to be, boot, join, fall silent, are renamed, replaced and removed.
+import { createHash, timingSafeEqual } from 'node:crypto';
+import { sessionProof } from '../../protocol/agent-authorization.ts';
+import type { JoinAnswer, JoinRequest, NodePatch } from '../../protocol/api.ts';
+import type { Mac } from '../../protocol/mac.ts';
+import { stopsByItselfMs } from '../../protocol/timing.ts';
+import { forgetConfigurations } from '../customers/configurations.ts';
+import type { NodeDocument, SessionDocument } from '../store/documents.ts';
+import type { Draft } from '../store/transaction.ts';
+import type { BootStage, Refused } from '../inventory.ts';
+import { type LifeCycleEvent, nextState } from './life-cycle.ts';
+
+const ticketValidityMs = 10 * 60_000;
+/** Six racks. Boards that never joined make room for newer ones: anybody on the segment can invent MACs. */
+export const nodeLimit = 4_096;
+/** Firmware asks more than once in one boot (U-Boot twice, UEFI again and again): within this long it is the same boot. */
+const sameBootMs = 120_000;
+/** Random bytes are drawn by the caller, who may not be pure. */
+export interface Draw {
+  sessionId: string;
+  key: string;
+}
+
+/** Whether it says that the board starts anew. */
+export function beginsBoot({ stage, firmware }: BootStage): boolean {
+  return stage === 'dhcp-discover' && firmware !== undefined;
+}
+
+export function decideBootStage(draft: Draft, boot: BootStage, now: number): void {
+  const { mac, stage, detail } = boot;
+  const known = draft.get('nodes', mac) ?? createNode(draft, mac, now);
+  if (known === undefined) return;
+  const begins = beginsBoot(boot);
+  // Address traffic is no progress: an operating system renews its lease too.
+  const event = begins ? 'firmware' : stage.startsWith('dhcp') || stage === 'fenced' ? undefined : 'stage';
+  const booting = known.state === 'seen' || known.state === 'loading';
+  const sameBoot = booting && known.firstDhcpAt !== null && now - known.firstDhcpAt < sameBootMs;
+  let node: NodeDocument = { ...known, ...(boot.ip === undefined ? {} : { ip: boot.ip }) };
+  if (begins && !sameBoot) node = { ...node, firstDhcpAt: now, readyAt: null };
+  if (boot.firmware !== undefined && boot.firmware !== node.firmware) node = { ...node, firmware: boot.firmware };
+  if (event !== undefined) node = step(draft, node, event, { now, reason: describe(boot) });
+  // A late report of a boot that is over says nothing about where the node is now.
+  if (node.state === 'seen' || node.state === 'loading') node = { ...node, stage };
+  if (known.stage !== node.stage) draft.event('boot', mac, detail === undefined ? stage : `${stage}: ${detail}`);
+  if (!same(known, node)) draft.put('nodes', mac, node);
+}
+
+function describe({ stage, firmware, detail }: BootStage): string {
+  return [stage, firmware === undefined ? '' : `from ${firmware}`, detail ?? '']
+    .filter((part) => part !== '')
+    .join(' ');
+}
+
+function createNode(draft: Draft, mac: Mac, now: number): NodeDocument | undefined {
+  if (draft.nodeIndex.count >= nodeLimit) {
+    const [oldest] = draft.nodeIndex.neverJoined();
+    const leaving = draft.get('nodes', oldest ?? '');
+    if (leaving === undefined) return undefined;
+    dropNode(draft, leaving, 'it never joined, and a newer board needs the room');
+  }
+  const node: NodeDocument = {
+    mac,
+    name: freeName(draft, mac),
+    slot: draft.nodeIndex.lowestFreeSlot(),
+    state: 'seen',
+    since: now,
+    reason: 'first packet',
+    stage: '',
+    firmware: null,
+    ip: null,
+    bootId: null,
+    serial: null,
+    fenced: false,
+    facts: null,
+    sshHostKey: null,
+    agentVersion: null,
+    firstDhcpAt: null,
+    readyAt: null,
+    unreadyAt: null,
+    ticket: null,
+  };
+  draft.put('nodes', mac, node);
+  draft.event('node', mac, `new node ${node.name} in slot ${node.slot}`);
+  return node;
+}
+
+function freeName(draft: Draft, mac: Mac): string {
+  const digits = mac.replaceAll(':', '');
+  const short = `node-${digits.slice(6)}`;
+  // Two vendors' boards may end in the same three bytes.
+  return draft.nodeIndex.named(short) === undefined ? short : `node-${digits}`;
+}
+
+/** One step of the life cycle, with its event. */
+export function step(
+  draft: Draft,
+  node: NodeDocument,
+  event: LifeCycleEvent,
+  { now, reason }: { now: number; reason: string },
+): NodeDocument {
+  const state = nextState(node.state, event);
+  if (state === node.state) return node;
+  draft.event('node', node.mac, `${node.state} → ${state}: ${reason}`);
+  const next = { ...node, state, since: now, reason };
+  if (state === 'ready') return { ...next, stage: 'joined', readyAt: node.readyAt ?? now, unreadyAt: null };
+  return node.state === 'ready' ? { ...next, unreadyAt: now } : next;
+}
+
+export function decideStep(
+  draft: Draft,
+  mac: Mac,
+  { event, now, reason }: { event: LifeCycleEvent; now: number; reason: string },
+): void {
+  const node = draft.get('nodes', mac);
+  if (node === undefined) return;
+  const next = step(draft, node, event, { now, reason });
+  if (next !== node) draft.put('nodes', mac, next);
+}
+
+export function decideTicket(
+  draft: Draft,
+  mac: Mac,
+  { token, ip, now, isHeld }: { token: string; ip: string | undefined; now: number; isHeld: boolean },
+): { token: string } | Refused {
+  const node = draft.get('nodes', mac) ?? createNode(draft, mac, now);
+  if (node === undefined) return { refused: `${nodeLimit} nodes are known, want some of them removed first` };
+  if (node.fenced) return { refused: `${node.name} is fenced` };
+  if (isHeld && draft.get('sessions', mac) !== undefined) return heldPlace(node);
+  const ticket = { tokenSha256: sha256(token), expiresAt: now + ticketValidityMs, ...(ip === undefined ? {} : { ip }) };
+  draft.put('nodes', mac, { ...node, ticket });
+  return { token };
+}
+
+/** For a board that was reset a moment ago, and for whoever would take the place of one that is alive. */
+export function heldPlace({ name, ip, bootId }: NodeDocument): Refused & { held: true } {
+  const seconds = stopsByItselfMs / 1_000;
+  return {
+    refused: `${name} at ${ip ?? 'an unknown address'} (boot ${bootId ?? 'unknown'}) has its place until it is silent for ${seconds} s`,
+    held: true,
+  };
+}
+
+export function decideJoin(
+  draft: Draft,
+  request: JoinRequest,
+  { ip, now, draw, isHeld }: { ip: string; now: number; draw: Draw; isHeld: boolean },
+): JoinAnswer | Refused {
+  const node = draft.get('nodes', request.mac);
+  if (node === undefined) return { refused: `${request.mac} is unknown: it has to boot from this controller` };
+  if (node.fenced) return { refused: `${node.name} is fenced` };
+  const standing = draft.get('sessions', request.mac);
+  if (request.session !== undefined) {
+    if (standing === undefined || !proves(standing, request))
+      return { refused: `the session of ${node.name} is another one: it has to boot again` };
+    return welcome(draft, node, { request, ip, now, session: standing, event: 'rejoin' });
+  }
+  if (request.token === undefined) return { refused: 'neither a token nor a session was sent, want one of them' };
+  const tokenSha256 = sha256(request.token);
+  // The answer to the first try may have been lost: until a heartbeat shows that it was not, the same boot may ask again.
+  if (
+    node.state === 'joining' &&
+    standing !== undefined &&
+    standing.bootId === request.bootId &&
+    equal(standing.tokenSha256, tokenSha256)
+  )
+    return welcome(draft, node, { request, ip, now, session: standing, event: 'join' });
+  if (node.ticket === null || !equal(node.ticket.tokenSha256, tokenSha256))
+    return { refused: `the token was not issued for ${request.mac}, or is used up` };
+  if (node.ticket.expiresAt <= now) return { refused: `the token of ${request.mac} has expired` };
+  // Its old session came back to life after the token was given: there are two of them.
+  if (isHeld && standing !== undefined) return heldPlace(node);
+  const lease = draft.get('leases', ip);
+  const isLeased = lease?.state === 'bound' && lease.mac === request.mac;
+  if (node.ticket.ip !== undefined && node.ticket.ip !== ip && !isLeased)
+    return {
+      refused: `the token of ${request.mac} was given to ${node.ticket.ip}, and ${ip} is not leased to that MAC`,
+    };
+  const session = {
+    mac: request.mac,
+    id: draw.sessionId,
+    key: draw.key,
+    bootId: request.bootId,
+    tokenSha256,
+    at: now,
+  };
+  draft.put('sessions', request.mac, session);
+  // Without a DHCP packet of this boot its duration is unknown.
+  const known = node.readyAt === null ? node : { ...node, firstDhcpAt: null, readyAt: null };
+  return welcome(draft, { ...known, ticket: null }, { request, ip, now, session, event: 'join' });
+}
+
+function welcome(
+  draft: Draft,
+  node: NodeDocument,
+  {
+    request,
+    ip,
+    now,
+    session,
+    event,
+  }: { request: JoinRequest; ip: string; now: number; session: SessionDocument; event: 'join' | 'rejoin' },
+): JoinAnswer {
+  const joined = step(draft, node, event, {
+    now,
+    reason: event === 'join' ? `joined with boot ${request.bootId}` : 'its agent started again',
+  });
+  draft.put('nodes', node.mac, {
+    ...joined,
+    stage: 'joined',
+    ip,
+    bootId: request.bootId,
+    serial: request.serial,
+    facts: request.facts,
+    sshHostKey: request.sshHostKey,
+    agentVersion: request.agentVersion,
+  });
+  return { name: node.name, session: session.id, key: session.key };
+}
+
+function proves(session: SessionDocument, { mac, bootId, session: claim }: JoinRequest): boolean {
+  if (claim === undefined || claim.id !== session.id || bootId !== session.bootId) return false;
+  return equal(claim.proof, sessionProof(Buffer.from(session.key, 'hex'), mac, bootId));
+}
+
+/**
+ * A lost node's name and slot may be taken: that is how a board is swapped. The lost one is removed with it.
+ * `fenced` leaves the session: the node must still hear permits that list nobody, and say when its containers are gone.
+ */
+export function decidePatch(draft: Draft, mac: Mac, patch: NodePatch, by: string): NodeDocument | Refused {
+  const node = draft.get('nodes', mac);
+  if (node === undefined) return unknownNode(mac);
+  const replaced: NodeDocument[] = [];
+  const holders = new Set([
+    patch.name === undefined ? undefined : draft.nodeIndex.named(patch.name),
+    patch.slot === undefined ? undefined : draft.nodeIndex.inSlot(patch.slot),
+  ]);
+  for (const holder of holders) {
+    const other = holder === undefined || holder === mac ? undefined : draft.get('nodes', holder);
+    if (other === undefined) continue;
+    const takes = [
+      other.name === patch.name ? `name ${other.name}` : '',
+      other.slot === patch.slot ? `slot ${other.slot}` : '',
+    ].filter((text) => text !== '');
+    if (other.state !== 'lost')
+      return {
+        refused: `${takes.join(' and ')} belongs to ${other.name} (${other.mac}, ${other.state}): remove or rename that one first`,
+      };
+    replaced.push(other);
+  }
+  for (const other of replaced) dropNode(draft, other, `replaced by ${mac}`);
+  const next = {
+    ...node,
+    name: patch.name ?? node.name,
+    slot: patch.slot ?? node.slot,
+    fenced: patch.fenced ?? node.fenced,
+    ...(patch.fenced === undefined || patch.fenced === node.fenced ? {} : { fencedBy: by }),
+    // Whoever is fenced may not come in with a token from before.
+    ticket: patch.fenced === true ? null : node.ticket,
+  };
+  if (next.name !== node.name) draft.event('node', mac, `renamed from ${node.name} to ${next.name}`);
+  if (next.slot !== node.slot) draft.event('node', mac, `moved from slot ${node.slot} to ${next.slot}`);
+  if (next.fenced !== node.fenced) draft.event('node', mac, next.fenced ? 'fenced' : 'no longer fenced');
+  if (!same(node, next)) draft.put('nodes', mac, next);
+  return next;
+}
+
+export function decideRemoveNode(draft: Draft, mac: Mac): { removed: Mac } | Refused {
+  const node = draft.get('nodes', mac);
+  if (node === undefined) return unknownNode(mac);
+  if (node.state === 'ready') return { refused: `${node.name} is ready: switch it off, or fence it, and wait` };
+  dropNode(draft, node, 'removed');
+  return { removed: mac };
+}
+
+function dropNode(draft: Draft, { mac, name, slot }: NodeDocument, reason: string): void {
+  draft.remove('nodes', mac);
+  draft.remove('sessions', mac);
+  const instances = draft.instancesOn(mac);
+  for (const { id, customer, workload } of instances) {
+    draft.remove('instances', `${customer}/${workload}/${id}`);
+    draft.event('instance', id, `removed: its node ${name} is gone`);
+  }
+  forgetConfigurations(draft, instances);
+  draft.event('node', mac, `${name} in slot ${slot} is gone: ${reason}`);
+}
+
+function unknownNode(mac: Mac): Refused {
+  return { refused: `no node has the MAC ${mac}` };
+}
+
+function sha256(text: string): string {
+  return createHash('sha256').update(text).digest('hex');
+}
+
+function equal(a: string, b: string): boolean {
+  const [left, right] = [Buffer.from(a), Buffer.from(b)];
+  return left.length === right.length && timingSafeEqual(left, right);
+}
+
+function same(a: NodeDocument, b: NodeDocument): boolean {
+  return JSON.stringify(a) === JSON.stringify(b);
+}

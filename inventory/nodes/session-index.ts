@@ -1,0 +1,35 @@
+// Sessions by their id, as 912 heartbeats a second look them up.
+import type { Mac } from '../../protocol/mac.ts';
+import type { SessionDocument } from '../store/documents.ts';
+import type { Session } from '../inventory.ts';
+import type { DocumentChange, Memory } from '../store/cache.ts';
+
+export class SessionIndex {
+  readonly #byId = new Map<string, Session>();
+  readonly #byMac = new Map<Mac, Session>();
+
+  constructor(memory: Memory) {
+    for (const document of memory.all('sessions').values()) this.#add(document);
+  }
+
+  apply(change: DocumentChange): void {
+    if (change.collection !== 'sessions') return;
+    if (change.before !== undefined) this.#byId.delete(change.before.id);
+    this.#byMac.delete(change.id);
+    if (change.after !== undefined) this.#add(change.after);
+  }
+
+  byId(id: string): Session | undefined {
+    return this.#byId.get(id);
+  }
+
+  of(mac: Mac): Session | undefined {
+    return this.#byMac.get(mac);
+  }
+
+  #add({ id, mac, key, bootId }: SessionDocument): void {
+    const session = { id, mac, key: Buffer.from(key, 'hex'), bootId };
+    this.#byId.set(id, session);
+    this.#byMac.set(mac, session);
+  }
+}

@@ -1,0 +1,222 @@
+// Orders while the disk is slow or takes nothing. The store is the real one on a real file; what stands between is a gate
+// that holds its transactions up, or refuses them as a full disk does.
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { type Inventory, openInventoryOn } from '../inventory.ts';
+import { openLocalTables } from '../samples/local-tables.ts';
+import { gatedStore } from '../store/gated-store.fixture.ts';
+import { openSqliteStore } from '../store/sqlite-store.ts';
+import { type Store, StorageError } from '../store/store.ts';
+import { joinBoard, macOf, placeWeb } from '../rack.fixture.ts';
+import { orderView } from '../../controller/api/views.ts';
+
+type Disk = 'takes' | 'holds up' | 'refuses';
+
+interface Rig extends AsyncDisposable {
+  inventory: Inventory;
+  /** What was said to the operator. */
+  said: string[];
+  set: (disk: Disk) => void;
+  /** The process ends as by kill -9: what is in memory only is gone. */
+  restart: () => Promise<void>;
+}
+
+const board = macOf(1);
+
+/** `acme` and `bolt`, each with an instance on one board. */
+async function rig(): Promise<Rig> {
+  const directory = await mkdtemp(join(tmpdir(), 'muster-order-book-'));
+  const said: string[] = [];
+  let disk: Disk = 'takes';
+  let opened = Promise.withResolvers<void>();
+  const gated = (store: Store) =>
+    gatedStore(store, async () => {
+      if (disk === 'holds up') await opened.promise;
+      if (disk === 'refuses') throw new StorageError('cannot store: the disk is full');
+    });
+  const open = () =>
+    openInventoryOn({
+      openStore: async () => gated(await openSqliteStore(join(directory, 'inventory.sqlite'))),
+      openTables: (onEvent) => openLocalTables(join(directory, 'local.sqlite'), onEvent),
+      now: Date.now,
+      random: randomBytes,
+      warn: (message) => void said.push(message),
+      pause: (ms) => new Promise((resolve) => setTimeout(resolve, ms / 50).unref()),
+    });
+  const set = (to: Disk) => {
+    disk = to;
+    opened.resolve();
+    opened = Promise.withResolvers();
+  };
+  const it: Rig = {
+    inventory: await open(),
+    said,
+    set,
+    restart: async () => {
+      const former = it.inventory[Symbol.asyncDispose]();
+      set('refuses');
+      await former;
+      set('takes');
+      it.inventory = await open();
+    },
+    async [Symbol.asyncDispose]() {
+      set('takes');
+      await it.inventory[Symbol.asyncDispose]();
+      await rm(directory, { recursive: true });
+    },
+  };
+  await joinBoard(it.inventory, board);
+  it.inventory.heartbeat(board, Date.now());
+  for (const customer of ['acme', 'bolt']) await placeWeb(it.inventory, { customer, nodes: [board] });
+  return it;
+}
+
+function names(inventory: Inventory): string[] {
+  return inventory.permitted(board).map(({ customer }) => customer);
+}
+
+const receipt = { evidence: 'receipt', confirmedAfterMs: 20, stoppedAfterMs: 5, processes: 1 } as const;
+
+async function until(condition: () => boolean): Promise<void> {
+  for (const deadline = Date.now() + 10_000; !condition();) {
+    assert.ok(Date.now() < deadline, 'not within 10 s');
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+test('an order is in force before the disk has it, and what boards confirm counts', async () => {
+  await using it = await rig();
+  const { inventory } = it;
+  it.set('holds up');
+  const inForce: number[] = [];
+  const given = inventory.kill('acme', 'r', 'op', [board], { inForce: ({ number }) => void inForce.push(number) });
+  assert.deepEqual(inForce, [1]);
+  assert.deepEqual(names(inventory), ['bolt']);
+  assert.equal(inventory.killedBy('acme'), 1);
+  assert.deepEqual(
+    inventory.pendingOrders(board).map(({ number }) => number),
+    [1],
+  );
+  void inventory.saveReceipt(1, board, receipt);
+  assert.deepEqual(inventory.unconfirmedNodes(), [], 'nobody goes to a board that has confirmed');
+  assert.equal(inventory.pendingOrders(board).length, 1, 'permits ask on until the receipt is on disk');
+  assert.deepEqual(
+    [orderView(inventory, 1)].map((view) => [view?.stored, view?.stopped]),
+    [[false, 1]],
+  );
+  assert.deepEqual(await inventory.kill('acme', 'again', 'op', []), {
+    refused: 'order 1 stops acme already, and is not stored yet',
+  });
+  assert.match(JSON.stringify(await inventory.removeCustomer('acme')), /order 1 stops acme, and is not stored yet/);
+  await until(() => inventory.problems().length > 0);
+  assert.match(inventory.problems()[0] ?? '', /^order 1 on acme is enforced: in memory only/);
+  it.set('takes');
+  const order = await given;
+  assert.equal('number' in order ? order.number : 0, 1);
+  await until(() => inventory.pendingOrders(board).length === 0);
+  await until(() => inventory.problems().length === 0);
+  assert.equal(orderView(inventory, 1)?.stored, true);
+  await it.restart();
+  assert.deepEqual(names(it.inventory), ['bolt']);
+  assert.equal(orderView(it.inventory, 1)?.stopped, 1);
+});
+
+test('an order that the disk refuses stays in force, and is stored when the disk takes it', async () => {
+  await using it = await rig();
+  const { inventory } = it;
+  it.set('refuses');
+  const first = inventory.kill('acme', 'r', 'op', [board]);
+  const second = inventory.kill('*', 'r', 'op', [board]);
+  await inventory.saveReceipt(1, board, receipt);
+  assert.deepEqual(names(inventory), []);
+  await until(() => it.said.some((text) => /order 1 on acme is enforced/.test(text)));
+  await assert.rejects(inventory.addCustomer({ name: 'cord' }), /the disk is full/);
+  it.set('takes');
+  assert.deepEqual(
+    [await first, await second].map((order) => ('number' in order ? order.number : 0)),
+    [1, 2],
+  );
+  await until(() => inventory.receipts(1).length === 1 && inventory.problems().length === 0);
+  assert.equal(it.said.at(-1), 'every order and lift is stored now');
+  await it.restart();
+  assert.deepEqual(
+    it.inventory.standingOrders().map(({ number }) => number),
+    [1, 2],
+  );
+  assert.equal(it.inventory.receipts(1).length, 1);
+});
+
+test('a lift: of a stored order in force when it is stored, of one that is nowhere when the disk refuses it', async () => {
+  await using it = await rig();
+  const { inventory } = it;
+  await inventory.kill('bolt', 'r', 'op', [board]);
+  it.set('refuses');
+  void inventory.kill('acme', 'r', 'op', [board]);
+  const inForce: string[] = [];
+  const hooks = { inForce: ({ scope }: { scope: string }) => void inForce.push(scope) };
+  const lifts = [inventory.lift('bolt', '', 'op', hooks), inventory.lift('acme', 'a slip', 'op', hooks)];
+  await until(() => inForce.length > 0);
+  assert.deepEqual(names(inventory), ['acme']);
+  assert.deepEqual(
+    [1, 2].map((number) => [orderView(inventory, number)?.stored, orderView(inventory, number)?.liftedAt === null]),
+    [
+      [false, true],
+      [false, false],
+    ],
+  );
+  assert.match(JSON.stringify(await inventory.lift('bolt', '')), /the lift of order 1 was asked for already/);
+  // Regretted: the customer must not run for a moment, whenever the lift gets to disk.
+  const again = inventory.kill('bolt', 'r', 'op', [board]);
+  it.set('takes');
+  for (const lift of lifts) assert.ok('number' in (await lift));
+  await again;
+  assert.deepEqual(inForce, ['acme', 'bolt']);
+  assert.deepEqual(names(inventory), ['acme']);
+  await it.restart();
+  assert.deepEqual(
+    it.inventory.orders().map(({ number, scope, liftedAt }) => [number, scope, liftedAt === null]),
+    [
+      [1, 'bolt', false],
+      [2, 'acme', false],
+      [3, 'bolt', true],
+    ],
+  );
+});
+
+test('what is in memory only is lost with the process, and that is said', async () => {
+  await using it = await rig();
+  it.set('refuses');
+  const lost = assert.rejects(it.inventory.kill('acme', 'r', 'op', [board]), /the controller ends/);
+  await until(() => it.said.length > 0);
+  await it.restart();
+  await lost;
+  assert.match(
+    it.said.join('\n'),
+    /order 1 on acme is enforced: not stored when the controller ended, and lost with it/,
+  );
+  assert.deepEqual(it.inventory.standingOrders(), []);
+});
+
+test('two operators: what the second confirms is in force before the disk has it, and cannot expire meanwhile', async () => {
+  await using it = await rig();
+  const { people } = it.inventory;
+  await people.setRoot('a'.repeat(64));
+  assert.ok('token' in (await people.add('ben', 'root')));
+  const wish = { action: 'kill', scope: '*', reason: 'fire', by: 'root', targets: [board] } as const;
+  const asked = await people.ask({ ...wish, targets: [board] }, 600_000);
+  assert.ok('approval' in asked);
+  it.set('refuses');
+  const confirmed = people.confirm(asked.approval.id, 'ben', [board]);
+  assert.deepEqual(names(it.inventory), []);
+  await until(() => it.said.length > 0);
+  assert.match(JSON.stringify(await people.withdraw(asked.approval.id, 'root')), /does not wait/);
+  assert.match(JSON.stringify(await people.confirm(asked.approval.id, 'root', [board])), /refused/);
+  it.set('takes');
+  const done = await confirmed;
+  assert.deepEqual('order' in done ? [done.order.number, done.order.by] : [], [1, 'root, confirmed by ben']);
+  assert.deepEqual(people.approvals(), []);
+});

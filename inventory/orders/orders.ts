@@ -1,0 +1,155 @@
+// Decisions about kill orders: given, lifted, confirmed. An order stands while `kill/<scope>` is there.
+import type { EscalationStep } from '../../protocol/api.ts';
+import type { Mac } from '../../protocol/mac.ts';
+import { everything } from '../../protocol/roll-call.ts';
+import { unknownCustomer } from '../customers/customers.ts';
+import type { OrderDocument } from '../store/documents.ts';
+import type { Draft } from '../store/transaction.ts';
+import type { ReceiptFacts, Refused } from '../inventory.ts';
+import type { Memory, View } from '../store/cache.ts';
+import type { OrderBook } from './order-book.ts';
+
+/** Lifted orders that are kept with their receipts, 684 a piece; the events tell of older ones. */
+export const liftedLimit = 50;
+/** Steps kept a node and order: the first tell how it began, the last how it stands. */
+const stepLimit = 40;
+
+/** Of an order that is in force already, see `order-book.ts`. */
+export function decideKill(draft: Draft, order: OrderDocument): OrderDocument | Refused {
+  const { number, scope, reason, by } = order;
+  if (scope !== everything && draft.get('customers', scope) === undefined) return unknownCustomer(scope);
+  const standing = draft.get('kill', scope);
+  if (standing !== undefined) return { refused: `order ${standing.number} stops ${named(scope)} already` };
+  draft.put('counters', 'orders', { value: Math.max(number, draft.get('counters', 'orders')?.value ?? 0) });
+  draft.put('orders', String(number), order);
+  draft.put('kill', scope, { number });
+  forgetOldest(draft);
+  draft.event(
+    'kill',
+    String(number),
+    `stop ${named(scope)} on ${order.targets.length} nodes, given by ${by}: ${reason}`,
+  );
+  return order;
+}
+
+function forgetOldest(draft: Draft): void {
+  const lifted = Array.from(draft.all('orders'), ([, order]) => order).filter(({ liftedAt }) => liftedAt !== null);
+  const old = lifted.toSorted((a, b) => b.number - a.number).slice(liftedLimit);
+  for (const { number, targets } of old) {
+    draft.remove('orders', String(number));
+    for (const mac of targets) {
+      draft.remove('receipts', `${number}/${mac}`);
+      draft.remove('escalations', `${number}/${mac}`);
+    }
+  }
+}
+
+export function decideLift(
+  draft: Draft,
+  { scope, reason, by }: { scope: string; reason: string; by: string },
+  now: number,
+): OrderDocument | Refused {
+  const standing = draft.get('kill', scope);
+  const order = standing === undefined ? undefined : draft.get('orders', String(standing.number));
+  if (order === undefined) return notStanding(draft, scope, draft.get('kill', everything)?.number);
+  const lifted = { ...order, liftedAt: now, liftReason: reason, liftedBy: by };
+  draft.put('orders', String(order.number), lifted);
+  draft.remove('kill', scope);
+  draft.event('kill', String(order.number), `lifted by ${by}${reason === '' ? '' : `: ${reason}`}`);
+  return lifted;
+}
+
+/** Why an order on this scope cannot be lifted, where none stands. `above`: the order that stops everything. */
+export function notStanding(view: View, scope: string, above: number | undefined): Refused {
+  if (scope === everything || above === undefined)
+    return scope !== everything && view.get('customers', scope) === undefined
+      ? unknownCustomer(scope)
+      : { refused: `no order stops ${named(scope)}` };
+  return { refused: `no order of its own stops ${scope}: order ${above} stops everything, lift that one` };
+}
+
+/**
+ * The first receipt stays: a later one tells of a second, shorter stop. Only of nodes that the order named. False where
+ * there is no such order.
+ */
+export function decideReceipt(
+  draft: Draft,
+  { number, mac, receipt, now }: { number: number; mac: Mac; receipt: ReceiptFacts; now: number },
+): boolean {
+  const id = `${number}/${mac}`;
+  const order = draft.get('orders', String(number));
+  if (order === undefined) return false;
+  if (!targetsOf(order).has(mac) || draft.get('receipts', id) !== undefined) return true;
+  draft.put('receipts', id, { number, mac, ...receipt });
+  // The node's own report follows within seconds: no screen should show as running what is proven gone.
+  for (const instance of draft.instancesOn(mac)) {
+    const key = draft.instanceKey(instance.id);
+    const inScope = order.scope === everything || order.scope === instance.customer;
+    if (key !== undefined && inScope && instance.state !== 'stopped')
+      draft.put('instances', key, { ...instance, state: 'stopped', reason: '', since: now });
+  }
+  const name = draft.get('nodes', mac)?.name ?? mac;
+  draft.event('kill', String(number), `${name}: ${receipt.evidence} after ${Math.round(receipt.confirmedAfterMs)} ms`);
+  return true;
+}
+
+/** Only of nodes that the order named; no more than `stepLimit`, then the newest in the place of the last of its kind. */
+export function decideEscalation(
+  draft: Draft,
+  { number, mac, step }: { number: number; mac: Mac; step: EscalationStep },
+): void {
+  if (draft.get('orders', String(number))?.targets.includes(mac) !== true) return;
+  const id = `${number}/${mac}`;
+  const steps = withStep(draft.get('escalations', id)?.steps ?? [], step);
+  draft.put('escalations', id, { number, mac, steps });
+  const name = draft.get('nodes', mac)?.name ?? mac;
+  draft.event('kill', String(number), `${name}: ${step.by} ${step.outcome}: ${step.detail}`);
+}
+
+export function withStep(before: EscalationStep[], step: EscalationStep): EscalationStep[] {
+  const last = before.findLastIndex(({ by }) => by === step.by);
+  const kept = before.length < stepLimit ? before : before.toSpliced(last, 1);
+  return [...kept, step];
+}
+
+/** In no order. */
+export function* standingOrders(memory: Memory, book: OrderBook): Iterable<OrderDocument> {
+  for (const { number } of memory.all('kill').values()) {
+    const order = memory.get('orders', String(number));
+    if (order !== undefined) yield order;
+  }
+  if (!book.isEmpty) yield* book.standing();
+}
+
+/** Standing orders whose receipt of this node is not on disk, oldest first: until then permits ask for it. */
+export function pendingOrders(memory: Memory, book: OrderBook, mac: Mac): OrderDocument[] {
+  const pending: OrderDocument[] = [];
+  for (const order of standingOrders(memory, book))
+    if (!memory.hasReceipt(order.number, mac) && targetsOf(order).has(mac)) pending.push(order);
+  return pending.length < 2 ? pending : pending.toSorted((a, b) => a.number - b.number);
+}
+
+/** The nodes that have not confirmed a standing order. */
+export function unconfirmedNodes(memory: Memory, book: OrderBook): Mac[] {
+  const nodes = new Set<Mac>();
+  for (const { number, targets } of standingOrders(memory, book))
+    for (const mac of targets)
+      if (!memory.hasReceipt(number, mac) && memory.get('nodes', mac) !== undefined && !book.receipt(number, mac))
+        nodes.add(mac);
+  return [...nodes];
+}
+
+/** Asked for each heartbeat of each node while an order stands. */
+function targetsOf(order: OrderDocument): ReadonlySet<Mac> {
+  const known = targetSets.get(order);
+  if (known !== undefined) return known;
+  const targets = new Set(order.targets);
+  targetSets.set(order, targets);
+  return targets;
+}
+
+const targetSets = new WeakMap<OrderDocument, ReadonlySet<Mac>>();
+
+export function named(scope: string): string {
+  return scope === everything ? 'everything' : scope;
+}

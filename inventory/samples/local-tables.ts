@@ -1,0 +1,449 @@
+// Events, the latest samples and log lines: kept on this controller only, in their own database, bounded in rows and bytes.
+// Writers never wait and never see an error: rows queue up in memory (bounded), and what could not be kept is counted
+// and told by an event once the disk takes rows again. synchronous=NORMAL: a power cut may cost the last second.
+import { statfsSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { Type } from 'typebox';
+import { Compile } from 'typebox/compile';
+import { type Event, LogLine, type LogPage, Sample } from '../../protocol/api.ts';
+import type { Mac } from '../../protocol/mac.ts';
+import { Connection } from '../store/connection.ts';
+import { moveAside } from '../store/state-files.ts';
+import { StorageError } from '../store/store.ts';
+
+const schemaVersion = 1;
+const schema = `
+  CREATE TABLE events (id INTEGER PRIMARY KEY, at INTEGER NOT NULL, kind TEXT NOT NULL, subject TEXT NOT NULL, message TEXT NOT NULL);
+  CREATE INDEX events_subject ON events (subject, id);
+  CREATE TABLE samples (mac TEXT PRIMARY KEY, at INTEGER NOT NULL, sample TEXT NOT NULL) WITHOUT ROWID;
+  CREATE TABLE logs (id INTEGER PRIMARY KEY, at INTEGER NOT NULL, customer TEXT NOT NULL, workload TEXT NOT NULL,
+    instance TEXT NOT NULL, stream TEXT NOT NULL, text TEXT NOT NULL);
+  CREATE INDEX logs_workload ON logs (customer, workload, id);
+  CREATE INDEX logs_instance ON logs (instance, id);
+`;
+const eventRows = 100_000;
+const logRows = 200_000;
+/** So that one chatty instance does not push everybody else's lines out, nor one customer with many. */
+const logRowsPerInstance = 1_000;
+const logBytesPerCustomer = 4 * 2 ** 20;
+const queueRows = 20_000;
+const queueBytes = 4 * 2 ** 20;
+/** Of the whole database; on a small disk a sixteenth of it, since orders and receipts need room there as well. */
+const databaseBytes = 64 * 2 ** 20;
+const diskShare = 1 / 16;
+/** Beyond this share of it the oldest rows go, these many at a time. */
+const fullShare = 0.75;
+const pruneRows = 2_000;
+const messageCharacters = 2_000;
+/** How often samples go to disk, and how long a failed write waits for the next attempt. */
+const pauseMs = 1_000;
+/** A row more or less does not matter: pruning goes by this many. */
+const pruneEvery = 500;
+const pruneEveryBytes = 2 ** 20;
+/** What a row costs beside its text. */
+const rowBytes = 120;
+
+/** What one answer holds of lines and events: more would keep permits waiting while it is made. */
+const answerBytes = 2 ** 20;
+export type InstanceLogLine = LogLine & { customer: string; workload: string };
+
+export interface WantedLogs {
+  customer: string;
+  workload?: string;
+  instance?: string;
+  /** At most so many lines. */
+  tail: number;
+  /** Only lines older than this, which an earlier answer gave as its `before`. */
+  before?: number;
+}
+
+export interface LocalTables extends AsyncDisposable {
+  addEvent(event: Omit<Event, 'id'>): void;
+  events(wanted: { after?: number; limit: number; subject?: string }): Promise<Event[]>;
+  addSamples(samples: ReadonlyMap<Mac, Sample>, at: number): void;
+  latestSample(mac: Mac): Sample | undefined;
+  forgetSample(mac: Mac): void;
+  addLogs(lines: InstanceLogLine[]): void;
+  logs(wanted: WantedLogs): Promise<LogPage>;
+}
+
+/**
+ * `onEvent` is told after the event is on disk. A damaged file is moved aside, which is said: nothing that must survive is in
+ * it. Throws StorageError.
+ */
+export async function openLocalTables(
+  file: string,
+  onEvent: (event: Event) => void,
+  {
+    say = () => undefined,
+    now = Date.now,
+    isPaused = () => false,
+  }: {
+    say?: (message: string) => void;
+    now?: () => number;
+    /** What comes meanwhile waits in memory: the room is others'. */
+    isPaused?: () => boolean;
+  } = {},
+): Promise<LocalTables> {
+  const { bsize, blocks } = statfsSync(dirname(file));
+  const mostBytes = Math.min(databaseBytes, Math.max(2 ** 20, bsize * blocks * diskShare));
+  const open = async () => {
+    const connection = await Connection.open(file, {
+      synchronous: 'NORMAL',
+      version: schemaVersion,
+      schema,
+      mostBytes,
+    });
+    try {
+      return { connection, ...(await contents(connection)) };
+    } catch (error) {
+      await connection[Symbol.asyncDispose]();
+      throw error;
+    }
+  };
+  const replace = async () => {
+    const aside = await moveAside(file, now());
+    say(`${file} was damaged: events, samples and log lines begin anew, the old ones are in ${aside}`);
+    return open();
+  };
+  const opened = await open().catch((error: unknown) => {
+    if (!isDamage(error)) throw error;
+    return replace();
+  });
+  return new Tables(opened, { onEvent, mostBytes, isPaused, reopen: async () => (await replace()).connection });
+}
+
+async function contents(connection: Connection) {
+  const [last] = await connection.all<{ event: number | null; log: number | null }>(
+    'SELECT (SELECT max(id) FROM events) AS event, (SELECT max(id) FROM logs) AS log',
+  );
+  const rows = await connection.all<{ mac: string; sample: string }>(
+    'SELECT mac, sample FROM samples WHERE json_valid(sample)',
+  );
+  const samples = new Map(
+    rows.flatMap(({ mac, sample }) => {
+      const parsed: unknown = JSON.parse(sample);
+      return sampleSchema.Check(parsed) ? [[mac, parsed] as const] : [];
+    }),
+  );
+  return { samples, lastEvent: last?.event ?? 0, lastLog: last?.log ?? 0 };
+}
+
+function isDamage(error: unknown): boolean {
+  return error instanceof StorageError && error.kind === 'damaged';
+}
+
+const sampleSchema = Compile(Sample);
+const streamSchema = Compile(Type.Index(LogLine, ['stream']));
+
+function sizeOf(line: InstanceLogLine | undefined): number {
+  return line === undefined ? 0 : Buffer.byteLength(line.text) + rowBytes;
+}
+
+interface TablesOptions {
+  onEvent: (event: Event) => void;
+  mostBytes: number;
+  isPaused: () => boolean;
+  reopen: () => Promise<Connection>;
+}
+
+class Tables implements LocalTables {
+  #connection: Connection;
+  readonly #options: TablesOptions;
+  readonly #samples: Map<Mac, Sample>;
+  #changedSamples = new Map<Mac, { at: number; sample: Sample | undefined }>();
+  #events: Event[] = [];
+  #logs: (InstanceLogLine & { id: number })[] = [];
+  /** Of what is in `#logs`. */
+  #logBytes = 0;
+  #lastEvent: number;
+  #lastLog: number;
+  #unprunedEvents = pruneEvery;
+  #unprunedLogs = pruneEvery;
+  #unprunedBytes = 0;
+  readonly #unprunedInstances = new Set<string>();
+  readonly #unprunedCustomers = new Set<string>();
+  #dropped = 0;
+  #turn: Promise<void> = Promise.resolve();
+  #scheduled = false;
+  #timer: NodeJS.Timeout | undefined;
+  #closed = false;
+
+  constructor(
+    opened: { connection: Connection; samples: Map<Mac, Sample>; lastEvent: number; lastLog: number },
+    options: TablesOptions,
+  ) {
+    this.#connection = opened.connection;
+    this.#options = options;
+    this.#samples = opened.samples;
+    this.#lastEvent = opened.lastEvent;
+    this.#lastLog = opened.lastLog;
+  }
+
+  addEvent({ at, kind, subject, message }: Omit<Event, 'id'>): void {
+    if (this.#events.length >= queueRows) {
+      this.#events.shift();
+      this.#dropped++;
+    }
+    this.#events.push({ id: ++this.#lastEvent, at, kind, subject, message: message.slice(0, messageCharacters) });
+    this.#schedule();
+  }
+
+  async events({ after, limit, subject }: { after?: number; limit: number; subject?: string }): Promise<Event[]> {
+    const where = subject === undefined ? '' : 'AND subject = ?';
+    const parameters = subject === undefined ? [after ?? 0, limit] : [after ?? 0, subject, limit];
+    const order = `ORDER BY id ${after === undefined ? 'DESC' : ''}`;
+    const rows = await this.#read<Event>(
+      `SELECT id, at, kind, subject, message FROM (
+         SELECT *, sum(length(message) + ${rowBytes}) OVER (${order}) AS bytes FROM events WHERE id > ? ${where} ${order} LIMIT ?)
+       WHERE bytes - length(message) - ${rowBytes} < ${answerBytes} ${order}`,
+      ...parameters,
+    );
+    return after === undefined ? rows.toReversed() : rows;
+  }
+
+  addSamples(samples: ReadonlyMap<Mac, Sample>, at: number): void {
+    for (const [mac, sample] of samples) {
+      this.#samples.set(mac, sample);
+      this.#changedSamples.set(mac, { at, sample });
+    }
+    this.#schedule(pauseMs);
+  }
+
+  latestSample(mac: Mac): Sample | undefined {
+    return this.#samples.get(mac);
+  }
+
+  forgetSample(mac: Mac): void {
+    this.#samples.delete(mac);
+    this.#changedSamples.set(mac, { at: 0, sample: undefined });
+    this.#schedule(pauseMs);
+  }
+
+  addLogs(lines: InstanceLogLine[]): void {
+    for (const line of lines) {
+      this.#logs.push({ ...line, id: ++this.#lastLog });
+      this.#logBytes += sizeOf(line);
+    }
+    let over = 0;
+    while (this.#logs.length - over > queueRows || this.#logBytes > queueBytes)
+      this.#logBytes -= sizeOf(this.#logs[over++]);
+    this.#logs.splice(0, over);
+    this.#dropped += over;
+    this.#schedule();
+  }
+
+  async logs({ customer, workload, instance, tail, before }: WantedLogs): Promise<LogPage> {
+    type Row = { id: number; at: number; instance: string; stream: string; text: string; bytes: number };
+    const rows = await this.#read<Row>(
+      `SELECT * FROM (
+         SELECT id, at, instance, stream, text, sum(length(text) + ${rowBytes}) OVER (ORDER BY id DESC) AS bytes FROM logs
+         WHERE customer = ? ${workload === undefined ? '' : 'AND workload = ?'}
+         ${instance === undefined ? '' : 'AND instance = ?'} ${before === undefined ? '' : 'AND id < ?'}
+         ORDER BY id DESC LIMIT ?)
+       WHERE bytes - length(text) - ${rowBytes} < ${answerBytes} ORDER BY id DESC`,
+      customer,
+      ...(workload === undefined ? [] : [workload]),
+      ...(instance === undefined ? [] : [instance]),
+      ...(before === undefined ? [] : [before]),
+      tail,
+    );
+    const oldest = rows.at(-1);
+    return {
+      lines: rows
+        .toReversed()
+        .map(({ at, instance: of, stream, text }) => ({ at, instance: of, stream: streamSchema.Parse(stream), text })),
+      before: oldest !== undefined && oldest.bytes >= answerBytes && rows.length < tail ? oldest.id : null,
+    };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#closed) return;
+    await this.#flushed();
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    await this.#connection[Symbol.asyncDispose]();
+  }
+
+  #schedule(delayMs = 0): void {
+    if (this.#closed || this.#scheduled) return;
+    if (delayMs > 0) {
+      this.#timer ??= setTimeout(() => {
+        this.#timer = undefined;
+        this.#schedule();
+      }, delayMs).unref();
+      return;
+    }
+    this.#scheduled = true;
+    setImmediate(() => void this.#flushed());
+  }
+
+  /** Writes what is queued; resolves when that was tried. */
+  #flushed(): Promise<void> {
+    this.#scheduled = false;
+    this.#turn = this.#turn.then(() => (this.#closed ? undefined : this.#flush()));
+    return this.#turn;
+  }
+
+  async #flush(): Promise<void> {
+    const events = this.#events;
+    const logs = this.#logs;
+    const samples = this.#changedSamples;
+    if (events.length + logs.length + samples.size === 0) return;
+    if (this.#options.isPaused()) return this.#schedule(pauseMs);
+    this.#events = [];
+    this.#logs = [];
+    this.#logBytes = 0;
+    this.#changedSamples = new Map();
+    try {
+      await this.#connection.transaction(() => this.#write(events, logs, samples));
+    } catch (error) {
+      if (!(error instanceof StorageError)) throw error;
+      this.#keep(events, logs, samples);
+      if (error.kind === 'damaged') await this.#rebuild();
+      // Its own bound may be what is reached.
+      if (error.kind === 'full') await this.#makeRoom().catch(() => undefined);
+      return;
+    }
+    for (const event of events) this.#options.onEvent(event);
+    if (this.#dropped === 0) return;
+    const dropped = this.#dropped;
+    this.#dropped = 0;
+    this.addEvent({
+      at: events.at(-1)?.at ?? logs.at(-1)?.at ?? 0,
+      kind: 'controller',
+      subject: this.#connection.file,
+      message: `${dropped} events and log lines were lost while the disk took none`,
+    });
+  }
+
+  /** In turn with the writes. A file that turns out to be damaged is replaced, and had nothing to tell. */
+  #read<Row>(sql: string, ...parameters: (string | number)[]): Promise<Row[]> {
+    void this.#flushed();
+    const rows = this.#turn.then(async () => {
+      try {
+        return await this.#connection.all<Row>(sql, ...parameters);
+      } catch (error) {
+        if (!isDamage(error) || this.#closed) throw error;
+        await this.#rebuild();
+        return [];
+      }
+    });
+    this.#turn = rows.then(
+      () => undefined,
+      () => undefined,
+    );
+    return rows;
+  }
+
+  async #rebuild(): Promise<void> {
+    // What is wrong with the damaged one, its end need not tell again.
+    await this.#connection[Symbol.asyncDispose]().catch(() => undefined);
+    this.#connection = await this.#options.reopen();
+  }
+
+  async #write(
+    events: Event[],
+    logs: (InstanceLogLine & { id: number })[],
+    samples: Map<Mac, { at: number; sample: Sample | undefined }>,
+  ): Promise<void> {
+    if (events.length > 0)
+      await this.#connection.run(
+        `INSERT INTO events SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each(?)`,
+        JSON.stringify(events.map(({ id, at, kind, subject, message }) => [id, at, kind, subject, message])),
+      );
+    if (logs.length > 0)
+      await this.#connection.run(
+        `INSERT INTO logs SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6
+         FROM json_each(?)`,
+        JSON.stringify(
+          logs.map(({ id, at, customer, workload, instance, stream, text }) => [
+            id,
+            at,
+            customer,
+            workload,
+            instance,
+            stream,
+            text,
+          ]),
+        ),
+      );
+    if (samples.size > 0)
+      await this.#connection.run(
+        `INSERT OR REPLACE INTO samples SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?)`,
+        JSON.stringify(
+          [...samples].flatMap(([mac, { at, sample }]) =>
+            sample === undefined ? [] : [[mac, at, JSON.stringify(sample)]],
+          ),
+        ),
+      );
+    for (const [mac, { sample }] of samples)
+      if (sample === undefined) await this.#connection.run('DELETE FROM samples WHERE mac = ?', mac);
+    await this.#prune(events, logs);
+  }
+
+  async #prune(events: Event[], logs: InstanceLogLine[]): Promise<void> {
+    this.#unprunedEvents += events.length;
+    if (this.#unprunedEvents >= pruneEvery) {
+      this.#unprunedEvents = 0;
+      await this.#connection.run('DELETE FROM events WHERE id <= ?', this.#lastEvent - eventRows);
+    }
+    this.#unprunedLogs += logs.length;
+    for (const line of logs) {
+      this.#unprunedInstances.add(line.instance);
+      this.#unprunedCustomers.add(line.customer);
+      this.#unprunedBytes += sizeOf(line);
+    }
+    if (this.#unprunedLogs < pruneEvery && this.#unprunedBytes < pruneEveryBytes) return;
+    this.#unprunedLogs = 0;
+    this.#unprunedBytes = 0;
+    await this.#connection.run('DELETE FROM logs WHERE id <= ?', this.#lastLog - logRows);
+    for (const instance of this.#unprunedInstances)
+      await this.#connection.run(
+        `DELETE FROM logs WHERE instance = ?1
+         AND id <= (SELECT id FROM logs WHERE instance = ?1 ORDER BY id DESC LIMIT 1 OFFSET ${logRowsPerInstance})`,
+        instance,
+      );
+    this.#unprunedInstances.clear();
+    for (const customer of this.#unprunedCustomers)
+      await this.#connection.run(
+        `DELETE FROM logs WHERE customer = ?1 AND id <= (SELECT id FROM (SELECT id,
+           sum(octet_length(text) + ${rowBytes}) OVER (ORDER BY id DESC) AS bytes FROM logs WHERE customer = ?1)
+         WHERE bytes > ${logBytesPerCustomer} ORDER BY id DESC LIMIT 1)`,
+        customer,
+      );
+    this.#unprunedCustomers.clear();
+    await this.#makeRoom();
+  }
+
+  /** The file keeps its size; what is free in it is used again. */
+  async #makeRoom(): Promise<void> {
+    for (let round = 0; round < 20; round++) {
+      const [used] = await this.#connection.all<{ bytes: number }>(
+        `SELECT (p.page_count - f.freelist_count) * s.page_size AS bytes
+         FROM pragma_page_count p, pragma_freelist_count f, pragma_page_size s`,
+      );
+      if ((used?.bytes ?? 0) < fullShare * this.#options.mostBytes) return;
+      await this.#connection.run(`DELETE FROM logs WHERE id IN (SELECT id FROM logs ORDER BY id LIMIT ${pruneRows})`);
+      await this.#connection.run(
+        `DELETE FROM events WHERE id IN (SELECT id FROM events ORDER BY id LIMIT ${pruneRows / 10})`,
+      );
+    }
+  }
+
+  /** After a failed write: back in front of what came since, as much as there is room for. */
+  #keep(
+    events: Event[],
+    logs: (InstanceLogLine & { id: number })[],
+    samples: Map<Mac, { at: number; sample: Sample | undefined }>,
+  ): void {
+    this.#events = [...events, ...this.#events];
+    this.#logs = [...logs, ...this.#logs];
+    this.#dropped += Math.max(0, this.#events.length - queueRows) + Math.max(0, this.#logs.length - queueRows);
+    this.#events = this.#events.slice(-queueRows);
+    this.#logs = this.#logs.slice(-queueRows);
+    this.#logBytes = this.#logs.reduce((sum, line) => sum + sizeOf(line), 0);
+    this.#changedSamples = new Map([...samples, ...this.#changedSamples]);
+    this.#schedule(pauseMs);
+  }
+}
