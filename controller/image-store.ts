@@ -7,7 +7,7 @@ import { pipeline } from 'node:stream/promises';
 import { importInProcess } from '../images/customer/import-process.ts';
 import type { Inventory } from '../inventory/inventory.ts';
 import type { Image, ImageImport } from '../protocol/api.ts';
-import { chain, RefusedError } from './http.ts';
+import { chain, RefusedError } from './api/http.ts';
 import { Lanes } from './lanes.ts';
 
 /** Each takes what cores it finds, at low priority, and up to half a gigabyte: more at once would only share that. */

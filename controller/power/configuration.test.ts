@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { checkConfiguration, ConfigurationError, resolveConfiguration } from '../configuration.ts';
-import { chain } from '../http.ts';
+import { chain } from '../api/http.ts';
 import { powerProblems } from './configuration.ts';
 
 const mac = '02:00:00:c2:00:01';

@@ -1,6 +1,6 @@
 // The power of the rack's boards: which outlets feed a board, who else hangs on them, and the switching itself.
 import type { Mac } from '../../protocol/mac.ts';
-import { chain } from '../http.ts';
+import { chain } from '../api/http.ts';
 import type { Feed, PowerConfiguration } from './configuration.ts';
 import type { Board, PowerDriver } from './driver.ts';
 import { snmpDriver } from './snmp.ts';

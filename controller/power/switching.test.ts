@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { openInventory } from '../../inventory/inventory.ts';
-import { idleRollCall, openOperatorApi } from '../operator-api.fixture.ts';
+import { idleRollCall, openOperatorApi } from '../api/operator-api.fixture.ts';
 import { startPower } from './power.ts';
 
 test('a bank is switched off only when its other boards are meant too', async (t) => {

@@ -7,7 +7,7 @@ import type { AddressInfo } from 'node:net';
 import { test, type TestContext } from 'node:test';
 import { text } from 'node:stream/consumers';
 import { generate } from 'selfsigned';
-import { chain } from '../http.ts';
+import { chain } from '../api/http.ts';
 import type { WebhookPdu } from './configuration.ts';
 import { webhookDriver } from './webhook.ts';
 

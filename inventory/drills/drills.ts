@@ -1,5 +1,5 @@
 // Drills: a canary on many nodes that is killed to measure how long that takes. Here is what is kept of them and what
-// may follow on what; `controller/drill.ts` carries one out, step by step, also after a restart.
+// may follow on what; `controller/drill/drill.ts` carries one out, step by step, also after a restart.
 import type { DrillRequest, DrillSchedule, WorkloadSpec } from '../../protocol/api.ts';
 import type { Mac } from '../../protocol/mac.ts';
 import { everything } from '../../protocol/roll-call.ts';

@@ -2,8 +2,8 @@
 // a kill order, the real scheduler's plan. What is simulated is the process, its socket, its disk and its clock.
 import type { KeyObject } from 'node:crypto';
 import { createSecretKey } from 'node:crypto';
-import { giveKillOrder, liftKillOrder } from '../../controller/kill-order.ts';
-import { startRollCall, type RollCall } from '../../controller/roll-call.ts';
+import { giveKillOrder, liftKillOrder } from '../../controller/kill/kill-order.ts';
+import { startRollCall, type RollCall } from '../../controller/kill/roll-call.ts';
 import type { OrderDocument } from '../../inventory/store/documents.ts';
 import { openInventoryOn, type Inventory, type Refused } from '../../inventory/inventory.ts';
 import type { LocalTables } from '../../inventory/samples/local-tables.ts';

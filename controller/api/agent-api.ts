@@ -1,0 +1,170 @@
+// What agents ask over TLS on the rack's interface: join, what should run, reports, images. See `agentRoutes`.
+import { createReadStream } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Type } from 'typebox';
+import { claimedSessionId, isAuthorized } from '../../protocol/agent-authorization.ts';
+import { Desired, JoinAnswer, JoinRequest, Refusal, Report } from '../../protocol/api.ts';
+import { configurationProblem, configurationText } from '../../protocol/desired-state.ts';
+import { macPattern } from '../../protocol/mac.ts';
+import { sha256Pattern } from '../../protocol/names.ts';
+import type { Inventory } from '../../inventory/inventory.ts';
+import { RefusedError, type Server } from './http.ts';
+import { RateLimit } from '../rate-limit.ts';
+import { startRepeatedEvents } from '../kill/repeated-events.ts';
+
+const MacParams = Type.Object({ mac: Type.String({ pattern: macPattern }) });
+const ConfigurationParams = Type.Object({
+  mac: Type.String({ pattern: macPattern }),
+  sha256: Type.String({ pattern: sha256Pattern }),
+});
+
+/** The longest join of an honest board, with 32 interfaces, is under 8 kB. Who sends it has proven nothing yet. */
+const joinLimitBytes = 16_384;
+/** An instance is some 100 bytes, log lines come in batches of 128 kB. */
+const reportLimitBytes = 1_048_576;
+/** A board that is refused asks twice, then after 0.5, 1, 2, … s. */
+const joinsOfAddress = { burst: 20, perSecond: 2 };
+/** A rack at once, and then what the disk has no trouble with. */
+const joinsTogether = { burst: 700, perSecond: 50 };
+/** An agent reports 10 times a second at most, while instances change. */
+const reportsOfSession = { burst: 40, perSecond: 12 };
+
+export interface AgentApiOptions {
+  inventory: Inventory;
+  squashfsDirectory: string;
+  /** Wall clock, ms. */
+  now: () => number;
+}
+
+/** What a session may come with, before anything else of the request is looked at. */
+interface Claim {
+  method: string;
+  url: string;
+  headers: { authorization?: string | undefined };
+  raw: { socket: { remoteAddress?: string | undefined; remotePort?: number | undefined } };
+}
+
+export function registerAgentApi(app: Server, { inventory, squashfsDirectory, now }: AgentApiOptions): void {
+  const ofAddress = new RateLimit({ ...joinsOfAddress, now });
+  const together = new RateLimit({ ...joinsTogether, now });
+  const reports = new RateLimit({ ...reportsOfSession, now });
+  const refusals = startRepeatedEvents({
+    tell: (subject, message) => inventory.addEvent('node', subject, message),
+    now,
+  });
+
+  app.post(
+    '/v1/join',
+    {
+      bodyLimit: joinLimitBytes,
+      schema: { body: JoinRequest, response: { 200: JoinAnswer, 403: Refusal } },
+      onRequest: (request, _reply, done) => {
+        const isGranted = ofAddress.admit(request.ip) && together.admit();
+        done(isGranted ? undefined : new RefusedError(429, 'cannot join: too many joins lately, want a pause'));
+      },
+    },
+    async (request) => {
+      const { mac } = request.body;
+      const answer = await inventory.join(request.body, request.ip);
+      if ('refused' in answer) {
+        refusals.note({
+          kind: `${request.ip} ${answer.refused.replaceAll(mac, '')}`,
+          subject: mac,
+          message: `join from ${request.ip} refused: ${answer.refused}`,
+        });
+        throw new RefusedError(403, `cannot join: ${answer.refused}`);
+      }
+      app.connections.prove(request.raw.socket);
+      return answer;
+    },
+  );
+
+  /** The session that the request proves; the node in the path, if any, must be the session's own. */
+  function authorize(request: Claim, mac?: string): string {
+    const header = request.headers.authorization ?? '';
+    const session = inventory.session(claimedSessionId(header) ?? '');
+    if (session === undefined || !isAuthorized(header, session, request.method, request.url))
+      throw new RefusedError(401, 'cannot accept request: no standing session proves it, want a join first');
+    if (mac !== undefined && mac !== session.mac)
+      throw new RefusedError(403, `cannot accept request: the session is of ${session.mac}, not of its path`);
+    app.connections.prove(request.raw.socket);
+    return session.mac;
+  }
+
+  app.get(
+    '/v1/nodes/:mac/desired',
+    {
+      schema: { params: MacParams, response: { 200: Desired } },
+      onRequest: async (request) => void authorize(request, request.params.mac),
+    },
+    (request) => Promise.resolve(inventory.desired(request.params.mac)),
+  );
+
+  app.get(
+    '/v1/nodes/:mac/configurations/:sha256',
+    {
+      schema: { params: ConfigurationParams },
+      onRequest: async (request) => void authorize(request, request.params.mac),
+    },
+    async (request, reply) => {
+      const { mac, sha256 } = request.params;
+      // Environments hold secrets: a node gets those of the instances that are placed on it.
+      const isPlaced = inventory.instancesOn(mac).some(({ desired }) => desired.configuration === sha256);
+      const configuration = isPlaced ? inventory.configuration(sha256) : undefined;
+      if (configuration === undefined)
+        throw new RefusedError(404, `no instance on this node has a configuration ${sha256}`);
+      const problem = configurationProblem(configuration);
+      if (problem !== undefined) throw new RefusedError(409, `cannot hand out its configuration: ${problem}`);
+      // The very bytes that were hashed: the node checks them.
+      return reply.type('application/json').send(Buffer.from(configurationText(configuration)));
+    },
+  );
+
+  app.post(
+    '/v1/nodes/:mac/report',
+    {
+      bodyLimit: reportLimitBytes,
+      schema: { params: MacParams, body: Report },
+      // Before the body is read: whoever has no session has nothing to report.
+      onRequest: async (request) => {
+        if (!reports.admit(authorize(request, request.params.mac)))
+          throw new RefusedError(429, 'cannot accept report: too many of this node lately, want a pause');
+      },
+    },
+    async (request) => {
+      const { mac } = request.params;
+      const { instances, sample, facts, logs } = request.body;
+      await inventory.saveReport(mac, instances);
+      if (facts !== null) await inventory.saveFacts(mac, facts);
+      const at = now();
+      if (sample !== null) inventory.addSamples(new Map([[mac, sample]]), at);
+      // A node may speak of its own instances only.
+      const own = new Map(inventory.instancesOn(mac).map((instance) => [instance.id, instance]));
+      inventory.addLogs(
+        logs.flatMap(({ agoMs, instance, stream, text }) => {
+          const known = own.get(instance);
+          if (known === undefined) return [];
+          const { customer, workload } = known;
+          return [{ at: Math.max(0, Math.round(at - Math.max(0, agoMs))), instance, stream, text, customer, workload }];
+        }),
+      );
+      return {};
+    },
+  );
+
+  app.get(
+    '/v1/squashfs/:sha256',
+    {
+      schema: { params: Type.Object({ sha256: Type.String({ pattern: sha256Pattern }) }) },
+      onRequest: async (request) => void authorize(request),
+    },
+    async (request, reply) => {
+      const path = join(squashfsDirectory, `${request.params.sha256}.squashfs`);
+      const found = await stat(path).catch(() => undefined);
+      if (found === undefined)
+        throw new RefusedError(404, `there is no image with the digest ${request.params.sha256}`);
+      return reply.header('content-length', found.size).type('application/octet-stream').send(createReadStream(path));
+    },
+  );
+}

@@ -1,0 +1,89 @@
+// The operators' API for tests, registered as the controller does it: over the caller's inventory, with an image store and a
+// stream of its own. Nothing listens until the caller lets it; `ask` needs no socket.
+import { randomBytes } from 'node:crypto';
+import type { Inventory } from '../../inventory/inventory.ts';
+import { statusCounts } from './views.ts';
+import { createServer, type Server } from './http.ts';
+import { openImageStore, type ImageStore } from '../image-store.ts';
+import { createNodeShell } from '../kill/node-shell.ts';
+import { registerOperatorApi, type OperatorApiOptions } from './operator-api.ts';
+import type { RollCall } from '../kill/roll-call.ts';
+import { startStream } from './stream.ts';
+
+export interface OperatorApi extends AsyncDisposable {
+  app: Server;
+  images: ImageStore;
+  /** As an operator, `root` unless a token is given. The body is the answer's document, or its text where it is none. */
+  readonly ask: (
+    method: 'GET' | 'POST' | 'PUT' | 'DELETE',
+    url: string,
+    payload?: object,
+    token?: string,
+  ) => Promise<{ status: number; body: unknown }>;
+}
+
+type Left = 'power' | 'metrics' | 'wallClock' | 'token' | 'twoPersonWaitMs';
+
+export interface OperatorApiParts extends Partial<Pick<OperatorApiOptions, Left>> {
+  inventory: Inventory;
+  rollCall: RollCall;
+  /** Of the image store; made where it is missing. */
+  directory: string;
+  /** Where the caller wants another server than the controller's, or has registered something on it. */
+  app?: Server;
+}
+
+export async function openOperatorApi({
+  inventory,
+  rollCall,
+  directory,
+  app = createServer(),
+  metrics = () => '',
+  wallClock = Date.now,
+  token = 'secret',
+  twoPersonWaitMs,
+  power,
+}: OperatorApiParts): Promise<OperatorApi> {
+  const startedAt = Date.now();
+  const status = () => ({
+    version: '0',
+    startedAt,
+    startupMs: 0,
+    rack: 'rack-1',
+    twoPersonRule: twoPersonWaitMs !== undefined,
+    ...statusCounts(inventory),
+  });
+  const images = await openImageStore({ directory, inventory, random: randomBytes, wallClock });
+  const stream = startStream({ inventory, status });
+  const shell = createNodeShell('');
+  const own = { images, shell, stream, status };
+  registerOperatorApi(app, { inventory, rollCall, ...own, power, metrics, wallClock, token, twoPersonWaitMs });
+  return {
+    app,
+    images,
+    ask: async (method, url, payload, as = token) => {
+      const headers = { authorization: `Bearer ${as}` };
+      const answer = await app.inject({ method, url, headers, ...(payload === undefined ? {} : { payload }) });
+      const isJson = answer.headers['content-type']?.toString().includes('json') === true;
+      return { status: answer.statusCode, body: isJson ? answer.json() : answer.body };
+    },
+    async [Symbol.asyncDispose]() {
+      stream.close();
+      await app.close();
+    },
+  };
+}
+
+/** A roll call that hears no board and sends nothing. */
+export function idleRollCall(): RollCall {
+  return {
+    counters: { beacons: 0, heartbeats: 0, permits: 0, refused: 0, sendErrors: 0 },
+    enforce: () => undefined,
+    orderGiven: () => undefined,
+    pursue: () => Promise.resolve(),
+    sinceGiven: () => 0,
+    askedForMs: () => 0,
+    listeningForMs: () => 0,
+    mayHold: () => false,
+  };
+}

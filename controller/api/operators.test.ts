@@ -1,0 +1,242 @@
+// The operators' API with the two-person rule, over its own routes; what a board then hears is in `kill.test.ts`.
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test, type TestContext } from 'node:test';
+import { Check } from 'typebox/value';
+import { dashboard } from '../../dashboard/plugin.ts';
+import type { OrderDocument } from '../../inventory/store/documents.ts';
+import { openInventory, type Inventory } from '../../inventory/inventory.ts';
+import { Approval, KillOrder, type NewOperator } from '../../protocol/api.ts';
+import type { Server } from './http.ts';
+import { idleRollCall, openOperatorApi } from './operator-api.fixture.ts';
+
+const waitMs = 600_000;
+
+interface Answer {
+  status: number;
+  body: unknown;
+}
+interface Rig {
+  inventory: Inventory;
+  /** What the roll call was told, in order. */
+  enforced: string[];
+  pass: (ms: number) => void;
+  ask: (method: 'GET' | 'POST' | 'DELETE', url: string, token?: string, payload?: object) => Promise<Answer>;
+  tokens: { anna: string; ben: string };
+  app: () => Server;
+  /** The controller ends and another one starts on the same directory. */
+  restart: () => Promise<void>;
+}
+
+async function rig(t: TestContext, { twoPersonRule = true } = {}): Promise<Rig> {
+  const directory = await mkdtemp(join(tmpdir(), 'operators-'));
+  let now = 1_800_000_000_000;
+  let closing = new AsyncDisposableStack();
+  t.after(async () => {
+    await closing.disposeAsync();
+    await rm(directory, { recursive: true });
+  });
+  const enforced: string[] = [];
+  const start = async () => {
+    const inventory = closing.use(await openInventory({ directory, now: () => now, random: randomBytes }));
+    const rollCall = {
+      ...idleRollCall(),
+      enforce: () => void enforced.push('permits'),
+      orderGiven: ({ scope }: OrderDocument) => void enforced.push(`order ${scope}`),
+    };
+    const twoPersonWaitMs = twoPersonRule ? waitMs : undefined;
+    const parts = { inventory, rollCall, directory, wallClock: () => now, token: 'root-token', twoPersonWaitMs };
+    const { app } = closing.use(await openOperatorApi(parts));
+    await app.register(dashboard);
+    await app.ready();
+    return { inventory, app };
+  };
+  let running = await start();
+  const ask: Rig['ask'] = async (method, url, token, payload) => {
+    const headers = token === undefined ? {} : { authorization: `Bearer ${token}` };
+    const answer = await running.app.inject({ method, url, headers, ...(payload === undefined ? {} : { payload }) });
+    return { status: answer.statusCode, body: answer.json() };
+  };
+  const added = async (name: string) =>
+    ((await ask('POST', '/v1/operators', 'root-token', { name })).body as NewOperator).token;
+  const tokens = { anna: await added('anna'), ben: await added('ben') };
+  for (const name of ['acme', 'bolt']) await running.inventory.addCustomer({ name });
+  return {
+    get inventory() {
+      return running.inventory;
+    },
+    enforced,
+    pass: (ms) => void (now += ms),
+    ask,
+    tokens,
+    app: () => running.app,
+    restart: async () => {
+      await closing.disposeAsync();
+      closing = new AsyncDisposableStack();
+      running = await start();
+    },
+  };
+}
+
+function approvalOf({ status, body }: Answer): Approval {
+  assert.equal(status, 202, JSON.stringify(body));
+  assert.ok(Check(Approval, body));
+  return body;
+}
+function orderOf({ status, body }: Answer, wanted: number): KillOrder {
+  assert.equal(status, wanted, JSON.stringify(body));
+  assert.ok(Check(KillOrder, body));
+  return body;
+}
+function refusal({ body }: Answer): string {
+  assert.ok(typeof body === 'object' && body !== null && 'error' in body && typeof body.error === 'string');
+  assert.doesNotMatch(body.error, /\n/);
+  return body.error;
+}
+
+test('every request is by a named operator, and nobody else', async (t) => {
+  const { ask, tokens, inventory } = await rig(t);
+  const change = (token?: string) => ask('POST', '/v1/customers', token, { name: 'carl' });
+  for (const token of [undefined, '', 'x', 'anna', `${tokens.anna} `, tokens.anna.toUpperCase()])
+    assert.equal((await change(token)).status, 401);
+  assert.equal((await change(tokens.anna)).status, 201);
+  const [event] = (await inventory.events({ limit: 1, subject: 'carl' })).map(({ message }) => message);
+  assert.equal(event, 'added (by anna)');
+  assert.deepEqual((await ask('GET', '/v1/whoami', tokens.anna)).body, { name: 'anna' });
+  for (const url of ['/v1/whoami', '/v1/nodes', '/v1/stream', '/v1/kill', '/v1/kill/1/report', '/metrics', '/v1/none'])
+    for (const token of [undefined, 'x']) assert.equal((await ask('GET', url, token)).status, 401, url);
+  assert.deepEqual((await ask('GET', '/healthz')).body, { ok: true });
+
+  assert.equal((await ask('POST', '/v1/operators', tokens.anna, { name: 'dora' })).status, 409);
+  assert.equal((await ask('POST', '/v1/operators', 'root-token', { name: 'Dora!' })).status, 400);
+  const listed = JSON.stringify((await ask('GET', '/v1/operators', tokens.ben)).body);
+  assert.match(listed, /"anna".*"ben".*"root"/);
+  assert.doesNotMatch(listed, /[0-9a-f]{32}/);
+  assert.equal((await ask('DELETE', '/v1/operators/anna', 'root-token')).status, 200);
+  assert.equal((await change(tokens.anna)).status, 401);
+});
+
+test('a page of another site is answered nothing, and only leads here', async (t) => {
+  const { app, tokens } = await rig(t);
+  const from = async (site: string | undefined, url: string, mode = 'cors') => {
+    const fetched = site === undefined ? {} : { 'sec-fetch-site': site, 'sec-fetch-mode': mode };
+    const headers = { authorization: `Bearer ${tokens.anna}`, ...fetched };
+    return (await app().inject({ url, headers })).statusCode;
+  };
+  for (const site of [undefined, 'same-origin', 'none']) assert.equal(await from(site, '/v1/nodes'), 200, site);
+  for (const site of ['cross-site', 'same-site'])
+    for (const url of ['/v1/nodes', '/v1/stream', '/healthz', '/metrics', '/'])
+      assert.equal(await from(site, url), 403, `${site} ${url}`);
+  assert.equal(await from('cross-site', '/v1/nodes', 'navigate'), 403);
+  assert.equal(await from('cross-site', '/', 'navigate'), 200);
+});
+
+test('every answer says that it is for our own page, and is what it says it is', async (t) => {
+  const { app, tokens } = await rig(t);
+  for (const headers of [{}, { authorization: `Bearer ${tokens.anna}` }])
+    for (const url of ['/v1/nodes', '/v1/none', '/healthz']) {
+      const { headers: got } = await app().inject({ url, headers });
+      assert.equal(got['x-content-type-options'], 'nosniff', url);
+      assert.equal(got['cross-origin-resource-policy'], 'same-origin', url);
+    }
+});
+
+test('wrong tokens are slow, and many at once are not looked at; they are one event, and slow nobody else', async (t) => {
+  const { ask, tokens, inventory } = await rig(t);
+  const guesses = Array.from({ length: 200 }, (_, i) => ask('GET', '/v1/nodes', `guess ${i}`));
+  assert.equal((await ask('GET', '/v1/nodes', tokens.anna)).status, 200);
+  const statuses = (await Promise.all(guesses)).map(({ status }) => status);
+  assert.deepEqual(
+    [401, 429].map((wanted) => statuses.filter((status) => status === wanted).length),
+    [16, 184],
+  );
+  const told = (await inventory.events({ limit: 100, subject: 'operators' })).map(({ message }) => message);
+  assert.deepEqual(told, ['a wrong token came from 127.0.0.1']);
+});
+
+test('without the rule one operator is enough, and is named', async (t) => {
+  const { ask, tokens } = await rig(t, { twoPersonRule: false });
+  const order = orderOf(await ask('POST', '/v1/kill', tokens.anna, { everything: true, reason: 'fire' }), 201);
+  assert.deepEqual([order.by, order.liftedBy], ['anna', null]);
+  assert.equal(orderOf(await ask('POST', '/v1/lift', tokens.ben, { everything: true }), 200).liftedBy, 'ben');
+});
+
+test('one customer is stopped by one operator, whatever the rule says', async (t) => {
+  const { ask, tokens, enforced } = await rig(t);
+  assert.equal(
+    orderOf(await ask('POST', '/v1/kill', tokens.anna, { customer: 'acme', reason: 'spam' }), 201).by,
+    'anna',
+  );
+  assert.deepEqual(enforced, ['order acme', 'permits']);
+});
+
+test('everything is stopped when a second operator confirms, not before, and answered like the original', async (t) => {
+  const { ask, tokens, enforced } = await rig(t);
+  const approval = approvalOf(await ask('POST', '/v1/kill', tokens.anna, { everything: true, reason: 'fire' }));
+  assert.deepEqual([approval.action, approval.scope, approval.by], ['kill', '*', 'anna']);
+  assert.equal(approval.expiresAt - approval.at, waitMs);
+  assert.deepEqual(enforced, []);
+  assert.deepEqual((await ask('GET', '/v1/approvals', tokens.ben)).body, { approvals: [approval] });
+  const path = `/v1/approvals/${approval.id}`;
+  assert.equal((await ask('POST', path)).status, 401);
+  const same = await ask('POST', path, tokens.anna);
+  assert.equal(same.status, 409);
+  assert.match(refusal(same), /^anna asked for this .*: another operator must confirm it$/);
+  assert.deepEqual(enforced, []);
+  const order = orderOf(await ask('POST', path, tokens.ben), 201);
+  assert.deepEqual([order.scope, order.by, order.reason], ['*', 'anna, confirmed by ben', 'fire']);
+  assert.deepEqual(enforced, ['order *', 'permits']);
+});
+
+test('a lift waits too, also through a restart; who confirms late is refused', async (t) => {
+  const there = await rig(t);
+  const { ask, tokens, enforced } = there;
+  await ask('POST', '/v1/kill', tokens.anna, { customer: 'acme', reason: 'spam' });
+  const approval = approvalOf(await ask('POST', '/v1/lift', tokens.anna, { customer: 'acme', reason: 'sorry' }));
+  await there.restart();
+  assert.deepEqual((await ask('GET', '/v1/approvals', tokens.ben)).body, { approvals: [approval] });
+  there.pass(waitMs - 1);
+  enforced.length = 0;
+  const order = orderOf(await ask('POST', `/v1/approvals/${approval.id}`, tokens.ben), 200);
+  assert.deepEqual([order.liftedBy, enforced], ['anna, confirmed by ben', ['permits']]);
+
+  await ask('POST', '/v1/kill', tokens.ben, { customer: 'acme', reason: 'again' });
+  const second = approvalOf(await ask('POST', '/v1/lift', tokens.ben, { customer: 'acme' }));
+  assert.ok(second.id > approval.id);
+  there.pass(waitMs);
+  const late = await ask('POST', `/v1/approvals/${second.id}`, tokens.anna);
+  assert.equal(late.status, 409);
+  assert.match(refusal(late), /does not wait: it was confirmed or withdrawn, or has expired/);
+  assert.notEqual(there.inventory.killedBy('acme'), undefined);
+});
+
+test('ten who confirm at once carry it out once', async (t) => {
+  const { ask, tokens, enforced, inventory } = await rig(t);
+  const { id } = approvalOf(await ask('POST', '/v1/kill', tokens.anna, { everything: true, reason: 'fire' }));
+  const by = Array.from({ length: 10 }, (_, index) => (index % 2 === 0 ? tokens.ben : 'root-token'));
+  const answers = await Promise.all(by.map((token) => ask('POST', `/v1/approvals/${id}`, token)));
+  const counted = (wanted: number) => answers.filter(({ status }) => status === wanted).length;
+  assert.deepEqual([counted(201), counted(409)], [1, 9]);
+  assert.deepEqual(enforced, ['order *', 'permits']);
+  assert.equal(inventory.orders().length, 1);
+});
+
+test('anybody with a token may withdraw', async (t) => {
+  const { ask, tokens } = await rig(t);
+  const { id } = approvalOf(await ask('POST', '/v1/kill', tokens.anna, { everything: true, reason: 'fire' }));
+  assert.equal((await ask('DELETE', `/v1/approvals/${id}`)).status, 401);
+  assert.equal((await ask('DELETE', `/v1/approvals/${id}`, tokens.ben)).status, 200);
+  assert.equal((await ask('POST', `/v1/approvals/${id}`, tokens.ben)).status, 409);
+});
+
+test('with one operator the refusal says what is missing', async (t) => {
+  const { ask, enforced } = await rig(t);
+  for (const name of ['anna', 'ben']) await ask('DELETE', `/v1/operators/${name}`, 'root-token');
+  const alone = await ask('POST', '/v1/kill', 'root-token', { everything: true, reason: 'fire' });
+  assert.equal(alone.status, 409);
+  assert.match(refusal(alone), /needs two operators and there is only root: muster operator add NAME/);
+  assert.deepEqual(enforced, []);
+});

@@ -1,0 +1,233 @@
+// Server-sent events: one snapshot for all new listeners together, then every change, rendered once for all of them. Permits
+// wait while a snapshot of a rack is made, so there is one in a while, however many ask.
+import type { ServerResponse } from 'node:http';
+import type { DrillDocument } from '../../inventory/store/documents.ts';
+import type { Event, Sample, Snapshot } from '../../protocol/api.ts';
+import { drillOrder, drillView, newest } from './drill-views.ts';
+import type { Change, Inventory } from '../../inventory/inventory.ts';
+import { customerView, instanceView, nodeView, orderView, workloadView } from './views.ts';
+
+/** Changes are collected this long, so that 684 boards that boot at once are a few messages and not thousands. */
+const flushAfterMs = 50;
+/** A listener with more than this unsent is let go: it comes back for a snapshot. */
+const unsentLimitBytes = 8 * 2 ** 20;
+const listenerLimit = 100;
+/** Between two snapshots: who comes meanwhile waits for the next. */
+const snapshotGapMs = 250;
+/** Listeners that one snapshot goes to: it is a megabyte for each. */
+const listenersAtOnce = 16;
+const eventsInSnapshot = 200;
+const drillsInSnapshot = 20;
+
+export interface Stream {
+  /** False where there are too many listeners already. */
+  add(response: ServerResponse): boolean;
+  close(): void;
+  readonly listeners: number;
+}
+
+export function startStream({ inventory, status }: { inventory: Inventory; status: () => Snapshot['status'] }): Stream {
+  const listeners = new Set<ServerResponse>();
+  /** Whose snapshot is not made yet, in the order in which they came. */
+  const newcomers = new Set<ServerResponse>();
+  let welcoming: NodeJS.Timeout | undefined;
+  let lastWelcomeAt = -Infinity;
+  const dirty = new Map<string, Change>();
+  let flushing: NodeJS.Timeout | undefined;
+  const lastSamples = new Map<string, Sample>();
+
+  const unsubscribe = inventory.subscribe((change) => {
+    if (listeners.size + newcomers.size === 0) return;
+    for (const each of [change, ...touchedBy(change)]) dirty.set(keyOf(each), each);
+    flushing ??= setTimeout(flush, flushAfterMs);
+  });
+  /** Counts that another document's view shows change with the document. */
+  function touchedBy(change: Change): Change[] {
+    switch (change.kind) {
+      case 'instance':
+        return [
+          { kind: 'workload', customer: change.customer, name: change.workload },
+          { kind: 'customer', name: change.customer },
+          { kind: 'node', mac: change.node },
+          ...drillOf(({ customer }) => customer === change.customer),
+        ];
+      case 'workload':
+        return [{ kind: 'customer', name: change.customer }];
+      case 'order':
+        return [
+          ...inventory.customers().map(({ name }) => ({ kind: 'customer' as const, name })),
+          ...drillOf((drill) => drillOrder(inventory, drill)?.number === change.number),
+        ];
+      default:
+        return [];
+    }
+  }
+  /** The drill under way, where it is about this. */
+  function drillOf(isAbout: (drill: DrillDocument) => boolean): Change[] {
+    const drill = inventory.drills.current();
+    return drill !== undefined && isAbout(drill) ? [{ kind: 'drill', number: drill.number }] : [];
+  }
+
+  const samples = setInterval(() => {
+    if (listeners.size === 0) return;
+    const changed: Record<string, Sample> = {};
+    for (const { mac } of inventory.nodes()) {
+      const sample = inventory.latestSample(mac);
+      if (sample !== undefined && lastSamples.get(mac) !== sample) {
+        lastSamples.set(mac, sample);
+        changed[mac] = sample;
+      }
+    }
+    if (Object.keys(changed).length > 0) broadcast(message('samples', changed));
+  }, 1_000);
+  const keepAlive = setInterval(() => broadcast(': here\n\n'), 15_000);
+
+  function flush(): void {
+    flushing = undefined;
+    const changes = [...dirty.values()];
+    dirty.clear();
+    broadcast(changes.map((change) => render(inventory, change)).join(''));
+  }
+
+  function broadcast(text: string): void {
+    if (text === '' || listeners.size === 0) return;
+    // Encoded once, for all.
+    const bytes = Buffer.from(text);
+    for (const response of listeners) {
+      if (response.writableLength > unsentLimitBytes) response.destroy();
+      else response.write(bytes);
+    }
+  }
+
+  /** From the last answer of the disk on without a pause: no change falls between a snapshot and what follows it. */
+  async function welcome(): Promise<void> {
+    // A page without its events is worth more than none, the more so when the disk is in trouble.
+    const events = await inventory.events({ limit: eventsInSnapshot }).catch(() => []);
+    welcoming = undefined;
+    if (newcomers.size === 0) return;
+    const bytes = Buffer.from(message('snapshot', snapshot(events)));
+    for (const response of [...newcomers].slice(0, listenersAtOnce)) {
+      newcomers.delete(response);
+      response.write(bytes);
+      listeners.add(response);
+    }
+    lastWelcomeAt = performance.now();
+    if (newcomers.size > 0) welcoming = setTimeout(() => void welcome(), snapshotGapMs);
+  }
+
+  function snapshot(events: Event[]): Snapshot {
+    return {
+      status: status(),
+      nodes: inventory.nodes().flatMap(({ mac }) => nodeView(inventory, mac) ?? []),
+      customers: inventory.customers().flatMap(({ name }) => customerView(inventory, name) ?? []),
+      workloads: inventory.workloads().flatMap(({ customer, name }) => workloadView(inventory, customer, name) ?? []),
+      instances: inventory.instances().flatMap(({ id }) => instanceView(inventory, id) ?? []),
+      approvals: inventory.people.approvals(),
+      kills: inventory.orders().flatMap(({ number }) => orderView(inventory, number) ?? []),
+      drills: newest(inventory, drillsInSnapshot),
+      events,
+    };
+  }
+
+  return {
+    get listeners() {
+      return listeners.size;
+    },
+    add: (response) => {
+      if (listeners.size + newcomers.size >= listenerLimit) return false;
+      // Gone already: its `close` was before we listened for it.
+      if (response.destroyed) return true;
+      response.on('error', () => response.destroy());
+      response.on('close', () => {
+        newcomers.delete(response);
+        listeners.delete(response);
+      });
+      response.writeHead(200, {
+        'content-type': 'text/event-stream',
+        'cache-control': 'no-store',
+        'x-accel-buffering': 'no',
+        'x-content-type-options': 'nosniff',
+        'cross-origin-resource-policy': 'same-origin',
+      });
+      response.flushHeaders();
+      newcomers.add(response);
+      welcoming ??= setTimeout(() => void welcome(), Math.max(0, lastWelcomeAt + snapshotGapMs - performance.now()));
+      return true;
+    },
+    close: () => {
+      unsubscribe();
+      clearTimeout(flushing);
+      clearTimeout(welcoming);
+      clearInterval(samples);
+      clearInterval(keepAlive);
+      for (const response of [...listeners, ...newcomers]) response.destroy();
+    },
+  };
+}
+
+/** What a listener is told of one change; a thing that is gone by now is told as gone. */
+function render(inventory: Inventory, change: Change): string {
+  switch (change.kind) {
+    case 'node': {
+      const node = nodeView(inventory, change.mac);
+      return node === undefined ? message('node-removed', { mac: change.mac }) : message('node', node);
+    }
+    case 'customer': {
+      const customer = customerView(inventory, change.name);
+      return customer === undefined
+        ? message('customer-removed', { name: change.name })
+        : message('customer', customer);
+    }
+    case 'workload': {
+      const { customer, name } = change;
+      const workload = workloadView(inventory, customer, name);
+      return workload === undefined ? message('workload-removed', { customer, name }) : message('workload', workload);
+    }
+    case 'instance': {
+      const instance = instanceView(inventory, change.id);
+      return instance === undefined ? message('instance-removed', { id: change.id }) : message('instance', instance);
+    }
+    case 'order': {
+      const order = orderView(inventory, change.number);
+      return order === undefined ? '' : message('kill', order);
+    }
+    case 'approval': {
+      const approval = inventory.people.approval(change.id);
+      return approval === undefined ? message('approval-removed', { id: change.id }) : message('approval', approval);
+    }
+    case 'drill': {
+      const drill = drillView(inventory, change.number);
+      return drill === undefined ? '' : message('drill', drill);
+    }
+    case 'image':
+      return '';
+    case 'event':
+      return message('event', change.event);
+  }
+}
+
+/** One entry for each thing however often it changed, and one for each event. */
+function keyOf(change: Change): string {
+  switch (change.kind) {
+    case 'node':
+      return `node ${change.mac}`;
+    case 'workload':
+      return `workload ${change.customer}/${change.name}`;
+    case 'instance':
+      return `instance ${change.id}`;
+    case 'order':
+      return `order ${change.number}`;
+    case 'approval':
+      return `approval ${change.id}`;
+    case 'drill':
+      return `drill ${change.number}`;
+    case 'event':
+      return `event ${change.event.id}`;
+    default:
+      return `${change.kind} ${change.name}`;
+  }
+}
+
+function message(name: string, data: unknown): string {
+  return `event: ${name}\ndata: ${JSON.stringify(data)}\n\n`;
+}

@@ -1,0 +1,101 @@
+// What is to be done about a node that has not confirmed a kill order, beside the permits that go on. Pure.
+//
+//   after the order    still heard                 silent, but holds on silence    silent
+//   below 1.5 s        –                           –                               –
+//   from 1.5 s         SSH, once a second          SSH, once a second              – (4.5 s of silence are the proof)
+//   from 4.5 s         … and its power is cut      … and its power is cut          –
+//
+// It is decided from what is stored and from the heartbeats alone, so that a controller that starts again goes on where
+// the last one ended. What the controller could not hear is never taken for silence, and a node that it has only just
+// begun to listen to gets the time that any node gets to confirm.
+import type { EscalationStep } from '../../protocol/api.ts';
+import { heartbeatIntervalMs, stopsByItselfMs } from '../../protocol/timing.ts';
+
+/** A node that heard the order's permit has confirmed by now: it takes a tenth of this. */
+export const sshAfterMs = 1_500;
+/** What goes on now, goes on because something is stuck. */
+export const powerAfterMs = stopsByItselfMs;
+/** Two heartbeats in a row are missing. */
+export const silentAfterMs = 2 * heartbeatIntervalMs + 100;
+
+const sshEveryMs = 1_000;
+const powerEveryMs = 5_000;
+/** After this many attempts the pause between them doubles, up to a minute: it has become a matter for people. */
+const patience = 5;
+const longestPauseMs = 60_000;
+
+export interface Attempts {
+  /** That came to an end. */
+  ended: number;
+  /** When the last one ended, or was begun, ms after the order; undefined where there was none. */
+  lastAfterMs: number | undefined;
+  /** Begun, and no end of it is stored. */
+  open: boolean;
+}
+
+export interface Situation {
+  sinceGivenMs: number;
+  /** How long this controller has been listening without a pause of its own. */
+  listeningMs: number;
+  /** How long the node has been asked to confirm it: of many orders given at once each waits for its place in the permit. */
+  askedMs: number;
+  /** Since the last heartbeat; undefined where this controller has not heard one yet. */
+  heardAgoMs: number | undefined;
+  /** Silence proves nothing there: a customer of the order holds on silence. */
+  holds: boolean;
+  ssh: Attempts;
+  power: Attempts;
+  /** What this process is doing about the node at this moment. */
+  running: { ssh: boolean; power: boolean };
+  /**
+   * There is reason to think that something of the order is there: this controller has heard the node, or instances are
+   * placed on it. A board that has been gone for long is no reason to take the power from its neighbours.
+   */
+  isSuspect: boolean;
+  /** There is an outlet for the node, and the order may use it. */
+  mayCutPower: boolean;
+}
+
+export function decideEscalation(it: Situation): { ssh: boolean; power: boolean } {
+  const nothing = { ssh: false, power: false };
+  // An earlier process was cut short between the command and its confirmation: only asking again tells how it stands.
+  if (it.power.open && !it.running.power && it.mayCutPower) return { ssh: false, power: true };
+  const pressedMs = Math.min(it.sinceGivenMs, it.listeningMs, it.askedMs);
+  if (pressedMs < sshAfterMs) return nothing;
+  const voice = voiceOf(it);
+  if (voice === 'unknown' || (voice === 'silent' && !it.holds)) return nothing;
+  return {
+    ssh: !it.running.ssh && isDue(it.ssh, sshEveryMs, it.sinceGivenMs),
+    power:
+      it.mayCutPower &&
+      it.isSuspect &&
+      !it.running.power &&
+      it.sinceGivenMs >= powerAfterMs &&
+      // After a restart: an attempt that failed before it need not fail again.
+      (it.ssh.ended > 0 || pressedMs >= powerAfterMs) &&
+      isDue(it.power, powerEveryMs, it.sinceGivenMs),
+  };
+}
+
+function voiceOf({ heardAgoMs, listeningMs }: Situation): 'heard' | 'silent' | 'unknown' {
+  if (heardAgoMs !== undefined && heardAgoMs <= silentAfterMs) return 'heard';
+  return listeningMs > silentAfterMs ? 'silent' : 'unknown';
+}
+
+function isDue({ ended, lastAfterMs }: Attempts, everyMs: number, sinceGivenMs: number): boolean {
+  if (lastAfterMs === undefined) return true;
+  const pauseMs = Math.min(longestPauseMs, everyMs * 2 ** Math.max(0, ended - patience));
+  // A wall clock that was set back, read by a later process, must not hold an attempt up for as long.
+  return lastAfterMs > sinceGivenMs || sinceGivenMs - lastAfterMs >= pauseMs;
+}
+
+/** What the stored steps say of one way of stopping. */
+export function attemptsOf(steps: readonly EscalationStep[], by: EscalationStep['by']): Attempts {
+  const own = steps.filter((step) => step.by === by);
+  const last = own.at(-1);
+  return {
+    ended: own.filter(({ outcome }) => outcome !== 'tried').length,
+    lastAfterMs: last?.afterMs,
+    open: last?.outcome === 'tried',
+  };
+}
