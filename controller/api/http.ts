@@ -56,7 +56,7 @@ export function createServer({
         `cannot accept ${where}: ${errors
           .map(({ instancePath, message, params }) => {
             const key = 'additionalProperty' in params ? ` "${String(params['additionalProperty'])}"` : '';
-            return `${instancePath.slice(1).replaceAll('/', '..')} ${message ?? 'is wrong'}${key}`.trim();
+            return `${instancePath.slice(1).replaceAll('/', '.')} ${message ?? 'is wrong'}${key}`.trim();
           })
           .join('; ')}`,
       ),

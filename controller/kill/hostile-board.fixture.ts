@@ -161,7 +161,7 @@ async function listen(): Promise<number> {
   // A goodbye is not answered: the connection is there until the other side destroys it.
   const server = createServer({ allowHalfOpen: true }, (socket) => {
     socket.on('error', () => undefined);
-    acts[Number(socket.localAddress?.split('..')[2])]?.(socket);
+    acts[Number(socket.localAddress?.split('.')[2])]?.(socket);
   });
   server.listen(0, '0.0.0.0');
   await once(server, 'listening');

@@ -13,12 +13,12 @@ const others = 0o077;
 export function keepPrivate(directory: string): string[] {
   const open: string[] = [];
   // Synchronous: at a start the threads that read files are busy with the boot files, and these calls take microseconds.
-  for (const name of ['..', ...readdirSync(directory)]) {
+  for (const name of ['.', ...readdirSync(directory)]) {
     const path = join(directory, name);
     const found = statSync(path, { throwIfNoEntry: false });
     if (found === undefined || (found.mode & others) === 0 || !(found.isFile() || found.isDirectory())) continue;
     chmodSync(path, found.isDirectory() ? 0o700 : 0o600);
-    open.push(name === '..' ? 'the directory itself' : name);
+    open.push(name === '.' ? 'the directory itself' : name);
   }
   // A file that others could read in a directory that they could not enter, or the other way round: nothing was open.
   if (open[0] !== 'the directory itself' || open.length < 2) return [];
