@@ -26,7 +26,8 @@ import { configurationDigest } from '../protocol/desired-state.ts';
 import { killWorkMs, leashSweepMs, permitValidityMs } from '../protocol/timing.ts';
 import { writeSeccompProfile } from './containers/seccomp-profile.fixture.ts';
 import { plantBusybox, squash } from './containers/busybox-image.fixture.ts';
-import { controllerPeer, until, type ControllerPeer } from './controller-peer.ts';
+import { until } from '../test/until.ts';
+import { controllerPeer, type ControllerPeer } from './controller-peer.fixture.ts';
 
 const groups = '/sys/fs/cgroup/customers';
 const fifo = '/run/leash/fifo';
@@ -150,12 +151,8 @@ function processesOf(customer: string): string[] {
     .filter((pid) => pid !== '');
 }
 
-async function seen(what: string, holds: () => boolean, withinMs = 20_000): Promise<void> {
-  try {
-    await until(what, holds, withinMs);
-  } catch (error) {
-    throw new Error(`${said}\n${JSON.stringify(peer.reports.at(-1))}`, { cause: error });
-  }
+function seen(what: string, holds: () => boolean, withinMs = 30_000): Promise<void> {
+  return until(what, holds, { withinMs, detail: () => `${said}\n${JSON.stringify(peer.reports.at(-1))}` });
 }
 
 /** By the last report, the desired instance at that place of the list. */

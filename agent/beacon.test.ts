@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { test } from 'node:test';
 import { decodeBeacon, type Beacon } from '../protocol/beacon.ts';
 import { beaconUuid, broadcastOf, startBeacon, subnetOf } from './beacon.ts';
-import { until } from './controller-peer.ts';
+import { until } from '../test/until.ts';
 
 test('beacons reach the broadcast address and the group, and the last one says goodbye', async (t) => {
   const heard: Beacon[] = [];

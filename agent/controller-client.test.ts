@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { controllerClient, inWords } from './controller-client.ts';
-import { controllerPeer } from './controller-peer.ts';
+import { controllerPeer } from './controller-peer.fixture.ts';
 
 async function connected(t: TestContext, pinned?: string) {
   const peer = await controllerPeer();

@@ -5,7 +5,8 @@ import { join as joinPath } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { backoffMs } from './backoff.ts';
 import { controllerClient } from './controller-client.ts';
-import { controllerPeer, until } from './controller-peer.ts';
+import { until } from '../test/until.ts';
+import { controllerPeer } from './controller-peer.fixture.ts';
 import { join, loadSession, saveSession, type Identity, type JoinOptions } from './join.ts';
 
 const identity: Identity = {
@@ -94,7 +95,7 @@ test('a minute of refusals reboots, but not while somebody is permitted here', a
   await until('3 attempts', () => peer.joins.length >= 4);
   assert.ok(!notices.some((text) => text.startsWith('reboot')));
   permitted = 0;
-  await until('reboot', () => notices.some((text) => text.startsWith('reboot: refused for')), 20_000);
+  await until('reboot', () => notices.some((text) => text.startsWith('reboot: refused for')));
   ended.abort();
   await assert.rejects(joining);
 });

@@ -5,7 +5,8 @@ import { setImmediate as immediate, setTimeout as wait } from 'node:timers/promi
 import type { Desired, InstanceReport } from '../protocol/api.ts';
 import type { RuntimeLogLine } from './containers/runtime.ts';
 import { controllerClient } from './controller-client.ts';
-import { controllerPeer, until } from './controller-peer.ts';
+import { until } from '../test/until.ts';
+import { controllerPeer } from './controller-peer.fixture.ts';
 import { desiredState } from './desired-state.ts';
 import { startReporter } from './report.ts';
 import { newSampler } from './sample.ts';
@@ -73,7 +74,7 @@ test('a flood of lines goes in reports of bounded size, in order, none lost', as
   const count = 2_000;
   for (let each = 0; each < count; each += 1) lines.push(line(`${each} ${'x'.repeat(1_000)}`));
   const delivered = () => peer.reports.flatMap(({ logs }) => logs);
-  await until('all lines', () => delivered().length === count, 20_000);
+  await until('all lines', () => delivered().length === count);
   assert.deepEqual(
     delivered().map(({ text }) => Number.parseInt(text, 10)),
     Array.from({ length: count }, (_, each) => each),

@@ -7,10 +7,11 @@ import { testHeartbeat } from '../protocol/heartbeat.fixture.ts';
 import { decodeHeartbeat, encodeHeartbeat, encodePermit } from '../protocol/roll-call.ts';
 import { seededRandom } from '../protocol/seeded-random.fixture.ts';
 import { killWorkMs, permitValidityMs } from '../protocol/timing.ts';
-import { controllerPeer, until, type ControllerPeer } from './controller-peer.ts';
+import { until } from '../test/until.ts';
+import { controllerPeer, type ControllerPeer } from './controller-peer.fixture.ts';
 import type { Vouch } from './leash.ts';
 import { thisMachine } from './machine.ts';
-import { processCustomers } from './process-customers.ts';
+import { processCustomers } from './process-customers.fixture.ts';
 import { startRollCall } from './roll-call.ts';
 
 async function called(t: TestContext) {

@@ -4,7 +4,7 @@ import { closeSync, constants, mkdtempSync, openSync, readFileSync, readSync, rm
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { until } from './controller-peer.ts';
+import { until } from '../test/until.ts';
 import { serialConsole } from './serial-console.ts';
 
 test('lines come in order, prefixed, without control characters', async (t) => {

@@ -8,11 +8,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { after, test } from 'node:test';
-import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { DesiredInstance } from '../../protocol/api.ts';
 import { configurationDigest, configurationText } from '../../protocol/desired-state.ts';
 import { boundMs } from '../../protocol/timing.ts';
+import { until as waitUntil } from '../../test/until.ts';
 import { plantBusybox, squash } from './busybox-image.fixture.ts';
 import { createRuntime } from './runtime.ts';
 import { writeSeccompProfile } from './seccomp-profile.fixture.ts';
@@ -64,15 +64,8 @@ function makeImage(): { sha256: string; sizeBytes: number; file: string } {
   return squash(root);
 }
 
-async function until(what: string, condition: () => boolean, withinMs = 30_000): Promise<void> {
-  const deadline = performance.now() + withinMs;
-  while (!condition()) {
-    if (performance.now() > deadline)
-      throw new Error(
-        `waited ${withinMs} ms in vain: ${what}; ${JSON.stringify(runtime.reports())}; ${lines.join('; ')}`,
-      );
-    await pause(5);
-  }
+function until(what: string, holds: () => boolean): Promise<void> {
+  return waitUntil(what, holds, { detail: () => `${JSON.stringify(runtime.reports())}; ${lines.join('; ')}` });
 }
 
 function configure(args: string[]): string {

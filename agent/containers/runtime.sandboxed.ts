@@ -12,6 +12,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { Desired, DesiredCustomer, DesiredInstance } from '../../protocol/api.ts';
 import { configurationDigest, configurationText } from '../../protocol/desired-state.ts';
 import { boundMs, killWorkMs } from '../../protocol/timing.ts';
+import { until as waitUntil } from '../../test/until.ts';
 import { writeSeccompProfile } from './seccomp-profile.fixture.ts';
 import { plantBusybox, squash } from './busybox-image.fixture.ts';
 import { readGroup } from './control-group.ts';
@@ -116,15 +117,8 @@ function instance(customer: string, script: string, extra: Partial<DesiredInstan
 
 const service = 'exec httpd -f -p 80 -h /www';
 
-async function until(what: string, condition: () => boolean | Promise<boolean>, withinMs = 20_000): Promise<void> {
-  const deadline = performance.now() + withinMs;
-  while (!(await condition())) {
-    if (performance.now() > deadline)
-      throw new Error(
-        `waited ${withinMs} ms in vain: ${what}; ${notices.join('; ')}; ${JSON.stringify(latest?.reports())}`,
-      );
-    await pause(5);
-  }
+function until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
+  return waitUntil(what, holds, { detail: () => `${notices.join('; ')}; ${JSON.stringify(latest?.reports())}` });
 }
 
 function isRunning(runtime: Runtime, { id }: DesiredInstance): boolean {

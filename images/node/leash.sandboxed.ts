@@ -9,11 +9,11 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { writeLeash } from '../../agent/leash.ts';
 import { isCustomerName } from '../../protocol/names.ts';
+import { until } from '../../test/until.ts';
 
 const groups = '/sys/fs/cgroup/customers';
 const fifo = '/run/leash/fifo';
 /** A sweep is due each 0.25 s, on a machine that does nothing else. */
-const patienceMs = 20_000;
 const permitMs = 3_000;
 
 const longest = 12;
@@ -57,12 +57,9 @@ function begin(): ChildProcess {
   return spawn('cat', { stdio: ['pipe', 'ignore', 'inherit'] });
 }
 
-async function until(what: string, missing: () => string[]): Promise<void> {
-  const deadline = performance.now() + patienceMs;
-  while (missing().length > 0) {
-    assert.ok(performance.now() < deadline, `waited ${patienceMs} ms in vain: ${what}: ${missing().join(' ')}`);
-    await pause(20);
-  }
+/** `left`: those of whom it is not true yet. */
+function untilNone(what: string, left: () => string[]): Promise<void> {
+  return until(what, () => left().length === 0, { detail: () => left().join(' ') });
 }
 
 before(async () => {
@@ -77,7 +74,7 @@ before(async () => {
     spawn('busybox', ['sh', fileURLToPath(new URL(script, import.meta.url))], { stdio: 'inherit' });
   hand = run('leash-hand.sh');
   leash = run('leash.sh');
-  await until('the leash is up', () => (log().includes('leash up') ? [] : ['the leash']));
+  await untilNone('the leash is up', () => (log().includes('leash up') ? [] : ['the leash']));
   vouched = [...names];
   vouch();
   keeper = setInterval(vouch, 500);
@@ -106,7 +103,7 @@ function isKilled(name: string): boolean {
 test(`${names.length} customers with names of 1 to ${longest} characters run while they are vouched for`, async () => {
   for (const length of upTo(longest)) assert.ok(names.filter((name) => name.length === length).length >= 4);
   // Its first sweep comes with the first line, and kills the rest: they are empty yet, and vouched for a moment later.
-  await until('all are vouched for', () => names.filter(isKilled));
+  await untilNone('all are vouched for', () => names.filter(isKilled));
   for (const name of names) {
     const child = begin();
     processes.set(name, child);
@@ -124,7 +121,7 @@ test(`${names.length} customers with names of 1 to ${longest} characters run whi
 test('one that is no longer vouched for is killed, and those beside it run on', async () => {
   const condemned = names.filter((_, index) => index % 2 === 1);
   vouched = names.filter((_, index) => index % 2 === 0);
-  await until('all of them are killed', () => condemned.filter(isAlive));
+  await untilNone('all of them are killed', () => condemned.filter(isAlive));
   assert.deepEqual(
     vouched.filter((name) => !isAlive(name)),
     [],
@@ -135,7 +132,7 @@ test('one that is no longer vouched for is killed, and those beside it run on', 
   vouched = [];
   const vouches = rest.map((customer) => ({ customer, untilMs: 0 }));
   assert.equal(writeLeash(fifo, vouches, { nowMs: performance.now(), uptimeSeconds: 1 }), undefined);
-  await until('nobody is left', () => rest.filter(isAlive));
+  await untilNone('nobody is left', () => rest.filter(isAlive));
 });
 
 test('while its hand hangs, the leash kills by the list of first processes, and nobody who has got their number', async () => {
@@ -151,12 +148,12 @@ test('while its hand hangs, the leash kills by the list of first processes, and 
   writeFileSync('/run/leash/first/x/web-00000003', '');
   processes.set('x', mine).set('other', other);
   for (const { pid } of [mine, other]) writeFileSync(join(groups, 'x/cgroup.procs'), String(pid));
-  await until('the first process is killed', () => ['x'].filter(isAlive));
+  await untilNone('the first process is killed', () => ['x'].filter(isAlive));
   // The other one stays, so the leash has looked many times.
-  await until('it counts a customer that outlives its kill', () =>
+  await untilNone('it counts a customer that outlives its kill', () =>
     log().includes('x outlives its kill') ? [] : ['x'],
   );
   assert.equal(isAlive('other'), true);
   hand.kill('SIGCONT');
-  await until('the hand kills the group', () => ['other'].filter(isAlive));
+  await untilNone('the hand kills the group', () => ['other'].filter(isAlive));
 });

@@ -10,7 +10,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Type } from 'typebox';
 import { Event, Status, type Node } from '../../protocol/api.ts';
 import { Rig } from '../faults/rig.ts';
-import { until } from '../faults/wait.ts';
+import { until } from '../until.ts';
 import { ControllerProcess } from '../qemu/controller-process.ts';
 import { defaultCacheDir } from '../qemu/rack.ts';
 import { RackNetwork, rackAddress } from '../qemu/rack-network.ts';

@@ -10,7 +10,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Type } from 'typebox';
 import { Event } from '../../protocol/api.ts';
-import { until } from '../faults/wait.ts';
+import { until } from '../until.ts';
 import { ControllerProcess } from '../qemu/controller-process.ts';
 import { startBoards } from '../qemu/dhcp-boards.ts';
 import { defaultCacheDir } from '../qemu/rack.ts';

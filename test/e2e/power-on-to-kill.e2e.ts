@@ -9,7 +9,11 @@ import { buildSamples } from '../../images/customer/samples.ts';
 import { silentProgress } from '../../images/progress.ts';
 import { killCustomer, launchBrowser, liftCustomer, readyBoards } from '../../dashboard/browser.ts';
 import { defaultCacheDir, virtualRack, type VirtualRack } from '../qemu/rack.ts';
-import { answers, until, watchService } from './service.ts';
+import { until } from '../until.ts';
+import { answers, watchService } from './service.ts';
+
+/** For a board that starts a container beside another. */
+const limit = { withinMs: 120_000, everyMs: 100 };
 
 test('from power-on to the kill switch', { timeout: 900_000 }, async (t) => {
   await using rack = await virtualRack({ name: 'power-on-to-kill', uboot: 1, uefi: 1 });
@@ -42,11 +46,15 @@ test('from power-on to the kill switch', { timeout: 900_000 }, async (t) => {
   await t.test('replicas are spread over both boards, and both services answer', async () => {
     for (const urls of [acme, bolt]) {
       assert.equal(new Set(urls.map((url) => new URL(url).hostname)).size, 2, urls.join(' '));
-      for (const url of urls) await until(`${url} to answer`, () => answers(rack, url));
+      for (const url of urls) await until(`${url} to answer`, () => answers(rack, url), limit);
     }
     const page = await rack.fetch(acme[0] ?? '');
     assert.match(page.body, /acme/);
-    await until('the worker to log', async () => /\d/.test((await muster(rack, 'logs acme/work --tail 5')).stdout));
+    await until(
+      'the worker to log',
+      async () => /\d/.test((await muster(rack, 'logs acme/work --tail 5')).stdout),
+      limit,
+    );
   });
 
   await t.test('one customer is stopped, the other never stops answering', async () => {
@@ -88,14 +96,14 @@ test('from power-on to the kill switch', { timeout: 900_000 }, async (t) => {
     await board.powerOn();
     await board.until((node) => node.state === 'ready' && node.bootId !== bootId, { what: 'ready again' });
     // Its instances may have been placed on the other board meanwhile.
-    await until('bolt to answer twice', () => answersTwice(rack, 'bolt'));
+    await until('bolt to answer twice', () => answersTwice(rack, 'bolt'), limit);
     const { customers } = await diagnosis(rack, board.mac);
     assert.doesNotMatch(customers, /acme\/pids.current:[1-9]/);
   });
 
   await t.test('lifted, the service answers again', async () => {
     await muster(rack, 'lift acme');
-    await until('acme to answer twice', () => answersTwice(rack, 'acme'));
+    await until('acme to answer twice', () => answersTwice(rack, 'acme'), limit);
   });
 
   await t.test('an operator stops a customer in the browser, and lifts the order there', async () => {
@@ -113,7 +121,7 @@ test('from power-on to the kill switch', { timeout: 900_000 }, async (t) => {
     for (const each of stopping) assert.equal(await answers(rack, each), false);
     await page.getByTestId('kill-close').click();
     await liftCustomer(page, 'bolt');
-    await until('bolt to answer twice', () => answersTwice(rack, 'bolt'));
+    await until('bolt to answer twice', () => answersTwice(rack, 'bolt'), limit);
     assert.deepEqual(dashboard.complaints, []);
   });
 
@@ -123,7 +131,7 @@ test('from power-on to the kill switch', { timeout: 900_000 }, async (t) => {
     assert.match((await muster(rack, 'kill --everything --reason end-to-end')).stdout, /2\/2 stopped/);
     for (const url of stopping) assert.equal(await answers(rack, url), false);
     await muster(rack, 'lift --everything');
-    await until('bolt to answer twice', () => answersTwice(rack, 'bolt'));
+    await until('bolt to answer twice', () => answersTwice(rack, 'bolt'), limit);
   });
 
   await t.test('a drill: a canary on each board is killed, measured and taken away, and proven', async () => {
@@ -144,7 +152,7 @@ test('from power-on to the kill switch', { timeout: 900_000 }, async (t) => {
     await board.serial.waitFor(/silence/);
     await board.plug();
     await board.ready();
-    await until('bolt to answer twice', () => answersTwice(rack, 'bolt'));
+    await until('bolt to answer twice', () => answersTwice(rack, 'bolt'), limit);
   });
 });
 

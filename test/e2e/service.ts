@@ -1,6 +1,6 @@
 // How a test looks at a customer's service: whether it answers, and whether it ever stopped.
-import { setTimeout as delay } from 'node:timers/promises';
 import type { VirtualRack } from '../qemu/rack.ts';
+import { until } from '../until.ts';
 
 export async function answers(rack: VirtualRack, url: string): Promise<boolean> {
   return rack.fetch(url, { timeoutMs: 3_000 }).then(
@@ -10,14 +10,6 @@ export async function answers(rack: VirtualRack, url: string): Promise<boolean> 
 }
 
 /** Waits for the thing itself. Throws when it has not come true in time. */
-export async function until(what: string, comesTrue: () => Promise<boolean>, timeoutMs = 120_000): Promise<void> {
-  const deadline = performance.now() + timeoutMs;
-  while (!(await comesTrue())) {
-    if (performance.now() > deadline) throw new Error(`waited ${timeoutMs / 1000} s for ${what}`);
-    await delay(100);
-  }
-}
-
 export interface Watch extends AsyncDisposable {
   /** What did not answer, and when. */
   failures: string[];
@@ -43,7 +35,7 @@ export function watchService(rack: VirtualRack, urls: string[]): Watch {
     failures,
     next: async () => {
       const wanted = rounds + 2;
-      await until('another round of questions', () => Promise.resolve(rounds >= wanted));
+      await until('another round of questions', () => rounds >= wanted, { withinMs: 120_000, everyMs: 100 });
     },
     [Symbol.asyncDispose]: async () => {
       watching = false;

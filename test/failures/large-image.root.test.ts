@@ -13,7 +13,7 @@ import { tarEnd, tarHeader, tarPadding, type TarHeader } from '../../images/cust
 import { openSqliteStore } from '../../inventory/store/sqlite-store.ts';
 import { Images } from '../../protocol/api.ts';
 import { keyOf, Rig } from '../faults/rig.ts';
-import { until } from '../faults/wait.ts';
+import { until } from '../until.ts';
 import { ControllerProcess } from '../qemu/controller-process.ts';
 import { cacheDir, runningNetwork, scratch } from './attempt.ts';
 

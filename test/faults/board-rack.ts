@@ -11,6 +11,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Type, type Static, type TSchema } from 'typebox';
 import { Customer, Instance, Workload, type Node, type WorkloadSpec } from '../../protocol/api.ts';
+import { until } from '../until.ts';
 import { defaultCacheDir, virtualRack, type RackNode, type VirtualRack } from '../qemu/rack.ts';
 import { handsPriority, orderly, startWatcher, watcher, watchLine } from './board-scripts.ts';
 import { BoardShell } from './board-shell.ts';
@@ -64,8 +65,8 @@ export class DrillBoard {
     this.#groups.clear();
     await this.run(watcher);
     for (const customer of [killed, bystander]) this.send(startWatcher(customer));
-    await until(`the watcher of ${this.ip}`, () => this.#groups.size === 2);
-    await until(`the leash's hand of ${this.ip}`, async () => (await this.run(handsPriority)).trim() === '-20');
+    await untilOnBoards(`the watcher of ${this.ip}`, () => this.#groups.size === 2);
+    await untilOnBoards(`the leash's hand of ${this.ip}`, async () => (await this.run(handsPriority)).trim() === '-20');
   }
 
   run(command: string): Promise<string> {
@@ -187,7 +188,7 @@ export class BoardRack implements AsyncDisposable {
       if (instances.length === this.boards.length && places.size === this.boards.length) return;
       if (instances.length > 0) await this.remove(customer, workload);
       await this.put(customer, workload, { command: ['/bin/sh', '-c', orderly] });
-      await until(`${customer} to be placed`, async () => {
+      await untilOnBoards(`${customer} to be placed`, async () => {
         return (await this.instances(customer, workload)).length === this.boards.length;
       });
     }
@@ -205,7 +206,7 @@ export class BoardRack implements AsyncDisposable {
     const { workloads } = await this.#answer('/v1/workloads', Type.Object({ workloads: Type.Array(Workload) }));
     if (!workloads.some((each) => each.customer === customer && each.name === name)) return;
     await this.rack.controller.api('DELETE', `/v1/workloads/${customer}/${name}`);
-    await until(`${customer}/${name} to go`, async () => (await this.instances(customer, name)).length === 0);
+    await untilOnBoards(`${customer}/${name} to go`, async () => (await this.instances(customer, name)).length === 0);
   }
 
   async instances(customer: string, name: string): Promise<Instance[]> {
@@ -222,7 +223,7 @@ export class BoardRack implements AsyncDisposable {
         const runs = (): boolean =>
           this.ticks.of(board.ip, customer).some(({ ticks }) => ticks >= enoughTicks) &&
           board.group(customer).populated;
-        await until(`${customer} to run on ${board.ip}`, runs);
+        await untilOnBoards(`${customer} to run on ${board.ip}`, runs);
       }
     this.ticks.forget();
   }
@@ -243,7 +244,7 @@ export class BoardRack implements AsyncDisposable {
   /** As the controller's `get`, as soon as there is a controller. */
   async #answer<T extends TSchema>(path: string, schema: T): Promise<Static<T>> {
     let answer: Static<T> | undefined;
-    await until(`an answer to ${path}`, async () => {
+    await untilOnBoards(`an answer to ${path}`, async () => {
       try {
         answer = await this.rack.controller.get(path, schema);
       } catch (error) {
@@ -260,16 +261,11 @@ export class BoardRack implements AsyncDisposable {
   }
 }
 
-/** Waits for the thing itself. Throws when it has not come true in time. */
-export async function until(
+/** As `until`, with the time that an emulated board may take. */
+export function untilOnBoards(
   what: string,
-  comesTrue: () => boolean | Promise<boolean>,
-  { timeoutMs = changeLimitMs, detail }: { timeoutMs?: number; detail?: () => string } = {},
+  holds: () => boolean | Promise<boolean>,
+  options: { withinMs?: number; detail?: () => string } = {},
 ): Promise<void> {
-  const deadline = performance.now() + timeoutMs;
-  while (!(await comesTrue())) {
-    if (performance.now() > deadline)
-      throw new Error(`waited ${timeoutMs / 1000} s for ${what}${detail === undefined ? '' : `: ${detail()}`}`);
-    await delay(20);
-  }
+  return until(what, holds, { withinMs: changeLimitMs, everyMs: 20, ...options });
 }

@@ -1,7 +1,7 @@
 // One run of one fault on the boards: deploy, wait until all run, do the fault, kill, measure, heal, wait until all run again.
 import { setTimeout as delay } from 'node:timers/promises';
 import type { WorkloadSpec } from '../../protocol/api.ts';
-import { bystander, killed, until, type BoardRack, type DrillBoard } from './board-rack.ts';
+import { bystander, killed, untilOnBoards, type BoardRack, type DrillBoard } from './board-rack.ts';
 import type { Run } from './fault.ts';
 
 /** What is done to one board, and what may come of it. */
@@ -104,8 +104,8 @@ async function deployExtra(rack: BoardRack, spec: Partial<WorkloadSpec>): Promis
   };
   for (let attempts = 1; attempts <= 3; attempts++) {
     await rack.put(killed, extra, spec);
-    await until(`${wanted} more containers of ${killed} to run`, run, {
-      timeoutMs: startLimitMs + wanted * startLimitEachMs,
+    await untilOnBoards(`${wanted} more containers of ${killed} to run`, run, {
+      withinMs: startLimitMs + wanted * startLimitEachMs,
       detail: () => states,
     });
     const places = Map.groupBy(instances, ({ node }) => node);
@@ -119,8 +119,8 @@ async function untilGone({ board, misdeed }: Pair, acceptedMs: number): Promise<
   if (misdeed.resets === 'before the order') return;
   const what = `${killed} to be gone from ${board.ip}`;
   const isReset = (): boolean => board.resetMs(acceptedMs) !== undefined;
-  if (misdeed.resets === 'yes') await until(`the reset of ${board.ip}`, isReset, { timeoutMs: goneLimitMs });
-  else await until(what, () => !board.group(killed).populated || isReset(), { timeoutMs: goneLimitMs });
+  if (misdeed.resets === 'yes') await untilOnBoards(`the reset of ${board.ip}`, isReset, { withinMs: goneLimitMs });
+  else await untilOnBoards(what, () => !board.group(killed).populated || isReset(), { withinMs: goneLimitMs });
 }
 
 function measure(
@@ -149,10 +149,10 @@ function measure(
 
 /** While the killed customer's processes died, the leash gave the customers more of the processor than the system has. */
 const sharesAsBefore = (board: DrillBoard): Promise<void> =>
-  until(
+  untilOnBoards(
     `the customers’ share of ${board.ip} to be as before`,
     async () => (await board.run('cat /sys/fs/cgroup/customers/cpu.weight')).trim() === '100',
-    { timeoutMs: goneLimitMs },
+    { withinMs: goneLimitMs },
   );
 
 /** It said without a break that it runs, and its first processes are still the same. */
@@ -177,7 +177,7 @@ async function neverStarts(rack: BoardRack, boards: readonly DrillBoard[]): Prom
   await rack.allRun([bystander]);
   for (const board of boards) await board.run('kill -9 $(pidof node)');
   await delay(silenceMs);
-  await until('the agents to be back', async () =>
+  await untilOnBoards('the agents to be back', async () =>
     (await rack.rack.controller.nodes()).every(({ state }) => state === 'ready'),
   );
   await rack.spread(bystander);

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { drill } from './drill.ts';
 import type { Run } from './fault.ts';
 import type { Rig } from './rig.ts';
-import { until } from './wait.ts';
+import { until } from '../until.ts';
 
 const toleranceSeconds = 60;
 

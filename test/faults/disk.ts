@@ -9,7 +9,7 @@ import { Customer, KillOrder, Workload } from '../../protocol/api.ts';
 import { drill, type Steps } from './drill.ts';
 import type { Run } from './fault.ts';
 import type { AcceptedOrder, Rig } from './rig.ts';
-import { until } from './wait.ts';
+import { until } from '../until.ts';
 
 const refusal = /: 5\d\d \{"error":"[^"]*the disk is full; nothing was changed/;
 const triesAtMost = 600;

@@ -5,7 +5,7 @@ import type { Run } from './fault.ts';
 import type { HostNode } from './host-node.ts';
 import { monotonicMs } from './observer.ts';
 import { keyOf, type AcceptedOrder, type Customer, type Rig } from './rig.ts';
-import { until } from './wait.ts';
+import { until } from '../until.ts';
 
 /** After this long without an end a run has failed: the promise is broken beyond measuring. */
 const goneWithinMs = 30_000;

@@ -13,7 +13,7 @@ import {
   throttle,
   uninterruptible,
 } from './board-scripts.ts';
-import { BoardRack, killed, until, type DrillBoard } from './board-rack.ts';
+import { BoardRack, killed, untilOnBoards, type DrillBoard } from './board-rack.ts';
 import { runOnce, type Misdeed } from './board-run.ts';
 import { promisedMs, type Fault, type FaultRack, type FaultSuite } from './fault.ts';
 
@@ -61,7 +61,10 @@ const processStuck: Misdeed = {
   },
   before: async (board) => {
     await board.run(freezeUnderIt);
-    await until('a process to hang in the kernel', async () => (await board.run(hangingIn(killed))).trim() !== '0');
+    await untilOnBoards(
+      'a process to hang in the kernel',
+      async () => (await board.run(hangingIn(killed))).trim() !== '0',
+    );
   },
   sparesBystander: false,
   resets: 'yes',
@@ -80,7 +83,10 @@ export function bomb(processes: number): Misdeed {
     extra: { ...sh(forkBomb), processes },
     prepare: async (board) => {
       const count = `cat /sys/fs/cgroup/customers/${killed}/pids.current`;
-      await until('the fork bomb to be at its limit', async () => Number(await board.run(count)) > 0.8 * processes);
+      await untilOnBoards(
+        'the fork bomb to be at its limit',
+        async () => Number(await board.run(count)) > 0.8 * processes,
+      );
     },
     sparesBystander: true,
   };
@@ -107,7 +113,7 @@ const andCut = (misdeed: Misdeed): Misdeed => ({
     if (misdeed.resets !== 'yes') return;
     // Its firmware looks for a link a few times, and then waits for a person.
     const fromMs = performance.now();
-    await until(`the reset of ${board.ip}`, () => board.resetMs(fromMs) !== undefined);
+    await untilOnBoards(`the reset of ${board.ip}`, () => board.resetMs(fromMs) !== undefined);
     await board.node.plug();
   },
   heal: async (board, rack) => {
@@ -164,7 +170,7 @@ const drills: Drill[] = [
         if (board !== boards[0]) return;
         const { pid } = rack.controller;
         process.kill(pid, 'SIGKILL');
-        await until('another controller', () => rack.controller.pid !== pid);
+        await untilOnBoards('another controller', () => rack.controller.pid !== pid);
         // Had the restart cost anybody a permit, it would show by now.
         await delay(permitMs);
       },
@@ -182,7 +188,7 @@ const drills: Drill[] = [
       before: async (board) => {
         const agent = await agentOf(board);
         await board.run(killAgentAgainAndAgain);
-        await until(`agent ${agent} to be dead`, async () => (await agentOf(board)) !== agent);
+        await untilOnBoards(`agent ${agent} to be dead`, async () => (await agentOf(board)) !== agent);
       },
       heal: async (board) => {
         await board.run(': >/run/spare');
@@ -215,7 +221,7 @@ const drills: Drill[] = [
       },
       heal: async (board) => {
         const isBack = 'read -r pid </run/leash/pid; [ $pid != $old ] && [ -d /proc/$pid ] && echo yes || true';
-        await until('a new leash', async () => (await board.run(isBack)).trim() === 'yes');
+        await untilOnBoards('a new leash', async () => (await board.run(isBack)).trim() === 'yes');
       },
       sparesBystander: false,
     },
@@ -276,7 +282,10 @@ const drills: Drill[] = [
       extra: { ...sh(memoryHog), memoryBytes: 256 * megabytes },
       prepare: async (board) => {
         const kills = `grep -h '^oom_kill ' /sys/fs/cgroup/customers/${killed}/memory.events`;
-        await until('the kernel to kill for memory', async () => Number((await board.run(kills)).split(' ')[1]) > 0);
+        await untilOnBoards(
+          'the kernel to kill for memory',
+          async () => Number((await board.run(kills)).split(' ')[1]) > 0,
+        );
       },
       sparesBystander: true,
     },
@@ -292,7 +301,7 @@ const drills: Drill[] = [
       extra: { ...sh(stubborn), processes: 64 },
       prepare: async (board, { ticks }) => {
         const wanted = ['ignores-signals', 'double-forked', 'own-session'];
-        await until('the stubborn processes', () => {
+        await untilOnBoards('the stubborn processes', () => {
           const labels = ticks.of(board.ip, killed).map(({ label }) => label);
           return wanted.every((label) => labels.includes(label));
         });

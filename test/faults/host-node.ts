@@ -11,7 +11,7 @@ import { killGroup, removeTree } from '../../agent/containers/control-group.fixt
 import { bridgeOf } from '../../agent/containers/customer-group.ts';
 import { rackAddress, type RackNetwork } from '../qemu/rack-network.ts';
 import { endProcess, startTied } from '../qemu/tied-process.ts';
-import { until } from './wait.ts';
+import { until } from '../until.ts';
 
 const inRoom = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 

@@ -7,7 +7,7 @@ import { cpuTimeOf, stateOf, type HostNode, type Part } from './host-node.ts';
 import { areCut, healLosses, lose, lost, setCables, type Direction } from './links.ts';
 import { monotonicMs } from './observer.ts';
 import { keyOf, ordinary, type Rig } from './rig.ts';
-import { until } from './wait.ts';
+import { until } from '../until.ts';
 
 /** Two of three: the third shows that a fault elsewhere harms nobody here. */
 const firstTwo = (rig: Rig): readonly HostNode[] => rig.nodes.slice(0, 2);

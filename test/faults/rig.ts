@@ -19,7 +19,7 @@ import { RackNetwork } from '../qemu/rack-network.ts';
 import { writeSeccompProfile } from '../../agent/containers/seccomp-profile.fixture.ts';
 import { HostNode } from './host-node.ts';
 import { monotonicMs, Observer } from './observer.ts';
-import { until } from './wait.ts';
+import { until } from '../until.ts';
 
 export const customers = ['acme', 'bolt'] as const;
 export type Customer = (typeof customers)[number];

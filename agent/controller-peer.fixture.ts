@@ -5,7 +5,6 @@ import { createSocket, type RemoteInfo } from 'node:dgram';
 import { once } from 'node:events';
 import { createServer } from 'node:https';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { setTimeout as wait } from 'node:timers/promises';
 import { generate } from 'selfsigned';
 import { Value } from 'typebox/value';
 import { claimedSessionId, isAuthorized, sessionProof } from '../protocol/agent-authorization.ts';
@@ -176,11 +175,6 @@ export async function controllerPeer(): Promise<ControllerPeer> {
 }
 
 /** Waits for the thing itself, with a bound. */
-export async function until(what: string, holds: () => boolean, withinMs = 10_000): Promise<void> {
-  for (const end = performance.now() + withinMs; !holds(); await wait(5))
-    if (performance.now() > end) throw new Error(`not within ${withinMs} ms: ${what}`);
-}
-
 function json(status: number, value: unknown): [number, Buffer] {
   return [status, Buffer.from(JSON.stringify(value))];
 }
