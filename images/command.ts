@@ -7,7 +7,7 @@ export interface CommandOptions {
 }
 
 // depmod and friends live in sbin, which a user's PATH may lack; messages are parsed, so they must be English.
-const ENVIRONMENT = { PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin:/usr/bin:/bin`, LC_ALL: 'C.UTF-8' };
+const environment = { PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin:/usr/bin:/bin`, LC_ALL: 'C.UTF-8' };
 
 /**
  * Runs a program without a shell and gives its standard output.
@@ -19,7 +19,7 @@ export function run(command: string, args: readonly string[], options: CommandOp
     execFile(
       command,
       args,
-      { cwd, signal, env: { ...process.env, ...ENVIRONMENT, ...env }, maxBuffer: 64 * 1024 * 1024 },
+      { cwd, signal, env: { ...process.env, ...environment, ...env }, maxBuffer: 64 * 1024 * 1024 },
       (error, stdout, stderr) => {
         if (error === null) return resolve(stdout);
         if (signal?.aborted === true) return reject(error);

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { parseCandidates, parseDeb822Sources, parseListSources, sourcesFor } from './debian.ts';
 
-const DEB822 = `# a comment
+const deb822 = `# a comment
 Types: deb
 # http://mirror.example/old
 URIs: http://mirror.example/debian
@@ -27,7 +27,7 @@ Components: main
 `;
 
 test('parseDeb822Sources() reads stanzas, keeps embedded keys and skips what is disabled', () => {
-  assert.deepEqual(parseDeb822Sources(DEB822), [
+  assert.deepEqual(parseDeb822Sources(deb822), [
     {
       uri: 'http://mirror.example/debian',
       suites: ['bookworm', 'bookworm-updates'],
@@ -63,7 +63,7 @@ test('parseListSources() reads one-line entries with and without options', () =>
 
 test('sourcesFor() prefers the archive with the Debian keyring and adds updates and security', () => {
   const vendor = parseListSources('deb [signed-by=/etc/k.gpg] http://vendor.example/apt bookworm main');
-  const text = sourcesFor({ suite: 'trixie', arch: 'arm64', sources: [...vendor, ...parseDeb822Sources(DEB822)] });
+  const text = sourcesFor({ suite: 'trixie', arch: 'arm64', sources: [...vendor, ...parseDeb822Sources(deb822)] });
   assert.equal(
     text,
     `Types: deb

@@ -46,9 +46,9 @@ export interface AptSource {
   signedBy: string | undefined;
 }
 
-const NAME = /^[a-z0-9][a-z0-9+.-]+$/;
+const packageName = /^[a-z0-9][a-z0-9+.-]+$/;
 // These have no -updates or -security beside them.
-const ROLLING = new Set(['sid', 'unstable', 'testing', 'experimental']);
+const rollingSuites = new Set(['sid', 'unstable', 'testing', 'experimental']);
 
 export async function debianSuite(options: DebianSuiteOptions): Promise<DebianSuite> {
   const { suite, arch, signal, progress = silentProgress } = options;
@@ -156,7 +156,8 @@ export async function debianSuite(options: DebianSuiteOptions): Promise<DebianSu
 }
 
 function checkName(name: string): void {
-  if (!NAME.test(name)) throw new Error(`cannot look up package ${JSON.stringify(name)}: want a Debian package name`);
+  if (!packageName.test(name))
+    throw new Error(`cannot look up package ${JSON.stringify(name)}: want a Debian package name`);
 }
 
 /** Reads this machine's apt configuration: sources.list and everything in sources.list.d that apt would read. */
@@ -230,7 +231,7 @@ export function sourcesFor(options: { suite: string; arch: string; sources: read
       '',
     ].join('\n');
 
-  if (ROLLING.has(suite)) return stanza(archive, suite);
+  if (rollingSuites.has(suite)) return stanza(archive, suite);
   const security = mostLikelyDebian(usable.filter(isSecurity));
   const stable = stanza(archive, `${suite} ${suite}-updates`);
   return security === undefined ? stable : `${stable}\n${stanza(security, `${suite}-security`)}`;

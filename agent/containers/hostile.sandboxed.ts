@@ -114,11 +114,10 @@ async function said(line: RegExp): Promise<string> {
   return found ?? '';
 }
 
-const EPERM = 'EPERM';
 const refusals: Record<string, string> = {
   ...Object.fromEntries(
     ['mount', 'cgroup', 'uts', 'ipc', 'user', 'pid', 'net'].flatMap((space) => [
-      [`unshare ${space}`, EPERM],
+      [`unshare ${space}`, 'EPERM'],
       // No rule lets it through: the default's answer.
       [`clone ${space}`, 'ENOSYS'],
       [`clone user and ${space}`, 'ENOSYS'],
@@ -128,22 +127,22 @@ const refusals: Record<string, string> = {
   ...Object.fromEntries(
     'setns mount umount2 pivot_root fsopen open_tree move_mount mount_setattr ptrace add_key keyctl bpf perf_event_open'
       .split(' ')
-      .map((call) => [call, EPERM]),
+      .map((call) => [call, 'EPERM']),
   ),
-  userfaultfd: EPERM,
-  io_uring_setup: EPERM,
-  syslog: EPERM,
+  userfaultfd: 'EPERM',
+  io_uring_setup: 'EPERM',
+  syslog: 'EPERM',
   'socket packet': 'EAFNOSUPPORT',
   'socket alg': 'EAFNOSUPPORT',
   'socket vsock': 'EAFNOSUPPORT',
   'socket netfilter': 'EPROTONOSUPPORT',
-  'socket raw': EPERM,
+  'socket raw': 'EPERM',
   'socket tcp': 'done',
   'socket unix': 'done',
   'socket route': 'done',
   'mkdir in the group': 'EROFS',
   'cgroup.procs': 'EACCES',
-  'more files': EPERM,
+  'more files': 'EPERM',
   fork: 'done',
 };
 

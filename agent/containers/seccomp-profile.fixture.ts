@@ -2,12 +2,12 @@
 // comes with skopeo (`setup/packages.mjs`), by the code that makes the node image's.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { parseContainersProfile, seccompFor } from '../../images/node/seccomp.ts';
-import { SECCOMP_PATH } from '../../images/node/recipe.ts';
+import { seccompPath } from '../../images/node/recipe.ts';
 
 const architectures: Partial<Record<NodeJS.Architecture, string>> = { x64: 'amd64', arm64: 'arm64' };
 
 export function writeSeccompProfile(file: string): void {
-  const profile = parseContainersProfile(readFileSync(`/${SECCOMP_PATH}`, 'utf8'));
+  const profile = parseContainersProfile(readFileSync(`/${seccompPath}`, 'utf8'));
   writeFileSync(
     file,
     JSON.stringify(seccompFor(profile, { arch: architectures[process.arch] ?? process.arch, caps: [] })),

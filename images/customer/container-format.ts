@@ -87,7 +87,7 @@ export interface Accounts {
 }
 
 // Each customer has 65,536 user ids; a larger one could not be mapped on a node.
-const MOST_ID = 65_535;
+const idLimit = 65_535;
 
 /**
  * Resolves `user`, `user:group`, either as name or number, to `uid:gid` as docker does: no user is root, a user without a
@@ -97,8 +97,8 @@ export function resolveUser(user: string, { passwd, group }: Accounts): string {
   const [userPart = '', groupPart] = user.split(':', 2);
   const refuse = (why: string): Error => new Error(`cannot resolve user ${JSON.stringify(user)} of the image: ${why}`);
   const id = (digits: string | undefined): number => {
-    if (digits === undefined || !/^[0-9]{1,10}$/.test(digits) || Number(digits) > MOST_ID) {
-      throw refuse(`id ${JSON.stringify(digits ?? '')}, want 0 to ${MOST_ID}`);
+    if (digits === undefined || !/^[0-9]{1,10}$/.test(digits) || Number(digits) > idLimit) {
+      throw refuse(`id ${JSON.stringify(digits ?? '')}, want 0 to ${idLimit}`);
     }
     return Number(digits);
   };

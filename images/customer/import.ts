@@ -60,16 +60,16 @@ export interface ImportLimits {
   nameBytes: number;
 }
 
-const LIMITS: ImportLimits = {
+const defaultLimits: ImportLimits = {
   unpackedBytes: 4 * 2 ** 30,
   entries: 500_000,
   directoryEntries: 20_000,
   nameBytes: 64 * 2 ** 20,
 };
 /** What an archive says of itself, in a sentence of ours. */
-const MOST_DESCRIBED = 500;
-const MOST_ACCOUNTS_BYTES = 1 << 20;
-const IMAGE_NAME = new RegExp(imageNamePattern);
+const describedLimit = 500;
+const accountsBytesLimit = 1 << 20;
+const imageName = new RegExp(imageNamePattern);
 
 /** Throws one sentence that says what is wrong with the image, or with the machine. */
 export async function importImage(options: ImportOptions): Promise<Image> {
@@ -83,8 +83,8 @@ export async function importImage(options: ImportOptions): Promise<Image> {
     signal,
     now = Date.now,
   } = options;
-  const limits = { ...LIMITS, ...options.limits };
-  if (!IMAGE_NAME.test(name)) {
+  const limits = { ...defaultLimits, ...options.limits };
+  if (!imageName.test(name)) {
     throw new Error(
       `cannot import ${JSON.stringify(name)}: an image's name is like web or team/web:1.2, in lower case`,
     );
@@ -175,7 +175,7 @@ async function chooseImage({ source, name, architecture }: Wanted): Promise<Chos
     const text = list
       .map(({ configuration: { os, architecture: arch }, names }) => [`${os}/${arch}`, ...names].join(' '))
       .join(', ');
-    return text.length > MOST_DESCRIBED ? `${text.slice(0, MOST_DESCRIBED)}…` : text;
+    return text.length > describedLimit ? `${text.slice(0, describedLimit)}…` : text;
   };
   const fitting = candidates.filter(
     ({ configuration }) => configuration.os === 'linux' && configuration.architecture === architecture,
@@ -210,9 +210,9 @@ function checked(chosen: Candidate, source: Source): Chosen {
   return chosen;
 }
 
-const INDEX_TYPE = /index|manifest\.list/;
-const MOST_NESTED = 3;
-const MOST_MANIFESTS = 256;
+const indexType = /index|manifest\.list/;
+const nestingLimit = 3;
+const manifestLimit = 256;
 
 async function ociImages(source: Source, index: Member): Promise<Candidate[]> {
   const found: Candidate[] = [];
@@ -220,8 +220,7 @@ async function ociImages(source: Source, index: Member): Promise<Candidate[]> {
   const visit = async (bytes: Buffer, what: string, inheritedNames: string[], depth: number): Promise<void> => {
     for (const descriptor of parseDocument({ schema: Index, bytes, what }).manifests) {
       visited += 1;
-      if (visited > MOST_MANIFESTS)
-        throw new Error(`cannot read ${source.what}: more than ${MOST_MANIFESTS} manifests`);
+      if (visited > manifestLimit) throw new Error(`cannot read ${source.what}: more than ${manifestLimit} manifests`);
       const { annotations, platform, mediaType } = descriptor;
       // What builders attach to an image (provenance, SBOM) comes as an image of an unknown platform.
       if (platform?.architecture === 'unknown') continue;
@@ -229,8 +228,8 @@ async function ociImages(source: Source, index: Member): Promise<Candidate[]> {
         (key) => annotations?.[key] ?? [],
       );
       const names = ownNames.length > 0 ? ownNames : inheritedNames;
-      if (mediaType !== undefined && INDEX_TYPE.test(mediaType)) {
-        if (depth >= MOST_NESTED) throw new Error(`cannot read ${source.what}: indexes within indexes`);
+      if (mediaType !== undefined && indexType.test(mediaType)) {
+        if (depth >= nestingLimit) throw new Error(`cannot read ${source.what}: indexes within indexes`);
         const nested = await document({ source, descriptor, what: 'an index' });
         await visit(nested, `an index of ${source.what}`, names, depth + 1);
         continue;
@@ -372,8 +371,8 @@ async function readText(inode: Inode | undefined, layers: readonly string[]): Pr
   const path = inode?.content === undefined ? undefined : layers[inode.content.layer];
   if (inode?.content === undefined || path === undefined) return '';
   const { offset, sizeBytes } = inode.content;
-  if (sizeBytes > MOST_ACCOUNTS_BYTES) {
-    throw new Error(`cannot read the image's accounts: ${sizeBytes} bytes, want at most ${MOST_ACCOUNTS_BYTES}`);
+  if (sizeBytes > accountsBytesLimit) {
+    throw new Error(`cannot read the image's accounts: ${sizeBytes} bytes, want at most ${accountsBytesLimit}`);
   }
   return (await readMember({ path, offset, sizeBytes }, "the image's accounts")).toString('utf8');
 }

@@ -71,7 +71,7 @@ async function recipeKey(suite: string): Promise<string> {
 }
 
 // PID 1 gets no signal it does not handle: the shell stays, waits, and passes the end on to httpd.
-const WEB_SERVER = `#!/bin/sh
+const webServerScript = `#!/bin/sh
 httpd -f -p "\${PORT:-8080}" -h /srv &
 server=$!
 trap 'echo "web: told to stop"; kill $server; exit 0' TERM INT
@@ -83,7 +83,7 @@ exit 1
 
 // httpd answers / by this script, and /healthz by the file of that name. One byte a request in one file is a counter that
 // needs no lock. Standard output is the answer, so the log goes to standard error.
-const WEB_REQUEST = `#!/bin/sh
+const webRequestScript = `#!/bin/sh
 printf . >> /tmp/requests
 requests=$(wc -c < /tmp/requests)
 printf 'Content-Type: text/plain; charset=utf-8\\r\\nCache-Control: no-store\\r\\n\\r\\n'
@@ -92,7 +92,7 @@ echo "Request $((requests)) of this instance, $(date -u +%Y-%m-%dT%H:%M:%SZ)"
 echo "web: request $((requests)) from \${REMOTE_ADDR:-somebody}" >&2
 `;
 
-const WORKER = `#!/bin/sh
+const workerScript = `#!/bin/sh
 trap 'echo "worker: told to stop after $round rounds"; exit 0' TERM INT
 round=0
 while :; do
@@ -105,7 +105,7 @@ while :; do
 done
 `;
 
-const APPLETS = [
+const applets = [
   'sh',
   'httpd',
   'cat',
@@ -138,7 +138,7 @@ export function sampleArchives({ busybox, architecture }: SampleParts): { web: B
     ...['bin', 'dev', 'etc', 'proc', 'sys', 'usr', 'usr/bin'].map(directory),
     { ...directory('tmp'), mode: 0o1777 },
     file('bin/busybox', busybox, 0o755),
-    ...APPLETS.map((applet): Part => ({
+    ...applets.map((applet): Part => ({
       name: `bin/${applet}`,
       kind: 'symlink',
       mode: 0o777,
@@ -150,11 +150,11 @@ export function sampleArchives({ busybox, architecture }: SampleParts): { web: B
   ]);
   const web = tar([
     ...['srv', 'srv/cgi-bin'].map(directory),
-    file('srv/cgi-bin/index.cgi', WEB_REQUEST, 0o755),
+    file('srv/cgi-bin/index.cgi', webRequestScript, 0o755),
     file('srv/healthz', 'ok\n'),
-    file('usr/bin/web', WEB_SERVER, 0o755),
+    file('usr/bin/web', webServerScript, 0o755),
   ]);
-  const worker = tar([file('usr/bin/worker', WORKER, 0o755)]);
+  const worker = tar([file('usr/bin/worker', workerScript, 0o755)]);
   return {
     web: ociArchive({ name: 'web', architecture, layers: [base, web], command: '/usr/bin/web', env: ['PORT=8080'] }),
     worker: ociArchive({ name: 'worker', architecture, layers: [base, worker], command: '/usr/bin/worker', env: [] }),

@@ -34,8 +34,8 @@ export interface OpenOptions {
   signal: AbortSignal | undefined;
 }
 
-const MOST_MEMBERS = 20_000;
-const MOST_DOCUMENT_BYTES = 4 << 20;
+const memberLimit = 20_000;
+const documentBytesLimit = 4 << 20;
 
 export async function openSource({ source, what, workDir, mostBytes, signal }: OpenOptions): Promise<Source> {
   const kind = await stat(source).catch((cause: unknown) => {
@@ -78,7 +78,7 @@ async function archiveSource(archive: Member, what: string): Promise<Source> {
     // `docker save` of old stored a layer once and linked to it from other images' folders.
     else if (entry.kind === 'symlink') members.set(name, { link: posix.join(posix.dirname(name), entry.target) });
     else if (entry.kind === 'hardlink') members.set(name, { link: posix.normalize(entry.target) });
-    if (members.size > MOST_MEMBERS) throw new Error(`cannot read ${what}: more than ${MOST_MEMBERS} members`);
+    if (members.size > memberLimit) throw new Error(`cannot read ${what}: more than ${memberLimit} members`);
   }
   return {
     what,
@@ -94,8 +94,8 @@ async function archiveSource(archive: Member, what: string): Promise<Source> {
 
 /** A small document whole. Throws when it is too large to be one. */
 export async function readMember(member: Member, what: string): Promise<Buffer> {
-  if (member.sizeBytes > MOST_DOCUMENT_BYTES) {
-    throw new Error(`cannot read ${what}: ${member.sizeBytes} bytes, want at most ${MOST_DOCUMENT_BYTES}`);
+  if (member.sizeBytes > documentBytesLimit) {
+    throw new Error(`cannot read ${what}: ${member.sizeBytes} bytes, want at most ${documentBytesLimit}`);
   }
   if (member.offset === 0) {
     const whole = await readFile(member.path);

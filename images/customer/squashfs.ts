@@ -17,12 +17,12 @@ export interface SquashfsOptions {
   signal: AbortSignal | undefined;
 }
 
-const CHUNK_BYTES = 1 << 20;
+const chunkBytes = 1 << 20;
 /**
  * It compares each file with those of the same size before it, to store equal ones once. Of small files of one size 10,000
  * took it 1.1 s of processor time, 40,000 11 s, 80,000 77 s; without looking 1.0 s. Beyond this it does not look.
  */
-const MOST_OF_ONE_SIZE = 10_000;
+const sameSizeLimit = 10_000;
 
 /** Equal trees make equal files: entries go in byte order, and no time of now gets in. */
 export async function writeSquashfs({ tree, layers, to, nowMs, signal }: SquashfsOptions): Promise<void> {
@@ -52,7 +52,7 @@ export async function writeSquashfs({ tree, layers, to, nowMs, signal }: Squashf
     const { sizeBytes } = inode.content ?? { sizeBytes: 0 };
     if (sizeBytes > 0) sizes.set(sizeBytes, (sizes.get(sizeBytes) ?? 0) + 1);
   }
-  if ([...sizes.values()].some((files) => files > MOST_OF_ONE_SIZE)) args.push('-no-duplicates');
+  if ([...sizes.values()].some((files) => files > sameSizeLimit)) args.push('-no-duplicates');
   const searchPath = `${process.env['PATH'] ?? ''}:/usr/sbin:/usr/bin:/sbin:/bin`;
   const child = spawn('mksquashfs', args, {
     stdio: ['pipe', 'ignore', 'pipe'],
@@ -74,7 +74,7 @@ export async function writeSquashfs({ tree, layers, to, nowMs, signal }: Squashf
   const feed = async (): Promise<void> => {
     for (const path of layers) files.push(await open(path));
     await pipeline(
-      Readable.from(tarOf(tree.root, files), { objectMode: false, highWaterMark: CHUNK_BYTES }),
+      Readable.from(tarOf(tree.root, files), { objectMode: false, highWaterMark: chunkBytes }),
       child.stdin,
     );
   };
@@ -109,7 +109,7 @@ async function* tarOf(root: Node, files: readonly FileHandle[]): AsyncGenerator<
     const file = files[content.layer];
     if (file === undefined) throw new Error(`cannot read layer ${content.layer + 1}: it was not unpacked`);
     for (let done = 0; done < sizeBytes;) {
-      const wanted = Math.min(CHUNK_BYTES, sizeBytes - done);
+      const wanted = Math.min(chunkBytes, sizeBytes - done);
       const { buffer, bytesRead } = await file.read(Buffer.allocUnsafe(wanted), 0, wanted, content.offset + done);
       if (bytesRead === 0) throw new Error(`cannot read layer ${content.layer + 1}: it became shorter`);
       yield buffer.subarray(0, bytesRead);

@@ -37,12 +37,12 @@ export interface TarEntry {
   xattrs: Map<string, string>;
 }
 
-const BLOCK = 512;
+const blockBytes = 512;
 // Names, values and extended attributes of one entry; the kernel allows 64 KiB for one attribute.
-const MOST_EXTENSION_BYTES = 1 << 20;
+const extensionBytesLimit = 1 << 20;
 
 // name, offset, length in a header
-const FIELD = {
+const fieldAt = {
   name: [0, 100],
   mode: [100, 8],
   uid: [108, 8],
@@ -55,9 +55,9 @@ const FIELD = {
   magic: [257, 8],
   prefix: [345, 155],
 } as const;
-type Field = keyof typeof FIELD;
+type Field = keyof typeof fieldAt;
 
-const KINDS: Record<string, TarKind> = {
+const kindOf: Record<string, TarKind> = {
   '\0': 'file',
   '0': 'file',
   '7': 'file',
@@ -68,7 +68,7 @@ const KINDS: Record<string, TarKind> = {
   '5': 'directory',
   '6': 'fifo',
 };
-const XATTR = 'SCHILY.xattr.';
+const xattrPrefix = 'SCHILY.xattr.';
 
 /**
  * The entries of a tar file, in order. `what` names it in errors.
@@ -84,18 +84,18 @@ export async function* readTar(
   const inherited = new Map<string, string>();
   let offset = 0;
   while (offset < sizeBytes) {
-    if (offset + BLOCK > sizeBytes) throw new Error(`cannot read ${what}: it ends within a header`);
-    const header = await read(offset, BLOCK);
+    if (offset + blockBytes > sizeBytes) throw new Error(`cannot read ${what}: it ends within a header`);
+    const header = await read(offset, blockBytes);
     if (header.every((byte) => byte === 0)) return;
-    offset += BLOCK;
+    offset += blockBytes;
     checkSum(header, what);
     const type = fieldText(header, 'type');
     const size = number(header, 'size', what);
 
     if (type === 'x' || type === 'g' || type === 'L' || type === 'K') {
-      if (size > MOST_EXTENSION_BYTES) {
+      if (size > extensionBytesLimit) {
         throw new Error(
-          `cannot read ${what}: ${size} bytes of names in one entry, want at most ${MOST_EXTENSION_BYTES}`,
+          `cannot read ${what}: ${size} bytes of names in one entry, want at most ${extensionBytesLimit}`,
         );
       }
       if (offset + size > sizeBytes) throw new Error(`cannot read ${what}: it ends within a name`);
@@ -137,14 +137,14 @@ function entryOf({ header, type, size, pax, what, offset }: RawEntry): TarEntry 
   const target = pax.get('linkpath') ?? fieldText(header, 'target');
   if (name.includes('\0') || target.includes('\0')) throw new Error(`cannot read ${what}: a name holds a zero byte`);
   // Old writers say "directory" by a trailing slash only.
-  const kind = KINDS[type] === 'file' && name.endsWith('/') ? 'directory' : KINDS[type];
+  const kind = kindOf[type] === 'file' && name.endsWith('/') ? 'directory' : kindOf[type];
   if (type === 'S' || [...pax.keys()].some((key) => key.startsWith('GNU.sparse.'))) {
     throw new Error(`cannot read ${what}: ${shown(name)} is stored sparsely, want a plain file`);
   }
   if (kind === undefined)
     throw new Error(`cannot read ${what}: ${shown(name)} is of unknown type ${JSON.stringify(type)}`);
   const xattrs = new Map<string, string>();
-  for (const [key, value] of pax) if (key.startsWith(XATTR)) xattrs.set(key.slice(XATTR.length), value);
+  for (const [key, value] of pax) if (key.startsWith(xattrPrefix)) xattrs.set(key.slice(xattrPrefix.length), value);
   const paxNumber = (key: string, own: () => number): number => {
     const value = pax.get(key);
     if (value === undefined) return own();
@@ -188,11 +188,11 @@ function windowedReader(file: FileHandle, sizeBytes: number) {
 }
 
 function padded(sizeBytes: number): number {
-  return Math.ceil(sizeBytes / BLOCK) * BLOCK;
+  return Math.ceil(sizeBytes / blockBytes) * blockBytes;
 }
 
 function field(header: Buffer, name: Field): Buffer {
-  const [start, length] = FIELD[name];
+  const [start, length] = fieldAt[name];
   return header.subarray(start, start + length);
 }
 
@@ -256,7 +256,7 @@ function* paxRecords(content: string, what: string): Generator<[string, string]>
 
 export type TarHeader = Omit<TarEntry, 'offset'>;
 
-const TYPES: Record<Exclude<TarKind, 'device'>, string> = {
+const namedKinds: Record<Exclude<TarKind, 'device'>, string> = {
   file: '0',
   hardlink: '1',
   symlink: '2',
@@ -274,8 +274,9 @@ export function tarHeader(entry: TarHeader): Buffer {
   if (entry.sizeBytes >= 8 ** 11) pax.push(['size', String(entry.sizeBytes)]);
   if (entry.uid >= 8 ** 7) pax.push(['uid', String(entry.uid)]);
   if (entry.gid >= 8 ** 7) pax.push(['gid', String(entry.gid)]);
-  for (const [key, value] of [...entry.xattrs].toSorted(([a], [b]) => (a < b ? -1 : 1))) pax.push([XATTR + key, value]);
-  const main = ustar(entry, TYPES[entry.kind]);
+  for (const [key, value] of [...entry.xattrs].toSorted(([a], [b]) => (a < b ? -1 : 1)))
+    pax.push([xattrPrefix + key, value]);
+  const main = ustar(entry, namedKinds[entry.kind]);
   if (pax.length === 0) return main;
   const records = Buffer.from(pax.map(([key, value]) => paxRecord(key, value)).join(''), 'latin1');
   const extension = ustar(
@@ -290,13 +291,13 @@ export function tarPadding(sizeBytes: number): Buffer {
   return Buffer.alloc(padded(sizeBytes) - sizeBytes);
 }
 
-export const tarEnd = Buffer.alloc(2 * BLOCK);
+export const tarEnd = Buffer.alloc(2 * blockBytes);
 
 function ustar(entry: TarHeader, type: string): Buffer {
-  const header = Buffer.alloc(BLOCK);
-  const put = (name: Field, value: string) => field(header, name).write(value.slice(0, FIELD[name][1]), 'latin1');
+  const header = Buffer.alloc(blockBytes);
+  const put = (name: Field, value: string) => field(header, name).write(value.slice(0, fieldAt[name][1]), 'latin1');
   const octal = (name: Field, value: number) => {
-    const width = FIELD[name][1] - 1;
+    const width = fieldAt[name][1] - 1;
     put(name, (value >= 8 ** width ? 0 : value).toString(8).padStart(width, '0'));
   };
   put('name', entry.name);

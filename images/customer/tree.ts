@@ -52,13 +52,13 @@ export interface Tree {
   find(path: string): Inode | undefined;
 }
 
-const MOST_PATH_BYTES = 4096;
+const pathBytesLimit = 4096;
 // squashfs cannot store a longer one.
-const MOST_COMPONENT_BYTES = 255;
-const MOST_DEPTH = 256;
-const MOST_LINKS = 40;
-const WHITEOUT = '.wh.';
-const OPAQUE = '.wh..wh..opq';
+const componentBytesLimit = 255;
+const depthLimit = 256;
+const linkLimit = 40;
+const whiteoutPrefix = '.wh.';
+const opaqueMarker = '.wh..wh..opq';
 
 export function emptyTree(limits: TreeLimits): Tree {
   const root = directoryNode(0);
@@ -110,7 +110,7 @@ export function emptyTree(limits: TreeLimits): Tree {
       if (entry.kind === 'directory') Object.assign(root, { inode: inodeOf(entry, layer), layer });
       return;
     }
-    if (last.startsWith(WHITEOUT)) {
+    if (last.startsWith(whiteoutPrefix)) {
       whiteOut(last, parts, layer, entry.name);
       return;
     }
@@ -142,13 +142,13 @@ export function emptyTree(limits: TreeLimits): Tree {
 
   const whiteOut = (last: string, parts: readonly string[], layer: number, name: string): void => {
     const holder = walk({ root, parts });
-    if (last === OPAQUE) {
+    if (last === opaqueMarker) {
       if (holder?.inode.kind === 'directory') dropBelow(holder, layer);
       return;
     }
     // Other `.wh..wh.` names are the book-keeping of the aufs driver.
     if (last.startsWith('.wh..wh.')) return;
-    const gone = last.slice(WHITEOUT.length);
+    const gone = last.slice(whiteoutPrefix.length);
     if (gone === '' || gone === '.' || gone === '..') {
       throw new Error(`cannot take layer ${layer + 1}: ${shown(name)} removes no name`);
     }
@@ -192,7 +192,7 @@ function walk({ root, parts, make, followLast = true }: Walk): Node | undefined 
   let steps = 0;
   for (let part = left.pop(); part !== undefined; part = left.pop()) {
     steps += 1;
-    if (steps > MOST_PATH_BYTES) return undefined;
+    if (steps > pathBytesLimit) return undefined;
     if (part === '' || part === '.') continue;
     if (part === '..') {
       if (trail.length > 1) trail.pop();
@@ -201,12 +201,12 @@ function walk({ root, parts, make, followLast = true }: Walk): Node | undefined 
     const here = trail.at(-1) ?? root;
     let next = here.children.get(part);
     if (next === undefined) {
-      if (make === undefined || here.inode.kind !== 'directory' || trail.length > MOST_DEPTH) return undefined;
+      if (make === undefined || here.inode.kind !== 'directory' || trail.length > depthLimit) return undefined;
       next = make(here, part);
     }
     if (next.inode.kind === 'symlink' && (left.length > 0 || followLast)) {
       links += 1;
-      if (links > MOST_LINKS) return undefined;
+      if (links > linkLimit) return undefined;
       if (next.inode.target.startsWith('/')) trail.length = 1;
       left.push(...next.inode.target.split('/').toReversed());
       continue;
@@ -220,10 +220,10 @@ function components(name: string, layer: number): string[] {
   const parts = name.split('/').filter((part) => part !== '' && part !== '.');
   const refuse = (why: string): Error => new Error(`cannot take layer ${layer + 1}: ${shown(name)} ${why}`);
   if (parts.includes('..')) throw refuse('leads out of the image');
-  if (name.length > MOST_PATH_BYTES) throw refuse(`is ${name.length} bytes long, want at most ${MOST_PATH_BYTES}`);
-  if (parts.length > MOST_DEPTH) throw refuse(`is ${parts.length} directories deep, want at most ${MOST_DEPTH}`);
-  if (parts.some((part) => part.length > MOST_COMPONENT_BYTES)) {
-    throw refuse(`has a part of more than ${MOST_COMPONENT_BYTES} bytes`);
+  if (name.length > pathBytesLimit) throw refuse(`is ${name.length} bytes long, want at most ${pathBytesLimit}`);
+  if (parts.length > depthLimit) throw refuse(`is ${parts.length} directories deep, want at most ${depthLimit}`);
+  if (parts.some((part) => part.length > componentBytesLimit)) {
+    throw refuse(`has a part of more than ${componentBytesLimit} bytes`);
   }
   return parts;
 }
@@ -242,7 +242,7 @@ function inodeOf(entry: TarEntry, layer: number): Inode {
       `cannot take layer ${layer + 1}: ${shown(entry.name)} belongs to ${uid}:${gid}, which no Linux has`,
     );
   }
-  if (kind === 'symlink' && (target === '' || target.length > MOST_PATH_BYTES)) {
+  if (kind === 'symlink' && (target === '' || target.length > pathBytesLimit)) {
     throw new Error(
       `cannot take layer ${layer + 1}: symlink ${shown(entry.name)} has a target of ${target.length} bytes`,
     );

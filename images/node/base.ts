@@ -51,8 +51,8 @@ export interface BuildOptions {
   signal?: AbortSignal | undefined;
 }
 
-const SOURCES = ['recipe.ts', 'base.ts', 'modules.ts', 'seccomp.ts', 'seccomp-denied.ts'];
-const TOOLS: Record<string, string> = {
+const sources = ['recipe.ts', 'base.ts', 'modules.ts', 'seccomp.ts', 'seccomp-denied.ts'];
+const tools: Record<string, string> = {
   'apt-get': 'apt',
   'dpkg-deb': 'dpkg',
   depmod: 'kmod',
@@ -65,7 +65,7 @@ const TOOLS: Record<string, string> = {
 
 /** Digest of the sources that decide what the base layer is. */
 export async function recipeDigest(): Promise<string> {
-  const texts = await Promise.all(SOURCES.map((file) => readFile(new URL(file, import.meta.url), 'utf8')));
+  const texts = await Promise.all(sources.map((file) => readFile(new URL(file, import.meta.url), 'utf8')));
   return sha256(texts.join('\0'));
 }
 
@@ -79,29 +79,29 @@ export async function readBaseManifest(dir: string): Promise<BaseManifest> {
 export async function buildBase(out: string, options: BuildOptions): Promise<BaseManifest> {
   const { cacheDir, progress, signal } = options;
   await checkTools();
-  const suite = await debianSuite({ suite: recipe.SUITE, arch: recipe.ARCH, cacheDir, signal, progress });
+  const suite = await debianSuite({ suite: recipe.suite, arch: recipe.architecture, cacheDir, signal, progress });
   const work = await mkdtemp(join(resolve(cacheDir), 'node-base-'));
   try {
-    const [meta] = await suite.candidates([recipe.KERNEL_META_PACKAGE]);
+    const [meta] = await suite.candidates([recipe.kernelMetaPackage]);
     const kernelPackage = /linux-image-\S+/.exec(meta?.depends ?? '')?.[0];
     if (kernelPackage === undefined)
-      throw new Error(`cannot find the kernel that ${recipe.KERNEL_META_PACKAGE} depends on`);
-    const names = await suite.closure([...Object.keys(recipe.PROGRAMS), ...recipe.LIBRARY_PACKAGES]);
-    const packages = await suite.candidates([...names, kernelPackage, recipe.SECCOMP_PACKAGE]);
+      throw new Error(`cannot find the kernel that ${recipe.kernelMetaPackage} depends on`);
+    const names = await suite.closure([...Object.keys(recipe.programs), ...recipe.libraryPackages]);
+    const packages = await suite.candidates([...names, kernelPackage, recipe.seccompPackage]);
     const debs = await suite.fetch(packages);
     const nodeTarball = await fetchNode(options);
 
     const unpacking = progress.step('unpack packages');
     const trees = { kernel: join(work, 'kernel'), seccomp: join(work, 'seccomp'), system: join(work, 'system') };
     const treeOf = ({ name }: Candidate): string =>
-      name === kernelPackage ? trees.kernel : name === recipe.SECCOMP_PACKAGE ? trees.seccomp : trees.system;
+      name === kernelPackage ? trees.kernel : name === recipe.seccompPackage ? trees.seccomp : trees.system;
     for (const candidate of packages) {
       await run('dpkg-deb', ['-x', debs.get(candidate.name) ?? '', treeOf(candidate)], { signal });
     }
     const npm = join(work, 'npm');
     await mkdir(npm);
     await run('tar', ['-xzf', nodeTarball, '-C', npm, 'package/bin/node'], { signal });
-    unpacking.done(`${packages.length} packages and Node.js ${recipe.NODE.version}`);
+    unpacking.done(`${packages.length} packages and Node.js ${recipe.nodeRelease.version}`);
 
     const kernelRelease = (await readdir(join(trees.kernel, 'usr/lib/modules')))[0] ?? '';
     const root = join(work, 'root');
@@ -120,9 +120,9 @@ export async function buildBase(out: string, options: BuildOptions): Promise<Bas
     const kernel = await readFile(join(trees.kernel, 'boot', `vmlinuz-${kernelRelease}`));
     await writeFile(join(out, 'vmlinuz'), kernel);
     await writeFile(join(out, 'vmlinuz.gz'), await promisify(gzip)(kernel, { level: constants.Z_BEST_COMPRESSION }));
-    const dtb = join('dtb', recipe.DTB);
+    const dtb = join('dtb', recipe.deviceTree);
     await mkdir(join(out, dirname(dtb)), { recursive: true });
-    await copyFile(join(trees.kernel, 'usr/lib', `linux-image-${kernelRelease}`, recipe.DTB), join(out, dtb));
+    await copyFile(join(trees.kernel, 'usr/lib', `linux-image-${kernelRelease}`, recipe.deviceTree), join(out, dtb));
 
     const squashing = progress.step('root.squashfs');
     await squash({ root, file: join(out, 'root.squashfs'), signal });
@@ -132,9 +132,9 @@ export async function buildBase(out: string, options: BuildOptions): Promise<Bas
       kernel: await describeArtefact(out, 'vmlinuz'),
       kernelGz: await describeArtefact(out, 'vmlinuz.gz'),
       root: await describeArtefact(out, 'root.squashfs'),
-      dtb: { [recipe.DTB]: await describeArtefact(out, dtb) },
+      dtb: { [recipe.deviceTree]: await describeArtefact(out, dtb) },
       packages: packages.map((deb) => ({ name: deb.name, version: deb.version, sha256: deb.sha256 })),
-      node: { version: recipe.NODE.version, integrity: recipe.NODE.integrity },
+      node: { version: recipe.nodeRelease.version, integrity: recipe.nodeRelease.integrity },
     };
     squashing.done(megabytes(manifest.root.sizeBytes));
     await writeFile(join(out, 'base.json'), `${JSON.stringify(manifest, undefined, 2)}\n`);
@@ -146,7 +146,7 @@ export async function buildBase(out: string, options: BuildOptions): Promise<Bas
 
 async function checkTools(): Promise<void> {
   const missing: string[] = [];
-  for (const [tool, from] of Object.entries(TOOLS)) {
+  for (const [tool, from] of Object.entries(tools)) {
     const path = `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin`;
     if (!path.split(':').some((dir) => existsSync(join(dir, tool)))) missing.push(`${tool} (package ${from})`);
   }
@@ -155,7 +155,7 @@ async function checkTools(): Promise<void> {
 
 /** The pinned Node.js from npm's registry, through npm so that its configuration counts; checked against the pin. */
 async function fetchNode({ cacheDir, progress, signal }: BuildOptions): Promise<string> {
-  const { package: name, version, integrity } = recipe.NODE;
+  const { package: name, version, integrity } = recipe.nodeRelease;
   const dir = resolve(cacheDir, 'npm');
   const path = join(dir, `${name}-${version}.tgz`);
   const sha512 = async (): Promise<string> =>
@@ -163,7 +163,7 @@ async function fetchNode({ cacheDir, progress, signal }: BuildOptions): Promise<
       .update(await readFile(path))
       .digest('base64')}`;
   if (existsSync(path) && (await sha512()) === integrity) return path;
-  const step = progress.step(`Node.js ${version} for ${recipe.ARCH}`);
+  const step = progress.step(`Node.js ${version} for ${recipe.architecture}`);
   await mkdir(dir, { recursive: true });
   await run('npm', ['pack', `${name}@${version}`, '--silent', '--pack-destination', dir], { cwd: dir, signal });
   const have = await sha512();
@@ -178,7 +178,7 @@ async function skeleton(root: string): Promise<void> {
   for (const [link, target] of Object.entries({ bin: 'usr/bin', sbin: 'usr/bin', lib: 'usr/lib', 'usr/sbin': 'bin' })) {
     await symlink(target, join(root, link));
   }
-  for (const applet of recipe.APPLETS) await symlink('busybox', join(root, 'usr/bin', applet));
+  for (const applet of recipe.applets) await symlink('busybox', join(root, 'usr/bin', applet));
   await writeFile(join(root, 'etc/passwd'), 'root:x:0:0:root:/root:/bin/sh\n');
   await writeFile(join(root, 'etc/group'), 'root:x:0:\n');
   await writeFile(join(root, 'etc/shells'), '/bin/sh\n');
@@ -196,7 +196,7 @@ async function programs(options: {
 }): Promise<void> {
   const { root, system, node, signal } = options;
   const files: string[] = [];
-  for (const path of Object.values(recipe.PROGRAMS).flat()) {
+  for (const path of Object.values(recipe.programs).flat()) {
     const to = join(root, 'usr/bin', basename(path));
     await copyFile(await realpath(join(system, path)), to);
     files.push(to);
@@ -229,8 +229,8 @@ async function neededLibraries(file: string, signal: AbortSignal | undefined): P
 }
 
 async function seccomp({ root, tree }: { root: string; tree: string }): Promise<void> {
-  const profile = parseContainersProfile(await readFile(join(tree, recipe.SECCOMP_PATH), 'utf8'));
-  const text = JSON.stringify(seccompFor(profile, { arch: recipe.ARCH, caps: [] }));
+  const profile = parseContainersProfile(await readFile(join(tree, recipe.seccompPath), 'utf8'));
+  const text = JSON.stringify(seccompFor(profile, { arch: recipe.architecture, caps: [] }));
   await writeFile(join(root, 'opt/muster/seccomp.json'), `${text}\n`);
 }
 
@@ -279,8 +279,8 @@ async function modules({
       if (/\.bin$|^modules\.(builtin\.modinfo|order)$/.test(file)) await rm(join(to, file));
     return paths.length;
   };
-  const counts = { boot: await install(boot, recipe.BOOT_MODULES), all: 0 };
-  counts.all = await install(root, [...recipe.BOOT_MODULES, ...recipe.RUN_MODULES]);
+  const counts = { boot: await install(boot, recipe.bootModules), all: 0 };
+  counts.all = await install(root, [...recipe.bootModules, ...recipe.runModules]);
   return counts;
 }
 
@@ -293,7 +293,7 @@ async function squash({
   file: string;
   signal: AbortSignal | undefined;
 }): Promise<void> {
-  const time = String(recipe.EPOCH_SECONDS);
+  const time = String(recipe.epochSeconds);
   // Level 19 takes almost three times the work of 15 and saves 0.7 %.
   const compression = ['-comp', 'zstd', '-Xcompression-level', '15', '-b', '128K'];
   const fixed = ['-all-root', '-mkfs-time', time, '-all-time', time, '-no-xattrs', '-no-exports'];

@@ -33,7 +33,7 @@ import { megabytes, type Progress } from '../progress.ts';
 import { buildBase, readBaseManifest, recipeDigest, type BaseManifest } from './base.ts';
 import { bundleAgent, nodeScript, type BundledFile, type EntryPoints } from './bundle.ts';
 import { cpioArchive, type CpioEntry } from './cpio.ts';
-import { EPOCH_SECONDS } from './recipe.ts';
+import { epochSeconds } from './recipe.ts';
 
 export interface NodeImageOptions {
   cacheDir: string;
@@ -44,7 +44,7 @@ export interface NodeImageOptions {
 }
 
 /** How many images of earlier agents are kept; they share all but the initramfs with the newest. */
-const KEPT_IMAGES = 8;
+const keptImagesLimit = 8;
 
 /**
  * Builds the node image, or finds it in the cache: no mirror is asked unless the recipe of the base layer changed.
@@ -156,7 +156,7 @@ async function assemble({ images, dir, key, base, baseDir, ours }: AssembleOptio
       await mkdir(dirname(join(partial, file)), { recursive: true });
       await link(join(baseDir, file), join(partial, file));
     }
-    const archive = cpioArchive([...(await bootTree(baseDir)), ...ours], EPOCH_SECONDS);
+    const archive = cpioArchive([...(await bootTree(baseDir)), ...ours], epochSeconds);
     await writeFile(
       join(partial, 'initrd.gz'),
       await promisify(gzip)(archive, { level: constants.Z_BEST_COMPRESSION }),
@@ -209,10 +209,10 @@ async function pointTo(images: string, key: string): Promise<void> {
 async function prune(images: string, key: string): Promise<void> {
   await utimes(join(images, key), new Date(), new Date());
   const keys = (await readdir(images)).filter((name) => /^[0-9a-f]{64}$/.test(name));
-  if (keys.length <= KEPT_IMAGES) return;
+  if (keys.length <= keptImagesLimit) return;
   const aged = await Promise.all(
     keys.map(async (name) => ({ name, usedMs: (await stat(join(images, name))).mtimeMs })),
   );
   aged.sort((a, b) => b.usedMs - a.usedMs);
-  for (const { name } of aged.slice(KEPT_IMAGES)) await rm(join(images, name), { recursive: true, force: true });
+  for (const { name } of aged.slice(keptImagesLimit)) await rm(join(images, name), { recursive: true, force: true });
 }

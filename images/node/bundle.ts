@@ -25,16 +25,19 @@ const Remembered = Type.Object({
 });
 type Remembered = Static<typeof Remembered>;
 
-const ROOT = resolve(import.meta.dirname, '../..');
+const rootDir = resolve(import.meta.dirname, '../..');
 
 // CommonJS packages inside an ES module still call require() for Node's own modules.
-const BANNER = "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);";
+const banner = "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);";
 
 /** Bundles each entry point into one minified file for the node's Node.js; the same sources give the same bytes. */
 export async function bundleAgent(entryPoints: EntryPoints, cacheDir: string): Promise<BundledFile[]> {
   const entries = Object.entries(entryPoints).map(([name, path]) => [name, resolve(path)] as const);
   // The lock file stands for the bundler's own version, and for whatever decides which file of a package is taken.
-  const context = [JSON.stringify(entries), ...(await texts([import.meta.filename, join(ROOT, 'package-lock.json')]))];
+  const context = [
+    JSON.stringify(entries),
+    ...(await texts([import.meta.filename, join(rootDir, 'package-lock.json')])),
+  ];
   const path = resolve(cacheDir, 'images/agent', `${sha256(context.join('\0'))}.json`);
   const remembered = (await recall(path)) ?? (await bundle(Object.fromEntries(entries)));
   await remember(path, remembered);
@@ -59,12 +62,12 @@ async function bundle(entryPoints: EntryPoints): Promise<Remembered> {
     // Stack traces that name functions are worth some kilobytes.
     keepNames: true,
     legalComments: 'none',
-    banner: { js: BANNER },
+    banner: { js: banner },
     logLevel: 'silent',
     // Paths in the metafile and the output are relative to this: it must not be where the caller happens to stand.
-    absWorkingDir: ROOT,
+    absWorkingDir: rootDir,
   });
-  const inputs = Object.keys(result.metafile.inputs).map((input) => resolve(ROOT, input));
+  const inputs = Object.keys(result.metafile.inputs).map((input) => resolve(rootDir, input));
   const digests = (await texts(inputs)).map(sha256);
   return {
     inputs: Object.fromEntries(inputs.map((input, index) => [input, digests[index] ?? ''])),

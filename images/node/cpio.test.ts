@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { cpioArchive, type CpioEntry } from './cpio.ts';
 
-const ENTRIES: CpioEntry[] = [
+const entries: CpioEntry[] = [
   { path: 'init', kind: 'file', mode: 0o755, data: Buffer.from('#!/bin/sh\n') },
   { path: 'bin/busybox', kind: 'file', mode: 0o755, data: Buffer.from('abc') },
   { path: 'bin/sh', kind: 'link', target: 'busybox' },
@@ -14,7 +14,7 @@ const ENTRIES: CpioEntry[] = [
 ];
 
 test('cpioArchive() does not depend on the order of its entries', () => {
-  assert.deepEqual(cpioArchive(ENTRIES, 1), cpioArchive(ENTRIES.toReversed(), 1));
+  assert.deepEqual(cpioArchive(entries, 1), cpioArchive(entries.toReversed(), 1));
 });
 
 test('cpioArchive() lays a record out as newc says', () => {
@@ -43,7 +43,7 @@ test('cpio unpacks what cpioArchive() packed', (context) => {
   const dir = mkdtempSync(join(tmpdir(), 'muster-cpio-'));
   context.after(() => rmSync(dir, { recursive: true }));
   try {
-    execFileSync('cpio', ['-idm', '--quiet'], { cwd: dir, input: cpioArchive(ENTRIES, 1_700_000_000) });
+    execFileSync('cpio', ['-idm', '--quiet'], { cwd: dir, input: cpioArchive(entries, 1_700_000_000) });
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT')
       return context.skip('cpio is not installed');

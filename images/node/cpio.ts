@@ -12,9 +12,9 @@ export type CpioEntry =
   | { path: string; kind: 'directory' }
   | { path: string; kind: 'link'; target: string };
 
-const FILE = 0o100000;
-const DIRECTORY = 0o040755;
-const LINK = 0o120777;
+const fileMode = 0o100000;
+const directoryMode = 0o040755;
+const linkMode = 0o120777;
 
 /** Parent directories are added where they are missing. */
 export function cpioArchive(entries: readonly CpioEntry[], mtimeSeconds: number): Buffer {
@@ -36,7 +36,7 @@ export function cpioArchive(entries: readonly CpioEntry[], mtimeSeconds: number)
 
 function record(entry: CpioEntry, inode: number, mtimeSeconds: number): Buffer[] {
   const data = entry.kind === 'file' ? Buffer.from(entry.data) : Buffer.from(entry.kind === 'link' ? entry.target : '');
-  const mode = entry.kind === 'file' ? FILE | entry.mode : entry.kind === 'directory' ? DIRECTORY : LINK;
+  const mode = entry.kind === 'file' ? fileMode | entry.mode : entry.kind === 'directory' ? directoryMode : linkMode;
   const name = Buffer.from(`${entry.path}\0`);
   const links = entry.kind === 'directory' ? 2 : 1;
   const fields = [inode, mode, 0, 0, links, mtimeSeconds, data.length, 0, 0, 0, 0, name.length, 0];

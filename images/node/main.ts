@@ -5,7 +5,7 @@ import { lineProgress } from '../progress.ts';
 import { buildNodeImage } from './build.ts';
 import { verifyNodeImage } from './verify.ts';
 
-const USAGE = `usage: node images/node/main.ts build|verify [--entry NAME=FILE]...
+const usage = `usage: node images/node/main.ts build|verify [--entry NAME=FILE]...
   build    builds the node image, or finds it in the cache
   verify   checks the files of the image, builds its base layer once more and compares the digests`;
 
@@ -30,6 +30,6 @@ if (verb === 'build') {
   console.log(`root.squashfs, first build   ${first}\nroot.squashfs, second build  ${second}`);
   if (first !== second) process.exitCode = 1;
 } else {
-  console.error(USAGE);
+  console.error(usage);
   process.exitCode = 2;
 }

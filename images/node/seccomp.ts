@@ -5,17 +5,7 @@
  */
 import { Type, type Static } from 'typebox';
 import { Parse } from 'typebox/value';
-import {
-  DENIED,
-  EAFNOSUPPORT,
-  ENOSYS,
-  EPERM,
-  EPROTONOSUPPORT,
-  NAMESPACE_FLAGS,
-  NETLINK,
-  NETLINK_ROUTE,
-  SOCKET_FAMILIES,
-} from './seccomp-denied.ts';
+import { deniedCalls, errno, namespaceFlags, netlink, netlinkRoute, socketFamilies } from './seccomp-denied.ts';
 
 const Filter = Type.Object({
   arches: Type.Optional(Type.Array(Type.String())),
@@ -73,7 +63,7 @@ interface OciArgument {
   op: string;
 }
 
-const ARCHITECTURES: Record<string, string> = { arm64: 'SCMP_ARCH_AARCH64', amd64: 'SCMP_ARCH_X86_64' };
+const architectures: Record<string, string> = { arm64: 'SCMP_ARCH_AARCH64', amd64: 'SCMP_ARCH_X86_64' };
 
 /**
  * @param options.arch Debian's (and Go's) name of the architecture: `arm64` or `amd64`
@@ -81,9 +71,9 @@ const ARCHITECTURES: Record<string, string> = { arm64: 'SCMP_ARCH_AARCH64', amd6
  */
 export function seccompFor(profile: ContainersProfile, options: { arch: string; caps: readonly string[] }): OciSeccomp {
   const { arch, caps } = options;
-  const native = profile.archMap.find(({ architecture }) => architecture === ARCHITECTURES[arch]);
+  const native = profile.archMap.find(({ architecture }) => architecture === architectures[arch]);
   if (native === undefined) {
-    throw new Error(`cannot make a seccomp profile for ${arch}: want one of ${Object.keys(ARCHITECTURES).join(', ')}`);
+    throw new Error(`cannot make a seccomp profile for ${arch}: want one of ${Object.keys(architectures).join(', ')}`);
   }
   const applies = (rule: ContainersProfile['syscalls'][number]): boolean => {
     const { includes = {}, excludes = {} } = rule;
@@ -112,31 +102,31 @@ export function seccompFor(profile: ContainersProfile, options: { arch: string; 
   };
 }
 
-const decidedHere = new Set([...DENIED, 'clone', 'clone3', 'socket']);
+const decidedHere = new Set([...deniedCalls, 'clone', 'clone3', 'socket']);
 
 /** A call that no rule of its name matches is refused as the profile's default says: with ENOSYS. */
 function ourRules(refuse: string): OciSeccomp['syscalls'] {
   const allow = 'SCMP_ACT_ALLOW';
-  const isNetlink = equal(0, NETLINK);
+  const isNetlink = equal(0, netlink);
   return [
-    { names: [...DENIED], action: refuse, errnoRet: EPERM },
+    { names: [...deniedCalls], action: refuse, errnoRet: errno.EPERM },
     // A masked comparison's value is the mask; it is compared with valueTwo, 0 where there is none.
-    { names: ['clone'], action: allow, args: [{ index: 0, value: NAMESPACE_FLAGS, op: 'SCMP_CMP_MASKED_EQ' }] },
+    { names: ['clone'], action: allow, args: [{ index: 0, value: namespaceFlags, op: 'SCMP_CMP_MASKED_EQ' }] },
     // Its flags are in memory, out of the filter's sight. C libraries fall back to clone.
-    { names: ['clone3'], action: refuse, errnoRet: ENOSYS },
-    ...Object.values(SOCKET_FAMILIES).map((family) => ({ names: ['socket'], action: allow, args: [equal(0, family)] })),
-    { names: ['socket'], action: allow, args: [isNetlink, equal(2, NETLINK_ROUTE)] },
+    { names: ['clone3'], action: refuse, errnoRet: errno.ENOSYS },
+    ...Object.values(socketFamilies).map((family) => ({ names: ['socket'], action: allow, args: [equal(0, family)] })),
+    { names: ['socket'], action: allow, args: [isNetlink, equal(2, netlinkRoute)] },
     {
       names: ['socket'],
       action: refuse,
-      errnoRet: EPROTONOSUPPORT,
-      args: [isNetlink, { index: 2, value: NETLINK_ROUTE, op: 'SCMP_CMP_NE' }],
+      errnoRet: errno.EPROTONOSUPPORT,
+      args: [isNetlink, { index: 2, value: netlinkRoute, op: 'SCMP_CMP_NE' }],
     },
     {
       names: ['socket'],
       action: refuse,
-      errnoRet: EAFNOSUPPORT,
-      args: [{ index: 0, value: NETLINK, op: 'SCMP_CMP_GT' }],
+      errnoRet: errno.EAFNOSUPPORT,
+      args: [{ index: 0, value: netlink, op: 'SCMP_CMP_GT' }],
     },
   ];
 }
