@@ -19,7 +19,7 @@ import type { Runtime, RuntimeOptions } from './containers/runtime.ts';
 import { inWords, type ControllerClient } from './controller-client.ts';
 import { desiredState } from './desired-state.ts';
 import { areComplete, findFacts, firstFacts } from './facts.ts';
-import { join, loadSession, saveSession, sessionKey, type Identity } from './join.ts';
+import { agentSession, join, loadSession, saveSession, type Identity } from './join.ts';
 import { writeLeash } from './leash.ts';
 import { thisMachine } from './machine.ts';
 import { startReporter } from './report.ts';
@@ -73,7 +73,7 @@ export async function runAgent(options: AgentOptions): Promise<void> {
     nodeName: () => answer?.name ?? `node-${identity.mac.replaceAll(':', '').slice(-6)}`,
     async fetchSquashfs(sha256, destination, abort) {
       if (answer === undefined) throw new Error(`cannot fetch image ${sha256}: not joined`);
-      const session = sessionKey(answer);
+      const session = agentSession(answer);
       const path = `/v1/squashfs/${sha256}`;
       await client.download({ path, session, destination, sha256, limitBytes: imageLimitBytes, signal: abort });
     },
@@ -82,7 +82,7 @@ export async function runAgent(options: AgentOptions): Promise<void> {
       const { status, body } = await client.call({
         method: 'GET',
         path: `/v1/nodes/${identity.mac}/configurations/${sha256}`,
-        session: sessionKey(answer),
+        session: agentSession(answer),
         deadlineMs: configurationDeadlineMs,
         limitBytes: configurationLimitBytes,
         signal: abort,
@@ -117,7 +117,7 @@ export async function runAgent(options: AgentOptions): Promise<void> {
     saveSession(options.runDir, { mac: identity.mac, bootId: identity.bootId, answer: joined, facts });
   }
 
-  let session = sessionKey(await joinOnce({ signal }));
+  let session = agentSession(await joinOnce({ signal }));
   using desired = desiredState({
     client,
     mac: identity.mac,
@@ -182,7 +182,7 @@ export async function runAgent(options: AgentOptions): Promise<void> {
     const heard = new AbortController();
     const watching = watchFor(() => !isQuiet(calling, quietSinceMs), heard, signal);
     try {
-      const next = sessionKey(
+      const next = agentSession(
         await joinOnce({ signal: AbortSignal.any([signal, heard.signal]), firstWaitMs: random() * rejoinSpreadMs }),
       );
       if (next.id !== session.id || !next.key.equals(session.key)) desired.forget();

@@ -9,7 +9,7 @@ import { pipeline } from 'node:stream/promises';
 import { connect } from 'node:tls';
 import { agentAuthorization } from '../protocol/agent-authorization.ts';
 import type { Endpoint } from './cmdline.ts';
-import type { SessionKey } from './roll-call.ts';
+import type { AgentSession } from './roll-call.ts';
 
 const connectDeadlineMs = 5_000;
 /** A download that makes no progress for so long has failed. */
@@ -21,7 +21,7 @@ export interface Call {
   path: string;
   /** Sent as JSON. */
   body?: unknown;
-  session?: SessionKey | undefined;
+  session?: AgentSession | undefined;
   deadlineMs: number;
   /** An answer that is longer is an error. */
   limitBytes: number;
@@ -38,7 +38,7 @@ export interface Answer {
 
 export interface Download {
   path: string;
-  session: SessionKey;
+  session: AgentSession;
   destination: string;
   sha256: string;
   limitBytes: number;

@@ -6,7 +6,7 @@ import { desiredLimitBytes, instancesPerNodeLimit } from '../protocol/desired-st
 import { instancePattern } from '../protocol/names.ts';
 import { backoffMs } from './backoff.ts';
 import { inWords, type ControllerClient } from './controller-client.ts';
-import type { SessionKey } from './roll-call.ts';
+import type { AgentSession } from './roll-call.ts';
 
 const callDeadlineMs = 10_000;
 /** An answer that permits have overtaken is thrown away so often; then it is better than none. */
@@ -15,7 +15,7 @@ const overtakenLimit = 3;
 export interface DesiredStateOptions {
   client: Pick<ControllerClient, 'call'>;
   mac: string;
-  session: () => SessionKey;
+  session: () => AgentSession;
   apply: (desired: Desired, misfits: InstanceReport[]) => void;
   notice: (text: string) => void;
   random: () => number;

@@ -11,7 +11,7 @@ import { sessionProof } from '../protocol/agent-authorization.ts';
 import { JoinAnswer, NodeFacts, type JoinRequest } from '../protocol/api.ts';
 import { backoffMs } from './backoff.ts';
 import { inWords, type ControllerClient } from './controller-client.ts';
-import type { SessionKey } from './roll-call.ts';
+import type { AgentSession } from './roll-call.ts';
 
 const callDeadlineMs = 10_000;
 const answerLimitBytes = 64 * 1024;
@@ -55,7 +55,7 @@ export function saveSession(runDir: string, saved: SavedSession): void {
   renameSync(`${file}.new`, file);
 }
 
-export function sessionKey({ session, key }: JoinAnswer): SessionKey {
+export function agentSession({ session, key }: JoinAnswer): AgentSession {
   return { id: session, key: Buffer.from(key, 'hex') };
 }
 

@@ -6,7 +6,7 @@ import type { InstanceReport, NodeFacts, Report, Sample } from '../protocol/api.
 import { reportedInstancesLimit } from '../protocol/desired-state.ts';
 import { inWords, type ControllerClient } from './controller-client.ts';
 import type { Runtime, RuntimeLogLine } from './containers/runtime.ts';
-import type { SessionKey } from './roll-call.ts';
+import type { AgentSession } from './roll-call.ts';
 
 const gatherMs = 100;
 const intervalMs = 2_000;
@@ -21,7 +21,7 @@ const sliceLines = 50;
 export interface ReporterOptions {
   client: ControllerClient;
   mac: string;
-  session: () => SessionKey;
+  session: () => AgentSession;
   runtime: Pick<Runtime, 'reports' | 'takeLogs' | 'onChange'>;
   appliedGeneration: () => number;
   sample: () => Sample;

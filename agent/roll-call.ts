@@ -19,7 +19,7 @@ import { newKeeper, nextTickMs, receipts, step, type Action, type Keeper, type K
 /** Extra heartbeats, that carry a receipt at once, keep this distance. */
 const leastGapMs = 25;
 
-export interface SessionKey {
+export interface AgentSession {
   /** 32 hex digits. */
   id: string;
   key: Buffer;
@@ -27,7 +27,7 @@ export interface SessionKey {
 
 export interface RollCallOptions {
   controller: Endpoint;
-  session: SessionKey;
+  session: AgentSession;
   runtime: Pick<Runtime, 'allowCustomer' | 'stopCustomer' | 'stopEverything' | 'isStopping' | 'loads'>;
   /** Tells the leash; must not wait. */
   vouch: (vouches: Vouch[]) => void;
@@ -40,7 +40,7 @@ export interface RollCallOptions {
 }
 
 export interface RollCall extends Disposable {
-  useSession: (session: SessionKey) => void;
+  useSession: (session: AgentSession) => void;
   /** Of the last permit that was accepted, on the machine's clock. */
   lastPermitMs: () => number | undefined;
   permitted: () => readonly string[];

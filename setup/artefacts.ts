@@ -3,6 +3,7 @@
 import { rename, rm, symlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { errorChain } from '../protocol/error-chain.ts';
 import { buildSamples } from '../images/customer/samples.ts';
 import { buildNodeImage } from '../images/node/build.ts';
 import type { Progress } from '../images/progress.ts';
@@ -49,8 +50,6 @@ try {
   await prepareSamples(options);
 } catch (error) {
   if (stop.signal.aborted) process.exit(130); // as a shell says of a program that was interrupted
-  const causes = [];
-  for (let at: unknown = error; at instanceof Error; at = at.cause) causes.push(at.message);
-  process.stderr.write(`${causes.join(': ') || String(error)}\n`);
+  process.stderr.write(`${errorChain(error)}\n`);
   process.exit(1);
 }

@@ -12,6 +12,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { Desired, DesiredCustomer, DesiredInstance } from '../../protocol/api.ts';
 import { configurationDigest, configurationText } from '../../protocol/desired-state.ts';
 import { boundMs, killWorkMs } from '../../protocol/timing.ts';
+import { median } from '../../test/bench/figure.ts';
 import { until as waitUntil } from '../../test/until.ts';
 import { writeSeccompProfile } from './seccomp-profile.fixture.ts';
 import { plantBusybox, squash } from './busybox-image.fixture.ts';
@@ -480,10 +481,6 @@ test('an image with another hash is refused', async () => {
   await end(runtime);
 });
 
-function median(all: number[]): string | undefined {
-  return all.toSorted((a, b) => a - b)[all.length >> 1]?.toFixed(1);
-}
-
 test('starts and kills in numbers', async () => {
   const runtime = start(freshState());
   const startsMs: number[] = [];
@@ -508,7 +505,7 @@ test('starts and kills in numbers', async () => {
   const { processes, gone } = runtime.stopCustomer('acme', 'killed');
   const { afterMs } = await gone;
   console.log(
-    `start, median of ${startsMs.length}: ${median(startsMs)} ms; kill: ${median(killsMs)} ms, worst ${Math.max(...killsMs).toFixed(1)}; ` +
+    `start, median of ${startsMs.length}: ${median(startsMs).toFixed(1)} ms; kill: ${median(killsMs).toFixed(1)} ms, worst ${Math.max(...killsMs).toFixed(1)}; ` +
       `30 containers (${processes} processes): ${afterMs.toFixed(1)} ms`,
   );
   await end(runtime);

@@ -2,6 +2,7 @@
 import { once } from 'node:events';
 import { setPriority } from 'node:os';
 import { createInterface } from 'node:readline';
+import { errorChain } from '../../protocol/error-chain.ts';
 import { importImage } from './import.ts';
 import type { ImportLine, ImportRequest } from './import-process.ts';
 
@@ -30,14 +31,9 @@ try {
   };
   await say({ image: await importImage({ ...options, now: () => nowMs, progress, signal: caller.signal }) });
 } catch (error) {
-  await say({ error: chain(error), ...codeOf(error) });
+  await say({ error: errorChain(error), ...codeOf(error) });
 }
 process.exit(0);
-
-function chain(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  return error.cause === undefined ? error.message : `${error.message}: ${chain(error.cause)}`;
-}
 
 /** Of the system's error at the bottom: what kind of failure it was. */
 function codeOf(error: unknown): { code?: string } {

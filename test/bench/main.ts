@@ -11,6 +11,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { cpus, loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { errorChain } from '../../protocol/error-chain.ts';
 import { measureAgent, measureAgentCpu } from './agent.ts';
 import { measureBoot } from './boot.ts';
 import { measureContainer } from './container.ts';
@@ -75,9 +76,7 @@ async function main(argv: string[]): Promise<number> {
     try {
       figures.push(...(await bench({ runs, print: (text) => print(`${name}: ${text}`) })));
     } catch (error) {
-      const causes = [];
-      for (let at: unknown = error; at instanceof Error; at = at.cause) causes.push(at.message);
-      failures.push(`${name} could not be measured: ${causes.join(': ') || String(error)}`);
+      failures.push(`${name} could not be measured: ${errorChain(error)}`);
       print(failures.at(-1) ?? '');
     }
   }

@@ -12,10 +12,12 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { Check } from 'typebox/value';
+import { errorChain } from '../../protocol/error-chain.ts';
+import { median } from '../bench/figure.ts';
 import { measurementOf, Results, titleOf, type FaultSuite, type Measurement, type Run } from './fault.ts';
 import { hostSuite } from './faults-host.ts';
 import { qemuSuite } from './faults-qemu.ts';
-import { faultsTable, median, withTable, worst } from './table.ts';
+import { faultsTable, withTable, worst } from './table.ts';
 
 const rootDir = fileURLToPath(new URL('../..', import.meta.url));
 const page = join(rootDir, 'docs/GUARANTEE.md');
@@ -64,7 +66,7 @@ for (const suite of suites) {
         );
       } catch (error) {
         failures++;
-        print(`✗ ${titleOf(fault)} ${run}/${runs}: ${inWords(error)}`);
+        print(`✗ ${titleOf(fault)} ${run}/${runs}: ${errorChain(error)}`);
       }
     }
     if (done.length === 0) continue;
@@ -76,7 +78,10 @@ for (const suite of suites) {
     if (worst(measurement.gone) > fault.boundMs) {
       failures++;
       print(`✗ ${titleOf(fault)}: worst ${worst(measurement.gone)} ms, want ${fault.boundMs}`);
-    } else print(`✓ ${titleOf(fault)}: median ${median(measurement.gone)} ms, worst ${worst(measurement.gone)} ms`);
+    } else
+      print(
+        `✓ ${titleOf(fault)}: median ${Math.round(median(measurement.gone))} ms, worst ${worst(measurement.gone)} ms`,
+      );
   }
 }
 if (measured.length > 0) print(`\n${faultsTable(measured)}\n\n${machine}; ${values.json}`);
@@ -92,10 +97,4 @@ function resultsIn(file: string): Measurement[] {
   const results: unknown = JSON.parse(readFileSync(file, 'utf8'));
   if (!Check(Results, results)) throw new Error(`cannot use ${file}: it does not hold measurements`);
   return results;
-}
-
-function inWords(error: unknown): string {
-  const causes: string[] = [];
-  for (let at: unknown = error; at instanceof Error; at = at.cause) causes.push(at.message);
-  return causes.join(': ') || String(error);
 }

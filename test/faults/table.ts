@@ -1,4 +1,5 @@
 // The faults table of docs/GUARANTEE.md: measurements in, Markdown out. Pure.
+import { median } from '../bench/figure.ts';
 import type { Measurement } from './fault.ts';
 
 export const tableBegins = '<!-- faults: written by test/faults/main.ts --write -->';
@@ -29,7 +30,7 @@ function row(each: Measurement): string {
   // A figure that is 0 throughout says nothing.
   const figures = Object.entries(also)
     .filter(([, values]) => worst(values) > 0)
-    .map(([figure, values]) => `${figure}: ${median(values)}, at worst ${worst(values)}`);
+    .map(([figure, values]) => `${figure}: ${Math.round(median(values))}, at worst ${worst(values)}`);
   const cells = [
     String(fault),
     variant === '' ? name : `${name}, ${variant}`,
@@ -50,11 +51,6 @@ export function withTable(page: string, table: string): string {
   if (begin < 0 || end < begin)
     throw new Error(`cannot write the table: want ${tableBegins} and ${tableEnds}, in this order`);
   return `${page.slice(0, begin)}${tableBegins}\n\n${table}\n\n${page.slice(end)}`;
-}
-
-/** The lower of the two middle ones, where their number is even. Rounded to whole ms. */
-export function median(values: readonly number[]): number {
-  return Math.round(values.toSorted((a, b) => a - b)[(values.length - 1) >> 1] ?? 0);
 }
 
 export function worst(values: readonly number[]): number {

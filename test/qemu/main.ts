@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, openSync } from 'node:fs';
 import { basename, dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { errorChain } from '../../protocol/error-chain.ts';
 import type { Firmware } from './firmware.ts';
 import { defaultCacheDir, virtualRack, type RackNode, type VirtualRack } from './rack.ts';
 import { watchStages } from './stage-watch.ts';
@@ -174,8 +175,6 @@ try {
   await main(process.argv.slice(2));
   process.exit(0);
 } catch (error) {
-  const causes = [];
-  for (let at: unknown = error; at instanceof Error; at = at.cause) causes.push(at.message);
-  process.stderr.write(`\n${causes.join(': ') || String(error)}\n`);
+  process.stderr.write(`\n${errorChain(error)}\n`);
   process.exit(1);
 }

@@ -6,7 +6,7 @@ import type { Desired, JoinAnswer } from '../../protocol/api.ts';
 import type { CustomerLoad } from '../../protocol/roll-call.ts';
 import { rollCallPort } from '../../protocol/timing.ts';
 import type { Stop, StopReason } from '../../agent/containers/runtime.ts';
-import { sessionKey } from '../../agent/join.ts';
+import { agentSession } from '../../agent/join.ts';
 import type { Answer } from '../../agent/controller-client.ts';
 import { desiredState } from '../../agent/desired-state.ts';
 import { leashChunks } from '../../agent/leash.ts';
@@ -83,7 +83,7 @@ export class AgentLife {
     const desired = desiredState({
       client: { call: () => this.#fetchDesired(answer.session) },
       mac: board.mac,
-      session: () => sessionKey(answer),
+      session: () => agentSession(answer),
       apply: (wanted) => this.#apply(wanted),
       notice: (text) => board.tell(text),
       random: () => board.world.random.between(0, 1),
@@ -91,7 +91,7 @@ export class AgentLife {
     });
     this.#rollCall = startRollCall({
       controller: { host: controllerAddress, port: rollCallPort },
-      session: sessionKey(answer),
+      session: agentSession(answer),
       runtime: this.#runtime(),
       vouch: (vouches) => {
         const clock = { nowMs: this.#now(), uptimeSeconds: board.uptimeMs() / 1_000 };

@@ -19,7 +19,7 @@ const mayImport: Record<string, readonly string[]> = {
   controller: ['dashboard', 'scheduler', 'boot', 'ipxe', 'images', 'inventory', 'protocol'],
   agent: ['protocol'],
   cli: ['protocol'],
-  setup: ['images', 'ipxe'],
+  setup: ['images', 'ipxe', 'protocol'],
   test: [
     'controller',
     'dashboard',
