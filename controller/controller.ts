@@ -89,7 +89,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
   const power =
     configuration.power === undefined
       ? undefined
-      : startPower(configuration.power, { boards: () => inventory.nodes() });
+      : startPower(configuration.power, { boards: () => inventory.nodes.all() });
   const escalation = stack.use(startEscalation({ inventory, rollCall, shell, power, now: monotonic, onFailure }));
   stack.adopt(
     setInterval(() => {
@@ -99,11 +99,11 @@ export async function startController(options: ControllerOptions): Promise<Contr
     clearInterval,
   );
   stack.adopt(
-    setInterval(() => void inventory.sweep(monotonic()).catch(onFailure), sweepIntervalMs),
+    setInterval(() => void inventory.nodes.sweep(monotonic()).catch(onFailure), sweepIntervalMs),
     clearInterval,
   );
   stack.adopt(
-    setInterval(() => void inventory.people.expire().catch(onFailure), expiryIntervalMs),
+    setInterval(() => void inventory.approvals.expire().catch(onFailure), expiryIntervalMs),
     clearInterval,
   );
   stack.use(startScheduler({ inventory, onFailure }));
@@ -175,7 +175,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
   const { host, port } = configuration.operator;
   if (options.operatorFd === undefined) await listen(operators, { host, port });
   else await listenOn(operators, options.operatorFd);
-  if (configuration.twoPersonRule && inventory.people.operators().length < 2)
+  if (configuration.twoPersonRule && inventory.operators.all().length < 2)
     log(
       'the two-person rule is on and there is one operator only: nothing can be lifted, and everything cannot be ' +
         'stopped at once, until there is another (muster operator add NAME)',
@@ -205,22 +205,22 @@ export async function startController(options: ControllerOptions): Promise<Contr
         },
       },
       {
-        leases: inventory.leases(),
-        ticket: (mac, ip) => inventory.issueTicket(mac, ip),
-        placeHolder: (mac) => inventory.placeHolder(mac),
-        isBoard: (mac) => (inventory.node(mac)?.bootId ?? null) !== null,
+        leases: inventory.leases,
+        ticket: (mac, ip) => inventory.nodes.issueJoinToken(mac, ip),
+        placeHolder: (mac) => inventory.nodes.placeHolder(mac),
+        isBoard: (mac) => (inventory.nodes.get(mac)?.bootId ?? null) !== null,
         trouble: (message) => {
           log(`dhcp: ${message}`);
-          inventory.addEvent('controller', 'dhcp', message);
+          inventory.events.add({ kind: 'controller', subject: 'dhcp', message });
         },
         refusal: (mac) => {
-          const node = inventory.node(mac);
+          const node = inventory.nodes.get(mac);
           return node?.fenced === true ? `${node.name} is fenced` : undefined;
         },
         stage: ({ firmware, ...event }) => {
           // iPXE and Linux are steps of a boot that some firmware began.
           const began = firmware === 'ipxe' || firmware === 'linux' ? undefined : firmware;
-          inventory.bootStage(began === undefined ? event : { ...event, firmware: began }).catch(onFailure);
+          inventory.nodes.bootStage(began === undefined ? event : { ...event, firmware: began }).catch(onFailure);
         },
         log: (line) => log(`boot: ${line}`),
       },
@@ -231,7 +231,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
   void power?.check().then((problems) => {
     for (const problem of problems) {
       log(problem);
-      inventory.addEvent('controller', 'power', problem);
+      inventory.events.add({ kind: 'controller', subject: 'power', message: problem });
     }
   });
   const running = stack.move();

@@ -80,8 +80,8 @@ export async function openImageStore({
           { source, name, storeDirectory: directory, workDirectory, nowMs: wallClock() },
           { limitMs: limitMs((await stat(source)).size), onStep: now },
         );
-        await inventory.saveImage(image);
-        inventory.addEvent('image', name, `imported, ${image.squashfs.sizeBytes} bytes`);
+        await inventory.images.save(image);
+        inventory.events.add({ kind: 'image', subject: name, message: `imported, ${image.squashfs.sizeBytes} bytes` });
         return image;
       } catch (cause) {
         if (cause instanceof RefusedError) throw cause;
@@ -93,15 +93,15 @@ export async function openImageStore({
     },
     imports: () => [...underWay].map((each) => ({ ...each })),
     remove: async (name) => {
-      const image = inventory.images().find((each) => each.name === name);
+      const image = inventory.images.all().find((each) => each.name === name);
       if (image === undefined) throw new RefusedError(404, `there is no image ${name}`);
-      const result = await inventory.removeImage(name);
+      const result = await inventory.images.remove(name);
       if ('refused' in result) throw new RefusedError(409, result.refused);
       // A workload keeps the image that it was deployed with, and a node may still have to fetch it.
       const inUse = [
-        ...inventory.images().map(({ squashfs }) => squashfs.sha256),
-        ...inventory.workloads().map((workload) => workload.image.squashfs.sha256),
-        ...inventory.instances().map(({ desired }) => desired.squashfs.sha256),
+        ...inventory.images.all().map(({ squashfs }) => squashfs.sha256),
+        ...inventory.workloads.all().map((workload) => workload.image.squashfs.sha256),
+        ...inventory.instances.all().map(({ desired }) => desired.squashfs.sha256),
       ];
       if (!inUse.includes(image.squashfs.sha256))
         await rm(join(directory, `${image.squashfs.sha256}.squashfs`), { force: true });

@@ -17,12 +17,12 @@ const inventory = await openInventory({ directory, now: Date.now, random: random
 async function write(writer: number): Promise<never> {
   for (let i = 0; ; i++) {
     const name = `c${round}_${writer}_${i}`;
-    await inventory.addCustomer({ name });
+    await inventory.customers.add({ name });
     writeSync(1, `customer ${name}\n`);
-    const order = await inventory.kill(name, 'crash test', 'test', [target]);
+    const order = await inventory.orders.kill({ scope: name, reason: 'crash test', by: 'test', targets: [target] });
     if ('refused' in order) throw new Error(order.refused);
     writeSync(1, `kill ${order.number} ${name}\n`);
-    await inventory.saveReceipt(order.number, target, silence);
+    await inventory.orders.saveReceipt({ number: order.number, mac: target, receipt: silence });
     writeSync(1, `receipt ${order.number} ${name}\n`);
   }
 }

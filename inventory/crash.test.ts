@@ -26,22 +26,32 @@ test(
       for (const line of acknowledged) {
         const [kind, first = '', name = ''] = line.split(' ');
         if (kind === 'customer')
-          assert.ok(inventory.customer(first), `round ${round}, after ${after}: ${line} is lost`);
+          assert.ok(inventory.customers.get(first), `round ${round}, after ${after}: ${line} is lost`);
         else if (kind === 'receipt')
-          assert.equal(inventory.receipts(Number(first)).length, 1, `round ${round}, after ${after}: ${line} is lost`);
-        else assert.equal(inventory.killedBy(name), Number(first), `round ${round}, after ${after}: ${line} is lost`);
+          assert.equal(
+            inventory.orders.receipts(Number(first)).length,
+            1,
+            `round ${round}, after ${after}: ${line} is lost`,
+          );
+        else
+          assert.equal(
+            inventory.orders.killedBy(name),
+            Number(first),
+            `round ${round}, after ${after}: ${line} is lost`,
+          );
       }
-      const bases = inventory.customers().map(({ uidBase }) => uidBase);
+      const bases = inventory.customers.all().map(({ uidBase }) => uidBase);
       assert.equal(new Set(bases).size, bases.length, 'a range of user ids was given twice');
-      const orders = inventory.orders();
+      const orders = inventory.orders.all();
       assert.deepEqual(
         orders.map(({ number }) => number),
         orders.map((_, i) => i + 1),
       );
-      for (const { number, scope } of orders) assert.equal(inventory.killedBy(scope), number, 'half of a transaction');
-      const verdict = await inventory.verifyAudit();
+      for (const { number, scope } of orders)
+        assert.equal(inventory.orders.killedBy(scope), number, 'half of a transaction');
+      const verdict = await inventory.audit.verify();
       assert.deepEqual(verdict.problems, [], `round ${round}, after ${after}`);
-      const receipts = orders.flatMap(({ number }) => inventory.receipts(number)).length;
+      const receipts = orders.flatMap(({ number }) => inventory.orders.receipts(number)).length;
       assert.equal(verdict.entries, orders.length + receipts, 'each order and receipt has one entry');
       t.diagnostic(`round ${round}: ${verdict.entries} entries of the audit log, ${verdict.late} of all written late`);
     }

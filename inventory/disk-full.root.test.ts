@@ -28,14 +28,14 @@ test('a full disk: orders and removals go on in the reserve, nothing else does, 
     const stored = new Set(['first', 'second']);
     {
       await using inventory = await openInventory(options);
-      for (const name of stored) await inventory.addCustomer({ name });
+      for (const name of stored) await inventory.customers.add({ name });
       const lease = { ip: '10.77.0.9', mac: macOf(1), state: 'bound', expiresAtMs: 1 } as const;
-      await inventory.leases().save([lease]);
+      await inventory.leases.save([lease]);
       await until(() => (statSync(reserve, { throwIfNoEntry: false })?.blocks ?? 0) * 512 === reserveBytes);
       await writeFile(ballast, Buffer.alloc((await free(directory)) - 64 * 1024));
       const add = async (name: string): Promise<unknown> => {
         try {
-          await inventory.addCustomer({ name });
+          await inventory.customers.add({ name });
           stored.add(name);
           return undefined;
         } catch (error) {
@@ -52,25 +52,25 @@ test('a full disk: orders and removals go on in the reserve, nothing else does, 
       assert.ok(!existsSync(reserve));
       assert.match(said.join('\n'), /^the disk is full: .* everything else is refused until 2 MiB are free$/);
       assert.deepEqual(inventory.problems(), said);
-      assert.deepEqual(names(inventory.customers()), [...stored].toSorted());
+      assert.deepEqual(names(inventory.customers.all()), [...stored].toSorted());
 
       const before = await free(directory);
-      inventory.addLogs(Array.from({ length: 1_000 }, () => ({ ...line, text: 'x'.repeat(200) })));
-      inventory.addEvent('controller', 'test', 'waits');
-      await inventory.events({ limit: 1 });
+      inventory.logs.add(Array.from({ length: 1_000 }, () => ({ ...line, text: 'x'.repeat(200) })));
+      inventory.events.add({ kind: 'controller', subject: 'test', message: 'waits' });
+      await inventory.events.list({ limit: 1 });
       assert.equal(await free(directory), before, 'what boards say takes nothing of it');
 
-      const order = await inventory.kill('first', 'r', 'op', [macOf(1)]);
+      const order = await inventory.orders.kill({ scope: 'first', reason: 'r', by: 'op', targets: [macOf(1)] });
       assert.equal('refused' in order ? 0 : order.number, 1, 'stored');
       const receipt = { evidence: 'silence', confirmedAfterMs: 1, stoppedAfterMs: null, processes: 0 } as const;
-      await inventory.saveReceipt(1, macOf(1), receipt);
-      await inventory.lift('first', 'over');
-      assert.deepEqual(await inventory.removeCustomer('second'), { removed: 'second' });
+      await inventory.orders.saveReceipt({ number: 1, mac: macOf(1), receipt });
+      await inventory.orders.lift({ scope: 'first', reason: 'over' });
+      assert.deepEqual(await inventory.customers.remove('second'), { removed: 'second' });
       stored.delete('second');
-      await inventory.leases().save([{ ...lease, expiresAtMs: 2 }]);
-      await assert.rejects(inventory.leases().save([{ ...lease, ip: '10.77.0.10' }]), /the disk is full/);
+      await inventory.leases.save([{ ...lease, expiresAtMs: 2 }]);
+      await assert.rejects(inventory.leases.save([{ ...lease, ip: '10.77.0.10' }]), /the disk is full/);
       assert.deepEqual(
-        (await inventory.auditEntries({ limit: 10 })).map(({ kind }) => kind),
+        (await inventory.audit.entries({ limit: 10 })).map(({ kind }) => kind),
         ['order', 'receipt', 'lift'],
       );
       const late = await add('late');
@@ -78,9 +78,9 @@ test('a full disk: orders and removals go on in the reserve, nothing else does, 
 
       // The last of it is taken by somebody else.
       await writeFile(join(directory, 'more'), Buffer.alloc(await free(directory)));
-      const given = inventory.kill('first', 'r'.repeat(400), 'op', []);
-      assert.equal(inventory.killedBy('first'), 2, 'an order is in force without the disk');
-      while (!inventory.isStored(2) && inventory.problems().length < 2) await pause();
+      const given = inventory.orders.kill({ scope: 'first', reason: 'r'.repeat(400), by: 'op', targets: [] });
+      assert.equal(inventory.orders.killedBy('first'), 2, 'an order is in force without the disk');
+      while (!inventory.orders.isStored(2) && inventory.problems().length < 2) await pause();
 
       await rm(ballast);
       assert.equal(await add('last'), undefined, 'room is all that it needs');
@@ -89,7 +89,7 @@ test('a full disk: orders and removals go on in the reserve, nothing else does, 
       await until(() => inventory.problems().length === 0);
       assert.equal(said.filter((each) => each.startsWith('there is room on the disk again')).length, 1);
       assert.equal(said.filter((each) => each.startsWith('the disk is full')).length, 1);
-      const events = await inventory.events({ limit: 5_000 });
+      const events = await inventory.events.list({ limit: 5_000 });
       assert.ok(
         events.some(({ message }) => message === 'waits'),
         'what waited in memory is kept after all',
@@ -97,8 +97,8 @@ test('a full disk: orders and removals go on in the reserve, nothing else does, 
       assert.ok(events.some(({ message }) => message.startsWith('the disk is full')));
     }
     await using inventory = await openInventory(options);
-    assert.deepEqual(names(inventory.customers()), [...stored].toSorted());
-    assert.equal(inventory.killedBy('first'), 2);
+    assert.deepEqual(names(inventory.customers.all()), [...stored].toSorted());
+    assert.equal(inventory.orders.killedBy('first'), 2);
   } finally {
     execFileSync('umount', [directory]);
     await rm(directory, { recursive: true });
@@ -112,7 +112,7 @@ test('a controller starts on a full disk, and gives and lifts orders there', asy
     const options = { directory, now: Date.now, random: randomBytes };
     {
       await using inventory = await openInventory(options);
-      await inventory.addCustomer({ name: 'first' });
+      await inventory.customers.add({ name: 'first' });
       await until(() => (statSync(join(directory, 'reserve'), { throwIfNoEntry: false })?.size ?? 0) === reserveBytes);
     }
     await writeFile(join(directory, 'ballast'), Buffer.alloc(await free(directory)));
@@ -123,9 +123,9 @@ test('a controller starts on a full disk, and gives and lifts orders there', asy
       await using inventory = await openInventory(options);
       await until(() => !existsSync(reserve) || statSync(reserve).size === reserveBytes);
       assert.equal(inventory.epoch, start + 1);
-      assert.ok(!('refused' in (await inventory.kill('first', 'r', 'op', []))));
-      assert.ok(!('refused' in (await inventory.lift('first', ''))));
-      await assert.rejects(inventory.addCustomer({ name: 'second' }), /the disk is full/);
+      assert.ok(!('refused' in (await inventory.orders.kill({ scope: 'first', reason: 'r', by: 'op', targets: [] }))));
+      assert.ok(!('refused' in (await inventory.orders.lift({ scope: 'first', reason: '' }))));
+      await assert.rejects(inventory.customers.add({ name: 'second' }), /the disk is full/);
       assert.match(inventory.problems().join('\n'), /^the disk is full/);
     }
   } finally {

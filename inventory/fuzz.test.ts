@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { nodeStates } from '../protocol/api.ts';
 import { seededRandom } from '../protocol/seeded-random.fixture.ts';
 import { instanceId } from './customers/placement.ts';
-import type { Placement } from './inventory.ts';
+import type { Placement } from './customers/placement.ts';
 import { heartbeat, macOf, rejoin, testImage, testRack } from './rack.fixture.ts';
 import { nodeView, orderTimeline, workloadView } from '../controller/api/views.ts';
 
@@ -50,12 +50,12 @@ test('the inventory holds what a simple model holds, whatever is asked of it', a
   const macs = Array.from({ length: 6 }, (_, i) => macOf(i));
   const customers = ['acme', 'bolt', 'crab'];
   const workloads = ['web', 'job'];
-  await rack.inventory.saveImage(testImage('web'));
+  await rack.inventory.images.save(testImage('web'));
 
   const steps: Record<string, () => Promise<void>> = {
     async addCustomer() {
       const name = pick(customers);
-      const answer = await rack.inventory.addCustomer({ name });
+      const answer = await rack.inventory.customers.add({ name });
       assert.equal('refused' in answer, model.customers.has(name));
       if ('refused' in answer) return;
       assert.ok(!model.uidBases.has(answer.uidBase), 'user ids given twice');
@@ -66,20 +66,24 @@ test('the inventory holds what a simple model holds, whatever is asked of it', a
       const name = pick(customers);
       const known = model.customers.get(name);
       const busy = [...model.workloads.keys()].some((key) => key.startsWith(`${name}/`));
-      const answer = await rack.inventory.removeCustomer(name);
+      const answer = await rack.inventory.customers.remove(name);
       assert.equal('refused' in answer, known === undefined || busy || known.order !== undefined);
       if (!('refused' in answer)) model.customers.delete(name);
     },
     async putWorkload() {
       const [customer, name] = [pick(customers), pick(workloads)];
       const memoryBytes = pick([16, 32]) * 2 ** 20;
-      const answer = await rack.inventory.putWorkload(customer, name, { image: 'web', replicas: 1, memoryBytes });
+      const answer = await rack.inventory.workloads.put({
+        customer,
+        name,
+        spec: { image: 'web', replicas: 1, memoryBytes },
+      });
       assert.equal('refused' in answer, !model.customers.has(customer));
       if (!('refused' in answer)) model.workloads.set(`${customer}/${name}`, answer.specRevision);
     },
     async removeWorkload() {
       const [customer, name] = [pick(customers), pick(workloads)];
-      const answer = await rack.inventory.removeWorkload(customer, name);
+      const answer = await rack.inventory.workloads.remove({ customer, name });
       assert.equal('refused' in answer, !model.workloads.delete(`${customer}/${name}`));
       for (const { id, customer: owner, workload } of instancesBefore)
         if (owner === customer && workload === name) model.instances.delete(id);
@@ -100,10 +104,10 @@ test('the inventory holds what a simple model holds, whatever is asked of it', a
       };
       const fits =
         model.workloads.has(`${customer}/${workload}`) &&
-        rack.inventory.node(node)?.state === 'ready' &&
+        rack.inventory.nodes.get(node)?.state === 'ready' &&
         !model.fenced.has(node) &&
         model.customers.get(customer)?.order === undefined;
-      const { applied } = await rack.inventory.applyPlacement([placement, placement]);
+      const { applied } = await rack.inventory.instances.apply([placement, placement]);
       assert.equal(applied, fits ? 1 : 0);
       if (!fits) return;
       model.instances.set(id, node);
@@ -111,28 +115,28 @@ test('the inventory holds what a simple model holds, whatever is asked of it', a
     },
     async removeInstance() {
       const id = model.instances.size === 0 ? 'web-0000ffff' : pick([...model.instances.keys()]);
-      const { applied } = await rack.inventory.applyPlacement([{ kind: 'remove', id, reason: '' }]);
+      const { applied } = await rack.inventory.instances.apply([{ kind: 'remove', id, reason: '' }]);
       assert.equal(applied, model.instances.delete(id) ? 1 : 0);
     },
     async boot() {
       const mac = pick(macs);
-      await rack.inventory.bootStage({ mac, stage: 'dhcp-discover', firmware: 'uefi' });
+      await rack.inventory.nodes.bootStage({ mac, stage: 'dhcp-discover', firmware: 'uefi' });
       if (!model.nodes.has(mac)) model.nodes.set(mac, undefined);
       if (random() < 0.7) await rack.pass(4_250);
-      const isHeld = rack.inventory.placeHolder(mac) !== undefined;
-      const ticket = await rack.inventory.issueTicket(mac);
+      const isHeld = rack.inventory.nodes.placeHolder(mac) !== undefined;
+      const ticket = await rack.inventory.nodes.issueJoinToken(mac);
       assert.equal('refused' in ticket, model.fenced.has(mac) || isHeld);
       if ('refused' in ticket) return;
-      const before = rack.inventory.sessionOf(mac);
+      const before = rack.inventory.nodes.sessionOf(mac);
       const answer = await rack.join(mac, `boot ${random()}`, { token: ticket.token });
       assert.ok(!('refused' in answer));
-      if (before !== undefined) assert.equal(rack.inventory.session(before.id), undefined, 'a ghost session');
+      if (before !== undefined) assert.equal(rack.inventory.nodes.session(before.id), undefined, 'a ghost session');
       model.nodes.set(mac, answer.session);
       if (random() < 0.8) await heartbeat(rack, mac);
     },
     async rejoin() {
       const mac = pick(macs);
-      const session = rack.inventory.sessionOf(mac);
+      const session = rack.inventory.nodes.sessionOf(mac);
       if (session === undefined) return;
       const proof = { name: '', session: session.id, key: session.key.toString('hex') };
       const answer = await rack.join(mac, session.bootId, rejoin(proof, mac, session.bootId));
@@ -141,7 +145,7 @@ test('the inventory holds what a simple model holds, whatever is asked of it', a
     async fence() {
       const mac = pick(macs);
       const fenced = random() < 0.5;
-      const answer = await rack.inventory.patchNode(mac, { fenced });
+      const answer = await rack.inventory.nodes.patch(mac, { fenced });
       assert.equal('refused' in answer, !model.nodes.has(mac));
       if ('refused' in answer) return;
       if (fenced) model.fenced.add(mac);
@@ -149,34 +153,39 @@ test('the inventory holds what a simple model holds, whatever is asked of it', a
     },
     async patch() {
       const mac = pick(macs);
-      const before = new Map(rack.inventory.nodes().map((node) => [node.mac, node]));
-      const answer = await rack.inventory.patchNode(mac, {
+      const before = new Map(rack.inventory.nodes.all().map((node) => [node.mac, node]));
+      const answer = await rack.inventory.nodes.patch(mac, {
         slot: 1 + Math.floor(random() * 6),
         name: `n${pick([1, 2, 3])}`,
       });
       if ('refused' in answer) return;
       for (const each of before.keys())
-        if (rack.inventory.node(each) === undefined) {
+        if (rack.inventory.nodes.get(each) === undefined) {
           assert.equal(before.get(each)?.state, 'lost', 'only a lost node is replaced');
           forget(each);
         }
     },
     async removeNode() {
       const mac = pick(macs);
-      const state = rack.inventory.node(mac)?.state;
-      const answer = await rack.inventory.removeNode(mac);
+      const state = rack.inventory.nodes.get(mac)?.state;
+      const answer = await rack.inventory.nodes.remove(mac);
       assert.equal('refused' in answer, state === undefined || state === 'ready');
       if (!('refused' in answer)) forget(mac);
     },
     async time() {
       await rack.pass(pick([500, 3_500, 31_000]));
       for (const mac of macs)
-        if (random() < 0.5 && rack.inventory.sessionOf(mac) !== undefined) await heartbeat(rack, mac);
+        if (random() < 0.5 && rack.inventory.nodes.sessionOf(mac) !== undefined) await heartbeat(rack, mac);
     },
     async kill() {
       const scope = pick(customers);
       const known = model.customers.get(scope);
-      const answer = await rack.inventory.kill(scope, 'fuzz', 'test', [...model.nodes.keys()]);
+      const answer = await rack.inventory.orders.kill({
+        scope,
+        reason: 'fuzz',
+        by: 'test',
+        targets: [...model.nodes.keys()],
+      });
       assert.equal('refused' in answer, known === undefined || known.order !== undefined);
       if ('refused' in answer || known === undefined) return;
       assert.equal(answer.number, ++model.orders);
@@ -185,17 +194,21 @@ test('the inventory holds what a simple model holds, whatever is asked of it', a
     async lift() {
       const scope = pick(customers);
       const known = model.customers.get(scope);
-      const answer = await rack.inventory.lift(scope, '', 'op');
+      const answer = await rack.inventory.orders.lift({ scope, reason: '', by: 'op' });
       assert.equal('refused' in answer, known?.order === undefined);
       if (known !== undefined) known.order = undefined;
     },
     async receipt() {
       const mac = pick(macs);
-      const [order] = rack.inventory.pendingOrders(mac);
+      const [order] = rack.inventory.orders.pending(mac);
       if (order === undefined) return;
       const facts = { confirmedAfterMs: 1, stoppedAfterMs: 1, processes: 1 };
-      await rack.inventory.saveReceipt(order.number, mac, { evidence: 'receipt', ...facts });
-      assert.ok(!rack.inventory.pendingOrders(mac).some(({ number }) => number === order.number));
+      await rack.inventory.orders.saveReceipt({
+        number: order.number,
+        mac,
+        receipt: { evidence: 'receipt', ...facts },
+      });
+      assert.ok(!rack.inventory.orders.pending(mac).some(({ number }) => number === order.number));
     },
     async restart() {
       if (random() < 0.5) await rack.restart();
@@ -208,12 +221,12 @@ test('the inventory holds what a simple model holds, whatever is asked of it', a
     for (const [id, node] of model.instances) if (node === mac) model.instances.delete(id);
   }
 
-  let instancesBefore = rack.inventory.instances();
+  let instancesBefore = rack.inventory.instances.all();
   const names = Object.keys(steps);
   const generations = new Map<string, { generation: bigint; told: string }>();
   for (let i = 0; i < operations; i++) {
     const name = pick(names);
-    instancesBefore = rack.inventory.instances();
+    instancesBefore = rack.inventory.instances.all();
     try {
       await steps[name]?.();
       check();
@@ -224,31 +237,31 @@ test('the inventory holds what a simple model holds, whatever is asked of it', a
 
   function check(): void {
     const { inventory } = rack;
-    assert.deepEqual(sorted(inventory.customers().map((each) => each.name)), sorted(model.customers.keys()));
+    assert.deepEqual(sorted(inventory.customers.all().map((each) => each.name)), sorted(model.customers.keys()));
     assert.deepEqual(
-      sorted(inventory.workloads().map((each) => `${each.customer}/${each.name}`)),
+      sorted(inventory.workloads.all().map((each) => `${each.customer}/${each.name}`)),
       sorted(model.workloads.keys()),
     );
-    assert.deepEqual(sorted(inventory.nodes().map(({ mac }) => mac)), sorted(model.nodes.keys()));
+    assert.deepEqual(sorted(inventory.nodes.all().map(({ mac }) => mac)), sorted(model.nodes.keys()));
     assert.deepEqual(
-      sorted(inventory.instances().map(({ id, node }) => `${id} ${node}`)),
+      sorted(inventory.instances.all().map(({ id, node }) => `${id} ${node}`)),
       sorted(Array.from(model.instances, ([id, node]) => `${id} ${node}`)),
     );
-    const nodes = inventory.nodes();
+    const nodes = inventory.nodes.all();
     assert.equal(new Set(nodes.map((node) => node.name)).size, nodes.length, 'a name twice');
     assert.equal(new Set(nodes.map(({ slot }) => slot)).size, nodes.length, 'a slot twice');
     for (const [mac, session] of model.nodes) {
-      assert.equal(inventory.sessionOf(mac)?.id, session);
+      assert.equal(inventory.nodes.sessionOf(mac)?.id, session);
       assert.ok(nodeStates.some((state) => state === nodeView(inventory, mac)?.state));
-      const allowed = new Set(inventory.permitted(mac).map(({ customer }) => customer));
-      for (const { customer } of inventory.instancesOn(mac))
+      const allowed = new Set(inventory.nodes.permitted(mac).map(({ customer }) => customer));
+      for (const { customer } of inventory.instances.on(mac))
         assert.equal(
           allowed.has(customer),
           model.customers.get(customer)?.order === undefined && !model.fenced.has(mac),
         );
-      const { generation: _, ...desired } = inventory.desired(mac);
-      const told = JSON.stringify([desired, inventory.permitted(mac)]);
-      const [known, generation] = [generations.get(mac), inventory.generation(mac)];
+      const { generation: _, ...desired } = inventory.nodes.desired(mac);
+      const told = JSON.stringify([desired, inventory.nodes.permitted(mac)]);
+      const [known, generation] = [generations.get(mac), inventory.nodes.generation(mac)];
       if (known !== undefined) {
         assert.ok(generation >= known.generation, 'a generation fell');
         if (told !== known.told) assert.ok(generation > known.generation, 'a node was told otherwise in secret');
@@ -256,8 +269,8 @@ test('the inventory holds what a simple model holds, whatever is asked of it', a
       generations.set(mac, { generation, told });
     }
     for (const [name, { order, uidBase }] of model.customers) {
-      assert.equal(inventory.killedBy(name), order);
-      assert.equal(inventory.customer(name)?.uidBase, uidBase);
+      assert.equal(inventory.orders.killedBy(name), order);
+      assert.equal(inventory.customers.get(name)?.uidBase, uidBase);
       if (order !== undefined) assert.equal(orderTimeline(inventory, order)?.liftedAt, null);
     }
     for (const key of model.workloads.keys()) {

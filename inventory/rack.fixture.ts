@@ -8,7 +8,8 @@ import { join } from 'node:path';
 import { sessionProof } from '../protocol/agent-authorization.ts';
 import type { JoinAnswer, JoinRequest } from '../protocol/api.ts';
 import type { Mac } from '../protocol/mac.ts';
-import { type Inventory, openInventory, type Refused } from './inventory.ts';
+import { type Inventory, openInventory } from './inventory.ts';
+import type { Refused } from './refused.ts';
 
 const sqlite: typeof import('sqlite3') = createRequire(import.meta.url)('sqlite3');
 
@@ -51,7 +52,7 @@ export async function testRack(): Promise<TestRack> {
       const until = now + ms;
       while (now < until) {
         now = Math.min(until, now + 250);
-        await rack.inventory.sweep(now);
+        await rack.inventory.nodes.sweep(now);
       }
     },
     async restart() {
@@ -60,14 +61,15 @@ export async function testRack(): Promise<TestRack> {
     },
     async boot(mac) {
       // A board that is reset is silent before its firmware asks.
-      while (rack.inventory.placeHolder(mac) !== undefined) await rack.pass(250);
-      await rack.inventory.bootStage({ mac, stage: 'dhcp-discover', firmware: 'uboot' });
-      await rack.inventory.bootStage({ mac, stage: 'script', ip: '10.77.0.50' });
-      const ticket = await rack.inventory.issueTicket(mac);
+      while (rack.inventory.nodes.placeHolder(mac) !== undefined) await rack.pass(250);
+      await rack.inventory.nodes.bootStage({ mac, stage: 'dhcp-discover', firmware: 'uboot' });
+      await rack.inventory.nodes.bootStage({ mac, stage: 'script', ip: '10.77.0.50' });
+      const ticket = await rack.inventory.nodes.issueJoinToken(mac);
       if ('refused' in ticket) throw new Error(ticket.refused);
       return ticket.token;
     },
-    join: (mac, bootId, credentials) => rack.inventory.join({ mac, bootId, ...credentials, ...machine }, '10.77.0.50'),
+    join: (mac, bootId, credentials) =>
+      rack.inventory.nodes.join({ mac, bootId, ...credentials, ...machine }, '10.77.0.50'),
     async ready(mac, bootId = 'boot-1') {
       const answer = await rack.join(mac, bootId, { token: await rack.boot(mac) });
       if ('refused' in answer) throw new Error(answer.refused);
@@ -79,15 +81,15 @@ export async function testRack(): Promise<TestRack> {
       await rm(directory, { recursive: true });
     },
   };
-  await rack.inventory.sweep(now);
+  await rack.inventory.nodes.sweep(now);
   return rack;
 }
 
 /** One heartbeat, and what follows from it on disk. */
 export async function heartbeat({ inventory, now }: TestRack, mac: Mac): Promise<void> {
-  inventory.heartbeat(mac, now());
+  inventory.nodes.heartbeat(mac, now());
   // Decisions are taken in order: once this one is stored, so is the heartbeat's.
-  await inventory.applyPlacement([{ kind: 'remove', id: 'none-00000000', reason: '' }]);
+  await inventory.instances.apply([{ kind: 'remove', id: 'none-00000000', reason: '' }]);
 }
 
 export function rejoin(answer: JoinAnswer, mac: Mac, bootId: string): Pick<JoinRequest, 'session'> {
@@ -100,10 +102,10 @@ export async function joinBoard(
   mac: Mac,
   { ip = '127.0.0.1', sshHostKey = null }: { ip?: string; sshHostKey?: string | null } = {},
 ): Promise<{ session: Buffer; key: Buffer }> {
-  await inventory.bootStage({ mac, stage: 'dhcp-discover', firmware: 'uboot' });
-  const ticket = await inventory.issueTicket(mac);
+  await inventory.nodes.bootStage({ mac, stage: 'dhcp-discover', firmware: 'uboot' });
+  const ticket = await inventory.nodes.issueJoinToken(mac);
   if ('refused' in ticket) throw new Error(ticket.refused);
-  const joined = await inventory.join({ mac, bootId: 'boot-1', token: ticket.token, ...machine, sshHostKey }, ip);
+  const joined = await inventory.nodes.join({ mac, bootId: 'boot-1', token: ticket.token, ...machine, sshHostKey }, ip);
   if ('refused' in joined) throw new Error(joined.refused);
   return { session: Buffer.from(joined.session, 'hex'), key: Buffer.from(joined.key, 'hex') };
 }
@@ -113,14 +115,14 @@ export async function placeWeb(
   inventory: Inventory,
   { customer, nodes, onSilence = 'stop' }: { customer: string; nodes: Mac[]; onSilence?: 'stop' | 'hold' },
 ): Promise<void> {
-  await inventory.addCustomer({ name: customer, onSilence });
-  await inventory.saveImage(testImage(customer));
-  await inventory.putWorkload(customer, 'web', { image: customer, replicas: 1 });
-  const specRevision = inventory.workload(customer, 'web')?.specRevision ?? 0;
+  await inventory.customers.add({ name: customer, onSilence });
+  await inventory.images.save(testImage(customer));
+  await inventory.workloads.put({ customer, name: 'web', spec: { image: customer, replicas: 1 } });
+  const specRevision = inventory.workloads.get(customer, 'web')?.specRevision ?? 0;
   for (const node of nodes) {
-    const id = `web-${inventory.nextInstanceNumber().toString(16).padStart(8, '0')}`;
+    const id = `web-${inventory.instances.nextNumber().toString(16).padStart(8, '0')}`;
     const place = { customer, workload: 'web', node, port: null, specRevision, reason: 'test' };
-    await inventory.applyPlacement([{ kind: 'place', id, ...place }]);
+    await inventory.instances.apply([{ kind: 'place', id, ...place }]);
   }
 }
 

@@ -22,12 +22,12 @@ async function rig({ everything = false } = {}): Promise<Rig> {
   const options = { now: Date.now, random: randomBytes, warn: (message: string) => void said.push(message) };
   {
     await using inventory = await openInventory({ directory: first, ...options });
-    for (let each = 0; each < 30; each++) await inventory.addCustomer({ name: `c${each}` });
-    for (const scope of ['c0', 'c1']) await inventory.kill(scope, 'spam', 'ada', []);
-    await inventory.lift('c0', 'paid');
-    if (everything) await inventory.kill('*', 'fire', 'ada', []);
-    await inventory.auditEntries({ limit: 1 });
-    await inventory.addCustomer({ name: 'last' });
+    for (let each = 0; each < 30; each++) await inventory.customers.add({ name: `c${each}` });
+    for (const scope of ['c0', 'c1']) await inventory.orders.kill({ scope, reason: 'spam', by: 'ada', targets: [] });
+    await inventory.orders.lift({ scope: 'c0', reason: 'paid' });
+    if (everything) await inventory.orders.kill({ scope: '*', reason: 'fire', by: 'ada', targets: [] });
+    await inventory.audit.entries({ limit: 1 });
+    await inventory.customers.add({ name: 'last' });
     // The mark follows by moments; a process that is killed has had them long ago.
     await new Promise((resolve) => setTimeout(resolve, 50));
     await cp(first, directory, { recursive: true });
@@ -40,13 +40,13 @@ async function rig({ everything = false } = {}): Promise<Rig> {
   };
 }
 
-const scopes = (inventory: Inventory) => inventory.standingOrders().map(({ scope }) => scope);
+const scopes = (inventory: Inventory) => inventory.orders.standing().map(({ scope }) => scope);
 const wal = (directory: string) => join(directory, 'inventory.sqlite-wal');
 
 test('an inventory that lost nothing says nothing', async () => {
   await using it = await rig();
   await using inventory = await it.open();
-  assert.equal(inventory.customers().length, 31);
+  assert.equal(inventory.customers.all().length, 31);
   assert.deepEqual([scopes(inventory), it.said, inventory.problems()], [['c1'], [], []]);
 });
 
@@ -75,20 +75,20 @@ for (const [name, damage] of [
     await damage(it.directory);
     {
       await using inventory = await it.open();
-      assert.ok(inventory.customers().length < 31, 'the damage took effect');
+      assert.ok(inventory.customers.all().length < 31, 'the damage took effect');
       assert.deepEqual(scopes(inventory), ['c1', '*']);
       assert.match(it.said.join('\n'), /the inventory lost changes: it ends at revision \d+ and once was at \d+/);
       assert.match(it.said.join('\n'), /order 2 on c1 stands again.*muster lift c1 ends it/);
       assert.deepEqual(inventory.problems(), it.said);
-      assert.match(JSON.stringify(await inventory.events({ limit: 50 })), /order 3 on everything stands again/);
+      assert.match(JSON.stringify(await inventory.events.list({ limit: 50 })), /order 3 on everything stands again/);
       assert.ok(
         (await readdir(it.directory)).some((each) => each.startsWith('inventory.sqlite.damaged-')) ||
           name === 'no file',
       );
-      const lifted = await inventory.lift('*', 'looked at');
+      const lifted = await inventory.orders.lift({ scope: '*', reason: 'looked at' });
       assert.equal('number' in lifted ? lifted.number : 0, 3);
-      await inventory.addCustomer({ name: 'new' });
-      const order = await inventory.kill('new', 'r', 'ada', []);
+      await inventory.customers.add({ name: 'new' });
+      const order = await inventory.orders.kill({ scope: 'new', reason: 'r', by: 'ada', targets: [] });
       assert.equal('number' in order ? order.number : 0, 4, 'no number is given twice');
     }
     it.said.length = 0;
@@ -108,7 +108,7 @@ test('where the audit log cannot tell either, everything stays stopped until it 
   await using inventory = await it.open();
   assert.deepEqual(scopes(inventory), ['*']);
   assert.match(it.said.join('\n'), /cannot tell which orders stood: order 1 keeps everything stopped/);
-  assert.ok('number' in (await inventory.lift('*', 'all is known')));
+  assert.ok('number' in (await inventory.orders.lift({ scope: '*', reason: 'all is known' })));
 });
 
 test('an older inventory beside its audit log: a backup that was put back', async () => {
@@ -117,9 +117,9 @@ test('an older inventory beside its audit log: a backup that was put back', asyn
   await cp(it.directory, backup, { recursive: true });
   {
     await using inventory = await it.open();
-    await inventory.kill('c5', 'after the backup', 'ada', []);
-    await inventory.lift('c1', 'after the backup');
-    await inventory.auditEntries({ limit: 1 });
+    await inventory.orders.kill({ scope: 'c5', reason: 'after the backup', by: 'ada', targets: [] });
+    await inventory.orders.lift({ scope: 'c1', reason: 'after the backup' });
+    await inventory.audit.entries({ limit: 1 });
   }
   for (const end of ['', '-wal', '-journal', '-shm'])
     await rm(join(it.directory, `inventory.sqlite${end}`), { force: true });
@@ -141,7 +141,7 @@ test('events that are damaged are moved aside, and nothing else is in the way', 
   );
   assert.ok((await readdir(it.directory)).some((each) => each.startsWith('local.sqlite.damaged-')));
   assert.deepEqual(scopes(inventory), ['c1']);
-  assert.match(JSON.stringify(await inventory.events({ limit: 5 })), /was damaged/);
+  assert.match(JSON.stringify(await inventory.events.list({ limit: 5 })), /was damaged/);
 });
 
 test('the state directory is for its owner only, and it is said where it was not', async () => {
@@ -156,7 +156,7 @@ test('the state directory is for its owner only, and it is said where it was not
   );
   for (const each of ['.', ...(await readdir(it.directory))])
     assert.equal((await stat(join(it.directory, each))).mode & 0o077, 0, each);
-  assert.equal(inventory.customers().length, 31);
+  assert.equal(inventory.customers.all().length, 31);
 });
 
 test('a backup made while it runs: a controller that starts on it knows the same, and nothing is in doubt', async () => {
@@ -165,7 +165,7 @@ test('a backup made while it runs: a controller that starts on it knows the same
   await using inventory = await it.open();
   let adding = true;
   const meanwhile = (async () => {
-    for (let each = 0; adding; each++) await inventory.addCustomer({ name: `m${each}` });
+    for (let each = 0; adding; each++) await inventory.customers.add({ name: `m${each}` });
   })();
   await inventory.backup(backup);
   adding = false;
@@ -178,8 +178,8 @@ test('a backup made while it runs: a controller that starts on it knows the same
     warn: (message) => void said.push(message),
   });
   assert.deepEqual(said, []);
-  assert.deepEqual(restored.orders(), inventory.orders());
-  assert.deepEqual((await restored.verifyAudit()).problems, []);
-  for (const { name } of restored.customers()) assert.ok(inventory.customer(name) !== undefined, name);
-  assert.ok(restored.customers().length >= 31);
+  assert.deepEqual(restored.orders.all(), inventory.orders.all());
+  assert.deepEqual((await restored.audit.verify()).problems, []);
+  for (const { name } of restored.customers.all()) assert.ok(inventory.customers.get(name) !== undefined, name);
+  assert.ok(restored.customers.all().length >= 31);
 });

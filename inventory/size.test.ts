@@ -12,12 +12,16 @@ const instances = 10_000;
 test('1,200 nodes and 10,000 instances: open, stages at once, permits', async (t) => {
   await using rack = await testRack();
   await rack.ready(macOf(0));
-  await rack.inventory.addCustomer({ name: 'acme' });
-  await rack.inventory.saveImage(testImage('web'));
-  await rack.inventory.putWorkload('acme', 'web', { image: 'web', replicas: instances, port: 80 });
+  await rack.inventory.customers.add({ name: 'acme' });
+  await rack.inventory.images.save(testImage('web'));
+  await rack.inventory.workloads.put({
+    customer: 'acme',
+    name: 'web',
+    spec: { image: 'web', replicas: instances, port: 80 },
+  });
   const place = { kind: 'place', customer: 'acme', workload: 'web', node: macOf(0), port: 20_001 } as const;
-  await rack.inventory.applyPlacement([{ ...place, id: 'web-00000001', specRevision: 1, reason: 'wanted' }]);
-  const [node, instance] = [rack.inventory.node(macOf(0)), rack.inventory.instance('web-00000001')];
+  await rack.inventory.instances.apply([{ ...place, id: 'web-00000001', specRevision: 1, reason: 'wanted' }]);
+  const [node, instance] = [rack.inventory.nodes.get(macOf(0)), rack.inventory.instances.get('web-00000001')];
   assert.ok(node !== undefined && instance !== undefined);
   await rack.inventory[Symbol.asyncDispose]();
   await fill(join(rack.directory, 'inventory.sqlite'), node, instance);
@@ -25,20 +29,20 @@ test('1,200 nodes and 10,000 instances: open, stages at once, permits', async (t
   const began = performance.now();
   await rack.restart();
   const openMs = performance.now() - began;
-  assert.equal(rack.inventory.nodes().length, nodes);
-  assert.equal(rack.inventory.instances().length, instances);
+  assert.equal(rack.inventory.nodes.all().length, nodes);
+  assert.equal(rack.inventory.instances.all().length, instances);
 
   const permitsBegan = performance.now();
   for (let i = 0; i < nodes; i++) {
-    rack.inventory.heartbeat(macOf(i), rack.now());
-    assert.equal(rack.inventory.permitted(macOf(i)).length, 1);
-    rack.inventory.pendingOrders(macOf(i));
+    rack.inventory.nodes.heartbeat(macOf(i), rack.now());
+    assert.equal(rack.inventory.nodes.permitted(macOf(i)).length, 1);
+    rack.inventory.orders.pending(macOf(i));
   }
   const permitsMs = performance.now() - permitsBegan;
   const stagesBegan = performance.now();
   await Promise.all(
     Array.from({ length: nodes }, (_, i) =>
-      rack.inventory.bootStage({ mac: macOf(i), stage: 'dhcp-discover', firmware: 'uboot' }),
+      rack.inventory.nodes.bootStage({ mac: macOf(i), stage: 'dhcp-discover', firmware: 'uboot' }),
     ),
   );
   const stagesMs = performance.now() - stagesBegan;

@@ -3,6 +3,6 @@ import type { Plan } from './plan.ts';
 
 /** Carries a plan out. Twice is as good as once: the inventory leaves out what is done already or fits no more. */
 export async function execute(inventory: Inventory, { actions, problems }: Plan): Promise<void> {
-  inventory.setProblems(problems);
-  if (actions.length > 0) await inventory.applyPlacement(actions);
+  inventory.workloads.setProblems(problems);
+  if (actions.length > 0) await inventory.instances.apply(actions);
 }

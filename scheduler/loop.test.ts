@@ -29,39 +29,39 @@ test('a deployed workload is placed, repaired when its node is removed, complain
   const failures: unknown[] = [];
   await using stack = new AsyncDisposableStack();
   stack.use(startScheduler({ inventory, onFailure: (error) => failures.push(error), now: rack.now }));
-  await inventory.addCustomer({ name: 'acme' });
-  await inventory.saveImage(testImage('web'));
-  await inventory.putWorkload('acme', 'web', { image: 'web', replicas: 2, port: 80 });
-  await until(inventory, () => inventory.problemOf('acme', 'web') !== '');
+  await inventory.customers.add({ name: 'acme' });
+  await inventory.images.save(testImage('web'));
+  await inventory.workloads.put({ customer: 'acme', name: 'web', spec: { image: 'web', replicas: 2, port: 80 } });
+  await until(inventory, () => inventory.workloads.problemOf('acme', 'web') !== '');
   assert.equal(workloadView(inventory, 'acme', 'web')?.problem, '2 of 2 replicas have no place: no node is ready');
   await rack.ready(macOf(1));
   await rack.ready(macOf(2));
-  await until(inventory, () => inventory.instances().length === 2);
-  await until(inventory, () => inventory.problemOf('acme', 'web') === '');
-  await inventory.patchNode(macOf(1), { fenced: true });
-  await until(inventory, () => inventory.instancesOn(macOf(2)).length === 2);
-  assert.equal(inventory.instancesOn(macOf(1)).length, 0);
+  await until(inventory, () => inventory.instances.all().length === 2);
+  await until(inventory, () => inventory.workloads.problemOf('acme', 'web') === '');
+  await inventory.nodes.patch(macOf(1), { fenced: true });
+  await until(inventory, () => inventory.instances.on(macOf(2)).length === 2);
+  assert.equal(inventory.instances.on(macOf(1)).length, 0);
   assert.deepEqual(failures, []);
 });
 
 test('a plan carried out twice is carried out once', async () => {
   await using rack = await testRack();
   const { inventory } = rack;
-  await inventory.addCustomer({ name: 'acme' });
-  await inventory.saveImage(testImage('web'));
-  await inventory.putWorkload('acme', 'web', { image: 'web', replicas: 3 });
+  await inventory.customers.add({ name: 'acme' });
+  await inventory.images.save(testImage('web'));
+  await inventory.workloads.put({ customer: 'acme', name: 'web', spec: { image: 'web', replicas: 3 } });
   await rack.ready(macOf(1));
   const steps = plan(readWorld(inventory), rack.now());
   await Promise.all([execute(inventory, steps), execute(inventory, steps)]);
-  assert.equal(inventory.instances().length, 3);
+  assert.equal(inventory.instances.all().length, 3);
   assert.deepEqual(plan(readWorld(inventory), rack.now()).actions, []);
 });
 
 test('a plan that cannot be stored is reported, and the loop stops when it is told', async () => {
   const rack = await testRack();
-  await rack.inventory.addCustomer({ name: 'acme' });
-  await rack.inventory.saveImage(testImage('web'));
-  await rack.inventory.putWorkload('acme', 'web', { image: 'web', replicas: 1 });
+  await rack.inventory.customers.add({ name: 'acme' });
+  await rack.inventory.images.save(testImage('web'));
+  await rack.inventory.workloads.put({ customer: 'acme', name: 'web', spec: { image: 'web', replicas: 1 } });
   await rack.ready(macOf(1));
   await rack.inventory[Symbol.asyncDispose]();
   const failed = Promise.withResolvers<unknown>();

@@ -1,12 +1,12 @@
 // The scheduler's picture of the inventory.
 import { resolve } from '../inventory/customers/configurations.ts';
-import { workloadLimits } from '../inventory/customers/customers.ts';
+import { workloadLimits } from '../inventory/customers/workload-limits.ts';
 import type { Inventory } from '../inventory/inventory.ts';
 import type { World } from './plan.ts';
 
 export function readWorld(inventory: Inventory): World {
   return {
-    nodes: inventory.nodes().map(({ mac, name, state, fenced, unreadyAt, since, facts }) => ({
+    nodes: inventory.nodes.all().map(({ mac, name, state, fenced, unreadyAt, since, facts }) => ({
       mac,
       name,
       state,
@@ -15,13 +15,13 @@ export function readWorld(inventory: Inventory): World {
       since,
       memoryBytes: facts?.memoryBytes ?? 0,
     })),
-    customers: inventory.customers().map(({ name, memoryBytes, processes }) => ({
+    customers: inventory.customers.all().map(({ name, memoryBytes, processes }) => ({
       name,
       memoryBytes,
       processes,
-      killed: inventory.killedBy(name) !== undefined,
+      killed: inventory.orders.killedBy(name) !== undefined,
     })),
-    workloads: inventory.workloads().map((workload) => {
+    workloads: inventory.workloads.all().map((workload) => {
       const { customer, name, spec, specRevision, nodes } = workload;
       const { memoryBytes, processes } = workloadLimits(spec);
       const { replicas, port } = spec;
@@ -38,7 +38,7 @@ export function readWorld(inventory: Inventory): World {
         ...only,
       };
     }),
-    instances: inventory.instances().map((instance) => {
+    instances: inventory.instances.all().map((instance) => {
       const { id, customer, workload, node, port, specRevision, attempt, state, reason, placedAt, since } = instance;
       const { memoryBytes, processes } = instance.desired;
       return {
@@ -57,6 +57,6 @@ export function readWorld(inventory: Inventory): World {
         since,
       };
     }),
-    nextInstanceNumber: inventory.nextInstanceNumber(),
+    nextInstanceNumber: inventory.instances.nextNumber(),
   };
 }

@@ -87,8 +87,8 @@ test('a board cannot have things kept that no sample and no facts have', async (
   assert.equal((await post(report, withDeep('facts', facts), proof)).status, 400);
   assert.equal((await post(report, JSON.stringify({ ...empty, sample, facts }), proof)).status, 200);
   // Samples are written a second later; one that could not be written ended the controller.
-  rack.inventory.addEvent('node', mac, 'still here');
-  assert.equal((await rack.inventory.events({ limit: 1 }))[0]?.message, 'still here');
+  rack.inventory.events.add({ kind: 'node', subject: mac, message: 'still here' });
+  assert.equal((await rack.inventory.events.list({ limit: 1 }))[0]?.message, 'still here');
 });
 
 test('reports beyond what an agent sends are refused until it pauses', async (t) => {
@@ -119,7 +119,7 @@ test('a thousand refused joins are one event and their number, and few are looke
     statuses.set(status, (statuses.get(status) ?? 0) + 1);
   }
   assert.ok((statuses.get(403) ?? 0) >= 1 && (statuses.get(429) ?? 0) > 900, JSON.stringify([...statuses]));
-  const events = await rack.inventory.events({ limit: 1_000 });
+  const events = await rack.inventory.events.list({ limit: 1_000 });
   const refused = events.filter(({ message }) => message.includes('refused'));
   assert.equal(refused.length, 1, JSON.stringify(refused));
   assert.match(refused[0]?.message ?? '', /^join from 127\.0\.0\.1 refused: .* unknown/);

@@ -50,7 +50,7 @@ export function registerAgentApi(app: Server, { inventory, squashfsDirectory, no
   const together = new RateLimit({ ...joinsTogether, now });
   const reports = new RateLimit({ ...reportsOfSession, now });
   const refusals = startRepeatedEvents({
-    tell: (subject, message) => inventory.addEvent('node', subject, message),
+    tell: (subject, message) => inventory.events.add({ kind: 'node', subject, message }),
     now,
   });
 
@@ -66,7 +66,7 @@ export function registerAgentApi(app: Server, { inventory, squashfsDirectory, no
     },
     async (request) => {
       const { mac } = request.body;
-      const answer = await inventory.join(request.body, request.ip);
+      const answer = await inventory.nodes.join(request.body, request.ip);
       if ('refused' in answer) {
         refusals.note({
           kind: `${request.ip} ${answer.refused.replaceAll(mac, '')}`,
@@ -83,7 +83,7 @@ export function registerAgentApi(app: Server, { inventory, squashfsDirectory, no
   /** The session that the request proves; the node in the path, if any, must be the session's own. */
   function authorize(request: Claim, mac?: string): string {
     const header = request.headers.authorization ?? '';
-    const session = inventory.session(claimedSessionId(header) ?? '');
+    const session = inventory.nodes.session(claimedSessionId(header) ?? '');
     if (session === undefined || !isAuthorized(header, session, request.method, request.url))
       throw new RefusedError(401, 'cannot accept request: no standing session proves it, want a join first');
     if (mac !== undefined && mac !== session.mac)
@@ -98,7 +98,7 @@ export function registerAgentApi(app: Server, { inventory, squashfsDirectory, no
       schema: { params: MacParams, response: { 200: Desired } },
       onRequest: async (request) => void authorize(request, request.params.mac),
     },
-    (request) => Promise.resolve(inventory.desired(request.params.mac)),
+    (request) => Promise.resolve(inventory.nodes.desired(request.params.mac)),
   );
 
   app.get(
@@ -110,8 +110,8 @@ export function registerAgentApi(app: Server, { inventory, squashfsDirectory, no
     async (request, reply) => {
       const { mac, sha256 } = request.params;
       // Environments hold secrets: a node gets those of the instances that are placed on it.
-      const isPlaced = inventory.instancesOn(mac).some(({ desired }) => desired.configuration === sha256);
-      const configuration = isPlaced ? inventory.configuration(sha256) : undefined;
+      const isPlaced = inventory.instances.on(mac).some(({ desired }) => desired.configuration === sha256);
+      const configuration = isPlaced ? inventory.workloads.configuration(sha256) : undefined;
       if (configuration === undefined)
         throw new RefusedError(404, `no instance on this node has a configuration ${sha256}`);
       const problem = configurationProblem(configuration);
@@ -135,13 +135,13 @@ export function registerAgentApi(app: Server, { inventory, squashfsDirectory, no
     async (request) => {
       const { mac } = request.params;
       const { instances, sample, facts, logs } = request.body;
-      await inventory.saveReport(mac, instances);
-      if (facts !== null) await inventory.saveFacts(mac, facts);
+      await inventory.instances.report(mac, instances);
+      if (facts !== null) await inventory.nodes.saveFacts(mac, facts);
       const at = now();
-      if (sample !== null) inventory.addSamples(new Map([[mac, sample]]), at);
+      if (sample !== null) inventory.samples.add(new Map([[mac, sample]]), at);
       // A node may speak of its own instances only.
-      const own = new Map(inventory.instancesOn(mac).map((instance) => [instance.id, instance]));
-      inventory.addLogs(
+      const own = new Map(inventory.instances.on(mac).map((instance) => [instance.id, instance]));
+      inventory.logs.add(
         logs.flatMap(({ agoMs, instance, stream, text }) => {
           const known = own.get(instance);
           if (known === undefined) return [];

@@ -42,21 +42,21 @@ async function rig(
 
 async function killed(rack: TestRack, nodes: number): Promise<void> {
   const { inventory } = rack;
-  await inventory.addCustomer({ name: 'acme', onSilence: 'hold' });
+  await inventory.customers.add({ name: 'acme', onSilence: 'hold' });
   const boards = await Promise.all(Array.from({ length: nodes }, (_, i) => rack.ready(macOf(i + 1))));
-  await inventory.kill(
-    'acme',
-    'a <b>reason</b>',
-    'anna',
-    boards.map((_, i) => macOf(i + 1)),
-  );
+  await inventory.orders.kill({
+    scope: 'acme',
+    reason: 'a <b>reason</b>',
+    by: 'anna',
+    targets: boards.map((_, i) => macOf(i + 1)),
+  });
   await Promise.all(
     boards.map(({ session, key }, i) =>
-      inventory.saveReceipt(
-        1,
-        macOf(i + 1),
-        { evidence: 'receipt', confirmedAfterMs: 40, stoppedAfterMs: 12, processes: 3 },
-        {
+      inventory.orders.saveReceipt({
+        number: 1,
+        mac: macOf(i + 1),
+        receipt: { evidence: 'receipt', confirmedAfterMs: 40, stoppedAfterMs: 12, processes: 3 },
+        heartbeat: {
           session,
           datagram: encodeHeartbeat(
             testHeartbeat({
@@ -66,7 +66,7 @@ async function killed(rack: TestRack, nodes: number): Promise<void> {
             Buffer.from(key, 'hex'),
           ),
         },
-      ),
+      }),
     ),
   );
 }
@@ -94,7 +94,7 @@ test('entries by pages, oldest first, or the newest', async (t) => {
 test('the verdict on a whole rack of receipts does not hold up the event loop', async (t) => {
   const { rack, get } = await rig(t);
   await killed(rack, 684);
-  await rack.inventory.auditEntries({ limit: 1 });
+  await rack.inventory.audit.entries({ limit: 1 });
   const delay = monitorEventLoopDelay({ resolution: 1 });
   delay.enable();
   const startedAt = performance.now();

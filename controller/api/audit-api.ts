@@ -27,20 +27,20 @@ export function registerAuditApi(
     async (request) => {
       const { after, limit } = request.query;
       return {
-        entries: await inventory.auditEntries({
+        entries: await inventory.audit.entries({
           limit: Math.min(pageLimit, Number(limit ?? 100)),
           ...(after === undefined ? {} : { after: Number(after) }),
         }),
       };
     },
   );
-  app.get('/v1/audit/verify', { schema: { response: { 200: api.AuditVerdict } } }, () => inventory.verifyAudit());
+  app.get('/v1/audit/verify', { schema: { response: { 200: api.AuditVerdict } } }, () => inventory.audit.verify());
 
   app.get('/v1/kill/:number/report', { schema: { params: OrderParams } }, async (request, reply) => {
     const number = Number(request.params.number);
     const order = orderTimeline(inventory, number);
     if (order === undefined) throw new RefusedError(404, `there is no kill order ${number}`);
-    const [last] = await inventory.auditEntries({ limit: 1 }).catch((error: unknown) => {
+    const [last] = await inventory.audit.entries({ limit: 1 }).catch((error: unknown) => {
       // The report is wanted all the more when the disk is in trouble.
       if (!(error instanceof StorageError)) throw error;
       return [];

@@ -34,7 +34,7 @@ export function registerDrillApi(
     async (request) => {
       const { image } = request.body.request;
       // A month later nobody would look.
-      if (image !== undefined && inventory.image(image) === undefined)
+      if (image !== undefined && inventory.images.get(image) === undefined)
         throw new RefusedError(409, `there is no image ${image}: import it first`);
       return inventory.drills.putSchedule(request.body, request.operator);
     },

@@ -29,20 +29,20 @@ export function drillView(inventory: Inventory, number: number): Drill | undefin
 
 /** The kill order that this drill gave, also where a crash left its number out of the record. */
 export function drillOrder(inventory: Inventory, { number, order }: DrillDocument): OrderDocument | undefined {
-  if (order !== null) return inventory.order(order);
-  return inventory.orders().find(({ by }) => by === orderedBy(number));
+  if (order !== null) return inventory.orders.get(order);
+  return inventory.orders.all().find(({ by }) => by === orderedBy(number));
 }
 
 export function presentResult(inventory: Inventory, drill: DrillDocument): DrillResult {
   if (drill.phase === 'deploying') {
-    const running = inventory.instancesOf(drill.customer, canaryName).filter(({ state }) => state === 'running');
+    const running = inventory.instances.of(drill.customer, canaryName).filter(({ state }) => state === 'running');
     return { nodes: running.length, stopped: 0, medianMs: null, slowestMs: null, unconfirmed: [] };
   }
   const order = drillOrder(inventory, drill);
   return measured({
     nodes: drill.nodes,
-    receipts: order === undefined ? [] : inventory.receipts(order.number),
-    nameOf: (mac) => inventory.node(mac)?.name ?? mac,
+    receipts: order === undefined ? [] : inventory.orders.receipts(order.number),
+    nameOf: (mac) => inventory.nodes.get(mac)?.name ?? mac,
   });
 }
 

@@ -6,7 +6,7 @@ import { isIP } from 'node:net';
 import fastify, { type FastifyServerOptions } from 'fastify';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import { limitConnections, type ConnectionGate, type ConnectionLimits } from '../../boot/connection-limit.ts';
-import type { Refused } from '../../inventory/inventory.ts';
+import type { Refused } from '../../inventory/refused.ts';
 
 /** A request that is refused: the sentence goes to whoever asked. */
 export class RefusedError extends Error {

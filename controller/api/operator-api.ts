@@ -67,12 +67,12 @@ export function registerOperatorApi(app: Server, options: OperatorApiOptions): v
 
   function nodeNamed(text: string): NodeDocument {
     const mac = parseMac(text);
-    const found = inventory.nodes().find((node) => node.mac === mac || node.name === text);
+    const found = inventory.nodes.all().find((node) => node.mac === mac || node.name === text);
     if (found === undefined) throw new RefusedError(404, `there is no node ${text}`);
     return found;
   }
   app.get('/v1/nodes', { schema: { response: { 200: Type.Object({ nodes: Type.Array(api.Node) }) } } }, () =>
-    Promise.resolve({ nodes: inventory.nodes().flatMap(({ mac }) => nodeView(inventory, mac) ?? []) }),
+    Promise.resolve({ nodes: inventory.nodes.all().flatMap(({ mac }) => nodeView(inventory, mac) ?? []) }),
   );
   app.get('/v1/nodes/:node', { schema: { params: NodeParams, response: { 200: api.Node } } }, (request) =>
     Promise.resolve(shown(nodeView(inventory, nodeNamed(request.params.node).mac))),
@@ -82,14 +82,14 @@ export function registerOperatorApi(app: Server, options: OperatorApiOptions): v
     { schema: { params: NodeParams, body: api.NodePatch, response: { 200: api.Node } } },
     async (request) => {
       const { mac } = nodeNamed(request.params.node);
-      orRefuse(await inventory.patchNode(mac, request.body, request.operator));
+      orRefuse(await inventory.nodes.patch(mac, request.body, { by: request.operator }));
       // A fenced node's next permit lists nobody: it need not wait for its heartbeat.
       if (request.body.fenced !== undefined) rollCall.enforce([mac]);
       return shown(nodeView(inventory, mac));
     },
   );
   app.delete('/v1/nodes/:node', { schema: { params: NodeParams } }, async (request) => {
-    orRefuse(await inventory.removeNode(nodeNamed(request.params.node).mac, request.operator));
+    orRefuse(await inventory.nodes.remove(nodeNamed(request.params.node).mac, request.operator));
     return {};
   });
   app.get(
@@ -112,7 +112,7 @@ export function registerOperatorApi(app: Server, options: OperatorApiOptions): v
       { ...node, ip: addressOf(node), hostKey: node.sshHostKey },
       '(sleep 1; reboot -f) >/dev/null 2>&1 &',
     );
-    inventory.addEvent('node', node.mac, `reboot asked for by ${request.operator}`);
+    inventory.events.add({ kind: 'node', subject: node.mac, message: `reboot asked for by ${request.operator}` });
     return {};
   });
   function powerOf(node: NodeDocument): { power: Power; told: Omit<api.NodePower, 'off'> } {
@@ -143,7 +143,11 @@ export function registerOperatorApi(app: Server, options: OperatorApiOptions): v
           `cannot switch off ${node.name} alone: ${told.neighbours.join(', ')} would lose power with it, want "neighbours"`,
         );
       await own.turn(state, node, null).catch(fromPdu);
-      inventory.addEvent('node', node.mac, `${request.operator} switched ${told.outlets.join(' and ')} ${state}`);
+      inventory.events.add({
+        kind: 'node',
+        subject: node.mac,
+        message: `${request.operator} switched ${told.outlets.join(' and ')} ${state}`,
+      });
       return { ...told, off: await own.isOff(node, null).catch(fromPdu) };
     },
   );
@@ -161,25 +165,27 @@ export function registerOperatorApi(app: Server, options: OperatorApiOptions): v
     '/v1/customers',
     { schema: { response: { 200: Type.Object({ customers: Type.Array(api.Customer) }) } } },
     () =>
-      Promise.resolve({ customers: inventory.customers().flatMap(({ name }) => customerView(inventory, name) ?? []) }),
+      Promise.resolve({
+        customers: inventory.customers.all().flatMap(({ name }) => customerView(inventory, name) ?? []),
+      }),
   );
   app.post(
     '/v1/customers',
     { schema: { body: api.CustomerSpec, response: { 201: api.Customer } } },
     async (request, reply) => {
-      orRefuse(await inventory.addCustomer(request.body, request.operator));
+      orRefuse(await inventory.customers.add(request.body, request.operator));
       return reply.status(201).send(shown(customerView(inventory, request.body.name)));
     },
   );
   app.delete('/v1/customers/:customer', { schema: { params: CustomerParams } }, async (request) => {
-    orRefuse(await inventory.removeCustomer(request.params.customer, request.operator));
+    orRefuse(await inventory.customers.remove(request.params.customer, request.operator));
     return {};
   });
 
   // ---- images
 
   app.get('/v1/images', { schema: { response: { 200: api.Images } } }, () =>
-    Promise.resolve({ images: inventory.images(), imports: images.imports() }),
+    Promise.resolve({ images: inventory.images.all(), imports: images.imports() }),
   );
   app.post(
     '/v1/images',
@@ -209,11 +215,13 @@ export function registerOperatorApi(app: Server, options: OperatorApiOptions): v
     { schema: { response: { 200: Type.Object({ workloads: Type.Array(api.Workload) }) } } },
     () =>
       Promise.resolve({
-        workloads: inventory.workloads().flatMap(({ customer, name }) => workloadView(inventory, customer, name) ?? []),
+        workloads: inventory.workloads
+          .all()
+          .flatMap(({ customer, name }) => workloadView(inventory, customer, name) ?? []),
       }),
   );
   function knownWorkload({ customer, name }: { customer: string; name: string }): void {
-    if (inventory.workload(customer, name) === undefined)
+    if (inventory.workloads.get(customer, name) === undefined)
       throw new RefusedError(404, `there is no workload ${customer}/${name}`);
   }
   app.get(
@@ -229,13 +237,18 @@ export function registerOperatorApi(app: Server, options: OperatorApiOptions): v
     { schema: { params: WorkloadParams, body: api.WorkloadSpec, response: { 200: api.Workload } } },
     async (request) => {
       const { customer, name } = request.params;
-      orRefuse(await inventory.putWorkload(customer, name, request.body, request.operator));
+      orRefuse(await inventory.workloads.put({ customer, name, spec: request.body }, request.operator));
       return shown(workloadView(inventory, customer, name));
     },
   );
   app.delete('/v1/workloads/:customer/:name', { schema: { params: WorkloadParams } }, async (request) => {
     knownWorkload(request.params);
-    orRefuse(await inventory.removeWorkload(request.params.customer, request.params.name, request.operator));
+    orRefuse(
+      await inventory.workloads.remove(
+        { customer: request.params.customer, name: request.params.name },
+        request.operator,
+      ),
+    );
     return {};
   });
   app.get(
@@ -256,7 +269,7 @@ export function registerOperatorApi(app: Server, options: OperatorApiOptions): v
       const { customer, name } = request.params;
       const { instance, before } = request.query;
       const tail = Math.min(10_000, Number(request.query.tail ?? 100));
-      return inventory.logs({
+      return inventory.logs.list({
         customer,
         workload: name,
         tail,
@@ -275,7 +288,7 @@ export function registerOperatorApi(app: Server, options: OperatorApiOptions): v
     },
     (request) => {
       const { customer } = request.query;
-      const wanted = inventory.instances().filter((each) => customer === undefined || each.customer === customer);
+      const wanted = inventory.instances.all().filter((each) => customer === undefined || each.customer === customer);
       return Promise.resolve({ instances: wanted.flatMap(({ id }) => instanceView(inventory, id) ?? []) });
     },
   );
@@ -314,7 +327,7 @@ export function registerOperatorApi(app: Server, options: OperatorApiOptions): v
     },
   );
   app.get('/v1/kill', { schema: { response: { 200: Type.Object({ orders: Type.Array(api.KillOrder) }) } } }, () =>
-    Promise.resolve({ orders: inventory.orders().flatMap(({ number }) => orderView(inventory, number) ?? []) }),
+    Promise.resolve({ orders: inventory.orders.all().flatMap(({ number }) => orderView(inventory, number) ?? []) }),
   );
   app.get('/v1/kill/:number', { schema: { params: OrderParams, response: { 200: api.KillTimeline } } }, (request) => {
     const number = Number(request.params.number);
@@ -338,7 +351,7 @@ export function registerOperatorApi(app: Server, options: OperatorApiOptions): v
     async (request) => {
       const { after, limit, subject } = request.query;
       return {
-        events: await inventory.events({
+        events: await inventory.events.list({
           limit: Math.min(1_000, Number(limit ?? 100)),
           ...(after === undefined ? {} : { after: Number(after) }),
           ...(subject === undefined ? {} : { subject }),

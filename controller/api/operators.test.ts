@@ -63,7 +63,7 @@ async function rig(t: TestContext, { twoPersonRule = true } = {}): Promise<Rig> 
   const added = async (name: string) =>
     ((await ask('POST', '/v1/operators', 'root-token', { name })).body as NewOperator).token;
   const tokens = { anna: await added('anna'), ben: await added('ben') };
-  for (const name of ['acme', 'bolt']) await running.inventory.addCustomer({ name });
+  for (const name of ['acme', 'bolt']) await running.inventory.customers.add({ name });
   return {
     get inventory() {
       return running.inventory;
@@ -103,7 +103,7 @@ test('every request is by a named operator, and nobody else', async (t) => {
   for (const token of [undefined, '', 'x', 'anna', `${tokens.anna} `, tokens.anna.toUpperCase()])
     assert.equal((await change(token)).status, 401);
   assert.equal((await change(tokens.anna)).status, 201);
-  const [event] = (await inventory.events({ limit: 1, subject: 'carl' })).map(({ message }) => message);
+  const [event] = (await inventory.events.list({ limit: 1, subject: 'carl' })).map(({ message }) => message);
   assert.equal(event, 'added (by anna)');
   assert.deepEqual((await ask('GET', '/v1/whoami', tokens.anna)).body, { name: 'anna' });
   for (const url of ['/v1/whoami', '/v1/nodes', '/v1/stream', '/v1/kill', '/v1/kill/1/report', '/metrics', '/v1/none'])
@@ -153,7 +153,7 @@ test('wrong tokens are slow, and many at once are not looked at; they are one ev
     [401, 429].map((wanted) => statuses.filter((status) => status === wanted).length),
     [16, 184],
   );
-  const told = (await inventory.events({ limit: 100, subject: 'operators' })).map(({ message }) => message);
+  const told = (await inventory.events.list({ limit: 100, subject: 'operators' })).map(({ message }) => message);
   assert.deepEqual(told, ['a wrong token came from 127.0.0.1']);
 });
 
@@ -210,7 +210,7 @@ test('a lift waits too, also through a restart; who confirms late is refused', a
   const late = await ask('POST', `/v1/approvals/${second.id}`, tokens.anna);
   assert.equal(late.status, 409);
   assert.match(refusal(late), /does not wait: it was confirmed or withdrawn, or has expired/);
-  assert.notEqual(there.inventory.killedBy('acme'), undefined);
+  assert.notEqual(there.inventory.orders.killedBy('acme'), undefined);
 });
 
 test('ten who confirm at once carry it out once', async (t) => {
@@ -221,7 +221,7 @@ test('ten who confirm at once carry it out once', async (t) => {
   const counted = (wanted: number) => answers.filter(({ status }) => status === wanted).length;
   assert.deepEqual([counted(201), counted(409)], [1, 9]);
   assert.deepEqual(enforced, ['order *', 'permits']);
-  assert.equal(inventory.orders().length, 1);
+  assert.equal(inventory.orders.all().length, 1);
 });
 
 test('anybody with a token may withdraw', async (t) => {

@@ -6,8 +6,11 @@ import * as api from '../../protocol/api.ts';
 import { operatorPattern } from '../../protocol/names.ts';
 import { everything } from '../../protocol/roll-call.ts';
 import type { OrderDocument } from '../../inventory/store/documents.ts';
-import type { Inventory, OrderHooks, Refused } from '../../inventory/inventory.ts';
-import { type Answered, tokenSha256, type Wish } from '../../inventory/operators/operators.ts';
+import type { Inventory } from '../../inventory/inventory.ts';
+import type { OrderHooks } from '../../inventory/orders/unstored-orders.ts';
+import type { Refused } from '../../inventory/refused.ts';
+import type { RequestAnswer, ApprovalRequest } from '../../inventory/operators/approvals.ts';
+import { tokenSha256 } from '../../inventory/operators/operators.ts';
 import { orderView } from './views.ts';
 import { orRefuse, RefusedError, shown, type Server } from './http.ts';
 import { giveKillOrder, killHooks, killTargets, liftHooks, liftKillOrder } from '../kill/kill-order.ts';
@@ -33,20 +36,19 @@ export function authorizeOperators(
   app: Server,
   { inventory, rootToken }: { inventory: Inventory; rootToken: string },
 ): void {
-  const { people } = inventory;
   let wrongTokens = 0;
   const guesses = startRepeatedEvents({
-    tell: (subject, message) => inventory.addEvent('controller', subject, message),
+    tell: (subject, message) => inventory.events.add({ kind: 'controller', subject, message }),
     now: () => performance.now(),
   });
   app.decorateRequest('operator', '');
-  app.addHook('onReady', () => people.setRoot(tokenSha256(rootToken)));
+  app.addHook('onReady', () => inventory.operators.setRoot(tokenSha256(rootToken)));
   app.addHook('onRequest', async (request) => {
     const { url } = request.routeOptions;
     refuseOtherSites(request.headers, url);
     // Compared by its hash: how long that takes tells nothing about the token.
     const token = /^Bearer (.{1,200})$/.exec(request.headers.authorization ?? '')?.[1];
-    request.operator = (token === undefined ? undefined : people.nameOf(tokenSha256(token))) ?? '';
+    request.operator = (token === undefined ? undefined : inventory.operators.nameOf(tokenSha256(token))) ?? '';
     if (request.operator !== '') app.connections.prove(request.raw.socket);
     if (request.operator !== '' || openRoutes.has(url)) return;
     if (token !== undefined) {
@@ -112,12 +114,12 @@ export function createOrders({ inventory, rollCall, twoPersonWaitMs, pause = rea
     return number === undefined ? first : { number };
   }
   const orderNumber = ({ number }: OrderDocument) => number;
-  const hooksFor = (action: Wish['action'], accepted: Accepted) =>
+  const hooksFor = (action: ApprovalRequest['action'], accepted: Accepted) =>
     action === 'kill' ? killHooks(rooms, accepted) : liftHooks(rooms, accepted);
 
-  async function ask(wish: Wish, waitMs: number): Promise<api.KillOrder | api.Approval> {
-    const answer = await answered<Answered>(
-      (accepted) => inventory.people.ask(wish, waitMs, hooksFor(wish.action, accepted)),
+  async function ask(wish: ApprovalRequest, waitMs: number): Promise<api.KillOrder | api.Approval> {
+    const answer = await answered<RequestAnswer>(
+      (accepted) => inventory.approvals.request(wish, waitMs, hooksFor(wish.action, accepted)),
       (done) => ('order' in done ? done.order.number : undefined),
     );
     if ('number' in answer) return view(answer.number);
@@ -139,10 +141,10 @@ export function createOrders({ inventory, rollCall, twoPersonWaitMs, pause = rea
         ? ask({ action: 'lift', scope, reason, by, targets: [] }, twoPersonWaitMs)
         : given((accepted) => liftKillOrder(rooms, { scope, reason, by }, accepted)),
     confirm: async (id, by) => {
-      const action = inventory.people.approval(id)?.action ?? 'kill';
+      const action = inventory.approvals.get(id)?.action ?? 'kill';
       const order = await given(async (accepted) => {
         const hooks = hooksFor(action, accepted);
-        const done = await inventory.people.confirm(id, by, killTargets(inventory), hooks);
+        const done = await inventory.approvals.approve({ id, by, targets: killTargets(inventory) }, hooks);
         return 'refused' in done ? done : done.order;
       });
       return { action, order };
@@ -159,14 +161,13 @@ const ApprovalParams = Type.Object({ id: Type.String({ pattern: '^[0-9]{1,9}$' }
 const OperatorParams = Type.Object({ operator: Type.String({ pattern: operatorPattern }) });
 
 export function registerPeople(app: Server, { inventory, orders }: { inventory: Inventory; orders: Orders }): void {
-  const { people } = inventory;
   app.get('/v1/whoami', { schema: { response: { 200: api.Whoami } } }, (request) =>
     Promise.resolve({ name: request.operator }),
   );
   app.get(
     '/v1/operators',
     { schema: { response: { 200: Type.Object({ operators: Type.Array(api.Operator) }) } } },
-    () => Promise.resolve({ operators: people.operators().map(({ name, createdAt }) => ({ name, createdAt })) }),
+    () => Promise.resolve({ operators: inventory.operators.all().map(({ name, createdAt }) => ({ name, createdAt })) }),
   );
   app.post(
     '/v1/operators',
@@ -176,17 +177,17 @@ export function registerPeople(app: Server, { inventory, orders }: { inventory: 
       reply
         .status(201)
         .header('cache-control', 'no-store')
-        .send(orRefuse(await people.add(request.body.name, request.operator))),
+        .send(orRefuse(await inventory.operators.add(request.body.name, request.operator))),
   );
   app.delete('/v1/operators/:operator', { schema: { params: OperatorParams } }, async (request) => {
-    orRefuse(await people.remove(request.params.operator, request.operator));
+    orRefuse(await inventory.operators.remove(request.params.operator, request.operator));
     return {};
   });
 
   app.get(
     '/v1/approvals',
     { schema: { response: { 200: Type.Object({ approvals: Type.Array(api.Approval) }) } } },
-    () => Promise.resolve({ approvals: people.approvals() }),
+    () => Promise.resolve({ approvals: inventory.approvals.all() }),
   );
   app.post(
     '/v1/approvals/:id',
@@ -197,7 +198,7 @@ export function registerPeople(app: Server, { inventory, orders }: { inventory: 
     },
   );
   app.delete('/v1/approvals/:id', { schema: { params: ApprovalParams } }, async (request) => {
-    orRefuse(await people.withdraw(Number(request.params.id), request.operator));
+    orRefuse(await inventory.approvals.withdraw(Number(request.params.id), request.operator));
     return {};
   });
 }

@@ -4,7 +4,8 @@ import type { ServerResponse } from 'node:http';
 import type { DrillDocument } from '../../inventory/store/documents.ts';
 import type { Event, Sample, Snapshot } from '../../protocol/api.ts';
 import { drillOrder, drillView, newest } from './drill-views.ts';
-import type { Change, Inventory } from '../../inventory/inventory.ts';
+import type { Change } from '../../inventory/store/changes.ts';
+import type { Inventory } from '../../inventory/inventory.ts';
 import { customerView, instanceView, nodeView, orderView, workloadView } from './views.ts';
 
 /** Changes are collected this long, so that 684 boards that boot at once are a few messages and not thousands. */
@@ -55,7 +56,7 @@ export function startStream({ inventory, status }: { inventory: Inventory; statu
         return [{ kind: 'customer', name: change.customer }];
       case 'order':
         return [
-          ...inventory.customers().map(({ name }) => ({ kind: 'customer' as const, name })),
+          ...inventory.customers.all().map(({ name }) => ({ kind: 'customer' as const, name })),
           ...drillOf((drill) => drillOrder(inventory, drill)?.number === change.number),
         ];
       default:
@@ -71,8 +72,8 @@ export function startStream({ inventory, status }: { inventory: Inventory; statu
   const samples = setInterval(() => {
     if (listeners.size === 0) return;
     const changed: Record<string, Sample> = {};
-    for (const { mac } of inventory.nodes()) {
-      const sample = inventory.latestSample(mac);
+    for (const { mac } of inventory.nodes.all()) {
+      const sample = inventory.samples.latest(mac);
       if (sample !== undefined && lastSamples.get(mac) !== sample) {
         lastSamples.set(mac, sample);
         changed[mac] = sample;
@@ -102,7 +103,7 @@ export function startStream({ inventory, status }: { inventory: Inventory; statu
   /** From the last answer of the disk on without a pause: no change falls between a snapshot and what follows it. */
   async function welcome(): Promise<void> {
     // A page without its events is worth more than none, the more so when the disk is in trouble.
-    const events = await inventory.events({ limit: eventsInSnapshot }).catch(() => []);
+    const events = await inventory.events.list({ limit: eventsInSnapshot }).catch(() => []);
     welcoming = undefined;
     if (newcomers.size === 0) return;
     const bytes = Buffer.from(message('snapshot', snapshot(events)));
@@ -118,12 +119,14 @@ export function startStream({ inventory, status }: { inventory: Inventory; statu
   function snapshot(events: Event[]): Snapshot {
     return {
       status: status(),
-      nodes: inventory.nodes().flatMap(({ mac }) => nodeView(inventory, mac) ?? []),
-      customers: inventory.customers().flatMap(({ name }) => customerView(inventory, name) ?? []),
-      workloads: inventory.workloads().flatMap(({ customer, name }) => workloadView(inventory, customer, name) ?? []),
-      instances: inventory.instances().flatMap(({ id }) => instanceView(inventory, id) ?? []),
-      approvals: inventory.people.approvals(),
-      kills: inventory.orders().flatMap(({ number }) => orderView(inventory, number) ?? []),
+      nodes: inventory.nodes.all().flatMap(({ mac }) => nodeView(inventory, mac) ?? []),
+      customers: inventory.customers.all().flatMap(({ name }) => customerView(inventory, name) ?? []),
+      workloads: inventory.workloads
+        .all()
+        .flatMap(({ customer, name }) => workloadView(inventory, customer, name) ?? []),
+      instances: inventory.instances.all().flatMap(({ id }) => instanceView(inventory, id) ?? []),
+      approvals: inventory.approvals.all(),
+      kills: inventory.orders.all().flatMap(({ number }) => orderView(inventory, number) ?? []),
       drills: newest(inventory, drillsInSnapshot),
       events,
     };
@@ -192,7 +195,7 @@ function render(inventory: Inventory, change: Change): string {
       return order === undefined ? '' : message('kill', order);
     }
     case 'approval': {
-      const approval = inventory.people.approval(change.id);
+      const approval = inventory.approvals.get(change.id);
       return approval === undefined ? message('approval-removed', { id: change.id }) : message('approval', approval);
     }
     case 'drill': {

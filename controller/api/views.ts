@@ -13,16 +13,16 @@ import {
 } from '../../protocol/api.ts';
 import type { Mac } from '../../protocol/mac.ts';
 import { everything } from '../../protocol/roll-call.ts';
-import { workloadLimits } from '../../inventory/customers/customers.ts';
+import { workloadLimits } from '../../inventory/customers/workload-limits.ts';
 import type { InstanceDocument, OrderDocument } from '../../inventory/store/documents.ts';
 import { lastDrill } from './drill-views.ts';
 import { isDrillOrder } from '../../inventory/drills/drills.ts';
 import type { Inventory } from '../../inventory/inventory.ts';
 
 export function nodeView(inventory: Inventory, mac: Mac): Node | undefined {
-  const node = inventory.node(mac);
+  const node = inventory.nodes.get(mac);
   if (node === undefined) return undefined;
-  const instances = inventory.instancesOn(mac);
+  const instances = inventory.instances.on(mac);
   const { name, slot, state, since, reason, stage, firmware, ip, bootId, serial, fenced, facts } = node;
   return {
     mac,
@@ -38,33 +38,33 @@ export function nodeView(inventory: Inventory, mac: Mac): Node | undefined {
     serial,
     fenced,
     facts,
-    lastHeartbeatAt: inventory.lastHeartbeatWallClock(mac) ?? null,
+    lastHeartbeatAt: inventory.nodes.lastHeartbeatWallClock(mac) ?? null,
     bootDurationMs: node.readyAt === null || node.firstDhcpAt === null ? null : node.readyAt - node.firstDhcpAt,
     instances: instances.length,
     customers: [...new Set(instances.map(({ customer }) => customer))].toSorted(),
-    sample: inventory.latestSample(mac) ?? null,
+    sample: inventory.samples.latest(mac) ?? null,
   };
 }
 
 export function customerView(inventory: Inventory, name: string): Customer | undefined {
-  const customer = inventory.customer(name);
+  const customer = inventory.customers.get(name);
   if (customer === undefined) return undefined;
-  const instances = inventory.instancesOf(name);
+  const instances = inventory.instances.of(name);
   return {
     ...customer,
-    killedBy: inventory.killedBy(name) ?? null,
-    workloads: inventory.workloads().filter((workload) => workload.customer === name).length,
+    killedBy: inventory.orders.killedBy(name) ?? null,
+    workloads: inventory.workloads.all().filter((workload) => workload.customer === name).length,
     instances: instances.length,
     running: running(instances),
   };
 }
 
 export function workloadView(inventory: Inventory, customer: string, name: string): Workload | undefined {
-  const workload = inventory.workload(customer, name);
+  const workload = inventory.workloads.get(customer, name);
   if (workload === undefined) return undefined;
   const { spec, specRevision, createdAt } = workload;
-  const order = inventory.killedBy(customer);
-  const instances = inventory.instancesOf(customer, name);
+  const order = inventory.orders.killedBy(customer);
+  const instances = inventory.instances.of(customer, name);
   return {
     customer,
     name,
@@ -74,21 +74,21 @@ export function workloadView(inventory: Inventory, customer: string, name: strin
     env: Object.keys(spec.env ?? {}),
     port: spec.port ?? null,
     ...workloadLimits(spec),
-    onSilence: inventory.customer(customer)?.onSilence ?? 'stop',
+    onSilence: inventory.customers.get(customer)?.onSilence ?? 'stop',
     createdAt,
     running: running(instances),
     updated: running(instances.filter((instance) => instance.specRevision === specRevision)),
-    problem: order === undefined ? inventory.problemOf(customer, name) : `stopped by kill order ${order}`,
+    problem: order === undefined ? inventory.workloads.problemOf(customer, name) : `stopped by kill order ${order}`,
   };
 }
 
 export function instanceView(inventory: Inventory, id: string): Instance | undefined {
-  const instance = inventory.instance(id);
+  const instance = inventory.instances.get(id);
   if (instance === undefined) return undefined;
   const { customer, workload, node: mac, state, reason, since, restarts, port } = instance;
-  const node = inventory.node(mac);
+  const node = inventory.nodes.get(mac);
   const ip = node?.ip ?? null;
-  const order = inventory.killedBy(customer);
+  const order = inventory.orders.killedBy(customer);
   return {
     id,
     customer,
@@ -105,32 +105,32 @@ export function instanceView(inventory: Inventory, id: string): Instance | undef
 }
 
 export function orderView(inventory: Inventory, number: number): KillOrder | undefined {
-  const order = inventory.order(number);
+  const order = inventory.orders.get(number);
   return order === undefined ? undefined : summary(inventory, order, timelineOf(inventory, order));
 }
 
 /** Nodes in the order in which they confirmed, then those that have not. */
 export function orderTimeline(inventory: Inventory, number: number): KillTimeline | undefined {
-  const order = inventory.order(number);
+  const order = inventory.orders.get(number);
   if (order === undefined) return undefined;
   const timeline = timelineOf(inventory, order);
   return { ...summary(inventory, order, timeline), timeline };
 }
 
 function timelineOf(inventory: Inventory, order: OrderDocument): KillNode[] {
-  const receipts = new Map(inventory.receipts(order.number).map((receipt) => [receipt.mac, receipt]));
+  const receipts = new Map(inventory.orders.receipts(order.number).map((receipt) => [receipt.mac, receipt]));
   return order.targets
     .map((mac) => {
       const receipt = receipts.get(mac);
       return {
         mac,
-        name: inventory.node(mac)?.name ?? mac,
+        name: inventory.nodes.get(mac)?.name ?? mac,
         evidence: receipt?.evidence ?? null,
-        sentAfterMs: inventory.sentAfterMs(order.number, mac),
+        sentAfterMs: inventory.orders.sentAfterMs(order.number, mac),
         stoppedAfterMs: receipt?.stoppedAfterMs ?? null,
         confirmedAfterMs: receipt?.confirmedAfterMs ?? null,
         processes: receipt?.processes ?? 0,
-        escalation: inventory.escalation(order.number, mac),
+        escalation: inventory.orders.escalationSteps(order.number, mac),
       };
     })
     .toSorted((a, b) => (a.confirmedAfterMs ?? Infinity) - (b.confirmedAfterMs ?? Infinity) || 0);
@@ -150,13 +150,13 @@ function summary(
     at,
     liftedAt,
     liftedBy: liftedBy ?? null,
-    stored: inventory.isStored(number),
+    stored: inventory.orders.isStored(number),
     nodes: timeline.length,
     stopped: times.length,
     slowestMs: times.length === 0 ? null : Math.max(...times),
     unconfirmed: timeline.flatMap(({ name, evidence }) => (evidence === null ? [name] : [])).toSorted(),
-    holding: inventory
-      .customers()
+    holding: inventory.customers
+      .all()
       .flatMap(({ name, onSilence }) => (onSilence === 'hold' && [name, everything].includes(scope) ? [name] : [])),
   };
 }
@@ -165,14 +165,14 @@ export function statusCounts(
   inventory: Inventory,
 ): Pick<Status, 'nodes' | 'customers' | 'instances' | 'running' | 'standingOrders' | 'problems' | 'lastDrill'> {
   const nodes: Record<string, number> = Object.fromEntries(nodeStates.map((state) => [state, 0]));
-  for (const { state } of inventory.nodes()) nodes[state] = (nodes[state] ?? 0) + 1;
-  const instances = inventory.instances();
+  for (const { state } of inventory.nodes.all()) nodes[state] = (nodes[state] ?? 0) + 1;
+  const instances = inventory.instances.all();
   return {
     nodes,
-    customers: inventory.customers().length,
+    customers: inventory.customers.all().length,
     instances: instances.length,
     running: running(instances),
-    standingOrders: inventory.standingOrders().filter((order) => !isDrillOrder(order)).length,
+    standingOrders: inventory.orders.standing().filter((order) => !isDrillOrder(order)).length,
     problems: inventory.problems(),
     lastDrill: lastDrill(inventory),
   };

@@ -36,22 +36,22 @@ function killed(rig: Rig): Promise<void> {
 }
 
 function nothingIsLeft({ inventory }: Rig): void {
-  assert.deepEqual([inventory.customers(), inventory.workloads(), inventory.instances()], [[], [], []]);
-  assert.deepEqual(inventory.standingOrders(), []);
+  assert.deepEqual([inventory.customers.all(), inventory.workloads.all(), inventory.instances.all()], [[], [], []]);
+  assert.deepEqual(inventory.orders.standing(), []);
 }
 
 async function eventsOf({ inventory }: Rig, subject: string): Promise<string[]> {
-  return (await inventory.events({ limit: 100, subject })).map(({ message }) => message);
+  return (await inventory.events.list({ limit: 100, subject })).map(({ message }) => message);
 }
 
 test('a drill runs a canary on each node, kills it as an operator would, and leaves nothing', { timeout }, async () => {
   await using rig = await Rig.open(3);
-  await rig.inventory.patchNode(macOf(3), { fenced: true });
+  await rig.inventory.nodes.patch(macOf(3), { fenced: true });
   const number = await begin(rig);
   await phaseIs(rig, 'killing');
   assert.deepEqual(
-    rig.inventory
-      .instances()
+    rig.inventory.instances
+      .all()
       .map(({ node }) => node)
       .toSorted(),
     [macOf(1), macOf(2)],
@@ -64,7 +64,7 @@ test('a drill runs a canary on each node, kills it as an operator would, and lea
   assert.ok(drill.medianMs !== null && drill.slowestMs !== null && drill.medianMs <= drill.slowestMs);
   assert.deepEqual([drill.unconfirmed, drill.leftOut], [[], []]);
   nothingIsLeft(rig);
-  const order = rig.inventory.order(drill.order ?? 0);
+  const order = rig.inventory.orders.get(drill.order ?? 0);
   assert.deepEqual([order?.reason, order?.by, order?.scope], ['drill 1', 'drill 1', 'canary']);
   assert.ok(order?.liftedAt !== null);
 
@@ -75,9 +75,9 @@ test('a drill runs a canary on each node, kills it as an operator would, and lea
   assert.match(metrics, /^muster_drill_last_ok 1$/m);
   assert.match(metrics, new RegExp(`^muster_drill_last_slowest_seconds ${drill.slowestMs / 1_000}$`, 'm'));
   assert.match(metrics, new RegExp(`^muster_drill_last_timestamp_seconds ${(drill.endedAt ?? 0) / 1_000}$`, 'm'));
-  const audited = await rig.inventory.verifyAudit();
+  const audited = await rig.inventory.audit.verify();
   assert.deepEqual(audited.problems, []);
-  const entries = await rig.inventory.auditEntries({ limit: 100 });
+  const entries = await rig.inventory.audit.entries({ limit: 100 });
   const [entry, ...more] = entries.filter(({ kind }) => kind === 'drill');
   assert.deepEqual(more, []);
   assert.equal(entry?.subject, String(number));
@@ -91,19 +91,19 @@ test('a drill runs a canary on each node, kills it as an operator would, and lea
 
 test('a share of the nodes, and an image and a customer by name', { timeout }, async () => {
   await using rig = await Rig.open(3);
-  await rig.inventory.addCustomer({ name: 'spare' });
+  await rig.inventory.customers.add({ name: 'spare' });
   const number = await begin(rig, { share: 0.3, image: 'web', customer: 'spare' });
   await phaseIs(rig, 'killing');
-  assert.equal(rig.inventory.instances().length, 1);
-  assert.equal(rig.inventory.workload('spare', 'canary')?.image.name, 'web');
+  assert.equal(rig.inventory.instances.all().length, 1);
+  assert.equal(rig.inventory.workloads.get('spare', 'canary')?.image.name, 'web');
   const drill = await finished(rig, number);
   assert.deepEqual([drill.outcome, drill.nodes, drill.stopped], ['passed', 1, 1]);
   // It was there before the drill.
   assert.deepEqual(
-    rig.inventory.customers().map(({ name }) => name),
+    rig.inventory.customers.all().map(({ name }) => name),
     ['spare'],
   );
-  assert.deepEqual(rig.inventory.workloads(), []);
+  assert.deepEqual(rig.inventory.workloads.all(), []);
 });
 
 test('a node that confirms after the bound makes the drill late', { timeout }, async () => {
@@ -113,7 +113,7 @@ test('a node that confirms after the bound makes the drill late', { timeout }, a
   slow.confirms = false;
   const number = await begin(rig);
   await killed(rig);
-  await rig.until(() => rig.inventory.receipts(rig.inventory.drills.current()?.order ?? 0).length === 1);
+  await rig.until(() => rig.inventory.orders.receipts(rig.inventory.drills.current()?.order ?? 0).length === 1);
   rig.leap(6_000);
   slow.confirms = true;
   const drill = await finished(rig, number);
@@ -131,7 +131,7 @@ test('a node that never confirms is named', { timeout }, async () => {
   mute.confirms = false;
   const number = await begin(rig);
   await killed(rig);
-  await rig.until(() => rig.inventory.receipts(rig.inventory.drills.current()?.order ?? 0).length === 1);
+  await rig.until(() => rig.inventory.orders.receipts(rig.inventory.drills.current()?.order ?? 0).length === 1);
   rig.leap(10_000);
   const drill = await finished(rig, number);
   assert.equal(drill.outcome, 'late');
@@ -164,7 +164,7 @@ test('a controller that is restarted goes on with the drill', { timeout }, async
   await using rig = await Rig.open(2);
   for (const peer of rig.peers) peer.state = 'starting';
   const number = await begin(rig);
-  await rig.until(() => rig.inventory.instances().length === 2);
+  await rig.until(() => rig.inventory.instances.all().length === 2);
   await rig.stop();
   await rig.start();
   for (const peer of rig.peers) Object.assign(peer, { state: 'running', confirms: false });
@@ -196,17 +196,17 @@ test('a restart that hides when a node stopped fails the drill, and cleans up', 
 test('an order that left no note in the record before a crash is found again', { timeout }, async () => {
   await using rig = await Rig.open(1);
   const number = await begin(rig);
-  await rig.until(() => rig.inventory.instances().some(({ state }) => state === 'running'));
+  await rig.until(() => rig.inventory.instances.all().some(({ state }) => state === 'running'));
   // As a crash leaves it between the two writes.
   const { inventory } = rig;
   await inventory.drills.advance(number, { phase: 'killing' });
-  const given = await inventory.kill('canary', 'drill 1', 'drill 1', [macOf(1)]);
+  const given = await inventory.orders.kill({ scope: 'canary', reason: 'drill 1', by: 'drill 1', targets: [macOf(1)] });
   assert.ok('number' in given);
   await rig.stop();
   await rig.start();
   const drill = await finished(rig, number);
   assert.deepEqual([drill.outcome, drill.order], ['passed', given.number]);
-  assert.equal(rig.inventory.orders().length, 1);
+  assert.equal(rig.inventory.orders.all().length, 1);
   nothingIsLeft(rig);
 });
 
@@ -228,14 +228,16 @@ test('a disk that refuses for a while keeps the drill waiting, and no longer', {
     for (let looks = 0; looks < 5; looks++) await rig.look();
     assert.equal(refusals, 2 * steps - 1);
     // A board is on time however long the note of it takes.
-    await rig.until(() => rig.inventory.orders().every((order) => rig.inventory.receipts(order.number).length === 1));
+    await rig.until(() =>
+      rig.inventory.orders.all().every((order) => rig.inventory.orders.receipts(order.number).length === 1),
+    );
     rig.leap(5_000);
     await rig.until(() => refusals >= 2 * steps);
   }
   const drill = await finished(rig, number);
   assert.equal(rig.failures.length, 4);
   assert.deepEqual([drill.outcome, drill.stopped], ['passed', 1]);
-  assert.equal(rig.inventory.orders().length, 1);
+  assert.equal(rig.inventory.orders.all().length, 1);
   nothingIsLeft(rig);
 });
 
@@ -247,17 +249,17 @@ test('an operator’s order in the midst goes before the drill, and stands after
   const drill = await finished(rig, first);
   assert.equal(drill.outcome, 'failed');
   assert.match(drill.problem, /order 1 stopped the canary before the drill could; canary stays: order 1 stops canary/);
-  assert.equal(rig.inventory.standingOrders()[0]?.reason, 'fire');
-  assert.deepEqual(rig.inventory.workloads(), []);
+  assert.equal(rig.inventory.orders.standing()[0]?.reason, 'fire');
+  assert.deepEqual(rig.inventory.workloads.all(), []);
   const refused = await rig.ask('POST', '/v1/drills', {});
   assert.equal(refused.status, 409);
   await rig.ask('POST', '/v1/lift', { customer: 'canary' });
-  await rig.inventory.removeCustomer('canary');
+  await rig.inventory.customers.remove('canary');
 
   const second = await begin(rig);
   assert.equal((await rig.ask('POST', '/v1/kill', { everything: true, reason: 'fire' })).status, 201);
   assert.equal((await finished(rig, second)).outcome, 'failed');
-  assert.deepEqual([rig.inventory.customers(), rig.inventory.standingOrders().length], [[], 1]);
+  assert.deepEqual([rig.inventory.customers.all(), rig.inventory.orders.standing().length], [[], 1]);
   await rig.ask('POST', '/v1/lift', { everything: true });
 
   const third = await begin(rig);
@@ -281,10 +283,10 @@ test('a canary that somebody removes fails the drill', { timeout }, async () => 
 test('what cannot be a drill is refused in one sentence', { timeout }, async () => {
   await using rig = await Rig.open(1, { sample: true });
   const { inventory, ask } = rig;
-  await inventory.addCustomer({ name: 'acme' });
-  await inventory.putWorkload('acme', 'web', { image: 'web', replicas: 0 });
-  await inventory.addCustomer({ name: 'bolt' });
-  await inventory.kill('bolt', 'test', 'root', []);
+  await inventory.customers.add({ name: 'acme' });
+  await inventory.workloads.put({ customer: 'acme', name: 'web', spec: { image: 'web', replicas: 0 } });
+  await inventory.customers.add({ name: 'bolt' });
+  await inventory.orders.kill({ scope: 'bolt', reason: 'test', by: 'root', targets: [] });
   const table: [body: object, status: number, wanted: RegExp][] = [
     [{ customer: 'acme' }, 409, /acme has workloads \(web\)/],
     [{ customer: 'bolt' }, 409, /order 1 stops bolt/],
@@ -305,11 +307,11 @@ test('what cannot be a drill is refused in one sentence', { timeout }, async () 
     ['DELETE', '/v1/drills/schedule'],
   ] as const)
     assert.equal((await ask(method, url, {}, 'wrong')).status, 401);
-  await inventory.kill('*', 'fire', 'root', []);
+  await inventory.orders.kill({ scope: '*', reason: 'fire', by: 'root', targets: [] });
   assert.match(JSON.stringify(await ask('POST', '/v1/drills', {})), /order 2 stops everything/);
   assert.equal((await ask('GET', '/v1/drills/1')).status, 404);
   assert.deepEqual(inventory.drills.all(), []);
-  assert.equal(inventory.image(canaryImage), undefined);
+  assert.equal(inventory.images.get(canaryImage), undefined);
 });
 
 test(
@@ -317,7 +319,7 @@ test(
   { timeout },
   async () => {
     await using none = await Rig.open(1);
-    await none.inventory.removeImage(canaryImage);
+    await none.inventory.images.remove(canaryImage);
     const refused = await none.ask('POST', '/v1/drills', {});
     assert.equal(refused.status, 409);
     assert.match(JSON.stringify(refused.body), /want an image by name, or Muster's own sample at .*worker\.tar/);
@@ -328,7 +330,7 @@ test(
     assert.match(JSON.stringify(both), /drill 1 is not over yet/);
     const drill = await finished(rig, 1);
     assert.equal(drill.outcome, 'passed', drill.problem);
-    assert.deepEqual(rig.inventory.image(canaryImage)?.config.entrypoint, ['/usr/bin/worker']);
+    assert.deepEqual(rig.inventory.images.get(canaryImage)?.config.entrypoint, ['/usr/bin/worker']);
     assert.equal((await finished(rig, await begin(rig))).outcome, 'passed');
   },
 );

@@ -62,7 +62,7 @@ export function startDrills(options: DrillOptions): DrillRunner {
     if (refusal !== undefined) throw new RefusedError(409, refusal);
     const spec: WorkloadSpec =
       image === undefined ? { image: await ownImage(), replicas: 1, ...canaryLimits } : { image, replicas: 1 };
-    const ready = inventory.nodes().filter(({ state, fenced }) => state === 'ready' && !fenced);
+    const ready = inventory.nodes.all().filter(({ state, fenced }) => state === 'ready' && !fenced);
     return {
       customer,
       spec,
@@ -75,7 +75,7 @@ export function startDrills(options: DrillOptions): DrillRunner {
   }
 
   async function ownImage(): Promise<string> {
-    if (inventory.image(canaryImage) !== undefined) return canaryImage;
+    if (inventory.images.get(canaryImage) !== undefined) return canaryImage;
     if ((await stat(samplePath).catch(() => undefined)) === undefined)
       throw new RefusedError(
         409,
@@ -113,11 +113,11 @@ export function startDrills(options: DrillOptions): DrillRunner {
 
   async function deploy(drill: DrillDocument): Promise<void> {
     const { number, customer } = drill;
-    if (inventory.workload(customer, canaryName)?.nodes === undefined)
+    if (inventory.workloads.get(customer, canaryName)?.nodes === undefined)
       return fail(drill, 'the canary was removed before it could be killed');
-    const order = inventory.killedBy(customer);
+    const order = inventory.orders.killedBy(customer);
     if (order !== undefined) return fail(drill, `order ${order} stopped the canary before the drill could`);
-    const problem = inventory.problemOf(customer, canaryName);
+    const problem = inventory.workloads.problemOf(customer, canaryName);
     const step = deployment(canaryNodes(drill), { problem, elapsedMs: now() - waiting.since });
     if (step === 'wait') return undefined;
     const { ran, leftOut } = step;
@@ -131,9 +131,9 @@ export function startDrills(options: DrillOptions): DrillRunner {
   }
 
   function canaryNodes({ customer, nodes }: DrillDocument): CanaryNode[] {
-    const instances = new Map(inventory.instancesOf(customer, canaryName).map((each) => [each.node, each]));
+    const instances = new Map(inventory.instances.of(customer, canaryName).map((each) => [each.node, each]));
     return nodes.map((mac) => {
-      const node = inventory.node(mac);
+      const node = inventory.nodes.get(mac);
       return {
         mac,
         name: node?.name ?? mac,
@@ -158,7 +158,7 @@ export function startDrills(options: DrillOptions): DrillRunner {
     }
     const result = presentResult(inventory, drill);
     const found = verdict(result, {
-      order: inventory.order(drill.order),
+      order: inventory.orders.get(drill.order),
       elapsedMs: now() - waiting.since,
       restarted: drill.epoch !== inventory.epoch,
     });
@@ -174,7 +174,8 @@ export function startDrills(options: DrillOptions): DrillRunner {
   async function remove(drill: DrillDocument): Promise<void> {
     const { number, customer: name } = drill;
     const left: string[] = [];
-    if (inventory.workload(name, canaryName)?.nodes !== undefined) await inventory.removeWorkload(name, canaryName);
+    if (inventory.workloads.get(name, canaryName)?.nodes !== undefined)
+      await inventory.workloads.remove({ customer: name, name: canaryName });
     const order = drillOrder(inventory, drill);
     if (order?.liftedAt === null) {
       const lifted = await liftKillOrder(
@@ -183,8 +184,8 @@ export function startDrills(options: DrillOptions): DrillRunner {
       );
       if ('refused' in lifted) left.push(lifted.refused);
     }
-    if (drill.uidBase !== null && inventory.customer(name)?.uidBase === drill.uidBase) {
-      const removed = await inventory.removeCustomer(name);
+    if (drill.uidBase !== null && inventory.customers.get(name)?.uidBase === drill.uidBase) {
+      const removed = await inventory.customers.remove(name);
       if ('refused' in removed) left.push(`${name} stays: ${removed.refused}`);
     }
     const problem = [drill.problem, ...left].filter((text) => text !== '').join('; ');

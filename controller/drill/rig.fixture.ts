@@ -79,11 +79,11 @@ export class Peer {
     });
     this.#socket.send(encodeHeartbeat(heartbeat, this.#key), running.port, '127.0.0.1');
     const { inventory } = running;
-    const reports = inventory
+    const reports = inventory.nodes
       .desired(this.mac)
       .instances.map(({ id }) => ({ id, state: this.state, reason: this.reason, restarts: 0 }));
     // A controller that ends meanwhile has no ears.
-    inventory.saveReport(this.mac, reports).catch(() => undefined);
+    inventory.instances.report(this.mac, reports).catch(() => undefined);
   }
 
   #obey(bytes: Buffer): void {
@@ -116,10 +116,10 @@ export class Rig implements AsyncDisposable {
     if (sample) {
       const parts = { busybox: Buffer.from('stands in for the program'), architecture: 'arm64' };
       await writeFile(rig.samplePath, sampleArchives(parts).worker);
-    } else await rig.inventory.saveImage(testImage(canaryImage));
-    await rig.inventory.saveImage(testImage('web'));
+    } else await rig.inventory.images.save(testImage(canaryImage));
+    await rig.inventory.images.save(testImage('web'));
     for (let number = 1; number <= boards; number++) await rig.#join(macOf(number));
-    await rig.until(() => rig.inventory.nodes().every(({ state }) => state === 'ready'));
+    await rig.until(() => rig.inventory.nodes.all().every(({ state }) => state === 'ready'));
     return rig;
   }
 

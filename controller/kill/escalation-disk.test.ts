@@ -71,48 +71,56 @@ for (const disk of ['refuses', 'hangs'] as const)
 
         // Before and after the order: the steps of one that waits for the disk itself wait with it.
         if (disk === 'hangs') state = disk;
-        const given = inventory.kill('acme', 'r', 'op', [board]).catch((error: unknown) => error);
+        const given = inventory.orders
+          .kill({ scope: 'acme', reason: 'r', by: 'op', targets: [board] })
+          .catch((error: unknown) => error);
         if (disk === 'refuses') await given;
         state = disk;
-        const isStopped = () => inventory.receipts(1).some(({ evidence }) => evidence === 'power');
+        const isStopped = () => inventory.orders.receipts(1).some(({ evidence }) => evidence === 'power');
         for (const deadline = Date.now() + 15_000; !isStopped(); clock += 5) {
-          assert.ok(Date.now() < deadline, `it has its power: ${JSON.stringify(inventory.escalation(1, board))}`);
-          if (turned.length === 0) inventory.heartbeat(board, clock);
+          assert.ok(
+            Date.now() < deadline,
+            `it has its power: ${JSON.stringify(inventory.orders.escalationSteps(1, board))}`,
+          );
+          if (turned.length === 0) inventory.nodes.heartbeat(board, clock);
           escalation.pursue();
           await nextTurn();
         }
         assert.deepEqual([...failures], []);
         assert.deepEqual(turned, ['off'], 'once: the attempt counts from memory');
-        const shown = inventory.escalation(1, board).filter(({ by }) => by === 'power');
+        const shown = inventory.orders.escalationSteps(1, board).filter(({ by }) => by === 'power');
         assert.deepEqual(
           shown.map(({ outcome }) => outcome),
           ['tried', 'stopped'],
         );
-        assert.equal(inventory.isStored(1), disk === 'refuses');
+        assert.equal(inventory.orders.isStored(1), disk === 'refuses');
         if (disk === 'refuses') assert.match(inventory.problems().join('\n'), /on 1 nodes .* in memory only/);
 
         state = 'takes';
         healed.resolve();
         assert.ok(!((await given) instanceof Error));
-        for (const deadline = Date.now() + 15_000; inventory.node(board)?.fenced !== true || !inventory.isStored(1);) {
+        for (
+          const deadline = Date.now() + 15_000;
+          inventory.nodes.get(board)?.fenced !== true || !inventory.orders.isStored(1);
+        ) {
           assert.ok(Date.now() < deadline, 'the order or the fence is not stored');
           await new Promise((resolve) => setTimeout(resolve, 5));
         }
         while (inventory.problems().length > 0) await new Promise((resolve) => setTimeout(resolve, 5));
-        while (inventory.pendingOrders(board).length > 0) await new Promise((resolve) => setTimeout(resolve, 5));
+        while (inventory.orders.pending(board).length > 0) await new Promise((resolve) => setTimeout(resolve, 5));
       }
       await using inventory = await open();
-      const outcomes = inventory.escalation(1, board).map(({ by, outcome }) => `${by} ${outcome}`);
+      const outcomes = inventory.orders.escalationSteps(1, board).map(({ by, outcome }) => `${by} ${outcome}`);
       assert.deepEqual(
         outcomes.filter((each) => each.startsWith('power')),
         ['power tried', 'power stopped'],
       );
       assert.ok(outcomes.includes('ssh failed'));
       assert.deepEqual(
-        inventory.receipts(1).map(({ evidence }) => evidence),
+        inventory.orders.receipts(1).map(({ evidence }) => evidence),
         ['power'],
       );
-      assert.equal(inventory.node(board)?.fenced, true);
+      assert.equal(inventory.nodes.get(board)?.fenced, true);
     } finally {
       await rm(directory, { recursive: true });
     }

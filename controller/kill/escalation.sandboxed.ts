@@ -145,7 +145,7 @@ async function rig(
       shell: createNodeShell(keys.private),
       power: startPower(
         { automatic: true, pdus: new Map([['left', pdu.configuration]]), feeds },
-        { boards: () => inventory.nodes() },
+        { boards: () => inventory.nodes.all() },
       ),
       now,
       onFailure,
@@ -186,7 +186,7 @@ async function rig(
     const isPowered = () => pdu.state(outlet) === '1';
     it.boards.push(new Board({ mac, port: socket.address().port, ...credentials, isPowered }));
   }
-  await until('all boards are ready', () => inventory.nodes().every(({ state }) => state === 'ready'));
+  await until('all boards are ready', () => inventory.nodes.all().every(({ state }) => state === 'ready'));
   const nodes = it.boards.map(({ mac }) => mac);
   for (const customer of ['acme', 'bolt']) await placeWeb(inventory, { customer, nodes, onSilence });
   return it;
@@ -224,7 +224,7 @@ const outcomes = ({ escalation }: KillNode) => escalation.map(({ by, outcome }) 
 async function eventsOf({ inventory }: Rig, subject: string): Promise<string> {
   // Written behind the call.
   await pause(300);
-  const events = await inventory.events({ limit: 100, subject });
+  const events = await inventory.events.list({ limit: 100, subject });
   return events.map(({ message }) => message).join('\n');
 }
 
@@ -276,7 +276,7 @@ test('a board that talks and does not confirm: SSH empties the customer, and nob
   assert.throws(() => mkdirSync(join(groups, 'acme', 'web-0000000b')), /EAGAIN/);
   assert.equal(Number(readFileSync('/sys/class/net/br-acme/flags', 'utf8')) & 1, 0, 'its bridge is down');
   assert.equal(populated('bolt'), true);
-  assert.equal(it.inventory.node(it.boards[0]?.mac ?? '')?.fenced, false);
+  assert.equal(it.inventory.nodes.get(it.boards[0]?.mac ?? '')?.fenced, false);
   console.log(`SSH: confirmed ${node.confirmedAfterMs} ms after the order`);
   for (const child of children) child.kill('SIGKILL');
 });
@@ -318,12 +318,12 @@ test('a wrong host key is refused; then its bank is switched off, it is fenced, 
   assert.match(node.escalation.at(-1)?.detail ?? '', /left 2 is off; node-c20002 lose/);
   assert.ok((node.confirmedAfterMs ?? 0) >= stopsByItselfMs);
   const [mac, neighbour] = it.boards.map((board) => board.mac);
-  assert.equal(it.inventory.node(mac ?? '')?.fenced, true);
-  assert.deepEqual(await it.inventory.issueTicket(mac ?? ''), { refused: 'node-c20001 is fenced' });
+  assert.equal(it.inventory.nodes.get(mac ?? '')?.fenced, true);
+  assert.deepEqual(await it.inventory.nodes.issueJoinToken(mac ?? ''), { refused: 'node-c20001 is fenced' });
   assert.match(await eventsOf(it, mac ?? ''), new RegExp(`fenced: its power was cut by order ${order.number}`));
   // The neighbour has done nothing wrong, and is not kept out.
   assert.match((await confirmed(it, order, 1)).evidence ?? '', /^(silence|power)$/);
-  assert.equal(it.inventory.node(neighbour ?? '')?.fenced, false);
+  assert.equal(it.inventory.nodes.get(neighbour ?? '')?.fenced, false);
   assert.match(await eventsOf(it, neighbour ?? ''), /loses its power: node-c20001 on left 2 does not confirm order/);
   console.log(`power: confirmed ${node.confirmedAfterMs} ms after the order`);
 });
@@ -352,7 +352,7 @@ test('an outlet that is off while its board goes on talking is no evidence', asy
   );
   assert.match(node.escalation[0]?.detail ?? '', /gave no host key/);
   assert.match(await eventsOf(it, node.mac), /the configuration names a wrong outlet/);
-  assert.equal(it.inventory.node(node.mac)?.fenced, true, 'it is kept out all the same');
+  assert.equal(it.inventory.nodes.get(node.mac)?.fenced, true, 'it is kept out all the same');
 });
 
 test('a silent board confirms by its silence, untouched; one whose customer holds loses its power', async (t) => {
@@ -370,7 +370,7 @@ test('a silent board confirms by its silence, untouched; one whose customer hold
     const node = await confirmed(it, await it.kill('acme'));
     assert.equal(node.evidence, 'power', JSON.stringify(node));
     assert.equal(pdu.state(2), '2');
-    assert.equal(it.inventory.node(node.mac)?.fenced, true);
+    assert.equal(it.inventory.nodes.get(node.mac)?.fenced, true);
   });
 });
 
@@ -386,7 +386,7 @@ test('a controller that is replaced in the middle of a cut takes it up again', a
   rmSync(stuck);
   const node = await confirmed(it, order);
   assert.equal(node.evidence, 'power', JSON.stringify(node));
-  assert.equal(it.inventory.node(node.mac)?.fenced, true);
+  assert.equal(it.inventory.nodes.get(node.mac)?.fenced, true);
 });
 
 const request = (outlet: string) => ({ outlets: [outlet], boards: [], order: null });

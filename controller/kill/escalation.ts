@@ -68,10 +68,10 @@ export function startEscalation(options: EscalationOptions): Escalation {
   function pursue(): void {
     if (ended) return;
     const due = { ssh: new Map<Mac, OrderDocument[]>(), power: new Map<Mac, OrderDocument[]>() };
-    for (const mac of inventory.unconfirmedNodes()) {
-      const node = inventory.node(mac);
+    for (const mac of inventory.orders.unconfirmedNodes()) {
+      const node = inventory.nodes.get(mac);
       if (node === undefined) continue;
-      for (const order of inventory.unconfirmedOrders(mac)) {
+      for (const order of inventory.orders.unconfirmed(mac)) {
         const sinceGivenMs = rollCall.sinceGiven(order);
         if (sinceGivenMs < sshAfterMs) {
           // Later no more: a node may stay unconfirmed for weeks, and the process ends when nobody has needed it.
@@ -92,8 +92,8 @@ export function startEscalation(options: EscalationOptions): Escalation {
 
   function situationOf(node: NodeDocument, order: OrderDocument, sinceGivenMs: number) {
     const { mac } = node;
-    const heardAt = inventory.lastHeartbeatAt(mac);
-    const steps = inventory.escalation(order.number, mac);
+    const heardAt = inventory.nodes.lastHeartbeatAt(mac);
+    const steps = inventory.orders.escalationSteps(order.number, mac);
     return {
       sinceGivenMs,
       listeningMs: rollCall.listeningForMs(),
@@ -105,14 +105,14 @@ export function startEscalation(options: EscalationOptions): Escalation {
       running: { ssh: running.ssh.has(mac), power: running.power.has(mac) },
       isSuspect:
         heardAt !== undefined ||
-        inventory.instancesOn(mac).some(({ customer }) => [customer, everything].includes(order.scope)),
+        inventory.instances.on(mac).some(({ customer }) => [customer, everything].includes(order.scope)),
       // A drill measures: it may be late, and costs nobody a board.
       mayCutPower: power?.automatic === true && power.outletsOf(node).length > 0 && !isDrillOrder(order),
     };
   }
 
   function lastTried(mac: Mac, order: OrderDocument | undefined): number {
-    const steps = order === undefined ? [] : inventory.escalation(order.number, mac);
+    const steps = order === undefined ? [] : inventory.orders.escalationSteps(order.number, mac);
     return steps.findLast(({ by }) => by === 'ssh')?.afterMs ?? 0;
   }
 
@@ -131,14 +131,16 @@ export function startEscalation(options: EscalationOptions): Escalation {
 
   async function stopThroughSsh(mac: Mac, orders: OrderDocument[]): Promise<void> {
     try {
-      const node = inventory.node(mac);
+      const node = inventory.nodes.get(mac);
       if (node?.ip == null) throw new Error('it has no address');
       const scopes = orders.map(({ scope }) => scope);
       const target = { mac, ip: node.ip, hostKey: node.sshHostKey };
       const { processes } = await stopBySsh(shell, target, scopes);
       for (const order of orders) {
         await note(order, mac, { by: 'ssh', outcome: 'stopped', detail: `its control groups are empty: ${processes}` });
-        await shortly(inventory.saveReceipt(order.number, mac, evidence(order, 'ssh', processes)));
+        await shortly(
+          inventory.orders.saveReceipt({ number: order.number, mac, receipt: evidence(order, 'ssh', processes) }),
+        );
       }
     } catch (error) {
       for (const order of orders) await note(order, mac, { by: 'ssh', outcome: 'failed', detail: chain(error) });
@@ -146,7 +148,7 @@ export function startEscalation(options: EscalationOptions): Escalation {
   }
 
   async function cutPower(mac: Mac, orders: OrderDocument[]): Promise<void> {
-    const board = inventory.node(mac);
+    const board = inventory.nodes.get(mac);
     const [order] = orders;
     if (board === undefined || order === undefined || power === undefined) return;
     const outlets = power.outletsOf(board).join(' and ');
@@ -176,10 +178,16 @@ export function startEscalation(options: EscalationOptions): Escalation {
         throw new Error(wrong);
       }
       for (const each of [board, ...neighbours.filter((neighbour) => !isHeardSince(neighbour.mac, offAt))])
-        for (const pending of inventory.unconfirmedOrders(each.mac)) {
+        for (const pending of inventory.orders.unconfirmed(each.mac)) {
           const detail = each === board ? `${outlets} is off${loss}` : `lost its power with ${board.name}`;
           await note(pending, each.mac, { by: 'power', outcome: 'stopped', detail });
-          await shortly(inventory.saveReceipt(pending.number, each.mac, evidence(pending, 'power', 0)));
+          await shortly(
+            inventory.orders.saveReceipt({
+              number: pending.number,
+              mac: each.mac,
+              receipt: evidence(pending, 'power', 0),
+            }),
+          );
         }
     } catch (error) {
       // The attempt stays open, for the next start to take up.
@@ -197,7 +205,7 @@ export function startEscalation(options: EscalationOptions): Escalation {
   async function untilFenced(mac: Mac, by: string): Promise<void> {
     for (;;)
       try {
-        await inventory.patchNode(mac, { fenced: true }, by);
+        await inventory.nodes.patch(mac, { fenced: true }, { by });
         return;
       } catch (error) {
         if (ended || !(error instanceof StorageError)) throw error;
@@ -239,19 +247,23 @@ export function startEscalation(options: EscalationOptions): Escalation {
   }
 
   function isHeardSince(mac: Mac, offAt: number): boolean {
-    return (inventory.lastHeartbeatAt(mac) ?? -Infinity) > offAt + stragglersMs;
+    return (inventory.nodes.lastHeartbeatAt(mac) ?? -Infinity) > offAt + stragglersMs;
   }
 
   function announce({ number }: OrderDocument, mac: Mac, text: string): void {
     const key = `${number} ${mac} ${text}`;
     if (announced.has(key)) return;
     announced.add(key);
-    inventory.addEvent('node', mac, text);
+    inventory.events.add({ kind: 'node', subject: mac, message: text });
   }
 
   function note(order: OrderDocument, mac: Mac, step: Omit<EscalationStep, 'afterMs'>): Promise<void> {
     const detail = step.detail.slice(0, 500);
-    return inventory.addEscalation(order.number, mac, { ...step, detail, afterMs: sinceGiven(order) });
+    return inventory.orders.addEscalationStep({
+      number: order.number,
+      mac,
+      step: { ...step, detail, afterMs: sinceGiven(order) },
+    });
   }
 
   function evidence(order: OrderDocument, by: 'ssh' | 'power', processes: number) {

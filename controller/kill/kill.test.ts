@@ -88,7 +88,7 @@ async function rig(t: TestContext, now: () => number = () => performance.now()):
 
   const { session, key } = await joinBoard(inventory, mac);
   const board = new Board(client, server.address().port, session, key);
-  while (inventory.node(mac)?.state !== 'ready') await board.heartbeat();
+  while (inventory.nodes.get(mac)?.state !== 'ready') await board.heartbeat();
   for (const customer of ['acme', 'bolt']) await placeWeb(inventory, { customer, nodes: [mac] });
   return {
     inventory,
@@ -147,9 +147,9 @@ test('a kill order sends a permit without the customer at once, again until the 
   let after = await board.heartbeat();
   for (const until = performance.now() + 30_000; after.permit.orders.length > 0 && performance.now() < until;)
     after = await board.heartbeat();
-  const verdict = await inventory.verifyAudit();
+  const verdict = await inventory.audit.verify();
   assert.deepEqual([verdict.entries, verdict.receipts, verdict.problems], [2, 1, []], 'the signed receipt is kept');
-  const [instance] = inventory.instancesOf('acme');
+  const [instance] = inventory.instances.of('acme');
   assert.equal(instance?.state, 'stopped');
   assert.deepEqual(after.permit.orders, []);
   assert.deepEqual(names(after.permit), ['bolt']);
@@ -216,13 +216,13 @@ test(
     let clock = 1_000_000;
     const { board, inventory, post, rollCall, timeline } = await rig(t, () => clock);
     await placeWeb(inventory, { customer: 'held', nodes: [mac], onSilence: 'hold' });
-    const [held] = inventory.instancesOf('held');
+    const [held] = inventory.instances.of('held');
     assert.ok(held !== undefined);
     const first = await board.heartbeat();
     assert.ok(names(first.permit).includes('held'));
     const second = await board.heartbeat([], first.permit.sequence);
     // As the scheduler does for a node that is lost.
-    await inventory.applyPlacement([{ kind: 'remove', id: held.id, reason: 'its node is lost' }]);
+    await inventory.instances.apply([{ kind: 'remove', id: held.id, reason: 'its node is lost' }]);
     const order = (await post('/v1/kill', { customer: 'held', reason: 'test' })).body as KillOrder;
     const settled = async (ms: number) => {
       for (const until = clock + ms; clock < until;) {

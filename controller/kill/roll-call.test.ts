@@ -66,7 +66,7 @@ async function rackWithBackup() {
   await using first = await live(state, clock);
   const credentials = await joinBoard(first.inventory, mac);
   first.answer(credentials, 0n);
-  while (first.inventory.node(mac)?.state !== 'ready') await nextTurn();
+  while (first.inventory.nodes.get(mac)?.state !== 'ready') await nextTurn();
   await placeWeb(first.inventory, { customer: 'acme', nodes: [mac] });
   await placeWeb(first.inventory, { customer: 'held', nodes: [mac], onSilence: 'hold' });
   await first[Symbol.asyncDispose]();
@@ -104,7 +104,7 @@ test('what a board obeyed of a controller before the backup does not show that a
   }
   await using after = await live(rack.backup, rack.clock);
   after.answer(rack.credentials, obeyed);
-  await after.inventory.kill('held', 'test', 'op', [mac]);
+  await after.inventory.orders.kill({ scope: 'held', reason: 'test', by: 'op', targets: [mac] });
   // It sends, and hears nothing.
   after.answer(rack.credentials, obeyed);
   const { sequence } = after.answer(rack.credentials, obeyed);
@@ -125,7 +125,7 @@ test('a board fetches what it should run by a backup, and each change after that
   for (let changes = 0; changes < 3; changes++) {
     const { generation } = after.answer(rack.credentials, 0n, { generation: applied });
     assert.ok(generation > applied, `${generation} after ${applied}`);
-    applied = BigInt(after.inventory.desired(mac).generation);
+    applied = BigInt(after.inventory.nodes.desired(mac).generation);
     assert.equal(applied, generation);
     assert.equal(after.answer(rack.credentials, 0n, { generation: applied }).generation, applied, 'it is told once');
     await placeWeb(after.inventory, { customer: `echo${changes}`, nodes: [mac] });
@@ -138,11 +138,11 @@ test('an order of an earlier process is at least as old as this one, whatever th
   await using rack = await rackWithBackup();
   {
     await using before = await live(rack.state, rack.clock);
-    await before.inventory.kill('acme', 'test', 'op', [mac]);
+    await before.inventory.orders.kill({ scope: 'acme', reason: 'test', by: 'op', targets: [mac] });
   }
   rack.clock.wall -= 3_600_000;
   await using after = await live(rack.state, rack.clock);
-  const order = after.inventory.order(1);
+  const order = after.inventory.orders.get(1);
   assert.ok(order !== undefined);
   rack.clock.now += 4_000;
   rack.clock.wall += 4_000;
@@ -183,7 +183,7 @@ test('an order that waits for its place in the permit is not overdue', { timeout
     }
   };
   for (let each = 0; each <= ordersPerPermitLimit; each++) {
-    await inventory.addCustomer({ name: `c${each}` });
+    await inventory.customers.add({ name: `c${each}` });
     await giveKillOrder({ inventory, rollCall }, { scope: `c${each}`, reason: 'test', by: 'op' });
   }
   await pass(3_500);
@@ -192,7 +192,7 @@ test('an order that waits for its place in the permit is not overdue', { timeout
   life.answer(rack.credentials, 0n, {
     receipts: orders.map(({ order }) => ({ order, stoppedAfterMs: 1, processes: 1 })),
   });
-  while (inventory.pendingOrders(mac).length > 1) await nextTurn();
+  while (inventory.orders.pending(mac).length > 1) await nextTurn();
   await pass(1_400);
   assert.deepEqual(turned, [], 'it was asked 1.4 s ago');
   // Each step is on disk before the next: virtual time does not wait for that.
@@ -210,10 +210,10 @@ test('heartbeats that were sent to an earlier process hold no place, and those t
   await using after = await live(rack.state, rack.clock);
   let answered = 0n;
   for (let ms = 0; ms <= 6_000; ms += 250) {
-    await after.inventory.sweep(ms);
+    await after.inventory.nodes.sweep(ms);
     answered = after.answer(rack.credentials, obeyed).sequence;
   }
-  assert.equal(after.inventory.placeHolder(mac), undefined);
+  assert.equal(after.inventory.nodes.placeHolder(mac), undefined);
   after.answer(rack.credentials, answered);
-  assert.match(after.inventory.placeHolder(mac) ?? '', /has its place until it is silent for 4\.5 s/);
+  assert.match(after.inventory.nodes.placeHolder(mac) ?? '', /has its place until it is silent for 4\.5 s/);
 });

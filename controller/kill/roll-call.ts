@@ -20,7 +20,8 @@ import {
 } from '../../protocol/roll-call.ts';
 import { killResendMs, permitValidityMs, stopsByItselfMs } from '../../protocol/timing.ts';
 import type { OrderDocument } from '../../inventory/store/documents.ts';
-import type { Inventory, SignedHeartbeat } from '../../inventory/inventory.ts';
+import type { Inventory } from '../../inventory/inventory.ts';
+import type { SignedHeartbeat } from '../../inventory/orders/order-book.ts';
 import { HeartbeatGate } from './heartbeat-gate.ts';
 import { RateLimit } from '../rate-limit.ts';
 
@@ -144,7 +145,7 @@ export function startRollCall({
       else if (!isBeaconLength(bytes.length) || !beacons.admit()) counters.refused++;
       else {
         counters.beacons++;
-        inventory.beaconSeen({ ip: from.address, uuid: decodeBeacon(bytes).uuid.toString('hex') });
+        inventory.nodes.beaconSeen({ ip: from.address, uuid: decodeBeacon(bytes).uuid.toString('hex') });
       }
     } catch (error) {
       // Anybody on the segment can send anything here: refused and counted, never more.
@@ -154,7 +155,7 @@ export function startRollCall({
   });
 
   function hearHeartbeat(sessionId: string, bytes: Buffer, from: { address: string; port: number }): void {
-    const session = inventory.session(sessionId);
+    const session = inventory.nodes.session(sessionId);
     if (session === undefined) {
       counters.refused++;
       return;
@@ -189,8 +190,8 @@ export function startRollCall({
     for (const [customer, listedBy] of peer.held) if (heartbeat.permitSequence > listedBy) peer.held.delete(customer);
     peers.set(session.mac, peer);
     // What was sent to an earlier process has a right signature, and its sequence may be new to us.
-    inventory.heartbeat(session.mac, now(), { isReplay: heartbeat.permitSequence <= peer.base });
-    inventory.generationApplied(session.mac, heartbeat.generation);
+    inventory.nodes.heartbeat(session.mac, now(), { isReplay: heartbeat.permitSequence <= peer.base });
+    inventory.nodes.generationApplied(session.mac, heartbeat.generation);
     sendPermit(peer);
     hearReceipts(session.mac, heartbeat, { session: sessionId, datagram: bytes });
   }
@@ -206,7 +207,7 @@ export function startRollCall({
 
   function hearReceipts(mac: Mac, { receipts }: Heartbeat, signed: SignedHeartbeat): void {
     if (receipts.length === 0) return;
-    const pending = inventory.pendingOrders(mac);
+    const pending = inventory.orders.pending(mac);
     for (const receipt of receipts) {
       const order = pending.find(({ number }) => BigInt(number) === receipt.order);
       if (order !== undefined) confirm(order, mac, 'receipt', { receipt, signed });
@@ -228,15 +229,15 @@ export function startRollCall({
       stoppedAfterMs: said?.receipt.stoppedAfterMs ?? null,
       processes: said?.receipt.processes ?? 0,
     };
-    inventory
-      .saveReceipt(order.number, mac, facts, said?.signed)
+    inventory.orders
+      .saveReceipt({ number: order.number, mac, receipt: facts, heartbeat: said?.signed })
       .catch(onFailure)
       .finally(() => writing.delete(key));
   }
 
   /** Nodes whose receipts are on their way to the disk need no further permit. */
   function isUnconfirmed(mac: Mac): boolean {
-    return inventory.unconfirmedOrders(mac).length > 0;
+    return inventory.orders.unconfirmed(mac).length > 0;
   }
 
   function sinceGiven(order: OrderDocument): number {
@@ -246,8 +247,8 @@ export function startRollCall({
 
   function sendPermit(peer: Peer): void {
     // A board that started again has a new session: what the old one hears no longer matters.
-    if (inventory.sessionOf(peer.mac)?.id !== peer.sessionId) return;
-    const pending = inventory.pendingOrders(peer.mac);
+    if (inventory.nodes.sessionOf(peer.mac)?.id !== peer.sessionId) return;
+    const pending = inventory.orders.pending(peer.mac);
     const asked = pending.slice(0, ordersPerPermitLimit);
     peer.asked = new Map(asked.map(({ number }) => [number, peer.asked.get(number) ?? now()]));
     const sequence = peer.base + ++permitCount;
@@ -255,9 +256,9 @@ export function startRollCall({
       session: peer.session,
       sequence,
       nonce: peer.nonce,
-      generation: inventory.generation(peer.mac),
+      generation: inventory.nodes.generation(peer.mac),
       validityMs: permitValidityMs,
-      customers: inventory.permitted(peer.mac),
+      customers: inventory.nodes.permitted(peer.mac),
       orders: asked.map(({ number, scope }) => ({ order: BigInt(number), scope })),
     };
     for (const { customer, hold } of permit.customers) if (hold) peer.held.set(customer, sequence);
@@ -267,14 +268,14 @@ export function startRollCall({
       if (error) counters.sendErrors++;
     });
     for (const order of pending)
-      if (inventory.sentAfterMs(order.number, peer.mac) === null)
-        inventory.permitSent(order.number, peer.mac, tenths(sinceGiven(order)));
+      if (inventory.orders.sentAfterMs(order.number, peer.mac) === null)
+        inventory.orders.permitSent({ number: order.number, mac: peer.mac, afterMs: tenths(sinceGiven(order)) });
   }
 
   async function pursueAll(): Promise<void> {
     const quiet: Mac[] = [];
     let sent = 0;
-    for (const mac of inventory.unconfirmedNodes()) {
+    for (const mac of inventory.orders.unconfirmedNodes()) {
       const peer = peers.get(mac);
       if (now() - heardAt(mac) >= stopsByItselfMs) quiet.push(mac);
       else if (peer !== undefined && now() - peer.permitAt >= resendGapMs && isUnconfirmed(mac)) {
@@ -287,14 +288,14 @@ export function startRollCall({
     if (!(await drained())) return;
     for (const mac of quiet) {
       if (readUpTo - heardAt(mac) < stopsByItselfMs) continue;
-      for (const order of inventory.unconfirmedOrders(mac))
+      for (const order of inventory.orders.unconfirmed(mac))
         if (!mayHold(mac, order.scope)) confirm(order, mac, 'silence');
     }
   }
 
   /** Our own deafness is never taken for a node's silence. */
   function heardAt(mac: Mac): number {
-    return Math.max(inventory.lastHeartbeatAt(mac) ?? listeningSince, listeningSince);
+    return Math.max(inventory.nodes.lastHeartbeatAt(mac) ?? listeningSince, listeningSince);
   }
 
   /**
@@ -304,14 +305,15 @@ export function startRollCall({
   function mayHold(mac: Mac, scope: string): boolean {
     const isCovered = (customer: string) => scope === everything || scope === customer;
     const peer = peers.get(mac);
-    const isKnown = peer !== undefined && peer.sessionId === inventory.sessionOf(mac)?.id && peer.obeyed > peer.base;
+    const isKnown =
+      peer !== undefined && peer.sessionId === inventory.nodes.sessionOf(mac)?.id && peer.obeyed > peer.base;
     if (isKnown) return [...peer.held.keys()].some(isCovered);
-    return inventory.customers().some(({ name, onSilence }) => onSilence === 'hold' && isCovered(name));
+    return inventory.customers.all().some(({ name, onSilence }) => onSilence === 'hold' && isCovered(name));
   }
 
   function askedForMs(mac: Mac, order: number): number {
     const peer = peers.get(mac);
-    if (peer === undefined || peer.sessionId !== inventory.sessionOf(mac)?.id) return Infinity;
+    if (peer === undefined || peer.sessionId !== inventory.nodes.sessionOf(mac)?.id) return Infinity;
     return now() - (peer.asked.get(order) ?? now());
   }
 
@@ -328,8 +330,8 @@ export function startRollCall({
   return {
     counters,
     orderGiven: (order) => {
-      for (const number of givenAt.keys()) if (inventory.order(number)?.liftedAt !== null) givenAt.delete(number);
-      for (const mac of peers.keys()) if (inventory.node(mac) === undefined) peers.delete(mac);
+      for (const number of givenAt.keys()) if (inventory.orders.get(number)?.liftedAt !== null) givenAt.delete(number);
+      for (const mac of peers.keys()) if (inventory.nodes.get(mac) === undefined) peers.delete(mac);
       givenAt.set(order.number, now());
     },
     sinceGiven,

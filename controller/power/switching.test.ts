@@ -27,7 +27,7 @@ test('a bank is switched off only when its other boards are meant too', async (t
     { pdu: 'left', outlet: '1', slots: new Set([1, 2]), nodes: new Set<string>() },
     { pdu: 'left', outlet: '2', slots: new Set([3]), nodes: new Set<string>() },
   ];
-  const boards = () => inventory.nodes();
+  const boards = () => inventory.nodes.all();
   const power = startPower(
     { automatic: false, pdus: new Map(), feeds },
     { boards, drivers: new Map([['left', driver]]) },
@@ -39,7 +39,7 @@ test('a bank is switched off only when its other boards are meant too', async (t
     await rm(directory, { recursive: true });
   });
   for (const last of [1, 2, 3, 4])
-    await inventory.bootStage({ mac: `02:00:00:c2:00:0${last}`, stage: 'dhcp-discover', firmware: 'uboot' });
+    await inventory.nodes.bootStage({ mac: `02:00:00:c2:00:0${last}`, stage: 'dhcp-discover', firmware: 'uboot' });
   const ask = async (node: string, payload?: object) => {
     const { status, body } = await api.ask(payload === undefined ? 'GET' : 'POST', `/v1/nodes/${node}/power`, payload);
     return { status, body: JSON.stringify(body) };

@@ -41,35 +41,52 @@ const said = { stoppedAfterMs: 12, processes: 3 };
 
 async function confirm(inventory: Inventory, node: Joined, order: number): Promise<void> {
   const facts = { evidence: 'receipt', confirmedAfterMs: 40.5, ...said } as const;
-  await inventory.saveReceipt(order, node.mac, facts, { session: node.session, datagram: datagram(node, order) });
+  await inventory.orders.saveReceipt({
+    number: order,
+    mac: node.mac,
+    receipt: facts,
+    heartbeat: { session: node.session, datagram: datagram(node, order) },
+  });
 }
 
 /** Two orders, one lifted, with receipts of every kind, a step of an escalation and a fence. */
 async function eventful(rack: TestRack): Promise<void> {
   const { inventory } = rack;
   const [a, b, c] = [await joined(rack, 1), await joined(rack, 2), await joined(rack, 3)];
-  await inventory.addCustomer({ name: 'acme' });
-  await inventory.kill('acme', 'a miner — “x”', 'ada', [a.mac, b.mac, c.mac]);
-  inventory.permitSent(1, a.mac, 1.5);
+  await inventory.customers.add({ name: 'acme' });
+  await inventory.orders.kill({ scope: 'acme', reason: 'a miner — “x”', by: 'ada', targets: [a.mac, b.mac, c.mac] });
+  inventory.orders.permitSent({ number: 1, mac: a.mac, afterMs: 1.5 });
   await confirm(inventory, a, 1);
-  await inventory.addEscalation(1, b.mac, { afterMs: 5_000, by: 'ssh', outcome: 'stopped', detail: 'emptied' });
-  await inventory.saveReceipt(1, b.mac, {
-    evidence: 'ssh',
-    confirmedAfterMs: 5_400,
-    stoppedAfterMs: null,
-    processes: 0,
+  await inventory.orders.addEscalationStep({
+    number: 1,
+    mac: b.mac,
+    step: { afterMs: 5_000, by: 'ssh', outcome: 'stopped', detail: 'emptied' },
   });
-  await inventory.saveReceipt(1, c.mac, {
-    evidence: 'silence',
-    confirmedAfterMs: 4_000,
-    stoppedAfterMs: null,
-    processes: 0,
+  await inventory.orders.saveReceipt({
+    number: 1,
+    mac: b.mac,
+    receipt: {
+      evidence: 'ssh',
+      confirmedAfterMs: 5_400,
+      stoppedAfterMs: null,
+      processes: 0,
+    },
   });
-  await inventory.lift('acme', 'paid', 'ben');
-  await inventory.kill('*', 'fire', 'ada', [a.mac, b.mac]);
+  await inventory.orders.saveReceipt({
+    number: 1,
+    mac: c.mac,
+    receipt: {
+      evidence: 'silence',
+      confirmedAfterMs: 4_000,
+      stoppedAfterMs: null,
+      processes: 0,
+    },
+  });
+  await inventory.orders.lift({ scope: 'acme', reason: 'paid', by: 'ben' });
+  await inventory.orders.kill({ scope: '*', reason: 'fire', by: 'ada', targets: [a.mac, b.mac] });
   await confirm(inventory, b, 2);
-  await inventory.patchNode(c.mac, { fenced: true }, 'ada');
-  inventory.audit('approval', '1', { step: 'asked' });
+  await inventory.nodes.patch(c.mac, { fenced: true }, { by: 'ada' });
+  inventory.audit.append({ kind: 'approval', subject: '1', body: { step: 'asked' } });
 }
 
 const eventfulKinds = [
@@ -92,7 +109,7 @@ function whole(verdict: AuditVerdict, entries: number, receipts: number): void {
 test('orders, lifts, receipts, steps and fences become entries of one chain, with what the node signed', async () => {
   await using rack = await testRack();
   await eventful(rack);
-  const entries = await rack.inventory.auditEntries({ limit: 100 });
+  const entries = await rack.inventory.audit.entries({ limit: 100 });
   assert.deepEqual(
     entries.map(({ kind }) => kind),
     eventfulKinds,
@@ -113,11 +130,11 @@ test('orders, lifts, receipts, steps and fences become entries of one chain, wit
   assert.match(signed, /"session":"[0-9a-f]{32}","datagram":"[A-Za-z0-9+/]{100,}=*"/);
   assert.deepEqual(bodies[8], { fenced: true, by: 'ada' });
   assert.deepEqual(
-    (await rack.inventory.auditEntries({ after: 3, limit: 2 })).map(({ sequence }) => sequence),
+    (await rack.inventory.audit.entries({ after: 3, limit: 2 })).map(({ sequence }) => sequence),
     [4, 5],
   );
   assert.deepEqual(
-    (await rack.inventory.auditEntries({ limit: 2 })).map(({ sequence }) => sequence),
+    (await rack.inventory.audit.entries({ limit: 2 })).map(({ sequence }) => sequence),
     [9, 10],
   );
 
@@ -126,7 +143,7 @@ test('orders, lifts, receipts, steps and fences become entries of one chain, wit
     entries.flatMap((entry) => chain.add(entry)),
     [],
   );
-  const verdict = await rack.inventory.verifyAudit();
+  const verdict = await rack.inventory.audit.verify();
   assert.equal(verdict.head, chain.head);
   whole(verdict, 10, 2);
   assert.equal(verdict.late, 0);
@@ -136,13 +153,13 @@ test('the log goes on after a restart; a board that starts again leaves its old 
   await using rack = await testRack();
   await eventful(rack);
   await rack.restart();
-  whole(await rack.inventory.verifyAudit(), 10, 2);
+  whole(await rack.inventory.audit.verify(), 10, 2);
   const again = await rack.ready(macOf(1), 'boot-2');
   await rack.restart();
   const back = await rack.join(macOf(1), 'boot-2', rejoin(again, macOf(1), 'boot-2'));
   assert.ok('session' in back);
   await confirm(rack.inventory, { mac: macOf(1), session: back.session, key: back.key }, 2);
-  const verdict = await rack.inventory.verifyAudit();
+  const verdict = await rack.inventory.audit.verify();
   whole(verdict, 11, 3);
   assert.equal(verdict.late, 0);
 });
@@ -150,22 +167,22 @@ test('the log goes on after a restart; a board that starts again leaves its old 
 test('orders that the inventory has forgotten stay in the log', async () => {
   await using rack = await testRack();
   const node = await joined(rack, 1);
-  await rack.inventory.addCustomer({ name: 'acme' });
+  await rack.inventory.customers.add({ name: 'acme' });
   for (let i = 1; i <= 55; i++) {
-    await rack.inventory.kill('acme', 'r', 'op', [node.mac]);
+    await rack.inventory.orders.kill({ scope: 'acme', reason: 'r', by: 'op', targets: [node.mac] });
     await confirm(rack.inventory, node, i);
-    await rack.inventory.lift('acme', '');
+    await rack.inventory.orders.lift({ scope: 'acme', reason: '' });
   }
-  assert.equal(rack.inventory.order(1), undefined);
-  whole(await rack.inventory.verifyAudit(), 165, 55);
-  await rack.inventory.removeCustomer('acme');
+  assert.equal(rack.inventory.orders.get(1), undefined);
+  whole(await rack.inventory.audit.verify(), 165, 55);
+  await rack.inventory.customers.remove('acme');
 });
 
 test('drills are in the log and compared as well; looking through all documents again adds nothing', async () => {
   await using rack = await testRack();
   await eventful(rack);
-  await rack.inventory.lift('*', '');
-  await rack.inventory.saveImage(testImage('worker'));
+  await rack.inventory.orders.lift({ scope: '*', reason: '' });
+  await rack.inventory.images.save(testImage('worker'));
   const { drills } = rack.inventory;
   const drill = await drills.begin(
     { customer: 'canary', spec: { image: 'worker', replicas: 1 }, nodes: [macOf(1)] },
@@ -173,28 +190,28 @@ test('drills are in the log and compared as well; looking through all documents 
   );
   assert.ok('number' in drill);
   await drills.advance(drill.number, { phase: 'done', outcome: 'passed' });
-  whole(await rack.inventory.verifyAudit(), 12, 2);
+  whole(await rack.inventory.audit.verify(), 12, 2);
   const file = join(rack.directory, 'audit.sqlite');
   await rack.inventory[Symbol.asyncDispose]();
   await editDatabase(file, `UPDATE facts SET value = 0`);
   await rack.restart();
-  const verdict = await rack.inventory.verifyAudit();
+  const verdict = await rack.inventory.audit.verify();
   whole(verdict, 12, 2);
   assert.equal(verdict.late, 0);
-  await rack.inventory.patchNode(macOf(3), { fenced: false });
+  await rack.inventory.nodes.patch(macOf(3), { fenced: false });
   await rack.inventory[Symbol.asyncDispose]();
   await editDatabase(file, 'DROP TRIGGER entries_remain', 'DELETE FROM entries WHERE sequence >= 12');
   await rack.restart();
-  assert.deepEqual((await rack.inventory.verifyAudit()).problems, [`no entry tells of drill ${drill.number}`]);
+  assert.deepEqual((await rack.inventory.audit.verify()).problems, [`no entry tells of drill ${drill.number}`]);
 });
 
 test('a removed node is fenced no longer, and the log says so', async () => {
   await using rack = await testRack();
   await rack.ready(macOf(1));
-  await rack.inventory.patchNode(macOf(1), { fenced: true }, 'ada');
+  await rack.inventory.nodes.patch(macOf(1), { fenced: true }, { by: 'ada' });
   await rack.pass(40_000);
-  await rack.inventory.removeNode(macOf(1));
-  const bodies = (await rack.inventory.auditEntries({ limit: 9 })).map(({ body }): unknown => JSON.parse(body));
+  await rack.inventory.nodes.remove(macOf(1));
+  const bodies = (await rack.inventory.audit.entries({ limit: 9 })).map(({ body }): unknown => JSON.parse(body));
   assert.deepEqual(bodies, [
     { fenced: true, by: 'ada' },
     { fenced: false, by: null, removed: true },
@@ -247,8 +264,8 @@ class Forgery {
     await editDatabase(file, dropTriggers, ...statements);
     await this.#rack.restart();
     try {
-      const verdict = await this.#rack.inventory.verifyAudit();
-      const entries = await this.#rack.inventory.auditEntries({ after: 0, limit: 1_000 });
+      const verdict = await this.#rack.inventory.audit.verify();
+      const entries = await this.#rack.inventory.audit.entries({ after: 0, limit: 1_000 });
       const chain = new ChainCheck();
       return { ...verdict, chain: entries.flatMap((entry) => chain.add(entry)) };
     } finally {
@@ -269,7 +286,7 @@ test('whatever is changed, dropped, inserted or put elsewhere is found', { timeo
   t.after(() => rm(directory, { recursive: true }));
   await using rack = await testRack();
   await eventful(rack);
-  const entries = await rack.inventory.auditEntries({ limit: 100 });
+  const entries = await rack.inventory.audit.entries({ limit: 100 });
   const head = entries.at(-1)?.hash;
   const forgery = await Forgery.of(rack, directory);
   whole(await forgery.verdict('SELECT 1'), entries.length, 2);
@@ -342,7 +359,7 @@ test('a log that was written anew to fit a lie is found by what the inventory an
   t.after(() => rm(directory, { recursive: true }));
   await using rack = await testRack();
   await eventful(rack);
-  const entries = await rack.inventory.auditEntries({ limit: 100 });
+  const entries = await rack.inventory.audit.entries({ limit: 100 });
   const forgery = await Forgery.of(rack, directory);
   /** Changes bodies, and makes every hash fit. */
   const rewritten = async (change: (body: Record<string, unknown>, kind: string) => void): Promise<AuditVerdict> => {

@@ -28,40 +28,40 @@ test('a full disk: entries wait, it is said once, and all are written in order o
       random: randomBytes,
       warn: (message) => said.push(message),
     });
-    await inventory.addCustomer({ name: 'acme' });
+    await inventory.customers.add({ name: 'acme' });
     const node = macOf(1);
     const round = async (): Promise<void> => {
-      const order = await inventory.kill('acme', 'r'.repeat(400), 'op', [node]);
+      const order = await inventory.orders.kill({ scope: 'acme', reason: 'r'.repeat(400), by: 'op', targets: [node] });
       assert.ok(!('refused' in order), 'an order needs no audit log');
       const facts = { evidence: 'silence', confirmedAfterMs: 1, stoppedAfterMs: null, processes: 0 } as const;
-      await inventory.saveReceipt(order.number, node, facts);
-      await inventory.lift('acme', '');
+      await inventory.orders.saveReceipt({ number: order.number, mac: node, receipt: facts });
+      await inventory.orders.lift({ scope: 'acme', reason: '' });
     };
     await round();
-    assert.deepEqual((await inventory.verifyAudit()).entries, 3);
+    assert.deepEqual((await inventory.audit.verify()).entries, 3);
     const { bavail, bsize } = await statfs(logs);
     const ballast = join(logs, 'ballast');
     await writeFile(ballast, Buffer.alloc(bavail * bsize - 32 * 1024));
     for (let i = 0; i < 400 && said.length === 0; i++) {
       await round();
       // Reading tries to write what waits first.
-      await inventory.auditEntries({ limit: 1 });
+      await inventory.audit.entries({ limit: 1 });
     }
     assert.equal(said.length, 1, 'the disk took it all');
     assert.match(said[0] ?? '', /the audit log cannot be written, \d+ entries wait in memory: .*the disk is full/);
     await round();
-    const { problems } = await inventory.verifyAudit();
+    const { problems } = await inventory.audit.verify();
     assert.match(problems.join('\n'), /^\d+ entries wait for a disk that takes none$/);
     assert.equal(said.length, 1, said.join('\n'));
 
     await rm(ballast);
     while (said.length < 2) await wait(20);
     assert.match(said[1] ?? '', /is written again/);
-    const verdict = await inventory.verifyAudit();
+    const verdict = await inventory.audit.verify();
     assert.deepEqual([verdict.problems, verdict.late], [[], 0]);
-    const numbers = inventory.orders().map(({ number }) => number);
+    const numbers = inventory.orders.all().map(({ number }) => number);
     assert.equal(verdict.entries, 3 * Math.max(...numbers), 'three for each order, none lost');
-    const events = await inventory.events({ limit: 5_000, subject: 'audit' });
+    const events = await inventory.events.list({ limit: 5_000, subject: 'audit' });
     assert.equal(events.length, 2, 'both are events as well');
   } finally {
     execFileSync('umount', [logs]);

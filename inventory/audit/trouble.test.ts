@@ -34,7 +34,7 @@ function open(directory: string, said: string[]): Promise<Inventory> {
 }
 
 async function kinds(inventory: Inventory): Promise<string[]> {
-  const entries = await inventory.auditEntries({ after: 0, limit: 1_000 });
+  const entries = await inventory.audit.entries({ after: 0, limit: 1_000 });
   return entries.map(({ kind, subject, body }) => `${kind} ${subject}${body.includes('"late":true') ? ' late' : ''}`);
 }
 
@@ -43,12 +43,16 @@ test('a process that ended between a change and its entry: the next one writes i
   const said: string[] = [];
   {
     await using inventory = await open(directory, said);
-    await inventory.kill('*', 'fire', 'ada', [near, far]);
-    await inventory.saveReceipt(1, near, silence);
-    await inventory.addEscalation(1, far, { afterMs: 5_000, by: 'ssh', outcome: 'failed', detail: 'no route' });
-    await inventory.bootStage({ mac: near, stage: 'dhcp-discover', firmware: 'uboot' });
-    await inventory.patchNode(near, { fenced: true }, 'ada');
-    await assert.rejects(inventory.verifyAudit(), /cannot read .*audit\.sqlite/);
+    await inventory.orders.kill({ scope: '*', reason: 'fire', by: 'ada', targets: [near, far] });
+    await inventory.orders.saveReceipt({ number: 1, mac: near, receipt: silence });
+    await inventory.orders.addEscalationStep({
+      number: 1,
+      mac: far,
+      step: { afterMs: 5_000, by: 'ssh', outcome: 'failed', detail: 'no route' },
+    });
+    await inventory.nodes.bootStage({ mac: near, stage: 'dhcp-discover', firmware: 'uboot' });
+    await inventory.nodes.patch(near, { fenced: true }, { by: 'ada' });
+    await assert.rejects(inventory.audit.verify(), /cannot read .*audit\.sqlite/);
   }
   assert.match(
     said[0] ?? '',
@@ -61,13 +65,13 @@ test('a process that ended between a change and its entry: the next one writes i
   {
     await using inventory = await open(directory, said);
     assert.deepEqual(await kinds(inventory), late);
-    assert.deepEqual((await inventory.verifyAudit()).problems, []);
-    await inventory.lift('*', 'out', 'ben');
+    assert.deepEqual((await inventory.audit.verify()).problems, []);
+    await inventory.orders.lift({ scope: '*', reason: 'out', by: 'ben' });
     assert.deepEqual(await kinds(inventory), [...late, 'lift 1']);
   }
   await using inventory = await open(directory, said);
   assert.deepEqual(await kinds(inventory), [...late, 'lift 1'], 'nothing is written twice');
-  const verdict = await inventory.verifyAudit();
+  const verdict = await inventory.audit.verify();
   assert.deepEqual([verdict.problems, verdict.late], [[], 4]);
   assert.equal(said.length, 2);
 });
@@ -79,35 +83,37 @@ test('an end that was cut off is not papered over by the next start', async (t) 
   const said: string[] = [];
   {
     await using inventory = await open(directory, said);
-    await inventory.kill('*', 'fire', 'ada', [near]);
-    await inventory.saveReceipt(1, near, silence);
+    await inventory.orders.kill({ scope: '*', reason: 'fire', by: 'ada', targets: [near] });
+    await inventory.orders.saveReceipt({ number: 1, mac: near, receipt: silence });
   }
   await editDatabase(file, 'DROP TRIGGER entries_remain', 'DELETE FROM entries WHERE sequence = 2');
   await using inventory = await open(directory, said);
-  await inventory.kill('*', 'again', 'ada', []);
+  await inventory.orders.kill({ scope: '*', reason: 'again', by: 'ada', targets: [] });
   assert.deepEqual(await kinds(inventory), ['order 1']);
-  assert.deepEqual((await inventory.verifyAudit()).problems, [`no entry tells of the receipt of ${near} for order 1`]);
+  assert.deepEqual((await inventory.audit.verify()).problems, [`no entry tells of the receipt of ${near} for order 1`]);
 });
 
 test('a log that cannot be written for long: documents fill the gap, and what nothing else keeps is counted', async (t) => {
   const directory = await scratch(t);
   const said: string[] = [];
   await using inventory = await open(directory, said);
-  for (let i = 0; i < 20_003; i++) inventory.audit('drill', String(i), {});
-  await inventory.kill('*', 'fire', 'ada', [near]);
-  await inventory.saveReceipt(1, near, silence);
-  await assert.rejects(inventory.auditEntries({ limit: 1 }));
+  for (let i = 0; i < 20_003; i++) inventory.audit.append({ kind: 'drill', subject: String(i), body: {} });
+  await inventory.orders.kill({ scope: '*', reason: 'fire', by: 'ada', targets: [near] });
+  await inventory.orders.saveReceipt({ number: 1, mac: near, receipt: silence });
+  await assert.rejects(inventory.audit.entries({ limit: 1 }));
   await mkdir(join(directory, 'log'));
   let end: string[] = [];
   while (!end.includes('gap audit')) {
     await wait(50);
-    end = (await inventory.auditEntries({ limit: 2 }).catch(() => [])).map(({ kind, subject }) => `${kind} ${subject}`);
+    end = (await inventory.audit.entries({ limit: 2 }).catch(() => [])).map(
+      ({ kind, subject }) => `${kind} ${subject}`,
+    );
   }
   assert.deepEqual(end, ['drill 19999', 'gap audit']);
   assert.deepEqual((await kinds(inventory)).slice(0, 3), ['order 1 late', 'receipt 1 late', 'drill 0']);
-  const verdict = await inventory.verifyAudit();
+  const verdict = await inventory.audit.verify();
   assert.deepEqual([verdict.problems, verdict.entries, verdict.late], [[], 20_003, 2]);
-  const [gap] = (await inventory.auditEntries({ limit: 5 })).filter(({ kind }) => kind === 'gap');
+  const [gap] = (await inventory.audit.entries({ limit: 5 })).filter(({ kind }) => kind === 'gap');
   assert.match(gap?.body ?? '', /"lost":3/);
   assert.equal(said.length, 2, said.join('\n'));
 });
@@ -118,7 +124,7 @@ test('a file that is no database: the controller runs, the file stays as it is',
   await writeFile(join(directory, 'log', 'audit.sqlite'), 'x'.repeat(5_000));
   const said: string[] = [];
   await using inventory = await open(directory, said);
-  assert.ok(!('refused' in (await inventory.kill('*', 'fire', 'ada', []))));
-  await assert.rejects(inventory.auditEntries({ limit: 1 }), /cannot read/);
+  assert.ok(!('refused' in (await inventory.orders.kill({ scope: '*', reason: 'fire', by: 'ada', targets: [] }))));
+  await assert.rejects(inventory.audit.entries({ limit: 1 }), /cannot read/);
   assert.match(said[0] ?? '', /it is no SQLite database/);
 });

@@ -15,11 +15,15 @@ import {
 const mac = macOf(1);
 
 async function withAcme(inventory: Inventory): Promise<void> {
-  await inventory.addCustomer({ name: 'acme' });
-  await inventory.addCustomer({ name: 'bolt', onSilence: 'hold' });
-  await inventory.saveImage(testImage('web'));
-  await inventory.putWorkload('acme', 'web', { image: 'web', replicas: 2, port: 8080, env: { A: '2', B: 'x=y' } });
-  await inventory.putWorkload('bolt', 'job', { image: 'web', replicas: 1 });
+  await inventory.customers.add({ name: 'acme' });
+  await inventory.customers.add({ name: 'bolt', onSilence: 'hold' });
+  await inventory.images.save(testImage('web'));
+  await inventory.workloads.put({
+    customer: 'acme',
+    name: 'web',
+    spec: { image: 'web', replicas: 2, port: 8080, env: { A: '2', B: 'x=y' } },
+  });
+  await inventory.workloads.put({ customer: 'bolt', name: 'job', spec: { image: 'web', replicas: 1 } });
 }
 
 const place = { kind: 'place', node: mac, port: null, specRevision: 1, attempt: 0, reason: 'wanted' } as const;
@@ -28,21 +32,21 @@ test('customers: defaults, user ids that are never given again, clear refusals',
   await using rack = await testRack();
   const { inventory } = rack;
   await withAcme(inventory);
-  assert.deepEqual(await inventory.addCustomer({ name: 'acme' }), { refused: 'customer acme is there already' });
+  assert.deepEqual(await inventory.customers.add({ name: 'acme' }), { refused: 'customer acme is there already' });
   const view = customerView(inventory, 'acme');
   assert.deepEqual(
     [view?.onSilence, view?.memoryBytes, view?.processes, view?.uidBase, view?.killedBy, view?.workloads],
     ['stop', 768 * 2 ** 20, 512, 16 * 65_536, null, 1],
   );
-  assert.deepEqual(await inventory.removeCustomer('acme'), { refused: 'acme has web: remove them first' });
-  assert.deepEqual(await inventory.removeCustomer('nobody'), { refused: 'there is no customer nobody' });
-  await inventory.removeWorkload('acme', 'web');
-  await inventory.kill('acme', 'r', 'op', []);
-  assert.deepEqual(await inventory.removeCustomer('acme'), { refused: 'order 1 stops acme: lift it first' });
-  await inventory.lift('acme', '', 'op');
-  assert.deepEqual(await inventory.removeCustomer('acme'), { removed: 'acme' });
+  assert.deepEqual(await inventory.customers.remove('acme'), { refused: 'acme has web: remove them first' });
+  assert.deepEqual(await inventory.customers.remove('nobody'), { refused: 'there is no customer nobody' });
+  await inventory.workloads.remove({ customer: 'acme', name: 'web' });
+  await inventory.orders.kill({ scope: 'acme', reason: 'r', by: 'op', targets: [] });
+  assert.deepEqual(await inventory.customers.remove('acme'), { refused: 'order 1 stops acme: lift it first' });
+  await inventory.orders.lift({ scope: 'acme', reason: '', by: 'op' });
+  assert.deepEqual(await inventory.customers.remove('acme'), { removed: 'acme' });
   await rack.restart();
-  const again = await rack.inventory.addCustomer({ name: 'acme' });
+  const again = await rack.inventory.customers.add({ name: 'acme' });
   assert.equal('refused' in again ? 0 : again.uidBase, 18 * 65_536);
 });
 
@@ -52,22 +56,26 @@ test('workloads: what must be there is asked for, and the revision grows with wh
   await withAcme(inventory);
   const spec = { image: 'web', replicas: 2, port: 8080, env: { A: '2', B: 'x=y' } };
   const revision = async (changed: object) => {
-    const answer = await inventory.putWorkload('acme', 'web', { ...spec, ...changed });
+    const answer = await inventory.workloads.put({ customer: 'acme', name: 'web', spec: { ...spec, ...changed } });
     return 'refused' in answer ? answer.refused : answer.specRevision;
   };
   assert.equal(await revision({}), 1);
   assert.equal(await revision({ replicas: 5 }), 1);
   assert.equal(await revision({ memoryBytes: 64 * 2 ** 20 }), 1, 'the default, said aloud');
   assert.equal(await revision({ command: ['/bin/other'] }), 2);
-  await inventory.saveImage(testImage('web', 'b'));
-  assert.equal(inventory.workload('acme', 'web')?.specRevision, 2, 'an import alone changes nothing');
+  await inventory.images.save(testImage('web', 'b'));
+  assert.equal(inventory.workloads.get('acme', 'web')?.specRevision, 2, 'an import alone changes nothing');
   assert.equal(await revision({ command: ['/bin/other'] }), 3);
   assert.equal(await revision({ image: 'none' }), 'there is no image none: import it first');
   assert.match(String(await revision({ memoryBytes: 2 ** 30 })), /1024 MiB, want at most the 768 MiB/);
   assert.match(String(await revision({ processes: 513 })), /513 processes, want at most the 512/);
-  assert.deepEqual(await inventory.putWorkload('nobody', 'x', spec), { refused: 'there is no customer nobody' });
-  assert.deepEqual(await inventory.removeImage('web'), { refused: 'image web is used by acme/web, bolt/job' });
-  assert.deepEqual(await inventory.removeWorkload('acme', 'nothing'), { refused: 'there is no workload acme/nothing' });
+  assert.deepEqual(await inventory.workloads.put({ customer: 'nobody', name: 'x', spec }), {
+    refused: 'there is no customer nobody',
+  });
+  assert.deepEqual(await inventory.images.remove('web'), { refused: 'image web is used by acme/web, bolt/job' });
+  assert.deepEqual(await inventory.workloads.remove({ customer: 'acme', name: 'nothing' }), {
+    refused: 'there is no workload acme/nothing',
+  });
 });
 
 test('a node is told what is placed on it, by generations that only grow, also over a restart', async () => {
@@ -75,20 +83,20 @@ test('a node is told what is placed on it, by generations that only grow, also o
   const { inventory } = rack;
   await rack.ready(mac);
   await withAcme(inventory);
-  const generations = [inventory.generation(mac)];
+  const generations = [inventory.nodes.generation(mac)];
   const grows = (what: string, wanted: boolean) => {
-    const now = rack.inventory.generation(mac);
+    const now = rack.inventory.nodes.generation(mac);
     const last = generations.at(-1) ?? 0n;
     assert.ok(wanted ? now > last : now === last, `${what}: ${last} → ${now}`);
     generations.push(now);
   };
-  assert.deepEqual(inventory.permitted(mac), []);
+  assert.deepEqual(inventory.nodes.permitted(mac), []);
   const web = { ...place, id: 'web-00000001', customer: 'acme', workload: 'web', port: 20_001 };
-  assert.deepEqual(await inventory.applyPlacement([web]), { applied: 1 });
+  assert.deepEqual(await inventory.instances.apply([web]), { applied: 1 });
   grows('placed', true);
   const configuration = { args: ['/bin/app', 'serve'], env: ['PATH=/bin', 'A=2', 'B=x=y'], workingDir: '/' };
-  assert.deepEqual(inventory.configuration(configurationDigest(configuration)), configuration);
-  assert.deepEqual(inventory.desired(mac), {
+  assert.deepEqual(inventory.workloads.configuration(configurationDigest(configuration)), configuration);
+  assert.deepEqual(inventory.nodes.desired(mac), {
     generation: Number(generations.at(-1)),
     customers: [{ name: 'acme', uidBase: 1_048_576, memoryBytes: 768 * 2 ** 20, processes: 512, onSilence: 'stop' }],
     instances: [
@@ -107,40 +115,44 @@ test('a node is told what is placed on it, by generations that only grow, also o
       },
     ],
   });
-  assert.deepEqual(await inventory.applyPlacement([web]), { applied: 0 }, 'twice is as good as once');
+  assert.deepEqual(await inventory.instances.apply([web]), { applied: 0 }, 'twice is as good as once');
   grows('placed again', false);
-  await inventory.saveReport(mac, [{ id: 'web-00000001', state: 'running', reason: '', restarts: 0 }]);
+  await inventory.instances.report(mac, [{ id: 'web-00000001', state: 'running', reason: '', restarts: 0 }]);
   grows('reported', false);
-  await inventory.putWorkload('acme', 'web', { image: 'web', replicas: 1, command: ['/x'] });
+  await inventory.workloads.put({
+    customer: 'acme',
+    name: 'web',
+    spec: { image: 'web', replicas: 1, command: ['/x'] },
+  });
   grows('the workload changed, its instance did not', false);
-  await inventory.applyPlacement([{ ...place, id: 'job-00000002', customer: 'bolt', workload: 'job' }]);
+  await inventory.instances.apply([{ ...place, id: 'job-00000002', customer: 'bolt', workload: 'job' }]);
   grows('another customer', true);
-  assert.deepEqual(inventory.permitted(mac), [
+  assert.deepEqual(inventory.nodes.permitted(mac), [
     { customer: 'acme', hold: false },
     { customer: 'bolt', hold: true },
   ]);
-  await inventory.kill('acme', 'r', 'op', [mac]);
+  await inventory.orders.kill({ scope: 'acme', reason: 'r', by: 'op', targets: [mac] });
   grows('killed', true);
   assert.deepEqual(
-    inventory.desired(mac).instances.map(({ id }) => id),
+    inventory.nodes.desired(mac).instances.map(({ id }) => id),
     ['job-00000002'],
   );
-  await inventory.kill('*', 'r', 'op', [mac]);
+  await inventory.orders.kill({ scope: '*', reason: 'r', by: 'op', targets: [mac] });
   grows('everything killed', true);
-  assert.deepEqual([inventory.permitted(mac), inventory.desired(mac).customers], [[], []]);
-  await inventory.lift('*', '', 'op');
+  assert.deepEqual([inventory.nodes.permitted(mac), inventory.nodes.desired(mac).customers], [[], []]);
+  await inventory.orders.lift({ scope: '*', reason: '', by: 'op' });
   grows('lifted', true);
-  await inventory.patchNode(mac, { fenced: true });
+  await inventory.nodes.patch(mac, { fenced: true });
   grows('fenced', true);
-  assert.deepEqual(inventory.permitted(mac), []);
+  assert.deepEqual(inventory.nodes.permitted(mac), []);
   await rack.restart();
   grows('restarted', true);
-  await rack.inventory.patchNode(mac, { fenced: false });
+  await rack.inventory.nodes.patch(mac, { fenced: false });
   grows('let in', true);
-  await rack.inventory.removeWorkload('bolt', 'job');
+  await rack.inventory.workloads.remove({ customer: 'bolt', name: 'job' });
   grows('removed', true);
-  assert.deepEqual(rack.inventory.permitted(mac), []);
-  assert.equal(rack.inventory.nextInstanceNumber(), 3, 'ids are not used twice');
+  assert.deepEqual(rack.inventory.nodes.permitted(mac), []);
+  assert.equal(rack.inventory.instances.nextNumber(), 3, 'ids are not used twice');
 });
 
 test('placements that no longer fit are left out', async () => {
@@ -157,11 +169,11 @@ test('placements that no longer fit are left out', async () => {
     { ...web, customer: 'bolt' },
     { ...web, id: 'job-00000005' },
   ];
-  for (const each of refused) assert.deepEqual(await inventory.applyPlacement([each]), { applied: 0 });
+  for (const each of refused) assert.deepEqual(await inventory.instances.apply([each]), { applied: 0 });
   const two = [web, { ...web, id: 'web-00000006' }, { ...web, id: 'web-00000004', port: 20_004 }];
-  assert.deepEqual(await inventory.applyPlacement(two), { applied: 1 }, 'port taken, number used');
-  await inventory.kill('acme', 'r', 'op', []);
-  assert.deepEqual(await inventory.applyPlacement([{ ...web, id: 'web-00000007', port: 1 }]), { applied: 0 });
+  assert.deepEqual(await inventory.instances.apply(two), { applied: 1 }, 'port taken, number used');
+  await inventory.orders.kill({ scope: 'acme', reason: 'r', by: 'op', targets: [] });
+  assert.deepEqual(await inventory.instances.apply([{ ...web, id: 'web-00000007', port: 1 }]), { applied: 0 });
 });
 
 test('reports: only the own instances, only news', async () => {
@@ -170,15 +182,15 @@ test('reports: only the own instances, only news', async () => {
   await rack.ready(mac);
   await rack.ready(macOf(2));
   await withAcme(inventory);
-  await inventory.applyPlacement([{ ...place, id: 'web-00000001', customer: 'acme', workload: 'web', port: 20_001 }]);
+  await inventory.instances.apply([{ ...place, id: 'web-00000001', customer: 'acme', workload: 'web', port: 20_001 }]);
   let changes = 0;
   inventory.subscribe(({ kind }) => void (changes += kind === 'instance' ? 1 : 0));
   const report = { id: 'web-00000001', state: 'running', reason: '', restarts: 0 } as const;
-  await inventory.saveReport(macOf(2), [report]);
-  await inventory.saveReport(mac, [{ ...report, id: 'web-000000ff' }]);
+  await inventory.instances.report(macOf(2), [report]);
+  await inventory.instances.report(mac, [{ ...report, id: 'web-000000ff' }]);
   assert.equal(changes, 0);
-  await inventory.saveReport(mac, [report]);
-  await inventory.saveReport(mac, [report]);
+  await inventory.instances.report(mac, [report]);
+  await inventory.instances.report(mac, [report]);
   assert.equal(changes, 1);
   assert.deepEqual(instanceView(inventory, 'web-00000001'), {
     id: 'web-00000001',
@@ -197,7 +209,11 @@ test('reports: only the own instances, only news', async () => {
     return { running, updated };
   };
   assert.deepEqual(counts(), { running: 1, updated: 1 });
-  await inventory.putWorkload('acme', 'web', { image: 'web', replicas: 2, command: ['/bin/other'] });
+  await inventory.workloads.put({
+    customer: 'acme',
+    name: 'web',
+    spec: { image: 'web', replicas: 2, command: ['/bin/other'] },
+  });
   assert.deepEqual(counts(), { running: 1, updated: 0 }, 'what runs is of the revision before');
   assert.deepEqual(statusCounts(inventory).nodes, { seen: 0, loading: 0, joining: 0, ready: 2, silent: 0, lost: 0 });
 });
@@ -208,46 +224,67 @@ test('kill: the order stands until lifted, through restarts; each node confirms 
   const macs = [macOf(1), macOf(2), macOf(3)];
   for (const each of macs) await rack.ready(each);
   await withAcme(inventory);
-  assert.deepEqual(await inventory.kill('nobody', 'r', 'op', macs), { refused: 'there is no customer nobody' });
-  assert.deepEqual(await inventory.lift('acme', '', 'op'), { refused: 'no order stops acme' });
-  const order = await inventory.kill('acme', 'crypto miner', 'op', macs);
+  assert.deepEqual(await inventory.orders.kill({ scope: 'nobody', reason: 'r', by: 'op', targets: macs }), {
+    refused: 'there is no customer nobody',
+  });
+  assert.deepEqual(await inventory.orders.lift({ scope: 'acme', reason: '', by: 'op' }), {
+    refused: 'no order stops acme',
+  });
+  const order = await inventory.orders.kill({ scope: 'acme', reason: 'crypto miner', by: 'op', targets: macs });
   assert.equal('refused' in order ? 0 : order.number, 1);
-  assert.deepEqual(await inventory.kill('acme', 'r', 'op', macs), { refused: 'order 1 stops acme already' });
-  assert.equal(inventory.killedBy('acme'), 1);
-  assert.equal(inventory.killedBy('bolt'), undefined);
-  await inventory.saveReceipt(1, macOf(2), {
-    evidence: 'receipt',
-    confirmedAfterMs: 40,
-    stoppedAfterMs: 12,
-    processes: 3,
+  assert.deepEqual(await inventory.orders.kill({ scope: 'acme', reason: 'r', by: 'op', targets: macs }), {
+    refused: 'order 1 stops acme already',
   });
-  await inventory.saveReceipt(1, macOf(2), {
-    evidence: 'receipt',
-    confirmedAfterMs: 90,
-    stoppedAfterMs: 1,
-    processes: 0,
+  assert.equal(inventory.orders.killedBy('acme'), 1);
+  assert.equal(inventory.orders.killedBy('bolt'), undefined);
+  await inventory.orders.saveReceipt({
+    number: 1,
+    mac: macOf(2),
+    receipt: {
+      evidence: 'receipt',
+      confirmedAfterMs: 40,
+      stoppedAfterMs: 12,
+      processes: 3,
+    },
   });
-  await inventory.saveReceipt(9, macOf(2), {
-    evidence: 'silence',
-    confirmedAfterMs: 1,
-    stoppedAfterMs: null,
-    processes: 0,
+  await inventory.orders.saveReceipt({
+    number: 1,
+    mac: macOf(2),
+    receipt: {
+      evidence: 'receipt',
+      confirmedAfterMs: 90,
+      stoppedAfterMs: 1,
+      processes: 0,
+    },
   });
-  await inventory.kill('*', 'fire', 'op', macs);
+  await inventory.orders.saveReceipt({
+    number: 9,
+    mac: macOf(2),
+    receipt: {
+      evidence: 'silence',
+      confirmedAfterMs: 1,
+      stoppedAfterMs: null,
+      processes: 0,
+    },
+  });
+  await inventory.orders.kill({ scope: '*', reason: 'fire', by: 'op', targets: macs });
   await rack.restart();
   const after = rack.inventory;
   assert.deepEqual(
-    macs.map((each) => after.pendingOrders(each).map(({ number }) => number)),
+    macs.map((each) => after.orders.pending(each).map(({ number }) => number)),
     [[1, 2], [2], [1, 2]],
   );
-  assert.match(JSON.stringify(await after.lift('bolt', '', 'op')), /order 2 stops everything, lift that one/);
-  await after.lift('*', 'fire is out', 'op');
+  assert.match(
+    JSON.stringify(await after.orders.lift({ scope: 'bolt', reason: '', by: 'op' })),
+    /order 2 stops everything, lift that one/,
+  );
+  await after.orders.lift({ scope: '*', reason: 'fire is out', by: 'op' });
   assert.deepEqual(
-    macs.map((each) => after.pendingOrders(each).map(({ number }) => number)),
+    macs.map((each) => after.orders.pending(each).map(({ number }) => number)),
     [[1], [], [1]],
   );
   assert.deepEqual(
-    after.standingOrders().map(({ number }) => number),
+    after.orders.standing().map(({ number }) => number),
     [1],
   );
   const view = orderView(after, 1);
@@ -260,38 +297,38 @@ test('kill: the order stands until lifted, through restarts; each node confirms 
     ['node-c20002 receipt 3', 'node-c20001 null 0', 'node-c20003 null 0'],
   );
   assert.equal(workloadView(after, 'acme', 'web')?.problem, 'stopped by kill order 1');
-  assert.ok(!('refused' in (await after.lift('acme', 'sorry', 'op'))));
-  assert.deepEqual(after.pendingOrders(mac), []);
-  const second = await after.kill('acme', 'again', 'op', []);
+  assert.ok(!('refused' in (await after.orders.lift({ scope: 'acme', reason: 'sorry', by: 'op' }))));
+  assert.deepEqual(after.orders.pending(mac), []);
+  const second = await after.orders.kill({ scope: 'acme', reason: 'again', by: 'op', targets: [] });
   assert.equal('refused' in second ? 0 : second.number, 3);
 });
 
 test('of lifted orders the last 50 are kept, with their receipts', async () => {
   await using rack = await testRack();
   const { inventory } = rack;
-  await inventory.addCustomer({ name: 'acme' });
-  await inventory.addCustomer({ name: 'bolt' });
-  await inventory.kill('bolt', 'stands', 'op', []);
+  await inventory.customers.add({ name: 'acme' });
+  await inventory.customers.add({ name: 'bolt' });
+  await inventory.orders.kill({ scope: 'bolt', reason: 'stands', by: 'op', targets: [] });
   for (let i = 0; i < 60; i++) {
-    const order = await inventory.kill('acme', 'r', 'op', [mac]);
+    const order = await inventory.orders.kill({ scope: 'acme', reason: 'r', by: 'op', targets: [mac] });
     assert.ok(!('refused' in order));
     const facts = { evidence: 'receipt', confirmedAfterMs: 1, stoppedAfterMs: 1, processes: 1 } as const;
-    await inventory.saveReceipt(order.number, mac, facts);
-    await inventory.lift('acme', '', 'op');
+    await inventory.orders.saveReceipt({ number: order.number, mac, receipt: facts });
+    await inventory.orders.lift({ scope: 'acme', reason: '', by: 'op' });
   }
   await rack.restart();
-  const numbers = rack.inventory.orders().map(({ number }) => number);
+  const numbers = rack.inventory.orders.all().map(({ number }) => number);
   assert.deepEqual([numbers.length, numbers[0], numbers.at(-1)], [52, 1, 61]);
-  assert.deepEqual([rack.inventory.receipts(5).length, rack.inventory.receipts(61).length], [0, 1]);
+  assert.deepEqual([rack.inventory.orders.receipts(5).length, rack.inventory.orders.receipts(61).length], [0, 1]);
 });
 
 test('leases: what boot/ saved is loaded, by address', async () => {
   await using rack = await testRack();
   const lease = { ip: '10.77.0.50', mac, state: 'bound' as const, expiresAtMs: 5 };
-  await rack.inventory.leases().save([lease, { ...lease, ip: '10.77.0.51' }]);
-  await rack.inventory.leases().save([{ ...lease, state: 'released' }]);
+  await rack.inventory.leases.save([lease, { ...lease, ip: '10.77.0.51' }]);
+  await rack.inventory.leases.save([{ ...lease, state: 'released' }]);
   await rack.restart();
-  const loaded = await rack.inventory.leases().load();
+  const loaded = await rack.inventory.leases.load();
   assert.deepEqual(
     loaded.toSorted((a, b) => (a.ip < b.ip ? -1 : 1)),
     [

@@ -10,11 +10,27 @@ import { instancesPerNodeLimit, reportedInstancesLimit } from '../../protocol/de
 import type { Mac } from '../../protocol/mac.ts';
 import { customersPerNodeLimit, everything, type PermittedCustomer } from '../../protocol/roll-call.ts';
 import { configurationOf, forgetConfigurations, resolve } from './configurations.ts';
-import { workloadLimits } from './customers.ts';
+import { workloadLimits } from './workload-limits.ts';
 import type { InstanceDocument, WorkloadDocument } from '../store/documents.ts';
 import type { Draft } from '../store/transaction.ts';
-import type { Placement } from '../inventory.ts';
 import type { Memory, View } from '../store/cache.ts';
+
+/** What the scheduler wants done, each step on its own applicable or not, see `InstanceBook.apply`. */
+export type Placement =
+  | {
+      kind: 'place';
+      /** `<workload>-<number in 8 hex>`: see `nextInstanceNumber`. */
+      id: string;
+      customer: string;
+      workload: string;
+      node: Mac;
+      port: number | null;
+      specRevision: number;
+      /** How many instances failed in a row before this one in its stead; none where left out. */
+      attempt?: number;
+      reason: string;
+    }
+  | { kind: 'remove'; id: string; reason: string };
 
 /** `<workload>-<number in 8 hex>`; the number is the whole inventory's, so the id is never used twice. */
 export function instanceId(workload: string, number: number): string {

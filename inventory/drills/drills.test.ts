@@ -14,15 +14,15 @@ const start = (nodes = [macOf(1)], customer = 'canary') => ({
 
 async function rackWithImage(): Promise<TestRack> {
   const rack = await testRack();
-  await rack.inventory.saveImage(testImage('worker'));
+  await rack.inventory.images.save(testImage('worker'));
   await rack.ready(macOf(1));
   return rack;
 }
 
 async function finish({ inventory }: TestRack, number: number): Promise<void> {
   const { customer = '' } = inventory.drills.get(number) ?? {};
-  await inventory.removeWorkload(customer, 'canary');
-  await inventory.removeCustomer(customer);
+  await inventory.workloads.remove({ customer, name: 'canary' });
+  await inventory.customers.remove(customer);
   await inventory.drills.advance(number, { phase: 'done', outcome: 'passed' });
 }
 
@@ -30,8 +30,8 @@ test('a drill begins with its customer and its workload, survives a restart, and
   await using rack = await rackWithImage();
   const drill = await rack.inventory.drills.begin(start(), 'root');
   assert.ok('number' in drill);
-  assert.equal(rack.inventory.customer('canary')?.uidBase, drill.uidBase);
-  assert.deepEqual(rack.inventory.workload('canary', 'canary')?.nodes, [macOf(1)]);
+  assert.equal(rack.inventory.customers.get('canary')?.uidBase, drill.uidBase);
+  assert.deepEqual(rack.inventory.workloads.get('canary', 'canary')?.nodes, [macOf(1)]);
   await rack.restart();
   const { drills } = rack.inventory;
   assert.equal(drills.current()?.number, drill.number);
@@ -50,10 +50,10 @@ test('a drill is refused in one sentence, and leaves nothing then', async () => 
   await using rack = await rackWithImage();
   const { inventory } = rack;
   const refusals: [make: () => Promise<unknown>, undo: () => Promise<unknown>, wanted: RegExp][] = [
-    [() => inventory.removeImage('worker'), () => inventory.saveImage(testImage('worker')), /no image worker/],
+    [() => inventory.images.remove('worker'), () => inventory.images.save(testImage('worker')), /no image worker/],
     [
-      () => inventory.kill('*', 'fire', 'operator', []),
-      () => inventory.lift('*', ''),
+      () => inventory.orders.kill({ scope: '*', reason: 'fire', by: 'operator', targets: [] }),
+      () => inventory.orders.lift({ scope: '*', reason: '' }),
       /order 1 stops everything: lift it first/,
     ],
   ];
@@ -62,24 +62,24 @@ test('a drill is refused in one sentence, and leaves nothing then', async () => 
     const answer = await inventory.drills.begin(start(), 'root');
     assert.ok('refused' in answer);
     assert.match(answer.refused, wanted);
-    assert.deepEqual([inventory.customers(), inventory.workloads(), inventory.drills.all()], [[], [], []]);
+    assert.deepEqual([inventory.customers.all(), inventory.workloads.all(), inventory.drills.all()], [[], [], []]);
     await undo();
   }
   const nobody = await inventory.drills.begin(start([]), 'root');
   assert.ok('refused' in nobody && /no node is ready/.test(nobody.refused));
 
-  await inventory.addCustomer({ name: 'acme' });
-  await inventory.putWorkload('acme', 'web', { image: 'worker', replicas: 0 });
+  await inventory.customers.add({ name: 'acme' });
+  await inventory.workloads.put({ customer: 'acme', name: 'web', spec: { image: 'worker', replicas: 0 } });
   const taken = await inventory.drills.begin(start([macOf(1)], 'acme'), 'root');
   assert.ok('refused' in taken && /acme has workloads \(web\)/.test(taken.refused));
-  await inventory.addCustomer({ name: 'bolt' });
-  await inventory.kill('bolt', 'test', 'operator', []);
+  await inventory.customers.add({ name: 'bolt' });
+  await inventory.orders.kill({ scope: 'bolt', reason: 'test', by: 'operator', targets: [] });
   const killed = await inventory.drills.begin(start([macOf(1)], 'bolt'), 'root');
   assert.ok('refused' in killed && /stops bolt/.test(killed.refused));
-  await inventory.addCustomer({ name: 'tiny', memoryBytes: 16 * 2 ** 20 });
+  await inventory.customers.add({ name: 'tiny', memoryBytes: 16 * 2 ** 20 });
   const small = await inventory.drills.begin(start([macOf(1)], 'tiny'), 'root');
   assert.ok('refused' in small && /tiny may use on a node/.test(small.refused));
-  assert.equal(inventory.workload('tiny', 'canary'), undefined);
+  assert.equal(inventory.workloads.get('tiny', 'canary'), undefined);
 
   assert.ok('number' in (await inventory.drills.begin(start(), 'root')));
   const second = await inventory.drills.begin(start([macOf(1)], 'other'), 'root');
@@ -92,15 +92,15 @@ test('the last 100 drills are kept, and one canary needs one range of user ids',
   for (let number = 1; number <= 102; number++) {
     const drill = await rack.inventory.drills.begin(start(), 'root');
     assert.ok('number' in drill);
-    ranges.add(rack.inventory.customer('canary')?.uidBase);
+    ranges.add(rack.inventory.customers.get('canary')?.uidBase);
     await finish(rack, drill.number);
   }
   const { drills } = drillsView(rack.inventory);
   assert.equal(drills.length, 100);
   assert.deepEqual([drills[0]?.number, drills.at(-1)?.number], [102, 3]);
   assert.equal(ranges.size, 1);
-  await rack.inventory.addCustomer({ name: 'acme' });
-  assert.ok(!ranges.has(rack.inventory.customer('acme')?.uidBase));
+  await rack.inventory.customers.add({ name: 'acme' });
+  assert.ok(!ranges.has(rack.inventory.customers.get('acme')?.uidBase));
 });
 
 test('a schedule: due after its period, missed times count once, a refusal is said', async () => {
@@ -111,16 +111,16 @@ test('a schedule: due after its period, missed times count once, a refusal is sa
   await rack.pass(hour * 3_500);
   await rack.restart();
   const { drills } = rack.inventory;
-  await rack.inventory.kill('*', 'fire', 'operator', []);
+  await rack.inventory.orders.kill({ scope: '*', reason: 'fire', by: 'operator', targets: [] });
   const refused = await drills.beginScheduled(start());
   assert.ok('refused' in refused);
   assert.equal(drills.schedule()?.nextAt, begun + 4 * hour * 1_000);
-  await rack.inventory.lift('*', '');
+  await rack.inventory.orders.lift({ scope: '*', reason: '' });
   const drill = await drills.beginScheduled(start());
   assert.ok('number' in drill);
   assert.equal(drill.by, 'schedule');
   assert.equal(drills.schedule()?.nextAt, begun + 5 * hour * 1_000);
-  const said = (await rack.inventory.events({ limit: 100, subject: 'schedule' })).map(({ message }) => message);
+  const said = (await rack.inventory.events.list({ limit: 100, subject: 'schedule' })).map(({ message }) => message);
   assert.ok(said.includes('skipped: order 1 stops everything: lift it first'), said.join('; '));
   assert.deepEqual(await drills.removeSchedule('root'), { removed: true });
   assert.ok('refused' in (await drills.removeSchedule('root')));
@@ -133,15 +133,28 @@ test('the order of a drill counts for no emergency; its figures are of the nodes
   const drill = await inventory.drills.begin(start(), 'root');
   assert.ok('number' in drill);
   await inventory.drills.advance(drill.number, { phase: 'killing' });
-  const order = await inventory.kill('canary', 'drill 1', orderedBy(drill.number), [macOf(1), macOf(2)]);
+  const order = await inventory.orders.kill({
+    scope: 'canary',
+    reason: 'drill 1',
+    by: orderedBy(drill.number),
+    targets: [macOf(1), macOf(2)],
+  });
   assert.ok('number' in order);
   assert.equal(statusCounts(inventory).standingOrders, 0);
   const receipt = { evidence: 'receipt', stoppedAfterMs: 5, processes: 2 } as const;
-  await inventory.saveReceipt(order.number, macOf(2), { ...receipt, confirmedAfterMs: 9_000 });
+  await inventory.orders.saveReceipt({
+    number: order.number,
+    mac: macOf(2),
+    receipt: { ...receipt, confirmedAfterMs: 9_000 },
+  });
   const none = { nodes: 1, stopped: 0, medianMs: null, slowestMs: null, unconfirmed: ['node-c20001'] };
   const before = drillView(inventory, drill.number);
   assert.deepEqual({ ...before, ...none, order: order.number }, before);
-  await inventory.saveReceipt(order.number, macOf(1), { ...receipt, confirmedAfterMs: 80 });
+  await inventory.orders.saveReceipt({
+    number: order.number,
+    mac: macOf(1),
+    receipt: { ...receipt, confirmedAfterMs: 80 },
+  });
   const all = { nodes: 1, stopped: 1, medianMs: 80, slowestMs: 80, unconfirmed: [] };
   const after = drillView(inventory, drill.number);
   assert.deepEqual({ ...after, ...all }, after);

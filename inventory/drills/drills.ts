@@ -3,11 +3,12 @@
 import type { DrillRequest, DrillSchedule, WorkloadSpec } from '../../protocol/api.ts';
 import type { Mac } from '../../protocol/mac.ts';
 import { everything } from '../../protocol/roll-call.ts';
-import { decideAddCustomer, decidePutWorkload } from '../customers/customers.ts';
-import type { Decide } from '../store/writer.ts';
+import { decideAddCustomer } from '../customers/customers.ts';
+import { decidePutWorkload } from '../customers/workloads.ts';
+import type { Take } from '../store/writer.ts';
 import type { CustomerDocument, DrillDocument, DrillScheduleDocument, OrderDocument } from '../store/documents.ts';
 import type { Draft } from '../store/transaction.ts';
-import type { Refused } from '../inventory.ts';
+import type { Refused } from '../refused.ts';
 import type { Memory, View } from '../store/cache.ts';
 
 /** Drills that are kept, the running one among them. */
@@ -67,9 +68,9 @@ export function drillBook({
   epoch,
 }: {
   memory: Memory;
-  take: <T>(decide: Decide<T>, by?: string) => Promise<T>;
+  take: Take;
   /** For what may go on where the disk is full: the end of a drill, which removes its canary. */
-  takeOnReserve: <T>(decide: Decide<T>, by?: string) => Promise<T>;
+  takeOnReserve: Take;
   now: () => number;
   epoch: number;
 }): DrillBook {

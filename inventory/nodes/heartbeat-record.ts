@@ -2,7 +2,8 @@
 // them does: the steps to ready, silent and lost.
 import type { Mac } from '../../protocol/mac.ts';
 import { lostAfterMs, silentAfterMs } from '../../protocol/timing.ts';
-import type { Decide } from '../store/writer.ts';
+import type { NewEvent } from '../store/transaction.ts';
+import type { Take } from '../store/writer.ts';
 import { isFull } from '../store/disk-reserve.ts';
 import type { NodeDocument } from '../store/documents.ts';
 import { type LifeCycleEvent, nextState } from './life-cycle.ts';
@@ -14,9 +15,9 @@ const pauseMs = 5_000;
 
 export class HeartbeatRecord {
   readonly #memory: Memory;
-  readonly #take: <T>(decide: Decide<T>) => Promise<T>;
+  readonly #take: Take;
   readonly #now: () => number;
-  readonly #addEvent: (kind: string, subject: string, message: string) => void;
+  readonly #addEvent: (event: NewEvent) => void;
   readonly #heard = new Map<Mac, { at: number; wallClockAt: number }>();
   /** Since when we have been listening without a pause, by the sweeps' clock. */
   #listeningSince: number | undefined;
@@ -25,12 +26,7 @@ export class HeartbeatRecord {
   readonly #waiting = new Map<Mac, { since: number; from: number }>();
   readonly #arriving = new Set<Mac>();
 
-  constructor(options: {
-    memory: Memory;
-    take: <T>(decide: Decide<T>) => Promise<T>;
-    now: () => number;
-    addEvent: (kind: string, subject: string, message: string) => void;
-  }) {
+  constructor(options: { memory: Memory; take: Take; now: () => number; addEvent: (event: NewEvent) => void }) {
     this.#memory = options.memory;
     this.#take = options.take;
     this.#now = options.now;
@@ -54,7 +50,8 @@ export class HeartbeatRecord {
     this.#take((draft) => decideStep(draft, mac, { event: 'heartbeat', now: this.#now(), reason: 'heartbeat' }))
       // Not stored: the next heartbeat tries again. That the disk is full was said once for all boards.
       .catch((error: unknown) => {
-        if (!isFull(error)) this.#addEvent('controller', mac, `cannot mark it ready: ${String(error)}`);
+        if (!isFull(error))
+          this.#addEvent({ kind: 'controller', subject: mac, message: `cannot mark it ready: ${String(error)}` });
       })
       .finally(() => this.#arriving.delete(mac));
   }

@@ -1,8 +1,12 @@
 // The addresses that boards have, for the DHCP server.
-import type { LeaseStore } from '../contract.ts';
-import type { Decide } from '../store/writer.ts';
+import type { Decide, Take } from '../store/writer.ts';
 import type { LeaseDocument } from '../store/documents.ts';
 import type { Memory } from '../store/cache.ts';
+
+export interface LeaseStore {
+  load(): Promise<LeaseDocument[]>;
+  save(leases: LeaseDocument[]): Promise<void>;
+}
 
 export function leaseStore({
   memory,
@@ -10,8 +14,8 @@ export function leaseStore({
   takeOnReserve,
 }: {
   memory: Memory;
-  take: (decide: Decide<void>) => Promise<void>;
-  takeOnReserve: (decide: Decide<void>) => Promise<void>;
+  take: Take;
+  takeOnReserve: Take;
 }): LeaseStore {
   // A board that could not keep its address would stop within the lease: a renewal takes no more room than it has.
   const isRenewal = ({ ip, mac }: LeaseDocument) => memory.get('leases', ip)?.mac === mac;

@@ -7,14 +7,24 @@ import { stopsByItselfMs } from '../../protocol/timing.ts';
 import { forgetConfigurations } from '../customers/configurations.ts';
 import type { NodeDocument, SessionDocument } from '../store/documents.ts';
 import type { Draft } from '../store/transaction.ts';
-import type { BootStage, Refused } from '../inventory.ts';
+import type { Refused } from '../refused.ts';
 import { type LifeCycleEvent, nextState } from './life-cycle.ts';
 
-const ticketValidityMs = 10 * 60_000;
+const joinTokenValidityMs = 10 * 60_000;
 /** Six racks. Boards that never joined make room for newer ones: anybody on the segment can invent MACs. */
 export const nodeLimit = 4_096;
 /** Firmware asks more than once in one boot (U-Boot twice, UEFI again and again): within this long it is the same boot. */
 const sameBootMs = 120_000;
+/** A board's way from power-on, as seen by DHCP, TFTP and HTTP. */
+export interface BootStage {
+  mac: Mac;
+  /** `dhcp-discover` together with `firmware` is the start of a boot; anything else is progress. */
+  stage: string;
+  ip?: string;
+  firmware?: NonNullable<NodeDocument['firmware']>;
+  detail?: string;
+}
+
 /** Random bytes are drawn by the caller, who may not be pure. */
 export interface Draw {
   sessionId: string;
@@ -117,7 +127,7 @@ export function decideStep(
   if (next !== node) draft.put('nodes', mac, next);
 }
 
-export function decideTicket(
+export function decideJoinToken(
   draft: Draft,
   mac: Mac,
   { token, ip, now, isHeld }: { token: string; ip: string | undefined; now: number; isHeld: boolean },
@@ -126,7 +136,11 @@ export function decideTicket(
   if (node === undefined) return { refused: `${nodeLimit} nodes are known, want some of them removed first` };
   if (node.fenced) return { refused: `${node.name} is fenced` };
   if (isHeld && draft.get('sessions', mac) !== undefined) return heldPlace(node);
-  const ticket = { tokenSha256: sha256(token), expiresAt: now + ticketValidityMs, ...(ip === undefined ? {} : { ip }) };
+  const ticket = {
+    tokenSha256: sha256(token),
+    expiresAt: now + joinTokenValidityMs,
+    ...(ip === undefined ? {} : { ip }),
+  };
   draft.put('nodes', mac, { ...node, ticket });
   return { token };
 }

@@ -1,8 +1,14 @@
 // Sessions by their id, as 912 heartbeats a second look them up.
 import type { Mac } from '../../protocol/mac.ts';
 import type { SessionDocument } from '../store/documents.ts';
-import type { Session } from '../inventory.ts';
 import type { DocumentChange, Memory } from '../store/cache.ts';
+
+export interface Session {
+  id: string;
+  mac: Mac;
+  key: Buffer;
+  bootId: string;
+}
 
 export class SessionIndex {
   readonly #byId = new Map<string, Session>();

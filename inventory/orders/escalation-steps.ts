@@ -3,9 +3,9 @@
 // tried until it is stored.
 import type { EscalationStep } from '../../protocol/api.ts';
 import type { Mac } from '../../protocol/mac.ts';
-import type { Decide } from '../store/writer.ts';
+import type { Take } from '../store/writer.ts';
 import type { Memory } from '../store/cache.ts';
-import type { OrderBook } from './order-book.ts';
+import type { UnstoredOrders } from './unstored-orders.ts';
 import { decideEscalation, withStep } from './orders.ts';
 import { StorageError } from '../store/store.ts';
 
@@ -25,8 +25,8 @@ interface Waiting {
 
 export interface EscalationStepsOptions {
   memory: Memory;
-  book: OrderBook;
-  take: <T>(decide: Decide<T>) => Promise<T>;
+  unstored: UnstoredOrders;
+  take: Take;
   pause: (ms: number) => Promise<void>;
   /** It shows otherwise now, and no document changed. */
   onOrder: (number: number) => void;
@@ -110,6 +110,6 @@ export class EscalationSteps {
   }
 
   #isOnItsWay(number: number): boolean {
-    return this.#options.book.orders().some((order) => order.number === number);
+    return this.#options.unstored.orders().some((order) => order.number === number);
   }
 }

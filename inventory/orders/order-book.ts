@@ -1,365 +1,170 @@
-// Kill orders on their way to the disk. An order is in force from the moment in which it is asked for: permits leave the
-// customer out before anything is written, however slow or full the disk is. It is written until the disk has taken it,
-// one attempt a second; so is its lift, and what nodes confirm meanwhile.
-//
-//   kill   in force at once ───────────▶ on disk
-//   lift   asked for ─▶ on disk, in force. An order that the disk has refused is not there to stand again: its lift is
-//          in force in memory as soon as the disk refuses that too
-//
-// What is only here is lost with the process: whoever asked is told so, see `isStored`.
+// What the rest of Muster asks about kill orders, their receipts, and what was done to nodes that give none.
+import type { EscalationStep } from '../../protocol/api.ts';
 import type { Mac } from '../../protocol/mac.ts';
 import { everything } from '../../protocol/roll-call.ts';
-import { unknownCustomer } from '../customers/customers.ts';
-import type { Decide } from '../store/writer.ts';
-import type { OrderDocument, ReceiptDocument } from '../store/documents.ts';
-import type { OrderHooks, Refused } from '../contract.ts';
+import type { AuditFeed } from '../audit/feed.ts';
+import { killedBy } from '../customers/placement.ts';
+import type { SessionIndex } from '../nodes/session-index.ts';
+import type { Refused } from '../refused.ts';
 import type { Memory } from '../store/cache.ts';
-import { named, notStanding } from './orders.ts';
-import { StorageError } from '../store/store.ts';
+import type { OrderDocument, ReceiptDocument } from '../store/documents.ts';
+import type { Take } from '../store/writer.ts';
+import type { EscalationSteps } from './escalation-steps.ts';
+import { decideKill, decideLift, decideReceipt, type ReceiptFacts, targetsOf } from './orders.ts';
+import type { SentTimes } from './sent-times.ts';
+import type { KillRequest, LiftRequest, OrderHooks, UnstoredOrders } from './unstored-orders.ts';
 
-const retryMs = 1_000;
-/** After this long without an answer of the disk it is said. */
-const slowMs = 1_000;
-/** Orders and lifts that wait at once, and receipts: a disk that takes nothing must not cost all memory. */
-const wishLimit = 1_000;
-const receiptLimit = 20_000;
-
-export interface KillWish {
-  scope: string;
-  reason: string;
-  by: string;
-  targets: Mac[];
+/** The datagram with the receipt in it, as it came, and the session that signed it. */
+export interface SignedHeartbeat {
+  session: string;
+  datagram: Buffer;
 }
 
-/** Decides on the order as it stands here already, or on the one to be lifted. */
-type DecideOrder<T> = (order: OrderDocument) => Decide<T>;
-
-interface Waiting {
-  /** Of the order that is given or lifted. */
+export interface NewReceipt {
   number: number;
-  lift: Pick<OrderDocument, 'liftReason' | 'liftedBy'> | undefined;
-  attempt: () => Promise<void>;
-  reject: (error: unknown) => void;
-  /** Of a lift: told once. */
-  inForce: () => void;
+  mac: Mac;
+  receipt: ReceiptFacts;
+  heartbeat?: SignedHeartbeat | undefined;
 }
 
-interface Heard {
-  receipt: ReceiptDocument;
-  /** Resolves with whether an order for it is on disk. */
-  store: () => Promise<boolean>;
-  isWaiting: boolean;
+/** Documents that it returns are shared and must not be changed. */
+export interface OrderBook {
+  /**
+   * In force when it returns, on disk when it resolves: it is tried until the disk takes it. Rejects with StorageError where
+   * the inventory is closed before.
+   */
+  kill(request: KillRequest, hooks?: OrderHooks): Promise<OrderDocument | Refused>;
+  /** `by`: `operator` where nobody is named. On disk when it resolves, and tried until then. */
+  lift(request: Omit<LiftRequest, 'by'> & { by?: string }, hooks?: OrderHooks): Promise<OrderDocument | Refused>;
+  /** Neither the order nor its lift waits for the disk. */
+  isStored(number: number): boolean;
+  /** By number. */
+  all(): OrderDocument[];
+  get(number: number): OrderDocument | undefined;
+  /** By number. */
+  standing(): OrderDocument[];
+  /** The number of the order that stops this customer: its own or the one for everything. */
+  killedBy(customer: string): number | undefined;
+  /** Standing orders that this node was a target of, without a receipt of it on disk, oldest first. */
+  pending(mac: Mac): OrderDocument[];
+  /** Of those the ones that it has not confirmed either: a receipt may wait for the disk. */
+  unconfirmed(mac: Mac): OrderDocument[];
+  /** The nodes for which `unconfirmed` has something. */
+  unconfirmedNodes(): Mac[];
+
+  /**
+   * Idempotent: the first receipt of a node for an order stays. Ignored where there is no such order. Counts at once, and is
+   * tried until the disk has taken it; resolves after the first attempt.
+   */
+  saveReceipt(receipt: NewReceipt): Promise<void>;
+  receipts(number: number): ReceiptDocument[];
+  /** The first permit for this node that follows a standing order left so long after it, ms. Memory only; the first stays. */
+  permitSent(permit: { number: number; mac: Mac; afterMs: number }): void;
+  /** In ms, by the receipt, or by what `permitSent` was told; null where this process sent none. */
+  sentAfterMs(number: number, mac: Mac): number | null;
+
+  /**
+   * Ignored where there is no such order, or it did not name the node. Past 40 steps the newest takes the place of the last of
+   * its kind. Counts at once, and is tried until the disk has taken it; resolves when it has, and after 700 ms at the latest.
+   */
+  addEscalationStep(of: { number: number; mac: Mac; step: EscalationStep }): Promise<void>;
+  /** Oldest first. */
+  escalationSteps(number: number, mac: Mac): EscalationStep[];
 }
 
 export interface OrderBookOptions {
   memory: Memory;
-  take: <T>(decide: Decide<T>) => Promise<T>;
-  /** Milliseconds since 1970. */
+  take: Take;
   now: () => number;
-  pause: (ms: number) => Promise<void>;
-  /** It shows otherwise now, and no document changed. */
-  onOrder: (number: number) => void;
-  /** For an operator to read at once. */
-  say: (message: string) => void;
+  unstored: UnstoredOrders;
+  steps: EscalationSteps;
+  sent: SentTimes;
+  sessions: SessionIndex;
+  feed: AuditFeed;
 }
 
-export class OrderBook {
-  readonly #options: OrderBookOptions;
-  /** Given and not on disk; `liftedAt` is set where the lift is in force here. */
-  readonly #orders = new Map<number, OrderDocument>();
-  readonly #heard = new Map<string, Heard>();
-  #waiting: Waiting[] = [];
-  #lastNumber = 0;
-  #trouble: string | undefined;
-  /** Since the last time in which nothing waited. */
-  readonly #said = new Set<string>();
-  #wake = Promise.withResolvers<void>();
-  #isRunning = false;
-  #running: Promise<void> | undefined;
-  #closed = false;
+export function orderBook(options: OrderBookOptions): OrderBook {
+  const { memory, now, unstored, steps, sent } = options;
+  return {
+    kill: ({ scope, reason, by, targets }, hooks = {}) =>
+      unstored.kill<OrderDocument>(
+        { scope, reason, by, targets },
+        hooks,
+        (order) =>
+          (draft): OrderDocument | Refused =>
+            decideKill(draft, order),
+      ),
+    lift: ({ scope, reason, by = 'operator' }, hooks = {}) =>
+      unstored.lift<OrderDocument>(
+        { scope, reason, by },
+        hooks,
+        () =>
+          (draft): OrderDocument | Refused =>
+            decideLift(draft, { scope, reason, by }, now()),
+      ),
+    isStored: (number) => unstored.isStored(number),
+    all: () => [...memory.all('orders').values(), ...unstored.orders()].toSorted((a, b) => a.number - b.number),
+    get: (number) => unstored.order(number) ?? memory.get('orders', String(number)),
+    standing: () => [...standingOrders(memory, unstored)].toSorted((a, b) => a.number - b.number),
+    killedBy: (customer) =>
+      (unstored.isEmpty ? undefined : (unstored.standingFor(customer) ?? unstored.standingFor(everything))?.number) ??
+      killedBy(memory, customer),
+    pending: (mac) => pendingOrders(memory, unstored, mac),
+    unconfirmed: (mac) =>
+      pendingOrders(memory, unstored, mac).filter(({ number }) => unstored.receipt(number, mac) === undefined),
+    unconfirmedNodes: () => unconfirmedNodes(memory, unstored),
 
-  constructor(options: OrderBookOptions) {
-    this.#options = options;
-  }
+    saveReceipt: (receipt) => saveReceipt(options, receipt),
+    receipts: (number) => [
+      ...memory.receipts(number),
+      ...unstored.receipts(number).filter(({ mac }) => !memory.hasReceipt(number, mac)),
+    ],
+    permitSent: ({ number, mac, afterMs }) => sent.note(number, mac, afterMs),
+    sentAfterMs: (number, mac) => memory.get('receipts', `${number}/${mac}`)?.sentAfterMs ?? sent.get(number, mac),
 
-  /** The order stands when this returns, unless it is refused. `decide` is taken until its writes are on disk. */
-  async kill<T extends object>(
-    wish: KillWish,
-    hooks: OrderHooks,
-    decide: DecideOrder<T | Refused>,
-  ): Promise<T | Refused> {
-    const refusal = this.killRefusal(wish.scope);
-    if (refusal !== undefined) return refusal;
-    const lifts = { liftedAt: null, liftReason: null };
-    const targets = [...new Set(wish.targets)];
-    const order = { ...wish, targets, number: this.nextNumber(), at: this.#options.now(), ...lifts };
-    this.#orders.set(order.number, order);
-    try {
-      hooks.accepted?.(order);
-      hooks.inForce?.(order);
-      return await this.#stored({ number: order.number, decide: decide(order) });
-    } finally {
-      // On disk, or refused after all: its customer was removed at the same time.
-      this.#orders.delete(order.number);
-      if (this.#trouble !== undefined) this.#options.onOrder(order.number);
-    }
-  }
+    addEscalationStep: ({ number, mac, step }) => steps.add(number, mac, step),
+    escalationSteps: (number, mac) => steps.of(number, mac),
+  };
+}
 
-  /** In force when `hooks.inForce` is told. */
-  async lift<T extends object>(
-    { scope, reason, by }: { scope: string; reason: string; by: string },
-    hooks: OrderHooks,
-    decide: DecideOrder<T | Refused>,
-  ): Promise<T | Refused> {
-    const order = this.toBeLifted(scope);
-    if ('refused' in order) return order;
-    hooks.accepted?.(order);
-    let isInForce = false;
-    const inForce = () => {
-      if (!isInForce) hooks.inForce?.(order);
-      isInForce = true;
-    };
-    const lift = { liftReason: reason, liftedBy: by };
-    const answer = await this.#stored({ number: order.number, decide: decide(order), lift, inForce });
-    if (!('refused' in answer)) inForce();
-    return answer;
-  }
+async function saveReceipt(
+  { memory, take, now, unstored, sent, sessions, feed }: OrderBookOptions,
+  { number, mac, receipt: facts, heartbeat }: NewReceipt,
+): Promise<void> {
+  if (memory.get('receipts', `${number}/${mac}`) !== undefined) return;
+  const receipt = { sentAfterMs: sent.get(number, mac), ...facts };
+  const key = heartbeat === undefined ? undefined : sessions.byId(heartbeat.session)?.key;
+  const proof = heartbeat === undefined || key === undefined ? undefined : { ...heartbeat, key };
+  await unstored.hear({ number, mac, ...receipt }, () =>
+    feed.withProof(number, mac, proof, () =>
+      take((draft) => decideReceipt(draft, { number, mac, receipt, now: now() })),
+    ),
+  );
+}
 
-  /** Never given twice, also where an order that has it is not on disk yet. */
-  nextNumber(): number {
-    const stored = this.#options.memory.get('counters', 'orders')?.value ?? 0;
-    this.#lastNumber = Math.max(this.#lastNumber, stored) + 1;
-    return this.#lastNumber;
+/** In no order. */
+function* standingOrders(memory: Memory, unstored: UnstoredOrders): Iterable<OrderDocument> {
+  for (const { number } of memory.all('kill').values()) {
+    const order = memory.get('orders', String(number));
+    if (order !== undefined) yield order;
   }
+  if (!unstored.isEmpty) yield* unstored.standing();
+}
 
-  /** Nothing of this order waits for the disk: neither itself nor its lift. */
-  isStored(number: number): boolean {
-    return !this.#orders.has(number) && !this.#waiting.some((each) => each.number === number);
-  }
+/** Standing orders whose receipt of this node is not on disk, oldest first: until then permits ask for it. */
+function pendingOrders(memory: Memory, unstored: UnstoredOrders, mac: Mac): OrderDocument[] {
+  const pending: OrderDocument[] = [];
+  for (const order of standingOrders(memory, unstored))
+    if (!memory.hasReceipt(order.number, mac) && targetsOf(order).has(mac)) pending.push(order);
+  return pending.length < 2 ? pending : pending.toSorted((a, b) => a.number - b.number);
+}
 
-  get isEmpty(): boolean {
-    return this.#orders.size === 0;
-  }
-
-  order(number: number): OrderDocument | undefined {
-    const order = this.#orders.get(number);
-    // What is on disk is the truth about it, but for a lift that is in force here only.
-    return order?.liftedAt === null ? (this.#options.memory.get('orders', String(number)) ?? order) : order;
-  }
-
-  /** Those that are not in memory as documents. */
-  orders(): OrderDocument[] {
-    return [...this.#orders.values()].filter(
-      ({ number }) => this.#options.memory.get('orders', String(number)) === undefined,
-    );
-  }
-
-  standing(): OrderDocument[] {
-    return this.orders().filter(({ liftedAt }) => liftedAt === null);
-  }
-
-  /** The order of this very scope. */
-  standingFor(scope: string): OrderDocument | undefined {
-    return this.isEmpty ? undefined : this.standing().find((order) => order.scope === scope);
-  }
-
-  /** Counts from now on; `store` is tried again until it is on disk. False where it counts already, or there is no room. */
-  async hear(receipt: ReceiptDocument, store: () => Promise<boolean>): Promise<void> {
-    const key = `${receipt.number}/${receipt.mac}`;
-    if (this.#heard.has(key) || this.#heard.size >= receiptLimit) return;
-    const heard = { receipt, store, isWaiting: false };
-    this.#heard.set(key, heard);
-    if (this.#trouble !== undefined) this.#options.onOrder(receipt.number);
-    await this.#keep(key, heard);
-    if (heard.isWaiting) this.#run();
-  }
-
-  receipt(number: number, mac: Mac): ReceiptDocument | undefined {
-    return this.#heard.size === 0 ? undefined : this.#heard.get(`${number}/${mac}`)?.receipt;
-  }
-
-  /** Confirmed, and not on disk. */
-  receipts(number: number): ReceiptDocument[] {
-    return Array.from(this.#heard.values(), ({ receipt }) => receipt).filter((receipt) => receipt.number === number);
-  }
-
-  /** One sentence while something waits longer than it should. */
-  problem(): string | undefined {
-    return this.#trouble;
-  }
-
-  /** What is on its way is waited for, nothing is tried again. */
-  async close(): Promise<void> {
-    this.#closed = true;
-    this.#wake.resolve();
-    await this.#running;
-    const names = this.#names();
-    if (names !== '') this.#options.say(`${names}: not stored when the controller ended, and lost with it`);
-    const error = new StorageError('cannot store the order: the controller ends');
-    for (const { reject } of this.#waiting) reject(error);
-  }
-
-  killRefusal(scope: string): Refused | undefined {
-    const { memory } = this.#options;
-    if (scope !== everything && memory.get('customers', scope) === undefined) return unknownCustomer(scope);
-    const stored = memory.get('kill', scope)?.number;
-    const number = this.standingFor(scope)?.number ?? (stored !== undefined && !this.#isLifting(stored) ? stored : 0);
-    if (number > 0)
-      return {
-        refused: `order ${number} stops ${named(scope)} already${this.isStored(number) ? '' : ', and is not stored yet'}`,
-      };
-    return this.#fullRefusal();
-  }
-
-  toBeLifted(scope: string): OrderDocument | Refused {
-    const { memory } = this.#options;
-    const number = this.standingFor(scope)?.number ?? memory.get('kill', scope)?.number;
-    const order = number === undefined ? undefined : (this.order(number) ?? memory.get('orders', String(number)));
-    if (order === undefined)
-      return notStanding(memory, scope, (this.standingFor(everything) ?? memory.get('kill', everything))?.number);
-    if (this.#isLifting(order.number))
-      return { refused: `the lift of order ${order.number} was asked for already, and is not stored yet` };
-    return this.#fullRefusal() ?? order;
-  }
-
-  #fullRefusal(): Refused | undefined {
-    if (this.#waiting.length < wishLimit) return undefined;
-    return { refused: `${wishLimit} orders and lifts wait for the disk already: look at the controller's disk` };
-  }
-
-  #isLifting(number: number): boolean {
-    return this.#waiting.some((each) => each.number === number && each.lift !== undefined);
-  }
-
-  #stored<T>({
-    number,
-    decide,
-    lift,
-    inForce = () => undefined,
-  }: {
-    number: number;
-    decide: Decide<T>;
-    lift?: Waiting['lift'];
-    inForce?: () => void;
-  }): Promise<T> {
-    if (this.#closed) return Promise.reject(new StorageError('cannot store the order: the controller ends'));
-    const { promise, resolve, reject } = Promise.withResolvers<T>();
-    const waiting: Waiting = {
-      number,
-      lift,
-      reject,
-      inForce,
-      attempt: async () => {
-        const answer = await this.#options.take(decide);
-        this.#waiting = this.#waiting.filter((each) => each !== waiting);
-        resolve(answer);
-      },
-    };
-    this.#waiting.push(waiting);
-    this.#wake.resolve();
-    this.#run();
-    return promise;
-  }
-
-  #run(): void {
-    if (this.#isRunning) return;
-    this.#isRunning = true;
-    this.#running = this.#work();
-  }
-
-  async #work(): Promise<void> {
-    while (!this.#closed && this.#isAnyWaiting()) {
-      this.#wake = Promise.withResolvers();
-      const failure = await this.#attempt();
-      if (failure === undefined) continue;
-      this.#troubled(failure.message);
-      this.#liftWhatIsNowhere();
-      await Promise.race([this.#options.pause(retryMs), this.#wake.promise]);
-    }
-    if (this.#trouble !== undefined && !this.#closed) this.#options.say('every order and lift is stored now');
-    this.#trouble = undefined;
-    this.#said.clear();
-    // In the same turn as the last look at what waits: what comes from now on begins anew.
-    this.#isRunning = false;
-  }
-
-  #isAnyWaiting(): boolean {
-    return this.#waiting.length > 0 || [...this.#heard.values()].some(({ isWaiting }) => isWaiting);
-  }
-
-  /** All that waits, in the order in which it was asked for: the one writer takes it into one transaction. */
-  async #attempt(): Promise<StorageError | undefined> {
-    let failure: StorageError | undefined;
-    const batch = [...this.#waiting];
-    const settled = Promise.allSettled(batch.map(({ attempt }) => attempt()));
-    let isSettled = false;
-    void this.#options.pause(slowMs).then(() => {
-      if (!isSettled && batch.length > 0 && !this.#closed)
-        this.#troubled(`the disk has not answered for ${slowMs / 1_000} s`);
-    });
-    for (const [index, result] of (await settled).entries()) {
-      const waiting = batch[index];
-      if (result.status === 'fulfilled') continue;
-      if (result.reason instanceof StorageError) failure = result.reason;
-      else {
-        // A fault of ours, in this one's decision: whoever asked hears of it.
-        this.#waiting = this.#waiting.filter((each) => each !== waiting);
-        waiting?.reject(result.reason);
-      }
-    }
-    isSettled = true;
-    if (failure !== undefined) return failure;
-    const late = [...this.#heard].filter(([, { isWaiting }]) => isWaiting);
-    const kept = await Promise.all(late.map(([key, heard]) => this.#keep(key, heard)));
-    return kept.find((each) => each !== undefined);
-  }
-
-  async #keep(key: string, heard: Heard): Promise<StorageError | undefined> {
-    try {
-      // An order that is not there any more needs no receipt; one that the disk has not taken yet does.
-      heard.isWaiting = !(await heard.store()) && this.#orders.has(heard.receipt.number);
-    } catch (error) {
-      if (!(error instanceof StorageError)) throw error;
-      heard.isWaiting = true;
-      return error;
-    } finally {
-      if (!heard.isWaiting) this.#heard.delete(key);
-    }
-    return undefined;
-  }
-
-  #liftWhatIsNowhere(): void {
-    for (const { number, lift, inForce } of this.#waiting) {
-      const order = this.#orders.get(number);
-      if (lift === undefined || order === undefined || order.liftedAt !== null) continue;
-      this.#orders.set(number, { ...order, ...lift, liftedAt: this.#options.now() });
-      inForce();
-      this.#options.onOrder(number);
-    }
-  }
-
-  #troubled(why: string): void {
-    const names = this.#names();
-    this.#trouble =
-      names === ''
-        ? `what boards confirmed cannot be stored: ${why}`
-        : `${names}: in memory only, and lost if the controller ends before the disk takes it (tried again each second): ${why}`;
-    // Mostly the disk answers within milliseconds: only now a screen has something to show.
-    for (const { number } of this.#waiting) this.#options.onOrder(number);
-    if (this.#said.has(this.#trouble)) return;
-    this.#said.add(this.#trouble);
-    this.#options.say(this.#trouble);
-  }
-
-  /** `order 3 on acme is enforced, the lift of order 2 is not in force` */
-  #names(): string {
-    const texts = this.#waiting.map(({ number, lift }) => {
-      const order = this.#orders.get(number);
-      if (lift === undefined)
-        return order?.liftedAt === null ? `order ${number} on ${named(order.scope)} is enforced` : '';
-      return `the lift of order ${number} is ${order?.liftedAt == null ? 'not ' : ''}in force`;
-    });
-    const shown = texts.filter((text) => text !== '');
-    return `${shown.slice(0, 5).join(', ')}${shown.length > 5 ? ` and ${shown.length - 5} more` : ''}`;
-  }
+/** The nodes that have not confirmed a standing order. */
+function unconfirmedNodes(memory: Memory, unstored: UnstoredOrders): Mac[] {
+  const nodes = new Set<Mac>();
+  for (const { number, targets } of standingOrders(memory, unstored))
+    for (const mac of targets)
+      if (!memory.hasReceipt(number, mac) && memory.get('nodes', mac) !== undefined && !unstored.receipt(number, mac))
+        nodes.add(mac);
+  return [...nodes];
 }

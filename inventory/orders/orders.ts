@@ -2,19 +2,21 @@
 import type { EscalationStep } from '../../protocol/api.ts';
 import type { Mac } from '../../protocol/mac.ts';
 import { everything } from '../../protocol/roll-call.ts';
-import { unknownCustomer } from '../customers/customers.ts';
-import type { OrderDocument } from '../store/documents.ts';
+import { unknownCustomer } from '../customers/unknown.ts';
+import type { OrderDocument, ReceiptDocument } from '../store/documents.ts';
 import type { Draft } from '../store/transaction.ts';
-import type { ReceiptFacts, Refused } from '../inventory.ts';
-import type { Memory, View } from '../store/cache.ts';
-import type { OrderBook } from './order-book.ts';
+import type { Refused } from '../refused.ts';
+import type { View } from '../store/cache.ts';
 
 /** Lifted orders that are kept with their receipts, 684 a piece; the events tell of older ones. */
 export const liftedLimit = 50;
 /** Steps kept a node and order: the first tell how it began, the last how it stands. */
 const stepLimit = 40;
 
-/** Of an order that is in force already, see `order-book.ts`. */
+/** Left out, `sentAfterMs` is what `permitSent` was told. */
+export type ReceiptFacts = Omit<ReceiptDocument, 'number' | 'mac'>;
+
+/** Of an order that is in force already, see `unstored-orders.ts`. */
 export function decideKill(draft: Draft, order: OrderDocument): OrderDocument | Refused {
   const { number, scope, reason, by } = order;
   if (scope !== everything && draft.get('customers', scope) === undefined) return unknownCustomer(scope);
@@ -112,35 +114,8 @@ export function withStep(before: EscalationStep[], step: EscalationStep): Escala
   return [...kept, step];
 }
 
-/** In no order. */
-export function* standingOrders(memory: Memory, book: OrderBook): Iterable<OrderDocument> {
-  for (const { number } of memory.all('kill').values()) {
-    const order = memory.get('orders', String(number));
-    if (order !== undefined) yield order;
-  }
-  if (!book.isEmpty) yield* book.standing();
-}
-
-/** Standing orders whose receipt of this node is not on disk, oldest first: until then permits ask for it. */
-export function pendingOrders(memory: Memory, book: OrderBook, mac: Mac): OrderDocument[] {
-  const pending: OrderDocument[] = [];
-  for (const order of standingOrders(memory, book))
-    if (!memory.hasReceipt(order.number, mac) && targetsOf(order).has(mac)) pending.push(order);
-  return pending.length < 2 ? pending : pending.toSorted((a, b) => a.number - b.number);
-}
-
-/** The nodes that have not confirmed a standing order. */
-export function unconfirmedNodes(memory: Memory, book: OrderBook): Mac[] {
-  const nodes = new Set<Mac>();
-  for (const { number, targets } of standingOrders(memory, book))
-    for (const mac of targets)
-      if (!memory.hasReceipt(number, mac) && memory.get('nodes', mac) !== undefined && !book.receipt(number, mac))
-        nodes.add(mac);
-  return [...nodes];
-}
-
 /** Asked for each heartbeat of each node while an order stands. */
-function targetsOf(order: OrderDocument): ReadonlySet<Mac> {
+export function targetsOf(order: OrderDocument): ReadonlySet<Mac> {
   const known = targetSets.get(order);
   if (known !== undefined) return known;
   const targets = new Set(order.targets);

@@ -14,53 +14,63 @@ function step(afterMs: number, outcome: EscalationStep['outcome']): EscalationSt
 
 test('the first permit that left counts; a receipt keeps it through a restart, and what was never sent is null', async () => {
   await using rack = await testRack();
-  await rack.inventory.kill('*', 'r', 'op', [near, far]);
-  rack.inventory.permitSent(1, near, 2);
-  rack.inventory.permitSent(1, near, 102);
-  rack.inventory.permitSent(1, far, 3);
-  const sent = () => [near, far, stranger].map((mac) => rack.inventory.sentAfterMs(1, mac));
+  await rack.inventory.orders.kill({ scope: '*', reason: 'r', by: 'op', targets: [near, far] });
+  rack.inventory.orders.permitSent({ number: 1, mac: near, afterMs: 2 });
+  rack.inventory.orders.permitSent({ number: 1, mac: near, afterMs: 102 });
+  rack.inventory.orders.permitSent({ number: 1, mac: far, afterMs: 3 });
+  const sent = () => [near, far, stranger].map((mac) => rack.inventory.orders.sentAfterMs(1, mac));
   assert.deepEqual(sent(), [2, 3, null]);
-  await rack.inventory.saveReceipt(1, near, { evidence: 'receipt', ...gone });
-  assert.equal(rack.inventory.receipts(1)[0]?.sentAfterMs, 2);
+  await rack.inventory.orders.saveReceipt({ number: 1, mac: near, receipt: { evidence: 'receipt', ...gone } });
+  assert.equal(rack.inventory.orders.receipts(1)[0]?.sentAfterMs, 2);
   assert.deepEqual(sent(), [2, 3, null]);
-  await rack.inventory.lift('*', '', 'ada');
+  await rack.inventory.orders.lift({ scope: '*', reason: '', by: 'ada' });
   assert.deepEqual(sent(), [2, 3, null], 'a lifted order still shows when each node was told');
-  assert.equal(rack.inventory.order(1)?.liftedBy, 'ada');
+  assert.equal(rack.inventory.orders.get(1)?.liftedBy, 'ada');
   await rack.restart();
   assert.deepEqual(sent(), [2, null, null]);
 });
 
 test('steps of an escalation are kept in order, bounded, and only where the order named the node', async () => {
   await using rack = await testRack();
-  await rack.inventory.kill('*', 'r', 'op', [near]);
-  await rack.inventory.addEscalation(1, stranger, step(1, 'tried'));
-  await rack.inventory.addEscalation(2, near, step(1, 'tried'));
+  await rack.inventory.orders.kill({ scope: '*', reason: 'r', by: 'op', targets: [near] });
+  await rack.inventory.orders.addEscalationStep({ number: 1, mac: stranger, step: step(1, 'tried') });
+  await rack.inventory.orders.addEscalationStep({ number: 2, mac: near, step: step(1, 'tried') });
   const told: unknown[] = [];
   rack.inventory.subscribe((change) => told.push(change));
-  for (let i = 1; i <= 45; i++) await rack.inventory.addEscalation(1, near, step(i, 'failed'));
+  for (let i = 1; i <= 45; i++)
+    await rack.inventory.orders.addEscalationStep({ number: 1, mac: near, step: step(i, 'failed') });
   assert.deepEqual(
     told.filter((change) => JSON.stringify(change) === '{"kind":"order","number":1}').length,
     45,
     'readers of the order are told',
   );
   await rack.restart();
-  assert.deepEqual(rack.inventory.escalation(1, stranger), []);
-  const kept = rack.inventory.escalation(1, near).map(({ afterMs }) => afterMs);
+  assert.deepEqual(rack.inventory.orders.escalationSteps(1, stranger), []);
+  const kept = rack.inventory.orders.escalationSteps(1, near).map(({ afterMs }) => afterMs);
   assert.deepEqual([kept.length, kept[0], kept.at(-2), kept.at(-1)], [40, 1, 39, 45]);
-  await rack.inventory.saveReceipt(1, near, { evidence: 'ssh', ...gone });
+  await rack.inventory.orders.saveReceipt({ number: 1, mac: near, receipt: { evidence: 'ssh', ...gone } });
   const [row] = orderTimeline(rack.inventory, 1)?.timeline ?? [];
   assert.deepEqual([row?.evidence, row?.sentAfterMs, row?.escalation.length], ['ssh', null, 40]);
 });
 
 test('past the limit the last step of each kind stays: pauses between attempts are counted from it', async () => {
   await using rack = await testRack();
-  await rack.inventory.kill('*', 'r', 'op', [near]);
-  const last = (by: EscalationStep['by']) => rack.inventory.escalation(1, near).findLast((each) => each.by === by);
+  await rack.inventory.orders.kill({ scope: '*', reason: 'r', by: 'op', targets: [near] });
+  const last = (by: EscalationStep['by']) =>
+    rack.inventory.orders.escalationSteps(1, near).findLast((each) => each.by === by);
   for (let i = 1; i <= 45; i++) {
-    await rack.inventory.addEscalation(1, near, step(10 * i, 'failed'));
-    await rack.inventory.addEscalation(1, near, { ...step(10 * i + 1, 'tried'), by: 'power' });
-    await rack.inventory.addEscalation(1, near, { ...step(10 * i + 2, 'failed'), by: 'power' });
+    await rack.inventory.orders.addEscalationStep({ number: 1, mac: near, step: step(10 * i, 'failed') });
+    await rack.inventory.orders.addEscalationStep({
+      number: 1,
+      mac: near,
+      step: { ...step(10 * i + 1, 'tried'), by: 'power' },
+    });
+    await rack.inventory.orders.addEscalationStep({
+      number: 1,
+      mac: near,
+      step: { ...step(10 * i + 2, 'failed'), by: 'power' },
+    });
     assert.deepEqual([last('ssh')?.afterMs, last('power')?.afterMs], [10 * i, 10 * i + 2]);
   }
-  assert.equal(rack.inventory.escalation(1, near).length, 40);
+  assert.equal(rack.inventory.orders.escalationSteps(1, near).length, 40);
 });

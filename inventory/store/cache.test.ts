@@ -8,7 +8,7 @@ const known = (memory: Memory, mac: string) => memory.generation(mac) !== 5n;
 test('nothing is kept of the generation of a node that is gone', async () => {
   await using rack = await testRack();
   await rack.ready(macOf(1));
-  const node = rack.inventory.node(macOf(1));
+  const node = rack.inventory.nodes.get(macOf(1));
   const memory = new Memory();
   memory.load([], 5);
   memory.apply([{ key: `nodes/${macOf(1)}`, value: node, revision: 6 }]);

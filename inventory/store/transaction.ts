@@ -11,7 +11,7 @@ import type { Mac } from '../../protocol/mac.ts';
 import type { View } from './cache.ts';
 import { NodeIndex } from './node-index.ts';
 
-export interface DraftEvent {
+export interface NewEvent {
   kind: string;
   subject: string;
   message: string;
@@ -22,7 +22,7 @@ export class Draft implements View {
   readonly #writes = new Map<Collection, Map<string, unknown>>();
   readonly #instanceKeys = new Map<string, string | undefined>();
   readonly nodeIndex: NodeIndex;
-  readonly events: DraftEvent[] = [];
+  readonly events: NewEvent[] = [];
   /** Who asked, as its events tell; nobody where the controller acts by itself. */
   by: string | undefined;
 

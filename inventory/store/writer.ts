@@ -3,10 +3,12 @@
 // boot at once cost a few disk flushes.
 import { type DiskReserve, isFull } from './disk-reserve.ts';
 import type { Memory } from './cache.ts';
-import { Draft, type DraftEvent } from './transaction.ts';
+import { Draft, type NewEvent } from './transaction.ts';
 import { ConflictError, type Store, StorageError, type Write } from './store.ts';
 
 export type Decide<T> = (draft: Draft) => T;
+/** `Decisions.take` as the books use it. `by`: who asked, for the events. */
+export type Take = <T>(decide: Decide<T>, by?: string) => Promise<T>;
 
 const queueLimit = 20_000;
 const batchLimit = 1_000;
@@ -27,7 +29,7 @@ interface Waiting {
 export class Decisions {
   readonly #store: Store;
   readonly #memory: Memory;
-  readonly #onEvents: (events: DraftEvent[]) => void;
+  readonly #onEvents: (events: NewEvent[]) => void;
   readonly #reserve: DiskReserve | undefined;
   #queue: Waiting[] = [];
   #running: Promise<void> | undefined;
@@ -35,7 +37,7 @@ export class Decisions {
   constructor(options: {
     store: Store;
     memory: Memory;
-    onEvents: (events: DraftEvent[]) => void;
+    onEvents: (events: NewEvent[]) => void;
     reserve: DiskReserve | undefined;
   }) {
     this.#store = options.store;

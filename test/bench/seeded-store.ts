@@ -1,6 +1,7 @@
 // A controller's state directory as a full rack leaves it: 684 nodes that have joined, a customer with an instance on each.
 import { randomBytes } from 'node:crypto';
-import { openInventory, type Refused } from '../../inventory/inventory.ts';
+import { openInventory } from '../../inventory/inventory.ts';
+import type { Refused } from '../../inventory/refused.ts';
 import type { JoinAnswer } from '../../protocol/api.ts';
 import type { Mac } from '../../protocol/mac.ts';
 
@@ -20,24 +21,30 @@ export async function seedStore(directory: string, count: number): Promise<Seede
     Array.from({ length: count }, async (_, index): Promise<SeededNode> => {
       const mac = `02:00:00:c2:${byte(index >> 8)}:${byte(index)}`;
       clockMs += 25;
-      await inventory.bootStage({ mac, stage: 'dhcp-discover', firmware: 'uboot' });
-      const { token } = given(await inventory.issueTicket(mac));
+      await inventory.nodes.bootStage({ mac, stage: 'dhcp-discover', firmware: 'uboot' });
+      const { token } = given(await inventory.nodes.issueJoinToken(mac));
       const board = { mac, token, bootId: 'boot-1', serial: null, agentVersion: '', sshHostKey: null, facts };
-      const answer = given(await inventory.join(board, '10.77.0.50'));
-      inventory.heartbeat(mac, Date.now());
+      const answer = given(await inventory.nodes.join(board, '10.77.0.50'));
+      inventory.nodes.heartbeat(mac, Date.now());
       return { mac, ...answer };
     }),
   );
-  given(await inventory.addCustomer({ name: rackCustomer }));
-  await inventory.saveImage(image);
-  given(await inventory.putWorkload(rackCustomer, 'web', { image: image.name, replicas: count }));
-  const specRevision = inventory.workload(rackCustomer, 'web')?.specRevision ?? 0;
-  const first = inventory.nextInstanceNumber();
+  given(await inventory.customers.add({ name: rackCustomer }));
+  await inventory.images.save(image);
+  given(
+    await inventory.workloads.put({
+      customer: rackCustomer,
+      name: 'web',
+      spec: { image: image.name, replicas: count },
+    }),
+  );
+  const specRevision = inventory.workloads.get(rackCustomer, 'web')?.specRevision ?? 0;
+  const first = inventory.instances.nextNumber();
   const placed = nodes.map(({ mac }, index) => ({
     mac,
     id: `web-${(first + index).toString(16).padStart(8, '0')}`,
   }));
-  const { applied } = await inventory.applyPlacement(
+  const { applied } = await inventory.instances.apply(
     placed.map(({ mac, id }) => ({
       kind: 'place',
       id,
@@ -51,7 +58,7 @@ export async function seedStore(directory: string, count: number): Promise<Seede
   );
   if (applied !== count) throw new Error(`cannot seed the store: ${applied} of ${count} instances were placed`);
   for (const { mac, id } of placed)
-    await inventory.saveReport(mac, [{ id, state: 'running', reason: '', restarts: 0 }]);
+    await inventory.instances.report(mac, [{ id, state: 'running', reason: '', restarts: 0 }]);
   return nodes;
 }
 

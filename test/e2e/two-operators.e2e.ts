@@ -56,11 +56,11 @@ test(
     const url = await app.listen({ host: '127.0.0.1', port: 0 });
 
     const tokenOf = async (name: string) => {
-      const operator = await inventory.people.add(name, 'root');
+      const operator = await inventory.operators.add(name, 'root');
       assert.ok('token' in operator);
       return operator.token;
     };
-    await inventory.addCustomer({ name: 'acme' });
+    await inventory.customers.add({ name: 'acme' });
     await joinBoard(inventory, mac);
 
     await using browser = await launchBrowser();
@@ -73,7 +73,7 @@ test(
     await anna.page.getByTestId('kill-reason').fill('fire');
     await anna.page.getByTestId('kill-submit').click();
     await says(anna.page.getByTestId('kill-waiting'), 'Nothing is stopped yet.');
-    assert.deepEqual(inventory.orders(), []);
+    assert.deepEqual(inventory.orders.all(), []);
     await says(anna.page.getByTestId('approval'), 'You asked for it: another operator must confirm.');
 
     await says(ben.page.getByTestId('approval'), 'stop everything asked for by anna');
@@ -97,7 +97,7 @@ test(
     await anna.page.keyboard.press('Escape');
     await anna.page.getByTestId('withdraw').click();
     await anna.page.getByTestId('approval').waitFor({ state: 'detached' });
-    assert.equal(inventory.standingOrders().length, 1);
+    assert.equal(inventory.orders.standing().length, 1);
 
     await anna.page.getByTestId('order').getByTestId('order-lift').click();
     await anna.page.getByTestId('lift-submit').click();
@@ -113,7 +113,7 @@ test(
     await says(anna.page.getByTestId('audit-verdict'), 'whole');
     const report = await fetch(`${url}/v1/kill/1/report`, { headers: { authorization: `Bearer ${annasToken}` } });
     assert.equal(report.status, 200);
-    const [order] = inventory.orders();
+    const [order] = inventory.orders.all();
     assert.deepEqual([order?.by, order?.liftedBy], ['anna, confirmed by ben', 'anna, confirmed by ben']);
     // The browser says of each refusal that it was one.
     const complaints = [...anna.complaints, ...ben.complaints].filter((each) => !/status of 4\d\d/.test(each));

@@ -140,7 +140,7 @@ test('kill -9 at random moments loses nothing that was acknowledged', { timeout:
   const open = () => openInventory({ directory: stateDir, now: Date.now, random: randomBytes });
   {
     await using inventory = await open();
-    await inventory.saveImage(testImage('web'));
+    await inventory.images.save(testImage('web'));
   }
   await using controller = new ControllerProcess({
     network,
@@ -188,7 +188,7 @@ test('kill -9 at random moments loses nothing that was acknowledged', { timeout:
     assert.deepEqual(refused, [], `seed ${seed}, round ${round}`);
   }
   await using inventory = await open();
-  const kept = new Map((await inventory.leases().load()).map(({ mac, ip }) => [String(mac), ip]));
+  const kept = new Map((await inventory.leases.load()).map(({ mac, ip }) => [String(mac), ip]));
   for (const [mac, ip] of leases) assert.equal(kept.get(mac), ip, `the lease of ${mac}`);
   const changes = crew.reduce((sum, operator) => sum + operator.acknowledged, 0);
   t.diagnostic(`${changes} changes and ${leases.size} leases acknowledged over ${rounds} kills, none lost`);

@@ -20,12 +20,12 @@ export async function fuzzHeartbeat(count: number, random: Random): Promise<numb
   const { rollCall, rollCallSocket, inventory } = rack;
   const { key } = rack.session;
   const session = Buffer.from(rack.session.id, 'hex');
-  const order = await inventory.kill(
-    'acme',
-    'fuzz',
-    'operator',
-    inventory.nodes().map(({ mac }) => mac),
-  );
+  const order = await inventory.orders.kill({
+    scope: 'acme',
+    reason: 'fuzz',
+    by: 'operator',
+    targets: inventory.nodes.all().map(({ mac }) => mac),
+  });
   if ('refused' in order) throw new Error(order.refused);
   const sink = createSocket('udp4');
   sink.bind(0, '127.0.0.1');
@@ -76,7 +76,7 @@ export async function fuzzHeartbeat(count: number, random: Random): Promise<numb
   const { heartbeats, permits, refused, beacons, sendErrors } = rollCall.counters;
   if (heartbeats > mayBeHeard || permits < heartbeats || heartbeats + refused < 1 || beacons > sent || sendErrors > 0)
     throw new Error(`counters do not add up: ${JSON.stringify(rollCall.counters)} of ${mayBeHeard} signed`);
-  if (inventory.nodes().length !== 1) throw new Error('a datagram made a node');
+  if (inventory.nodes.all().length !== 1) throw new Error('a datagram made a node');
   await new Promise<void>((resolve) => sink.close(() => resolve()));
   return permits;
 }

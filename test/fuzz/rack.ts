@@ -51,12 +51,12 @@ export async function startRack(): Promise<Rack> {
       throw error;
     },
   });
-  await inventory.bootStage({ mac, stage: 'dhcp-discover', firmware: 'uboot' });
-  const ticket = await inventory.issueTicket(mac);
+  await inventory.nodes.bootStage({ mac, stage: 'dhcp-discover', firmware: 'uboot' });
+  const ticket = await inventory.nodes.issueJoinToken(mac);
   if ('refused' in ticket) throw new Error(ticket.refused);
-  const joined = await inventory.join(joinRequest(ticket.token), '127.0.0.1');
+  const joined = await inventory.nodes.join(joinRequest(ticket.token), '127.0.0.1');
   if ('refused' in joined) throw new Error(joined.refused);
-  for (const name of ['acme', 'bolt']) await inventory.addCustomer({ name });
+  for (const name of ['acme', 'bolt']) await inventory.customers.add({ name });
   const running = stack.move();
   return {
     directory,

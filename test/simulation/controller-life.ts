@@ -5,7 +5,8 @@ import { createSecretKey } from 'node:crypto';
 import { giveKillOrder, liftKillOrder } from '../../controller/kill/kill-order.ts';
 import { startRollCall, type RollCall } from '../../controller/kill/roll-call.ts';
 import type { OrderDocument } from '../../inventory/store/documents.ts';
-import { openInventoryOn, type Inventory, type Refused } from '../../inventory/inventory.ts';
+import { openInventoryOn, type Inventory } from '../../inventory/inventory.ts';
+import type { Refused } from '../../inventory/refused.ts';
 import type { LocalTables } from '../../inventory/samples/local-tables.ts';
 import { type MemoryDisk, openMemoryStore } from '../../inventory/store/memory-store.ts';
 import { type Store, StorageError, type Write } from '../../inventory/store/store.ts';
@@ -60,9 +61,14 @@ export class ControllerLife {
     const { referee } = this.#world;
     const watched: Inventory = {
       ...inventory,
-      saveReceipt: (number, mac, receipt, signed) => {
-        referee.counted(inventory.order(number), mac, receipt.evidence);
-        return inventory.saveReceipt(number, mac, receipt, signed);
+      nodes: { ...inventory.nodes },
+      orders: {
+        ...inventory.orders,
+        saveReceipt: (confirmed) => {
+          const { number, mac, receipt } = confirmed;
+          referee.counted(inventory.orders.get(number), mac, receipt.evidence);
+          return inventory.orders.saveReceipt(confirmed);
+        },
       },
     };
     this.#breakRules(watched, inventory);
@@ -83,7 +89,7 @@ export class ControllerLife {
       onFailure,
     });
     this.program.every(killResendMs, () => void rollCall.pursue().catch(onFailure));
-    this.program.every(sweepIntervalMs, () => void inventory.sweep(now()).catch(onFailure));
+    this.program.every(sweepIntervalMs, () => void inventory.nodes.sweep(now()).catch(onFailure));
     this.program.every(schedulerIntervalMs, () => void this.#schedule(inventory).catch(onFailure));
     this.#rooms = { inventory, rollCall };
     timeline.tell('controller', `up, epoch ${inventory.epoch}`);
@@ -110,9 +116,9 @@ export class ControllerLife {
 
   async ticketFor(mac: string): Promise<string | undefined> {
     const { inventory } = this.#open();
-    await inventory.bootStage({ mac, stage: 'dhcp-discover', firmware: 'uboot' });
-    await inventory.bootStage({ mac, stage: 'script' });
-    const ticket = await inventory.issueTicket(mac);
+    await inventory.nodes.bootStage({ mac, stage: 'dhcp-discover', firmware: 'uboot' });
+    await inventory.nodes.bootStage({ mac, stage: 'script' });
+    const ticket = await inventory.nodes.issueJoinToken(mac);
     return 'token' in ticket ? ticket.token : undefined;
   }
 
@@ -127,7 +133,7 @@ export class ControllerLife {
     }
     let answer: JoinAnswer | Refused = { refused: 'neither token nor session' };
     for (const proof of proofs) {
-      answer = await inventory.join({ ...request, ...proof }, address);
+      answer = await inventory.nodes.join({ ...request, ...proof }, address);
       if (!('refused' in answer)) break;
     }
     return answer;
@@ -135,7 +141,9 @@ export class ControllerLife {
 
   desired(mac: string, session: string | undefined): Desired | undefined {
     const { inventory } = this.#open();
-    return session !== undefined && inventory.session(session)?.mac === mac ? inventory.desired(mac) : undefined;
+    return session !== undefined && inventory.nodes.session(session)?.mac === mac
+      ? inventory.nodes.desired(mac)
+      : undefined;
   }
 
   giveKill(scope: string, given: (order: OrderDocument) => void): Promise<OrderDocument | Refused> {
@@ -158,13 +166,13 @@ export class ControllerLife {
   #breakRules(watched: Inventory, inventory: Inventory): void {
     const { heardEarlierMs, permitsKilled } = this.#world.broken;
     if (heardEarlierMs !== undefined)
-      watched.lastHeartbeatAt = (mac) => {
-        const at = inventory.lastHeartbeatAt(mac);
+      watched.nodes.lastHeartbeatAt = (mac) => {
+        const at = inventory.nodes.lastHeartbeatAt(mac);
         return at === undefined ? undefined : at - heardEarlierMs;
       };
     if (permitsKilled === true)
-      watched.permitted = (mac) => {
-        const placed = new Set(inventory.instancesOn(mac).map(({ customer }) => customer));
+      watched.nodes.permitted = (mac) => {
+        const placed = new Set(inventory.instances.on(mac).map(({ customer }) => customer));
         return Array.from(placed, (customer) => ({ customer, hold: false }));
       };
   }
@@ -179,7 +187,7 @@ export class ControllerLife {
     if (board === undefined) return;
     // Sending takes time too: two datagrams never leave at one instant.
     this.#lastSentMs = Math.max(timeline.now, this.#lastSentMs + 0.005);
-    const session = inventory.sessionOf(board.mac);
+    const session = inventory.nodes.sessionOf(board.mac);
     if (session !== undefined) referee.sent(board, inventory, decodePermit(bytes, this.#key(session)));
     const waitMs = this.#lastSentMs - timeline.now;
     const astray = boards[this.#world.random.integer(boards.length)] ?? board;

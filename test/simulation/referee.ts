@@ -152,8 +152,8 @@ export class Referee {
       if (order !== undefined)
         this.violated(`1: a permit for ${board.name} lists ${customer} after order ${order.number} was accepted`);
     }
-    for (const { customer } of inventory.instancesOn(board.mac))
-      if (!listed.has(customer) && inventory.killedBy(customer) === undefined)
+    for (const { customer } of inventory.instances.on(board.mac))
+      if (!listed.has(customer) && inventory.orders.killedBy(customer) === undefined)
         this.violated(`2: a permit for ${board.name} leaves out ${customer}, which no order stops`);
   }
 
@@ -216,7 +216,7 @@ export class Referee {
 
   /** Also one that is on disk while its giver still waits. */
   #orderStored(customer: string): number | undefined {
-    return this.#world.controller?.inventory?.killedBy(customer);
+    return this.#world.controller?.inventory?.orders.killedBy(customer);
   }
 
   /** Invariant 1, five seconds after acceptance, for every board. */

@@ -91,25 +91,30 @@ async function setUp(world: World): Promise<void> {
       const config = { entrypoint: [], cmd: ['/app'], env: [], workingDir: '/', user: '0:0' };
       const squashfs = { sha256: 'a'.repeat(64), sizeBytes: 1 };
       const digest = 'b'.repeat(64);
-      await inventory.saveImage({ name: 'app', digest, architecture: 'arm64', squashfs, config, importedAt: 0 });
-      for (const { name, hold } of customers) await inventory.addCustomer({ name, onSilence: hold ? 'hold' : 'stop' });
+      await inventory.images.save({ name: 'app', digest, architecture: 'arm64', squashfs, config, importedAt: 0 });
+      for (const { name, hold } of customers)
+        await inventory.customers.add({ name, onSilence: hold ? 'hold' : 'stop' });
     })(),
   );
   await until(
     world,
     'every board is ready',
-    () => inventory.nodes().filter(({ state }) => state === 'ready').length === world.boards.length,
+    () => inventory.nodes.all().filter(({ state }) => state === 'ready').length === world.boards.length,
   );
   await inTime(
     world,
     Promise.all(
       customers.map(({ name, share }) =>
-        inventory.putWorkload(name, 'web', { image: 'app', replicas: Math.ceil(share * world.boards.length) }),
+        inventory.workloads.put({
+          customer: name,
+          name: 'web',
+          spec: { image: 'app', replicas: Math.ceil(share * world.boards.length) },
+        }),
       ),
     ),
   );
   const wanted = customers.reduce((sum, { share }) => sum + Math.ceil(share * world.boards.length), 0);
-  await until(world, 'every customer is placed', () => inventory.instances().length >= wanted);
+  await until(world, 'every customer is placed', () => inventory.instances.all().length >= wanted);
   await until(world, 'every customer runs', () => isAsPermitted(world));
 }
 
@@ -151,9 +156,9 @@ function give(world: World, scope: string): void {
     if (!('refused' in order)) return () => (isAccepted ? undefined : world.referee.accepted(order));
     // Their first try was stored before its answer was lost.
     const { inventory } = controller;
-    const standing = inventory
-      ?.standingOrders()
-      .find(({ scope: stopped, number }) => stopped === scope && inventory.isStored(number));
+    const standing = inventory?.orders
+      .standing()
+      .find(({ scope: stopped, number }) => stopped === scope && inventory.orders.isStored(number));
     return () => {
       if (standing !== undefined && !world.lifting.has(scope) && !world.referee.standing.has(standing.number))
         world.referee.accepted(standing);
@@ -234,19 +239,19 @@ async function settle(world: World): Promise<void> {
   await until(world, '4: every standing order is confirmed', () => {
     const { controller, boards } = world;
     const inventory = controller?.inventory;
-    return inventory !== undefined && boards.every(({ mac }) => inventory.pendingOrders(mac).length === 0);
+    return inventory !== undefined && boards.every(({ mac }) => inventory.orders.pending(mac).length === 0);
   });
 }
 
 function isAsPermitted(world: World): boolean {
   const inventory = world.controller?.inventory;
   if (inventory === undefined) return false;
-  const onBoard = (mac: Mac): Set<string> => new Set(inventory.instancesOn(mac).map(({ customer }) => customer));
+  const onBoard = (mac: Mac): Set<string> => new Set(inventory.instances.on(mac).map(({ customer }) => customer));
   return world.boards.every((board) => {
     const placed = onBoard(board.mac);
     return world.customers.every(({ name }) => {
       const group = board.groups.get(name);
-      const may = placed.has(name) && inventory.killedBy(name) === undefined;
+      const may = placed.has(name) && inventory.orders.killedBy(name) === undefined;
       return may ? group?.running === true && !group.dying : group?.running !== true;
     });
   });

@@ -70,13 +70,13 @@ async function rig(): Promise<Rig> {
     },
   };
   await joinBoard(it.inventory, board);
-  it.inventory.heartbeat(board, Date.now());
+  it.inventory.nodes.heartbeat(board, Date.now());
   for (const customer of ['acme', 'bolt']) await placeWeb(it.inventory, { customer, nodes: [board] });
   return it;
 }
 
 function names(inventory: Inventory): string[] {
-  return inventory.permitted(board).map(({ customer }) => customer);
+  return inventory.nodes.permitted(board).map(({ customer }) => customer);
 }
 
 const receipt = { evidence: 'receipt', confirmedAfterMs: 20, stoppedAfterMs: 5, processes: 1 } as const;
@@ -93,31 +93,34 @@ test('an order is in force before the disk has it, and what boards confirm count
   const { inventory } = it;
   it.set('holds up');
   const inForce: number[] = [];
-  const given = inventory.kill('acme', 'r', 'op', [board], { inForce: ({ number }) => void inForce.push(number) });
+  const given = inventory.orders.kill(
+    { scope: 'acme', reason: 'r', by: 'op', targets: [board] },
+    { inForce: ({ number }) => void inForce.push(number) },
+  );
   assert.deepEqual(inForce, [1]);
   assert.deepEqual(names(inventory), ['bolt']);
-  assert.equal(inventory.killedBy('acme'), 1);
+  assert.equal(inventory.orders.killedBy('acme'), 1);
   assert.deepEqual(
-    inventory.pendingOrders(board).map(({ number }) => number),
+    inventory.orders.pending(board).map(({ number }) => number),
     [1],
   );
-  void inventory.saveReceipt(1, board, receipt);
-  assert.deepEqual(inventory.unconfirmedNodes(), [], 'nobody goes to a board that has confirmed');
-  assert.equal(inventory.pendingOrders(board).length, 1, 'permits ask on until the receipt is on disk');
+  void inventory.orders.saveReceipt({ number: 1, mac: board, receipt });
+  assert.deepEqual(inventory.orders.unconfirmedNodes(), [], 'nobody goes to a board that has confirmed');
+  assert.equal(inventory.orders.pending(board).length, 1, 'permits ask on until the receipt is on disk');
   assert.deepEqual(
     [orderView(inventory, 1)].map((view) => [view?.stored, view?.stopped]),
     [[false, 1]],
   );
-  assert.deepEqual(await inventory.kill('acme', 'again', 'op', []), {
+  assert.deepEqual(await inventory.orders.kill({ scope: 'acme', reason: 'again', by: 'op', targets: [] }), {
     refused: 'order 1 stops acme already, and is not stored yet',
   });
-  assert.match(JSON.stringify(await inventory.removeCustomer('acme')), /order 1 stops acme, and is not stored yet/);
+  assert.match(JSON.stringify(await inventory.customers.remove('acme')), /order 1 stops acme, and is not stored yet/);
   await until(() => inventory.problems().length > 0);
   assert.match(inventory.problems()[0] ?? '', /^order 1 on acme is enforced: in memory only/);
   it.set('takes');
   const order = await given;
   assert.equal('number' in order ? order.number : 0, 1);
-  await until(() => inventory.pendingOrders(board).length === 0);
+  await until(() => inventory.orders.pending(board).length === 0);
   await until(() => inventory.problems().length === 0);
   assert.equal(orderView(inventory, 1)?.stored, true);
   await it.restart();
@@ -129,36 +132,39 @@ test('an order that the disk refuses stays in force, and is stored when the disk
   await using it = await rig();
   const { inventory } = it;
   it.set('refuses');
-  const first = inventory.kill('acme', 'r', 'op', [board]);
-  const second = inventory.kill('*', 'r', 'op', [board]);
-  await inventory.saveReceipt(1, board, receipt);
+  const first = inventory.orders.kill({ scope: 'acme', reason: 'r', by: 'op', targets: [board] });
+  const second = inventory.orders.kill({ scope: '*', reason: 'r', by: 'op', targets: [board] });
+  await inventory.orders.saveReceipt({ number: 1, mac: board, receipt });
   assert.deepEqual(names(inventory), []);
   await until(() => it.said.some((text) => /order 1 on acme is enforced/.test(text)));
-  await assert.rejects(inventory.addCustomer({ name: 'cord' }), /the disk is full/);
+  await assert.rejects(inventory.customers.add({ name: 'cord' }), /the disk is full/);
   it.set('takes');
   assert.deepEqual(
     [await first, await second].map((order) => ('number' in order ? order.number : 0)),
     [1, 2],
   );
-  await until(() => inventory.receipts(1).length === 1 && inventory.problems().length === 0);
+  await until(() => inventory.orders.receipts(1).length === 1 && inventory.problems().length === 0);
   assert.equal(it.said.at(-1), 'every order and lift is stored now');
   await it.restart();
   assert.deepEqual(
-    it.inventory.standingOrders().map(({ number }) => number),
+    it.inventory.orders.standing().map(({ number }) => number),
     [1, 2],
   );
-  assert.equal(it.inventory.receipts(1).length, 1);
+  assert.equal(it.inventory.orders.receipts(1).length, 1);
 });
 
 test('a lift: of a stored order in force when it is stored, of one that is nowhere when the disk refuses it', async () => {
   await using it = await rig();
   const { inventory } = it;
-  await inventory.kill('bolt', 'r', 'op', [board]);
+  await inventory.orders.kill({ scope: 'bolt', reason: 'r', by: 'op', targets: [board] });
   it.set('refuses');
-  void inventory.kill('acme', 'r', 'op', [board]);
+  void inventory.orders.kill({ scope: 'acme', reason: 'r', by: 'op', targets: [board] });
   const inForce: string[] = [];
   const hooks = { inForce: ({ scope }: { scope: string }) => void inForce.push(scope) };
-  const lifts = [inventory.lift('bolt', '', 'op', hooks), inventory.lift('acme', 'a slip', 'op', hooks)];
+  const lifts = [
+    inventory.orders.lift({ scope: 'bolt', reason: '', by: 'op' }, hooks),
+    inventory.orders.lift({ scope: 'acme', reason: 'a slip', by: 'op' }, hooks),
+  ];
   await until(() => inForce.length > 0);
   assert.deepEqual(names(inventory), ['acme']);
   assert.deepEqual(
@@ -168,9 +174,12 @@ test('a lift: of a stored order in force when it is stored, of one that is nowhe
       [false, false],
     ],
   );
-  assert.match(JSON.stringify(await inventory.lift('bolt', '')), /the lift of order 1 was asked for already/);
+  assert.match(
+    JSON.stringify(await inventory.orders.lift({ scope: 'bolt', reason: '' })),
+    /the lift of order 1 was asked for already/,
+  );
   // Regretted: the customer must not run for a moment, whenever the lift gets to disk.
-  const again = inventory.kill('bolt', 'r', 'op', [board]);
+  const again = inventory.orders.kill({ scope: 'bolt', reason: 'r', by: 'op', targets: [board] });
   it.set('takes');
   for (const lift of lifts) assert.ok('number' in (await lift));
   await again;
@@ -178,7 +187,7 @@ test('a lift: of a stored order in force when it is stored, of one that is nowhe
   assert.deepEqual(names(inventory), ['acme']);
   await it.restart();
   assert.deepEqual(
-    it.inventory.orders().map(({ number, scope, liftedAt }) => [number, scope, liftedAt === null]),
+    it.inventory.orders.all().map(({ number, scope, liftedAt }) => [number, scope, liftedAt === null]),
     [
       [1, 'bolt', false],
       [2, 'acme', false],
@@ -190,7 +199,10 @@ test('a lift: of a stored order in force when it is stored, of one that is nowhe
 test('what is in memory only is lost with the process, and that is said', async () => {
   await using it = await rig();
   it.set('refuses');
-  const lost = assert.rejects(it.inventory.kill('acme', 'r', 'op', [board]), /the controller ends/);
+  const lost = assert.rejects(
+    it.inventory.orders.kill({ scope: 'acme', reason: 'r', by: 'op', targets: [board] }),
+    /the controller ends/,
+  );
   await until(() => it.said.length > 0);
   await it.restart();
   await lost;
@@ -198,25 +210,27 @@ test('what is in memory only is lost with the process, and that is said', async 
     it.said.join('\n'),
     /order 1 on acme is enforced: not stored when the controller ended, and lost with it/,
   );
-  assert.deepEqual(it.inventory.standingOrders(), []);
+  assert.deepEqual(it.inventory.orders.standing(), []);
 });
 
 test('two operators: what the second confirms is in force before the disk has it, and cannot expire meanwhile', async () => {
   await using it = await rig();
-  const { people } = it.inventory;
-  await people.setRoot('a'.repeat(64));
-  assert.ok('token' in (await people.add('ben', 'root')));
+  await it.inventory.operators.setRoot('a'.repeat(64));
+  assert.ok('token' in (await it.inventory.operators.add('ben', 'root')));
   const wish = { action: 'kill', scope: '*', reason: 'fire', by: 'root', targets: [board] } as const;
-  const asked = await people.ask({ ...wish, targets: [board] }, 600_000);
+  const asked = await it.inventory.approvals.request({ ...wish, targets: [board] }, 600_000);
   assert.ok('approval' in asked);
   it.set('refuses');
-  const confirmed = people.confirm(asked.approval.id, 'ben', [board]);
+  const confirmed = it.inventory.approvals.approve({ id: asked.approval.id, by: 'ben', targets: [board] });
   assert.deepEqual(names(it.inventory), []);
   await until(() => it.said.length > 0);
-  assert.match(JSON.stringify(await people.withdraw(asked.approval.id, 'root')), /does not wait/);
-  assert.match(JSON.stringify(await people.confirm(asked.approval.id, 'root', [board])), /refused/);
+  assert.match(JSON.stringify(await it.inventory.approvals.withdraw(asked.approval.id, 'root')), /does not wait/);
+  assert.match(
+    JSON.stringify(await it.inventory.approvals.approve({ id: asked.approval.id, by: 'root', targets: [board] })),
+    /refused/,
+  );
   it.set('takes');
   const done = await confirmed;
   assert.deepEqual('order' in done ? [done.order.number, done.order.by] : [], [1, 'root, confirmed by ben']);
-  assert.deepEqual(people.approvals(), []);
+  assert.deepEqual(it.inventory.approvals.all(), []);
 });

@@ -1,0 +1,13 @@
+import type { WorkloadSpec } from '../../protocol/api.ts';
+
+export const mebibyte = 2 ** 20;
+const workloadDefaults = { memoryBytes: 64 * mebibyte, cpu: 1, processes: 128 };
+
+/** What one instance may use. */
+export function workloadLimits(spec: WorkloadSpec): { memoryBytes: number; cpu: number; processes: number } {
+  return {
+    memoryBytes: spec.memoryBytes ?? workloadDefaults.memoryBytes,
+    cpu: spec.cpu ?? workloadDefaults.cpu,
+    processes: spec.processes ?? workloadDefaults.processes,
+  };
+}

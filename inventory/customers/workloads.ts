@@ -1,0 +1,129 @@
+// Workloads: what customers want to run, and why one does not run as wanted.
+import { isDeepStrictEqual } from 'node:util';
+import type { WorkloadSpec } from '../../protocol/api.ts';
+import { configurationProblem } from '../../protocol/desired-state.ts';
+import type { Refused } from '../refused.ts';
+import type { Memory } from '../store/cache.ts';
+import type {
+  ConfigurationDocument,
+  CustomerDocument,
+  ImageDocument,
+  InstanceDocument,
+  WorkloadDocument,
+} from '../store/documents.ts';
+import type { Draft } from '../store/transaction.ts';
+import type { Take } from '../store/writer.ts';
+import { configurationOf, forgetConfigurations } from './configurations.ts';
+import { unknownCustomer, unknownImage } from './unknown.ts';
+import { mebibyte, workloadLimits } from './workload-limits.ts';
+import type { WorkloadProblems } from './workload-problems.ts';
+
+export interface NewWorkload {
+  customer: string;
+  name: string;
+  spec: WorkloadSpec;
+}
+
+/** Documents that it returns are shared and must not be changed. `by`: the operator who asked, for the events. */
+export interface WorkloadBook {
+  all(): WorkloadDocument[];
+  get(customer: string, name: string): WorkloadDocument | undefined;
+  put(workload: NewWorkload, by?: string): Promise<WorkloadDocument | Refused>;
+  /** Its instances go with it. */
+  remove(workload: Pick<NewWorkload, 'customer' | 'name'>, by?: string): Promise<{ removed: string } | Refused>;
+  /** That the desired state names by its digest. */
+  configuration(sha256: string): ConfigurationDocument | undefined;
+  /** Why a workload does not run as wanted, as the scheduler sees it; memory only. An empty map clears all. */
+  setProblems(problems: ReadonlyMap<string, string>): void;
+  /** By `<customer>/<workload>`; empty when there is none. */
+  problemOf(customer: string, name: string): string;
+}
+
+export function workloadBook({
+  memory,
+  take,
+  takeOnReserve,
+  now,
+  problems,
+}: {
+  memory: Memory;
+  take: Take;
+  takeOnReserve: Take;
+  now: () => number;
+  problems: WorkloadProblems;
+}): WorkloadBook {
+  return {
+    all: () => [...memory.all('workloads').values()],
+    get: (customer, name) => memory.get('workloads', `${customer}/${name}`),
+    put: (workload, by) => take((draft) => decidePutWorkload(draft, workload, now()), by),
+    remove: (workload, by) => takeOnReserve((draft) => decideRemoveWorkload(draft, workload), by),
+    configuration: (sha256) => memory.get('configurations', sha256),
+    setProblems: (found) => problems.set(found),
+    problemOf: (customer, name) => problems.of(customer, name),
+  };
+}
+
+export function decidePutWorkload(
+  draft: Draft,
+  { customer: owner, name, spec }: NewWorkload,
+  now: number,
+): WorkloadDocument | Refused {
+  const customer = draft.get('customers', owner);
+  if (customer === undefined) return unknownCustomer(owner);
+  const image = draft.get('images', spec.image);
+  if (image === undefined) return unknownImage(spec.image);
+  const excess = overLimit(customer, spec);
+  if (excess !== undefined) return { refused: excess };
+  const id = `${owner}/${name}`;
+  const problem = configurationProblem(configurationOf({ spec, image }));
+  if (problem !== undefined)
+    return { refused: `cannot deploy ${id}: with what image ${spec.image} brings, ${problem}` };
+  const known = draft.get('workloads', id);
+  if (known === undefined) {
+    const workload = { customer: owner, name, spec, image, specRevision: 1, createdAt: now, changedAt: now };
+    draft.put('workloads', id, workload);
+    draft.event('workload', id, `created: ${spec.image}, ${spec.replicas} replicas`);
+    return workload;
+  }
+  const changed = !isDeepStrictEqual(essence(known.spec, known.image), essence(spec, image));
+  if (!changed && known.spec.replicas === spec.replicas) return known;
+  const workload = { ...known, spec, image, specRevision: known.specRevision + (changed ? 1 : 0), changedAt: now };
+  draft.put('workloads', id, workload);
+  draft.event(
+    'workload',
+    id,
+    changed
+      ? `changed to revision ${workload.specRevision}: ${spec.image}, ${spec.replicas} replicas`
+      : `${known.spec.replicas} → ${spec.replicas} replicas`,
+  );
+  return workload;
+}
+
+/** What an instance would notice. */
+function essence(spec: WorkloadSpec, image: ImageDocument) {
+  return { ...spec, ...workloadLimits(spec), replicas: 0, digest: image.digest, squashfs: image.squashfs.sha256 };
+}
+
+function overLimit(customer: CustomerDocument, spec: WorkloadSpec): string | undefined {
+  const { memoryBytes, processes } = workloadLimits(spec);
+  if (memoryBytes > customer.memoryBytes)
+    return `an instance would get ${Math.ceil(memoryBytes / mebibyte)} MiB, want at most the ${Math.floor(customer.memoryBytes / mebibyte)} MiB that ${customer.name} may use on a node`;
+  if (processes > customer.processes)
+    return `an instance would get ${processes} processes, want at most the ${customer.processes} that ${customer.name} may use on a node`;
+  return undefined;
+}
+
+function decideRemoveWorkload(
+  draft: Draft,
+  { customer, name }: Pick<NewWorkload, 'customer' | 'name'>,
+): { removed: string } | Refused {
+  const id = `${customer}/${name}`;
+  if (draft.get('workloads', id) === undefined) return { refused: `there is no workload ${id}` };
+  draft.remove('workloads', id);
+  const removed: InstanceDocument[] = [];
+  for (const [key, instance] of draft.all('instances')) if (key.startsWith(`${id}/`)) removed.push(instance);
+  for (const instance of removed) draft.remove('instances', `${id}/${instance.id}`);
+  forgetConfigurations(draft, removed);
+  draft.event('workload', id, 'removed');
+  return { removed: id };
+}

@@ -1,0 +1,240 @@
+// The two-person rule: what one operator asked for waits here until another approves it. A request and the order that it
+// becomes are decided by the one writer, so two who approve at once give one order.
+import type { Mac } from '../../protocol/mac.ts';
+import { everything } from '../../protocol/roll-call.ts';
+import { decideKill, decideLift, named } from '../orders/orders.ts';
+import type { OrderHooks, UnstoredOrders } from '../orders/unstored-orders.ts';
+import type { Refused } from '../refused.ts';
+import type { Memory } from '../store/cache.ts';
+import type { ApprovalDocument, OrderDocument } from '../store/documents.ts';
+import { Draft } from '../store/transaction.ts';
+import type { Decide, Take } from '../store/writer.ts';
+import { type Note, noted } from './audited.ts';
+
+/** What two operators are needed for. */
+export interface ApprovalRequest {
+  action: 'kill' | 'lift';
+  /** A customer's name or `*`. */
+  scope: string;
+  reason: string;
+  by: string;
+  /** The nodes that have to stop it; none for a lift. */
+  targets: Mac[];
+}
+
+export interface Approved {
+  action: ApprovalRequest['action'];
+  order: OrderDocument;
+}
+/** Waits for a second operator, or is done. */
+export type RequestAnswer = { approval: ApprovalDocument } | Approved;
+
+export interface ApprovalBook {
+  /** What waits and has not expired, oldest first. */
+  all(): ApprovalDocument[];
+  get(id: number): ApprovalDocument | undefined;
+  /**
+   * The first time it is stored for `waitMs`; when another operator asks for the same meanwhile, that approves it.
+   * Refused as the order itself would be, and where nobody is there who could approve. What is approved is in force and
+   * stored as by `OrderBook.kill` and `lift`.
+   */
+  request(request: ApprovalRequest, waitMs: number, hooks?: OrderHooks): Promise<RequestAnswer | Refused>;
+  /** `targets` as they are now. Once only: whoever comes second is refused. */
+  approve(approval: { id: number; by: string; targets: Mac[] }, hooks?: OrderHooks): Promise<Approved | Refused>;
+  withdraw(id: number, by: string): Promise<{ removed: number } | Refused>;
+  /** Removes what has expired. Costs nothing where there is none. */
+  expire(): Promise<void>;
+}
+
+export interface ApprovalBookOptions {
+  memory: Memory;
+  unstored: UnstoredOrders;
+  take: Take;
+  /** Milliseconds since 1970. */
+  now: () => number;
+  audit: Note;
+}
+
+/** The order that a request becomes. */
+type OrderOf = (request: ApprovalRequest) => OrderDocument;
+
+export function approvalBook({ memory, unstored, take, now, audit }: ApprovalBookOptions): ApprovalBook {
+  /** Approved, in force, and on their way to disk: they cannot expire or be withdrawn any more. */
+  const approving = new Set<number>();
+
+  /**
+   * What a second operator approves is in force at once, as an order of one operator. Where it turns out that this approval
+   * does not wait any more, the one writer says so, and the order is taken back.
+   */
+  function decided<T extends object>(
+    given: { approval: ApprovalDocument | undefined; by: string; targets: Mac[] },
+    hooks: OrderHooks,
+    decide: (draft: Draft, note: Note, orderOf: OrderOf) => T | Refused,
+  ): Promise<T | Refused> {
+    const { approval, targets } = given;
+    let orderOf: OrderOf = (request) => orderFrom(request, unstored.nextNumber(), now());
+    const decision = (draft: Draft, note: Note) => decide(draft, note, orderOf);
+    const { action, scope, reason } = approval ?? {};
+    const mayApprove = approval?.by !== given.by && memory.get('operators', given.by) !== undefined;
+    if (approval === undefined || scope === undefined || reason === undefined || !mayApprove)
+      return noted(decision, audit, take);
+    const by = bothNames(approval, given.by);
+    let taken: (each: Decide<T | Refused>) => Promise<T | Refused> = take;
+    if (action === 'kill' && unstored.killRefusal(scope) === undefined)
+      taken = (each) =>
+        unstored.kill({ scope, reason, by, targets }, hooks, (order) => {
+          orderOf = () => order;
+          return each;
+        });
+    else if (action === 'lift' && !('refused' in unstored.toBeLifted(scope)))
+      taken = (each) => unstored.lift({ scope, reason, by }, hooks, () => each);
+    approving.add(approval.id);
+    return noted(decision, audit, taken).finally(() => approving.delete(approval.id));
+  }
+
+  const waiting = () => [...memory.all('approvals').values()].filter(({ expiresAt }) => now() < expiresAt);
+  return {
+    all: () => waiting().toSorted((a, b) => a.id - b.id),
+    get: (id) => waiting().find((approval) => approval.id === id),
+    request: (request, waitMs, hooks = {}) => {
+      const { by, targets, action, scope } = request;
+      const approval = waiting().find((each) => each.action === action && each.scope === scope);
+      return decided<RequestAnswer>({ approval, by, targets }, hooks, (draft, note, orderOf) =>
+        decideRequest(draft, { request, now: now(), waitMs, orderOf }, note),
+      );
+    },
+    approve: ({ id, by, targets }, hooks = {}) => {
+      const approval = waiting().find((each) => each.id === id);
+      return decided<Approved>({ approval, by, targets }, hooks, (draft, note, orderOf) =>
+        decideApprove(draft, { id, by, targets, now: now(), orderOf }, note),
+      );
+    },
+    withdraw: (id, by) =>
+      approving.has(id)
+        ? Promise.resolve(gone(id))
+        : noted((draft, note) => decideWithdraw(draft, { id, by, now: now() }, note), audit, take),
+    expire: async () => {
+      const isOver = ({ id, expiresAt }: ApprovalDocument) => now() >= expiresAt && !approving.has(id);
+      if ([...memory.all('approvals').values()].some(isOver))
+        await noted((draft, note) => decideExpire(draft, { isOver, note }), audit, take);
+    },
+  };
+}
+
+function decideRequest(
+  draft: Draft,
+  { request, now, waitMs, orderOf }: { request: ApprovalRequest; now: number; waitMs: number; orderOf: OrderOf },
+  note: Note,
+): RequestAnswer | Refused {
+  decideExpire(draft, { isOver: ({ expiresAt }) => now >= expiresAt, note });
+  const { action, scope, reason, by } = request;
+  if (draft.get('operators', by) === undefined) return notAnOperator(by);
+  const same = Array.from(draft.all('approvals'), ([, approval]) => approval).find(
+    (each) => each.action === action && each.scope === scope,
+  );
+  if (same !== undefined)
+    return decideApprove(draft, { id: same.id, by, targets: request.targets, now, orderOf }, note);
+  // Nobody should wait for what would be refused.
+  const trial = decideOrder(new Draft(draft), request, { now, orderOf: (each) => orderFrom(each, 1, now) });
+  if ('refused' in trial) return trial;
+  const operators = [...draft.all('operators')].length;
+  if (operators < 2)
+    return {
+      refused: `${wording(request)} needs two operators and there is only ${by}: muster operator add NAME makes another`,
+    };
+  const id = draft.count('approvals');
+  const approval = { id, action, scope, reason, by, at: now, expiresAt: now + waitMs };
+  draft.put('approvals', String(id), approval);
+  draft.event('approval', subjectOf(id), `${by} asks for a second operator to ${wording(request)}: ${reason}`);
+  note(subjectOf(id), { step: 'asked', action, scope, reason, by, expiresAt: approval.expiresAt });
+  return { approval };
+}
+
+function decideApprove(
+  draft: Draft,
+  { id, by, targets, now, orderOf }: { id: number; by: string; targets: Mac[]; now: number; orderOf: OrderOf },
+  note: Note,
+): Approved | Refused {
+  const approval = draft.get('approvals', String(id));
+  if (approval === undefined || now >= approval.expiresAt) return gone(id);
+  // Between the check of the token and this moment it may have been removed.
+  if (draft.get('operators', by) === undefined) return notAnOperator(by);
+  if (approval.by === by) return { refused: `${by} asked for this (approval ${id}): another operator must confirm it` };
+  const { action, scope, reason } = approval;
+  const done = decideOrder(draft, { action, scope, reason, by: bothNames(approval, by), targets }, { now, orderOf });
+  if ('refused' in done) {
+    drop(draft, approval, `no longer possible: ${done.refused}`, note);
+    return done;
+  }
+  draft.remove('approvals', String(id));
+  draft.event('approval', subjectOf(id), `${by} confirms what ${approval.by} asked for: ${wording(approval)}`);
+  note(subjectOf(id), {
+    step: 'confirmed',
+    action: approval.action,
+    scope: approval.scope,
+    by,
+    order: done.order.number,
+  });
+  return done;
+}
+
+function notAnOperator(name: string): Refused {
+  return { refused: `${name} is no operator (any more)` };
+}
+
+function bothNames({ by }: ApprovalDocument, approvedBy: string): string {
+  return `${by}, confirmed by ${approvedBy}`;
+}
+
+function orderFrom({ scope, reason, by, targets }: ApprovalRequest, number: number, now: number): OrderDocument {
+  return { number, scope, reason, by, at: now, liftedAt: null, liftReason: null, targets: [...new Set(targets)] };
+}
+
+function decideOrder(
+  draft: Draft,
+  request: ApprovalRequest,
+  { now, orderOf }: { now: number; orderOf: OrderOf },
+): Approved | Refused {
+  const order = request.action === 'kill' ? decideKill(draft, orderOf(request)) : decideLift(draft, request, now);
+  return 'refused' in order ? order : { order, action: request.action };
+}
+
+function decideWithdraw(
+  draft: Draft,
+  { id, by, now }: { id: number; by: string; now: number },
+  note: Note,
+): { removed: number } | Refused {
+  const approval = draft.get('approvals', String(id));
+  if (approval === undefined || now >= approval.expiresAt) return gone(id);
+  drop(draft, approval, `withdrawn by ${by}`, note);
+  return { removed: id };
+}
+
+function decideExpire(
+  draft: Draft,
+  { isOver, note }: { isOver: (approval: ApprovalDocument) => boolean; note: Note },
+): void {
+  for (const [, approval] of draft.all('approvals'))
+    if (isOver(approval)) drop(draft, approval, 'expired: nobody confirmed it', note);
+}
+
+export function drop(draft: Draft, approval: ApprovalDocument, why: string, note: Note): void {
+  draft.remove('approvals', String(approval.id));
+  draft.event('approval', subjectOf(approval.id), `what ${approval.by} asked for (${wording(approval)}) is ${why}`);
+  note(subjectOf(approval.id), { step: 'dropped', why });
+}
+
+/** Orders have numbers too: in the events and the audit log the two must not be mistaken. */
+function subjectOf(id: number): string {
+  return `approval-${id}`;
+}
+
+function gone(id: number): Refused {
+  return { refused: `approval ${id} does not wait: it was confirmed or withdrawn, or has expired, or never was` };
+}
+
+/** `stop everything`, `lift the order on acme` */
+function wording({ action, scope }: Pick<ApprovalRequest, 'action' | 'scope'>): string {
+  if (action === 'kill') return `stop ${named(scope)}`;
+  return scope === everything ? 'lift the order on everything' : `lift the order on ${scope}`;
+}

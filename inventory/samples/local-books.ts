@@ -1,0 +1,43 @@
+// What the rest of Muster asks of the local tables: events, the latest samples, log lines.
+import type { Event, LogPage, Sample } from '../../protocol/api.ts';
+import type { Mac } from '../../protocol/mac.ts';
+import type { NewEvent } from '../store/transaction.ts';
+import type { InstanceLogLine, LocalTables, WantedLogs } from './local-tables.ts';
+
+export interface EventBook {
+  /** Queued, bounded, never throws. */
+  add(event: NewEvent): void;
+  /** Oldest first. With `after`: those that followed it; without: the newest. */
+  list(wanted: { after?: number; limit: number; subject?: string }): Promise<Event[]>;
+}
+
+export interface SampleBook {
+  add(samples: ReadonlyMap<Mac, Sample>, at: number): void;
+  latest(mac: Mac): Sample | undefined;
+}
+
+export interface LogBook {
+  add(lines: InstanceLogLine[]): void;
+  /** Oldest first, the last `tail` lines. */
+  list(wanted: WantedLogs): Promise<LogPage>;
+}
+
+export function localBooks(
+  tables: LocalTables,
+  now: () => number,
+): { events: EventBook; samples: SampleBook; logs: LogBook } {
+  return {
+    events: {
+      add: (event) => tables.addEvent({ at: now(), ...event }),
+      list: (wanted) => tables.events(wanted),
+    },
+    samples: {
+      add: (samples, at) => tables.addSamples(samples, at),
+      latest: (mac) => tables.latestSample(mac),
+    },
+    logs: {
+      add: (lines) => tables.addLogs(lines),
+      list: (wanted) => tables.logs(wanted),
+    },
+  };
+}

@@ -1,0 +1,168 @@
+// What the books stand on: the store with all its documents in memory, the one writer, the local tables, the audit log,
+// and what a start finds of them.
+import { setTimeout as realPause } from 'node:timers/promises';
+import type { Event } from '../protocol/api.ts';
+import type { AuditLog, AuditOptions } from './audit/audit.ts';
+import { AuditFeed } from './audit/feed.ts';
+import { openDocuments } from './customers/configurations.ts';
+import { SessionIndex } from './nodes/session-index.ts';
+import { SentTimes } from './orders/sent-times.ts';
+import { decideRecovery, isBehind, knownRevision, lossText } from './recovery.ts';
+import type { LocalTables } from './samples/local-tables.ts';
+import { type DocumentChange, Memory } from './store/cache.ts';
+import { announce, type Change } from './store/changes.ts';
+import type { DiskReserve } from './store/disk-reserve.ts';
+import type { RevisionMark } from './store/revision-mark.ts';
+import type { Store } from './store/store.ts';
+import type { NewEvent } from './store/transaction.ts';
+import { Decisions, type Take, type TakeOptions } from './store/writer.ts';
+
+export interface StorageOptions {
+  /** What the operator has to know of the state directory, a sentence each. */
+  found?: readonly string[];
+  /** Left out, a full disk stores nothing until somebody makes room. */
+  reserve?: DiskReserve;
+  openStore: () => Promise<Store>;
+  /** Left out, the audit log is the only witness of what the store once had. */
+  openMark?: () => Promise<RevisionMark>;
+  /** Copies a store that lost something, before anything is written to it. Gives the words for where it is. */
+  keepAside?: () => Promise<string>;
+  /** `say`: for an operator to read. */
+  openTables: (onEvent: (event: Event) => void, say: (message: string) => void) => Promise<LocalTables>;
+  /** Left out, no audit log is kept. */
+  openAudit?: (options: Omit<AuditOptions, 'file'>) => AuditLog;
+  /** Milliseconds since 1970. */
+  now: () => number;
+  /** For what an operator has to read at once: that the disk takes nothing, or lost something. It is an event as well. */
+  warn?: ((message: string) => void) | undefined;
+  /** Between attempts to store an order; by the real clock where left out. */
+  pause?: ((ms: number) => Promise<void>) | undefined;
+}
+
+export interface Storage {
+  epoch: number;
+  store: Store;
+  memory: Memory;
+  sessions: SessionIndex;
+  sent: SentTimes;
+  tables: LocalTables;
+  audit: AuditLog | undefined;
+  feed: AuditFeed;
+  take: Take;
+  /** For what makes things safer, or is needed for it: it is stored also where the disk is full. */
+  takeOnReserve: Take;
+  addEvent: (event: NewEvent) => void;
+  subscribe: (listener: (change: Change) => void) => () => void;
+  tell: (change: Change) => void;
+  /** What an operator has to read at once, and finds among the events. */
+  say: (subject: string) => (message: string) => void;
+  /** What this start found; on the screens until the next one. */
+  notes: readonly string[];
+  pause: (ms: number) => Promise<void>;
+}
+
+/** A log that another process has open must not hold up a start: permits are running out. */
+const auditPatienceMs = 700;
+
+export async function openStorage(
+  stack: AsyncDisposableStack,
+  {
+    found = [],
+    reserve,
+    openStore,
+    openMark,
+    keepAside = () => Promise.resolve(''),
+    openTables,
+    openAudit,
+    now,
+    warn,
+    pause = (ms) => realPause(ms, undefined, { ref: false }),
+  }: StorageOptions,
+): Promise<Storage> {
+  stack.use(reserve);
+  const mark = stack.use(await openMark?.());
+  const store = stack.use(await openStore());
+  const notes: string[] = [];
+  const noted = (message: string) => {
+    notes.push(message);
+    warn?.(message);
+  };
+  const listeners = new Set<(change: Change) => void>();
+  const tell = (change: Change) => {
+    for (const listener of listeners) listener(change);
+  };
+  const tables = stack.use(await openTables((event) => tell({ kind: 'event', event }), noted));
+  const addEvent = (event: NewEvent) => tables.addEvent({ at: now(), ...event });
+  const say = (subject: string) => (message: string) => {
+    warn?.(message);
+    addEvent({ kind: 'controller', subject, message });
+  };
+
+  const memory = new Memory();
+  const { documents, revision, foundRevision } = await openDocuments(store);
+  memory.load(documents, revision);
+  const feed = new AuditFeed(memory, revision);
+  const audit = stack.use(openAudit?.({ now, source: feed, say: say('audit') }));
+  const told = await Promise.race([audit?.told() ?? 'none is kept', pause(auditPatienceMs).then(() => 'it is locked')]);
+  const witnesses = { revision: foundRevision, mark: mark?.found, audit: told };
+  if (isBehind(witnesses)) {
+    noted(lossText(witnesses, await keepAside()));
+    // Nobody may take a new change for one that was told of before the loss.
+    store.skipTo(knownRevision(witnesses));
+  }
+  const sessions = new SessionIndex(memory);
+  const sent = new SentTimes();
+  const follow = (changes: DocumentChange[]) => {
+    for (const change of changes) {
+      mark?.note(change.revision, change.collection === 'orders' || change.collection === 'kill');
+      sessions.apply(change);
+      sent.apply(change);
+    }
+    if (audit !== undefined) feed.tell(audit, changes);
+    for (const change of changes.flatMap(announce)) tell(change);
+  };
+  await store.watch({ prefix: '', fromRevision: revision, onChanges: (changes) => follow(memory.apply(changes)) });
+
+  const writer = new Decisions({ store, memory, reserve, onEvents: (events) => events.forEach(addEvent) });
+  stack.defer(() => writer.idle());
+  const take = takeWith(writer, {});
+  const takeOnReserve = takeWith(writer, { mayUseReserve: true });
+  for (const message of await takeOnReserve((draft) => decideRecovery(draft, witnesses, now()))) noted(message);
+  for (const message of found) noted(message);
+  for (const message of notes) addEvent({ kind: 'controller', subject: 'state', message });
+  reserve?.begin(say('disk'));
+  const epoch = await takeOnReserve((draft) => draft.count('epoch'));
+  // Writing the epoch moved the store on: whatever a node was told by an earlier process is older than this.
+  memory.startGenerations(memory.revision('counters', 'epoch'));
+
+  const subscribe = (listener: (change: Change) => void) => {
+    listeners.add(listener);
+    return () => void listeners.delete(listener);
+  };
+  return {
+    epoch,
+    store,
+    memory,
+    sessions,
+    sent,
+    tables,
+    audit,
+    feed,
+    take,
+    takeOnReserve,
+    addEvent,
+    subscribe,
+    tell,
+    say,
+    notes,
+    pause,
+  };
+}
+
+function takeWith(writer: Decisions, options: TakeOptions): Take {
+  return (decide, by) =>
+    writer.take((draft) => {
+      draft.by = by;
+      return decide(draft);
+    }, options);
+}
