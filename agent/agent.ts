@@ -14,7 +14,7 @@ import { Refusal, type JoinAnswer } from '../protocol/api.ts';
 import { configurationLimitBytes } from '../protocol/desired-state.ts';
 import { silentAfterMs } from '../protocol/timing.ts';
 import { startBeacon } from './beacon.ts';
-import type { Endpoint } from './cmdline.ts';
+import type { Endpoint } from '../protocol/ipv4.ts';
 import type { Runtime, RuntimeOptions } from './containers/runtime.ts';
 import { inWords, type ControllerClient } from './controller-client.ts';
 import { desiredState } from './desired-state.ts';

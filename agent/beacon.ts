@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto';
 import { createSocket } from 'node:dgram';
 import { networkInterfaces } from 'node:os';
 import { encodeBeacon } from '../protocol/beacon.ts';
+import { broadcastOf } from '../protocol/ipv4.ts';
 import { beaconIntervalMs } from '../protocol/timing.ts';
 
 const multicastGroup = '224.0.0.250';
@@ -82,24 +83,4 @@ export function ipv4Of(name: string): { address: string; netmask: string; cidr: 
     if (each.family === 'IPv4' && each.cidr !== null)
       return { address: each.address, netmask: each.netmask, cidr: each.cidr };
   return undefined;
-}
-
-export function broadcastOf(address: string, netmask: string): string {
-  const mask = octets(netmask);
-  return octets(address)
-    .map((octet, index) => octet | (~(mask[index] ?? 0) & 0xff))
-    .join('.');
-}
-
-/** `10.77.0.0/24` for 10.77.0.51 with 255.255.255.0. */
-export function subnetOf(address: string, netmask: string): string {
-  const mask = octets(netmask);
-  const bits = mask.reduce((sum, octet) => sum + octet.toString(2).replaceAll('0', '').length, 0);
-  return `${octets(address)
-    .map((octet, index) => octet & (mask[index] ?? 0))
-    .join('.')}/${bits}`;
-}
-
-function octets(address: string): number[] {
-  return address.split('.').map(Number);
 }

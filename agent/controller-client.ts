@@ -8,7 +8,7 @@ import type { Duplex } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { connect } from 'node:tls';
 import { agentAuthorization } from '../protocol/agent-authorization.ts';
-import type { Endpoint } from './cmdline.ts';
+import type { Endpoint } from '../protocol/ipv4.ts';
 import type { AgentSession } from './roll-call.ts';
 
 const connectDeadlineMs = 5_000;

@@ -18,7 +18,7 @@ import {
   type PermittedCustomer,
 } from '../protocol/roll-call.ts';
 import { permitValidityMs } from '../protocol/timing.ts';
-import type { Endpoint } from './cmdline.ts';
+import type { Endpoint } from '../protocol/ipv4.ts';
 
 export interface ControllerPeer extends AsyncDisposable {
   api: Endpoint;

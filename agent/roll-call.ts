@@ -10,7 +10,7 @@ import {
   type Permit,
 } from '../protocol/roll-call.ts';
 import { heartbeatIntervalMs, heartbeatRetryMs, silentAfterMs } from '../protocol/timing.ts';
-import type { Endpoint } from './cmdline.ts';
+import type { Endpoint } from '../protocol/ipv4.ts';
 import type { Runtime } from './containers/runtime.ts';
 import type { Vouch } from './leash.ts';
 import type { DatagramSocket, Machine } from './machine.ts';

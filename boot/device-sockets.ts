@@ -1,5 +1,5 @@
 import { fileURLToPath } from 'node:url';
-import type { Ipv4 } from './ipv4.ts';
+import type { Ipv4 } from '../protocol/ipv4.ts';
 
 /** A UDP socket that hears one interface only. */
 export interface DeviceSocket {

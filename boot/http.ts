@@ -7,11 +7,10 @@
 //   GET  /stage?mac=&stage=[&detail=] what a script or the initramfs has to report
 
 import { type IncomingMessage, type Server, type ServerResponse, createServer } from 'node:http';
-import { isIP } from 'node:net';
 import { type Mac, parseMac } from '../protocol/mac.ts';
 import type { Artefact } from './artefacts.ts';
 import { limitConnections } from './connection-limit.ts';
-import { type Ipv4 } from './ipv4.ts';
+import { type Ipv4, anyAddress, parseIpv4 } from '../protocol/ipv4.ts';
 import { type BootStage, isReportedStage } from './stage.ts';
 
 export interface HttpCounters {
@@ -246,7 +245,7 @@ function printable(text: string): string {
 /** `::ffff:10.77.0.1` is an IPv4 address in disguise. */
 function address(remote: string | undefined): Ipv4 {
   const text = (remote ?? '').replace(/^::ffff:/, '');
-  return isIP(text) === 4 ? text : '0.0.0.0';
+  return parseIpv4(text) === undefined ? anyAddress : text;
 }
 
 /** A connection that broke: the board will come again, and its socket closes itself. */

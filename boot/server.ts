@@ -11,7 +11,7 @@
 
 import { type Socket, createSocket } from 'node:dgram';
 import { setTimeout as delay } from 'node:timers/promises';
-import { type NodeCmdline, nodeCmdline } from '../ipxe/cmdline.ts';
+import { type NodeCmdline, encodeCmdline } from '../protocol/cmdline.ts';
 import { pxelinuxGoOn, pxelinuxLinux, pxelinuxPath } from '../ipxe/pxelinux.ts';
 import { bootScript, refusalScript, waitScript } from '../ipxe/script.ts';
 import { bootScriptImage } from '../ipxe/uboot-script.ts';
@@ -19,12 +19,12 @@ import { Newcomers } from '../inventory/nodes/strangers.ts';
 import type { Mac } from '../protocol/mac.ts';
 import type { Artefact, BootArtefacts } from './artefacts.ts';
 import type { World } from './dhcp/answer.ts';
-import type { ClientClass } from './dhcp/client-class.ts';
+import { bootFiles } from './dhcp/boot-file.ts';
 import { type LeaseStore, LeaseTable, createPool } from './dhcp/lease.ts';
 import type { Neighbour } from './dhcp/neighbours.ts';
 import { type DhcpCounters, type DhcpEvent, serveDhcp } from './dhcp/server.ts';
 import { type HttpCounters, serveHttp } from './http.ts';
-import { type Ipv4, sameNetwork } from './ipv4.ts';
+import { type Ipv4, sameNetwork } from '../protocol/ipv4.ts';
 import type { BootStage } from './stage.ts';
 import { type TftpCounters, serveTftp } from './tftp/server.ts';
 
@@ -104,12 +104,6 @@ export interface BootServer extends AsyncDisposable {
   macOf(ip: Ipv4): Mac | undefined;
 }
 
-const files = {
-  script: 'boot.scr.uimg',
-  ipxeForUboot: 'ipxe-uboot.efi',
-  ipxeForUefi: 'ipxe.efi',
-} as const;
-
 /** U-Boot waits for a file for 50 s, asking anew every 5 s. A place is held for some 4.5 s after a reset. */
 const pxelinuxHold = { tries: 12, pauseMs: 500 };
 
@@ -129,7 +123,7 @@ export async function startBoot(options: BootOptions, host: BootHost): Promise<B
   const table = new LeaseTable(await host.leases.load());
   const http = `http://${address}:${options.httpPort}`;
   const cmdline = (token: string): string =>
-    nodeCmdline({ ...options.cmdline, http, token, root: artefacts.root.sha256 });
+    encodeCmdline({ ...options.cmdline, http, token, root: artefacts.root.sha256 });
   // Every value but the token is known now: a wrong one is found at the start and not when the first board boots.
   cmdline('0'.repeat(64));
 
@@ -151,7 +145,7 @@ export async function startBoot(options: BootOptions, host: BootHost): Promise<B
     netmask: options.netmask,
     gateway: options.gateway,
     leaseSeconds: options.leaseSeconds,
-    bootFile: ({ class: client, mac }) => bootFile(client, { mac, http }),
+    http,
     placeHolder: (mac) => host.placeHolder(mac),
     isBoard: (mac) => options.reservations.has(mac) || host.isBoard(mac),
     admitNewcomer: () => newcomers.admit(),
@@ -171,8 +165,8 @@ export async function startBoot(options: BootOptions, host: BootHost): Promise<B
   );
 
   const byTftp = new Map<string, Artefact>([
-    [files.ipxeForUboot, artefacts.ipxe.patched],
-    [files.ipxeForUefi, artefacts.ipxe.plain],
+    [bootFiles.ipxeForUboot, artefacts.ipxe.patched],
+    [bootFiles.ipxeForUefi, artefacts.ipxe.plain],
     [`kernel/${artefacts.kernel.sha256}`, artefacts.kernel],
     [`kernel/${artefacts.kernelGz.sha256}`, artefacts.kernelGz],
     [`initrd/${artefacts.initrd.sha256}`, artefacts.initrd],
@@ -199,7 +193,7 @@ export async function startBoot(options: BootOptions, host: BootHost): Promise<B
         }),
       );
     }
-    if (path === files.script) return bootScriptImage({ ipxe: files.ipxeForUboot, fdt: deviceTree(mac) });
+    if (path === bootFiles.script) return bootScriptImage({ ipxe: bootFiles.ipxeForUboot, fdt: deviceTree(mac) });
     const refused = /^(kernel|initrd)\//.test(path) ? host.refusal(mac) : undefined;
     if (refused !== undefined) {
       host.stage({ mac, ip, stage: 'fenced', detail: refused });
@@ -264,7 +258,7 @@ export async function startBoot(options: BootOptions, host: BootHost): Promise<B
       connections: options.httpConnections,
       artefacts: new Map([
         // EDK2 boots what calls itself application/efi.
-        [`/${files.ipxeForUefi}`, { artefact: artefacts.ipxe.plain, type: 'application/efi', stage: undefined }],
+        [`/${bootFiles.ipxeForUefi}`, { artefact: artefacts.ipxe.plain, type: 'application/efi', stage: undefined }],
         [`/kernel/${artefacts.kernel.sha256}`, { artefact: artefacts.kernel, type: binary, stage: 'kernel' }],
         [`/initrd/${artefacts.initrd.sha256}`, { artefact: artefacts.initrd, type: binary, stage: 'initrd' }],
         [`/image/${artefacts.root.sha256}`, { artefact: artefacts.root, type: binary, stage: 'root' }],
@@ -296,26 +290,6 @@ export async function startBoot(options: BootOptions, host: BootHost): Promise<B
  */
 function isQemu(mac: Mac): boolean {
   return mac.startsWith('52:54:00:');
-}
-
-/** What a client is told to load; `undefined` for one that only wants an address. */
-export function bootFile(client: ClientClass, { mac, http }: { mac: Mac; http: string }): string | undefined {
-  switch (client) {
-    case 'ipxe':
-      return `${http}/boot.ipxe?mac=${mac}`;
-    case 'uboot':
-      return files.script;
-    case 'uboot-efi':
-      return files.ipxeForUboot;
-    case 'uefi':
-      return files.ipxeForUefi;
-    case 'uefi-http':
-      return `${http}/${files.ipxeForUefi}`;
-    case 'node':
-    case 'controller':
-    case 'other':
-      return undefined;
-  }
 }
 
 const firmwareOf = {

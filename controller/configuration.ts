@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { execFileSync } from 'node:child_process';
 import type { DeviceSocket } from '../boot/device-sockets.ts';
+import { broadcastOf, formatIpv4, ipv4Number, netmaskOf, networkOf } from '../protocol/ipv4.ts';
 import { rollCallPort } from '../protocol/timing.ts';
 import { Type, type Static } from 'typebox';
 import { Check, Errors } from 'typebox/value';
@@ -186,35 +187,35 @@ export function resolveConfiguration(file: ConfigurationFile, interfaces: Interf
   const [ip = '', prefix = '24'] = cidr.split('/');
   if (!found.some((each) => each.startsWith(`${ip}/`)))
     throw new ConfigurationError(`cannot start on ${file.interface}: it does not have the address ${ip}, want ${own}`);
-  const mask = (0xffffffff << (32 - Number(prefix))) >>> 0;
-  const network = (number(ip) & mask) >>> 0;
-  const last = (network | ~mask) >>> 0;
+  const netmask = netmaskOf(Number(prefix));
+  const network = ipv4Number(networkOf(ip, netmask));
+  const last = ipv4Number(broadcastOf(ip, netmask));
   const [from, to] = file.range?.split('-') ?? [
-    text(network + Math.max(2, Math.ceil((last - network) / 4))),
-    text(last - 1),
+    formatIpv4(network + Math.max(2, Math.ceil((last - network) / 4))),
+    formatIpv4(last - 1),
   ];
   if (
     from === undefined ||
     to === undefined ||
-    number(from) > number(to) ||
-    number(from) <= network ||
-    number(to) >= last
+    ipv4Number(from) > ipv4Number(to) ||
+    ipv4Number(from) <= network ||
+    ipv4Number(to) >= last
   )
     throw new ConfigurationError(
-      `cannot lease ${from}-${to}: want a range inside ${text(network + 1)}-${text(last - 1)}`,
+      `cannot lease ${from}-${to}: want a range inside ${formatIpv4(network + 1)}-${formatIpv4(last - 1)}`,
     );
   const [host = '127.0.0.1', port = '8080'] = (file.operator ?? '127.0.0.1:8080').split(':');
   if (Number(port) > 65_535) throw new ConfigurationError(`cannot listen on ${host}:${port}: want a port up to 65535`);
   for (const [mac, reserved] of Object.entries(file.reservations ?? {}))
-    if (number(reserved) <= network || number(reserved) >= last || reserved === ip)
+    if (ipv4Number(reserved) <= network || ipv4Number(reserved) >= last || reserved === ip)
       throw new ConfigurationError(
-        `cannot reserve ${reserved} for ${mac}: want an address inside ${text(network + 1)}-${text(last - 1)} other than ours`,
+        `cannot reserve ${reserved} for ${mac}: want an address inside ${formatIpv4(network + 1)}-${formatIpv4(last - 1)} other than ours`,
       );
   return {
     rack: file.rack ?? 'rack-1',
     interface: file.interface,
     address: ip,
-    netmask: text(mask),
+    netmask,
     range: { from, to },
     gateway: file.gateway,
     leaseSeconds: file.leaseSeconds ?? 3_600,
@@ -279,12 +280,4 @@ export function controllerSockets(address: string): DeviceSocket[] {
     // Broadcast beacons reach no socket that is bound to one address.
     { name: 'udp', address: '0.0.0.0', port: rollCallPort },
   ];
-}
-
-function number(ip: string): number {
-  return ip.split('.').reduce((sum, part) => ((sum << 8) | Number(part)) >>> 0, 0);
-}
-
-function text(ip: number): string {
-  return [24, 16, 8, 0].map((shift) => (ip >>> shift) & 255).join('.');
 }

@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type NodeCmdline, nodeCmdline } from './cmdline.ts';
 import { pxelinuxLinux, pxelinuxPath } from './pxelinux.ts';
 import { bootScript, refusalScript, waitScript } from './script.ts';
 import { ubootScript } from './uboot-image.ts';
@@ -121,41 +120,4 @@ test('ubootScript() writes what mkimage -A arm64 -T script -n muster writes', ()
     '27051956 ........ 00000000 00000010 00000000 00000000 d9340162 05160600' +
     `6d7573746572${'00'.repeat(26)} 00000008 00000000 6563686f2068690a`;
   assert.match(ubootScript('echo hi\n').toString('hex'), new RegExp(`^${wanted.replaceAll(' ', '')}$`));
-});
-
-const node: NodeCmdline = {
-  console: ['ttyAML0,115200n8', 'ttyAMA0'],
-  http,
-  api: '10.77.0.1:8443',
-  udp: '10.77.0.1:5670',
-  fingerprint: 'c'.repeat(64),
-  token: 'd'.repeat(64),
-  root: 'e'.repeat(64),
-  ssh: Buffer.alloc(51).toString('base64'),
-};
-
-test('nodeCmdline() fits into the 511 characters that U-Boot allows', () => {
-  const line = nodeCmdline(node);
-  assert.equal(
-    line,
-    `console=ttyAML0,115200n8 console=ttyAMA0 panic=5 muster.http=${http} muster.api=10.77.0.1:8443 ` +
-      `muster.udp=10.77.0.1:5670 muster.fp=${node.fingerprint} muster.token=${node.token} muster.root=${node.root} ` +
-      `muster.ssh=${node.ssh}`,
-  );
-  assert.ok(line.length <= 511, `${line.length}`);
-});
-
-test('nodeCmdline() names the key whose value could mean something to a shell on its way', () => {
-  const table: [Partial<NodeCmdline>, RegExp][] = [
-    [{ console: ['ttyAMA0 init=/bin/sh'] }, /console=: 'ttyAMA0 init/],
-    [{ http: 'http://10.77.0.1:8480;reset' }, /muster\.http/],
-    [{ api: '10.77.0.1' }, /muster\.api/],
-    [{ udp: '${serverip}:5670' }, /muster\.udp/],
-    [{ fingerprint: 'C'.repeat(64) }, /muster\.fp/],
-    [{ token: '' }, /muster\.token/],
-    [{ root: 'e'.repeat(63) }, /muster\.root/],
-    [{ ssh: 'ssh-ed25519 AAAA' }, /muster\.ssh/],
-    [{ console: Array.from({ length: 8 }, () => 'ttyAML0,115200n8') }, /characters, want at most 511/],
-  ];
-  for (const [wrong, wanted] of table) assert.throws(() => nodeCmdline({ ...node, ...wrong }), wanted);
 });

@@ -9,7 +9,7 @@ export interface BootScript {
   /** SHA-256 in hex, which is also the name in the URL. */
   kernel: string;
   initrd: string;
-  /** From `nodeCmdline`, which lets nothing through that iPXE would read as its own. */
+  /** From `encodeCmdline`, which lets nothing through that iPXE would read as its own. */
   cmdline: string;
   /** Whether this iPXE is 2.0 and has `sha256sum --set`. Without it the kernel and the initramfs go unchecked. */
   hashCheck: boolean;

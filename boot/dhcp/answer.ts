@@ -2,10 +2,11 @@
 // server.ts stores the leases that an answer changes before it sends the answer.
 
 import type { Mac } from '../../protocol/mac.ts';
-import { type Ipv4, anyAddress, broadcastAddress, formatIpv4, ipv4Number, sameNetwork } from '../ipv4.ts';
+import { type Ipv4, anyAddress, broadcastAddress, broadcastOf, ipv4Number, sameNetwork } from '../../protocol/ipv4.ts';
+import { bootFile } from './boot-file.ts';
 import { type ClientClass, classify, controllerVendorClass } from './client-class.ts';
 import { type Allocation, type Lease, type LeaseTable, type Pool, chooseAddress, mayHave, offerMs } from './lease.ts';
-import { type MessageType, option } from './option.ts';
+import { type MessageType, isReply, option } from './option.ts';
 import { type Packet, addressOption } from './packet.ts';
 
 /** Everything an answer depends on but the packet and the time. */
@@ -17,8 +18,8 @@ export interface World {
   netmask: Ipv4;
   gateway: Ipv4 | undefined;
   leaseSeconds: number;
-  /** What each kind of client is told to load. */
-  bootFile(client: { class: ClientClass; mac: Mac }): string | undefined;
+  /** Our own URL: `http://10.77.0.1:8480`. */
+  http: string;
   /** Who has the place of this MAC: a board that is alive, and asks as our own Linux only. */
   placeHolder(mac: Mac): string | undefined;
   /** Whether this MAC has joined before, or has a reservation. */
@@ -44,118 +45,194 @@ const firstLeaseSeconds = 300;
 /** How long an address at which somebody else answered is left alone. */
 const quarantineMs = 600_000;
 /** A board that declines one address after the other must not use up the pool: above this share they are forgotten. */
-const maximumQuarantine = 1 / 4;
+const quarantineShareLimit = 1 / 4;
 
 const ports = { server: 67, client: 68 };
 
+/** Everything that the answer to one packet is decided from. */
+interface Question {
+  packet: Packet;
+  world: World;
+  nowMs: number;
+  class: ClientClass;
+  /** What this board got last, whether or not it still runs. */
+  held: Lease | undefined;
+  /** Who has the place of its MAC. */
+  holder: string | undefined;
+  leaseSeconds: number;
+  allocation: Allocation;
+}
+
 export function answer(packet: Packet, world: World, nowMs: number): Answer {
-  const client = classify(packet);
-  const silent = (reason: string, leases: Lease[] = []): Answer => ({ silent: reason, class: client, leases });
-
-  if (packet.op !== 'request') return silent('an answer of another server');
-  if (packet.mac === '00:00:00:00:00:00' || (Number.parseInt(packet.mac.slice(0, 2), 16) & 1) !== 0)
-    return silent('not a board: its MAC address is nobody’s or a group’s');
-  if (packet.giaddr !== anyAddress && !sameNetwork(packet.giaddr, world.address, world.netmask))
-    return silent(`comes by a relay of another network, ${packet.giaddr}`);
-  const { isBoard } = world;
-  const leaseSeconds = isBoard(packet.mac) ? world.leaseSeconds : Math.min(firstLeaseSeconds, world.leaseSeconds);
-  if (client === 'controller') {
-    if (packet.type !== 'discover' || packet.giaddr === anyAddress || packet.giaddr === world.address)
-      return silent('our own question whether we are alone');
-    return { ...reply('offer', anyAddress), class: client, leases: [] };
-  }
-  const server = addressOption(packet, option.serverId);
-  const allocation: Allocation = { table: world.table, pool: world.pool, mac: packet.mac, nowMs, isBoard };
-  const held = world.table.of(packet.mac);
-  const isTurnedAway = () => held === undefined && !isBoard(packet.mac) && !world.admitNewcomer();
-
-  // Whoever else asks, gives back or declines in its name is another machine, or the board was reset this moment: then it
-  // asks again, and by that time is known to be silent.
-  const holder = world.placeHolder(packet.mac);
-  if (holder !== undefined) {
-    if (client !== 'node') return silent(`another machine with its MAC: ${holder}`);
-    if (packet.type === 'decline' || packet.type === 'release') return silent(`it uses its address: ${holder}`);
-  }
-
+  const { isBoard, table, pool } = world;
+  const { mac } = packet;
+  const question: Question = {
+    packet,
+    world,
+    nowMs,
+    class: classify(packet),
+    held: table.of(mac),
+    holder: world.placeHolder(mac),
+    leaseSeconds: isBoard(mac) ? world.leaseSeconds : Math.min(firstLeaseSeconds, world.leaseSeconds),
+    allocation: { table, pool, mac, nowMs, isBoard },
+  };
+  const stranger = notOurs(packet, world);
+  if (stranger !== undefined) return silent(question, stranger);
+  if (question.class === 'controller') return answerController(question);
+  const rival = rivalOf(question);
+  if (rival !== undefined) return silent(question, rival);
   switch (packet.type) {
-    case 'discover': {
-      if (isTurnedAway()) return { ...silent('too many new machines at once'), isShort: true };
-      const ip = chooseAddress(allocation, addressOption(packet, option.requestedAddress));
-      if (ip === undefined) return { ...silent('the pool is exhausted'), isShort: true };
-      const lease = world.table.at(ip);
-      const bound = lease?.state === 'bound' && lease.mac === packet.mac && lease.expiresAtMs > nowMs;
-      const leases: Lease[] = bound ? [] : [{ ip, mac: packet.mac, state: 'offered', expiresAtMs: nowMs + offerMs }];
-      return { ...reply('offer', ip), class: client, leases };
-    }
-    case 'request': {
-      if (server !== undefined && server !== world.address) {
-        const offer = held?.state === 'offered' ? [{ ...held, state: 'released', expiresAtMs: nowMs } as const] : [];
-        return silent(`chose another server, ${server}`, offer);
-      }
-      const ip = wantedAddress(packet, held);
-      if (ip === undefined) return silent('a request that names no address, and no offer stands');
-      const isFree = sameNetwork(ip, world.address, world.netmask) && mayHave(ip, allocation);
-      // It renews what another server gave it (RFC 2131, 4.3.2: who has no record of a client stays silent).
-      if (!isFree && held === undefined && server === undefined && isOthers(ip, packet, world))
-        return silent(`has ${ip} from another server`);
-      if (!isFree) return { ...reply('nak', anyAddress), class: client, leases: [] };
-      if (holder !== undefined && held?.state === 'bound' && held.ip !== ip)
-        return silent(`it has ${held.ip}, and asks for ${ip}: ${holder}`);
-      if (isTurnedAway()) return { ...silent('too many new machines at once'), isShort: true };
-      const leases: Lease[] = [{ ip, mac: packet.mac, state: 'bound', expiresAtMs: nowMs + leaseSeconds * 1000 }];
-      // One address a board: what it had before is free again.
-      if (held !== undefined && held.ip !== ip) leases.unshift({ ...held, state: 'released', expiresAtMs: nowMs });
-      return { ...reply('ack', ip), class: client, leases };
-    }
+    case 'discover':
+      return answerDiscover(question);
+    case 'request':
+      return answerRequest(question);
     case 'inform':
-      if (packet.ciaddr === anyAddress || !sameNetwork(packet.ciaddr, world.address, world.netmask))
-        return silent(`informs from ${packet.ciaddr}, which is not on our network`);
-      return { ...reply('ack', anyAddress), class: client, leases: [] };
-    case 'decline': {
-      const ip = addressOption(packet, option.requestedAddress);
-      const lease = ip === undefined ? undefined : world.table.at(ip);
-      if (server !== world.address || lease?.mac !== packet.mac || lease.state === 'declined')
-        return silent('declines what is not its own');
-      const state = quarantineIsFull(world, nowMs) ? 'released' : 'declined';
-      const expiresAtMs = state === 'declined' ? nowMs + quarantineMs : nowMs;
-      return silent(`declined ${lease.ip}`, [{ ...lease, state, expiresAtMs }]);
-    }
-    case 'release': {
-      const lease = world.table.at(packet.ciaddr);
-      if (lease?.mac !== packet.mac || lease.state !== 'bound') return silent('releases what is not its own');
-      return silent(`released ${lease.ip}`, [{ ...lease, state: 'released', expiresAtMs: nowMs }]);
-    }
+      return answerInform(question);
+    case 'decline':
+      return answerDecline(question);
+    case 'release':
+      return answerRelease(question);
     case 'offer':
     case 'ack':
     case 'nak':
-      return silent(`a board must not say ${packet.type}`);
+      return silent(question, 'an answer of another server');
   }
+}
 
-  function reply(type: MessageType, ip: Ipv4): { reply: Packet; to: { address: Ipv4; port: number } } {
-    const file = type === 'nak' ? undefined : world.bootFile({ class: client, mac: packet.mac });
-    const relayed = packet.giaddr !== anyAddress;
-    return {
-      reply: {
-        op: 'reply',
-        hops: 0,
-        xid: packet.xid,
-        secs: 0,
-        // RFC 2131, 4.3.2: the relay must broadcast a NAK, since the board may not have the address it thinks it has.
-        broadcast: packet.broadcast || (type === 'nak' && relayed),
-        ciaddr: type === 'ack' ? packet.ciaddr : anyAddress,
-        yiaddr: ip,
-        siaddr: file === undefined ? anyAddress : world.address,
-        giaddr: packet.giaddr,
-        mac: packet.mac,
-        sname: '',
-        // U-Boot reads the name here and not in option 67; UEFI reads either.
-        file: file ?? '',
-        options: replyOptions(packet, world, { type, class: client, file, leaseSeconds }),
-        type,
-      },
-      to: destination(packet, type === 'ack' && (packet.type === 'inform' || packet.ciaddr === ip)),
-    };
+/** Why a packet is nothing that we answer, whatever it asks. */
+function notOurs({ type, mac, giaddr }: Packet, world: World): string | undefined {
+  if (isReply(type)) return 'an answer of another server';
+  if (mac === '00:00:00:00:00:00' || (Number.parseInt(mac.slice(0, 2), 16) & 1) !== 0)
+    return 'not a board: its MAC address is nobody’s or a group’s';
+  if (giaddr !== anyAddress && !sameNetwork(giaddr, world.address, world.netmask))
+    return `comes by a relay of another network, ${giaddr}`;
+  return undefined;
+}
+
+/** Another controller asks whether it is alone; it gets no address. */
+function answerController(question: Question): Answer {
+  const { type, giaddr } = question.packet;
+  if (type !== 'discover' || giaddr === anyAddress || giaddr === question.world.address)
+    return silent(question, 'our own question whether we are alone');
+  return reply(question, 'offer');
+}
+
+/**
+ * Whoever else asks, gives back or declines in the name of a board that is alive is another machine, or the board was
+ * reset this moment: then it asks again, and by that time is known to be silent.
+ */
+function rivalOf({ packet, class: client, holder }: Question): string | undefined {
+  if (holder === undefined) return undefined;
+  if (client !== 'node') return `another machine with its MAC: ${holder}`;
+  if (packet.type === 'decline' || packet.type === 'release') return `it uses its address: ${holder}`;
+  return undefined;
+}
+
+function answerDiscover(question: Question): Answer {
+  const { packet, world, nowMs, allocation } = question;
+  if (isTurnedAway(question)) return tooMany(question);
+  const ip = chooseAddress(allocation, addressOption(packet, option.requestedAddress));
+  if (ip === undefined) return { ...silent(question, 'the pool is exhausted'), isShort: true };
+  const lease = world.table.at(ip);
+  const isBound = lease?.state === 'bound' && lease.mac === packet.mac && lease.expiresAtMs > nowMs;
+  return reply(question, 'offer', {
+    ip,
+    leases: isBound ? [] : [{ ip, mac: packet.mac, state: 'offered', expiresAtMs: nowMs + offerMs }],
+  });
+}
+
+function answerRequest(question: Question): Answer {
+  const { packet, world, nowMs, held, holder, leaseSeconds, allocation } = question;
+  const server = addressOption(packet, option.serverId);
+  if (server !== undefined && server !== world.address) {
+    const offer = held?.state === 'offered' ? [{ ...held, state: 'released', expiresAtMs: nowMs } as const] : [];
+    return silent(question, `chose another server, ${server}`, offer);
   }
+  const ip = wantedAddress(packet, held);
+  if (ip === undefined) return silent(question, 'a request that names no address, and no offer stands');
+  const isFree = sameNetwork(ip, world.address, world.netmask) && mayHave(ip, allocation);
+  // It renews what another server gave it (RFC 2131, 4.3.2: who has no record of a client stays silent).
+  if (!isFree && held === undefined && server === undefined && isOthers(ip, packet, world))
+    return silent(question, `has ${ip} from another server`);
+  if (!isFree) return reply(question, 'nak');
+  if (holder !== undefined && held?.state === 'bound' && held.ip !== ip)
+    return silent(question, `it has ${held.ip}, and asks for ${ip}: ${holder}`);
+  if (isTurnedAway(question)) return tooMany(question);
+  const leases: Lease[] = [{ ip, mac: packet.mac, state: 'bound', expiresAtMs: nowMs + leaseSeconds * 1000 }];
+  // One address a board: what it had before is free again.
+  if (held !== undefined && held.ip !== ip) leases.unshift({ ...held, state: 'released', expiresAtMs: nowMs });
+  return reply(question, 'ack', { ip, leases });
+}
+
+function answerInform(question: Question): Answer {
+  const { packet, world } = question;
+  if (packet.ciaddr === anyAddress || !sameNetwork(packet.ciaddr, world.address, world.netmask))
+    return silent(question, `informs from ${packet.ciaddr}, which is not on our network`);
+  return reply(question, 'ack');
+}
+
+function answerDecline(question: Question): Answer {
+  const { packet, world, nowMs } = question;
+  const ip = addressOption(packet, option.requestedAddress);
+  const lease = ip === undefined ? undefined : world.table.at(ip);
+  const isOurs = addressOption(packet, option.serverId) === world.address;
+  if (!isOurs || lease?.mac !== packet.mac || lease.state === 'declined')
+    return silent(question, 'declines what is not its own');
+  const state = quarantineIsFull(world, nowMs) ? 'released' : 'declined';
+  const expiresAtMs = state === 'declined' ? nowMs + quarantineMs : nowMs;
+  return silent(question, `declined ${lease.ip}`, [{ ...lease, state, expiresAtMs }]);
+}
+
+function answerRelease(question: Question): Answer {
+  const { packet, world, nowMs } = question;
+  const lease = world.table.at(packet.ciaddr);
+  if (lease?.mac !== packet.mac || lease.state !== 'bound') return silent(question, 'releases what is not its own');
+  return silent(question, `released ${lease.ip}`, [{ ...lease, state: 'released', expiresAtMs: nowMs }]);
+}
+
+function isTurnedAway({ packet, world, held }: Question): boolean {
+  return held === undefined && !world.isBoard(packet.mac) && !world.admitNewcomer();
+}
+
+function tooMany(question: Question): Answer {
+  return { ...silent(question, 'too many new machines at once'), isShort: true };
+}
+
+function silent({ class: client }: Question, reason: string, leases: Lease[] = []): Answer {
+  return { silent: reason, class: client, leases };
+}
+
+/** `ip` is the address that it gives. */
+function reply(
+  question: Question,
+  type: MessageType,
+  { ip = anyAddress, leases = [] }: { ip?: Ipv4; leases?: Lease[] } = {},
+): Answer {
+  const { packet, world, class: client } = question;
+  const file = type === 'nak' ? undefined : bootFile(client, { mac: packet.mac, http: world.http });
+  const isRelayed = packet.giaddr !== anyAddress;
+  return {
+    class: client,
+    leases,
+    reply: {
+      type,
+      hops: 0,
+      xid: packet.xid,
+      secs: 0,
+      // RFC 2131, 4.3.2: the relay must broadcast a NAK, since the board may not have the address it thinks it has.
+      broadcast: packet.broadcast || (type === 'nak' && isRelayed),
+      ciaddr: type === 'ack' ? packet.ciaddr : anyAddress,
+      yiaddr: ip,
+      siaddr: file === undefined ? anyAddress : world.address,
+      giaddr: packet.giaddr,
+      mac: packet.mac,
+      sname: '',
+      // U-Boot reads the name here and not in option 67; UEFI reads either.
+      file: file ?? '',
+      options: replyOptions(question, { type, file }),
+    },
+    to: destination(packet, type === 'ack' && (packet.type === 'inform' || packet.ciaddr === ip)),
+  };
 }
 
 /**
@@ -176,42 +253,40 @@ function isOthers(ip: Ipv4, packet: Packet, { table, pool, address, netmask }: W
 }
 
 function replyOptions(
-  packet: Packet,
-  world: World,
-  about: { type: MessageType; class: ClientClass; file: string | undefined; leaseSeconds: number },
+  { packet, world, class: client, leaseSeconds }: Question,
+  { type, file }: { type: MessageType; file: string | undefined },
 ): Map<number, Uint8Array> {
   const options = new Map<number, Uint8Array>([[option.serverId, addressBytes(world.address)]]);
-  if (about.type !== 'nak') {
+  if (type !== 'nak') {
     if (packet.type !== 'inform') {
-      options.set(option.leaseSeconds, seconds(about.leaseSeconds));
-      options.set(option.renewalSeconds, seconds(about.leaseSeconds / 2));
-      options.set(option.rebindingSeconds, seconds((about.leaseSeconds * 7) / 8));
+      options.set(option.leaseSeconds, seconds(leaseSeconds));
+      options.set(option.renewalSeconds, seconds(leaseSeconds / 2));
+      options.set(option.rebindingSeconds, seconds((leaseSeconds * 7) / 8));
     }
     options.set(option.netmask, addressBytes(world.netmask));
-    const mask = ipv4Number(world.netmask);
-    options.set(option.broadcast, addressBytes(formatIpv4((ipv4Number(world.address) | ~mask) >>> 0)));
+    options.set(option.broadcast, addressBytes(broadcastOf(world.address, world.netmask)));
     if (world.gateway !== undefined) options.set(option.router, addressBytes(world.gateway));
     // EDK2 takes an offer for an HTTP boot only when it says so itself.
-    if (about.class === 'controller') options.set(option.vendorClass, Buffer.from(controllerVendorClass));
-    if (about.class === 'uefi-http') options.set(option.vendorClass, Buffer.from('HTTPClient'));
-    if (about.file !== undefined) {
+    if (client === 'controller') options.set(option.vendorClass, Buffer.from(controllerVendorClass));
+    if (client === 'uefi-http') options.set(option.vendorClass, Buffer.from('HTTPClient'));
+    if (file !== undefined) {
       options.set(option.tftpServer, Buffer.from(world.address));
-      options.set(option.bootFile, Buffer.from(about.file, 'latin1'));
+      options.set(option.bootFile, Buffer.from(file, 'latin1'));
     }
     // iPXE waits two seconds for a proxy DHCP server unless told that there is none: no-pxedhcp = 1.
-    if (about.class === 'ipxe') options.set(option.ipxe, Uint8Array.of(0xb0, 1, 1));
+    if (client === 'ipxe') options.set(option.ipxe, Uint8Array.of(0xb0, 1, 1));
   } else options.set(option.message, Buffer.from('this address is not yours: ask again'));
   const clientId = packet.options.get(option.clientId);
-  if (clientId !== undefined && clientId.length <= maximumEchoBytes) options.set(option.clientId, clientId); // RFC 6842
+  if (clientId !== undefined && clientId.length <= echoBytesLimit) options.set(option.clientId, clientId); // RFC 6842
   const relayAgent = packet.options.get(option.relayAgent);
   // RFC 3046, 2.2: as it came, and last.
-  if (relayAgent !== undefined && packet.giaddr !== anyAddress && relayAgent.length <= maximumEchoBytes)
+  if (relayAgent !== undefined && packet.giaddr !== anyAddress && relayAgent.length <= echoBytesLimit)
     options.set(option.relayAgent, relayAgent);
   return options;
 }
 
 /** RFC 3396 lets an option grow beyond 255 bytes; ours must leave room in one frame. */
-const maximumEchoBytes = 255;
+const echoBytesLimit = 255;
 
 /**
  * To the relay; to the board, where it is known to have the address that it writes; else to everybody: U-Boot and iPXE
@@ -227,7 +302,7 @@ function quarantineIsFull(world: World, nowMs: number): boolean {
   let quarantined = 0;
   for (const lease of world.table.all()) if (lease.state === 'declined' && lease.expiresAtMs > nowMs) quarantined++;
   const { from, to } = world.pool;
-  return quarantined >= Math.floor((ipv4Number(to) - ipv4Number(from) + 1) * maximumQuarantine);
+  return quarantined >= Math.floor((ipv4Number(to) - ipv4Number(from) + 1) * quarantineShareLimit);
 }
 
 function addressBytes(address: Ipv4): Uint8Array {

@@ -1,5 +1,5 @@
 import type { Mac } from '../../protocol/mac.ts';
-import { type Ipv4, formatIpv4, ipv4Number } from '../ipv4.ts';
+import { type Ipv4, formatIpv4, ipv4Number } from '../../protocol/ipv4.ts';
 
 /**
  * What we know of one address.

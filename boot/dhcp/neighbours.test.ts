@@ -30,7 +30,7 @@ test('a controller that asks is heard, and hears what it asked for, without an a
 });
 
 test('another DHCP server is heard by its answer, and by a board that takes its address from it', () => {
-  const offer = boardPacket('offer', { op: 'reply', options: [from(theirs)] });
+  const offer = boardPacket('offer', { options: [from(theirs)] });
   assert.deepEqual(neighbourIn(offer, own), { address: theirs, kind: 'dhcp' });
   assert.deepEqual(neighbourIn(boardPacket('request', { options: [from(theirs)] }), own), {
     address: theirs,

@@ -3,9 +3,9 @@
 // our own. Another Muster controller takes no address out of its pool for that, says what it is, and hears of us by it.
 // And a board that takes its address from somebody else says from whom, to everybody.
 import type { Mac } from '../../protocol/mac.ts';
-import { type Ipv4, anyAddress, ipv4Number } from '../ipv4.ts';
+import { type Ipv4, anyAddress, ipv4Number } from '../../protocol/ipv4.ts';
 import { classify, controllerVendorClass } from './client-class.ts';
-import { option } from './option.ts';
+import { isReply, option } from './option.ts';
 import { type Packet, addressOption, textOption } from './packet.ts';
 
 export interface Neighbour {
@@ -24,21 +24,19 @@ const neighbourLimit = 16;
 export function neighbourIn(packet: Packet, own: Ipv4): Neighbour | undefined {
   const server = addressOption(packet, option.serverId);
   const isController = textOption(packet, option.vendorClass) === controllerVendorClass;
-  const heard: Neighbour | undefined =
-    packet.op === 'reply'
-      ? { address: server ?? packet.siaddr, kind: isController ? 'muster' : 'dhcp' }
-      : classify(packet) === 'controller'
-        ? { address: packet.giaddr, kind: 'muster' }
-        : packet.type === 'request' && server !== undefined
-          ? { address: server, kind: 'dhcp' }
-          : undefined;
+  const heard: Neighbour | undefined = isReply(packet.type)
+    ? { address: server ?? packet.siaddr, kind: isController ? 'muster' : 'dhcp' }
+    : classify(packet) === 'controller'
+      ? { address: packet.giaddr, kind: 'muster' }
+      : packet.type === 'request' && server !== undefined
+        ? { address: server, kind: 'dhcp' }
+        : undefined;
   return heard === undefined || heard.address === own || heard.address === anyAddress ? undefined : heard;
 }
 
 /** What we ask everybody. */
 export function question(own: Ipv4): Packet {
   return {
-    op: 'request',
     hops: 1,
     xid: ipv4Number(own),
     secs: 0,

@@ -54,6 +54,11 @@ export function messageTypeName(number: number): MessageType | undefined {
   return names.get(number);
 }
 
+/** What a server says. */
+export function isReply(type: MessageType): boolean {
+  return type === 'offer' || type === 'ack' || type === 'nak';
+}
+
 // RFC 3004 and later, which the `dhcp` package's table does not know.
 const newerNames: Record<number, string> = {
   77: 'User Class',

@@ -49,7 +49,13 @@ test('decodePacket() says what is wrong', () => {
   const table: [string, Buffer, RegExp][] = [
     ['nothing', Buffer.alloc(0), /^0 bytes, want at least 240/],
     ['cut in the header', good.subarray(0, 239), /^239 bytes/],
-    ['op 3', withByte(good, 0, 3), /op 3, want 1 or 2/],
+    ['op 3', withByte(good, 0, 3), /op 3 for discover, want 1/],
+    ['a question that calls itself an answer', withByte(good, 0, 2), /op 2 for discover, want 1/],
+    [
+      'an answer that calls itself a question',
+      withByte(encodePacket(boardPacket('offer')), 0, 1),
+      /op 1 for offer, want 2/,
+    ],
     ['token ring', withByte(good, 1, 6), /type 6 and 6 bytes, want Ethernet/],
     ['a long address', withByte(good, 2, 16), /type 1 and 16 bytes/],
     ['plain BOOTP', withByte(good, 236, 0), /no DHCP cookie/],

@@ -7,11 +7,11 @@
 // themselves (52, overload). What we write is at least 300 bytes long: BOOTP relays and old firmware drop less.
 
 import { type Mac, macFromBytes, parseMac } from '../../protocol/mac.ts';
-import { type Ipv4, formatIpv4, ipv4Number } from '../ipv4.ts';
-import { type MessageType, messageTypeName, messageTypeNumber, option } from './option.ts';
+import { type Ipv4, formatIpv4, ipv4Number } from '../../protocol/ipv4.ts';
+import { type MessageType, isReply, messageTypeName, messageTypeNumber, option } from './option.ts';
 
+/** Its `op` follows from its type. */
 export interface Packet {
-  op: 'request' | 'reply';
   hops: number;
   xid: number;
   secs: number;
@@ -56,7 +56,6 @@ export function decodePacket(datagram: Uint8Array): Packet | { refused: string }
   const bytes = Buffer.from(datagram.buffer, datagram.byteOffset, datagram.byteLength);
   if (bytes.length < optionsAt) return { refused: `${bytes.length} bytes, want at least ${optionsAt}` };
   const op = bytes.readUInt8(field.op.at);
-  if (op !== 1 && op !== 2) return { refused: `op ${op}, want 1 or 2` };
   const [htype, hlen] = [bytes.readUInt8(1), bytes.readUInt8(2)];
   if (htype !== ethernet.htype || hlen !== ethernet.hlen)
     return { refused: `hardware address of type ${htype} and ${hlen} bytes, want Ethernet` };
@@ -83,13 +82,13 @@ export function decodePacket(datagram: Uint8Array): Packet | { refused: string }
   const type = typeBytes?.length === 1 ? messageTypeName(typeBytes.readUInt8(0)) : undefined;
   if (type === undefined)
     return { refused: `message type ${typeBytes?.toString('hex') ?? 'missing'}, want one byte from 1 to 8` };
+  if (op !== opOf(type)) return { refused: `op ${op} for ${type}, want ${opOf(type)}` };
   const options = new Map<number, Uint8Array>();
   for (const [number, parts] of found)
     if (number !== option.overload && number !== option.messageType) options.set(number, Buffer.concat(parts));
 
   const flags = bytes.readUInt16BE(field.flags.at);
   return {
-    op: op === 1 ? 'request' : 'reply',
     hops: bytes.readUInt8(3),
     xid: bytes.readUInt32BE(field.xid.at),
     secs: bytes.readUInt16BE(field.secs.at),
@@ -126,6 +125,11 @@ function readOptions(area: Buffer, found: Map<number, Buffer[]>): string | undef
   return undefined;
 }
 
+/** BOOTREQUEST, BOOTREPLY. */
+function opOf(type: MessageType): number {
+  return isReply(type) ? 2 : 1;
+}
+
 function zeroTerminated(bytes: Buffer): string {
   const end = bytes.indexOf(0);
   return bytes.subarray(0, end === -1 ? bytes.length : end).toString('latin1');
@@ -134,7 +138,7 @@ function zeroTerminated(bytes: Buffer): string {
 /** Throws where a value does not fit: what we send is of our own making. */
 export function encodePacket(packet: Packet): Buffer {
   const bytes = Buffer.alloc(maximumBytes);
-  bytes.writeUInt8(packet.op === 'request' ? 1 : 2, field.op.at);
+  bytes.writeUInt8(opOf(packet.type), field.op.at);
   bytes.writeUInt8(ethernet.htype, 1);
   bytes.writeUInt8(ethernet.hlen, 2);
   bytes.writeUInt8(packet.hops, 3);

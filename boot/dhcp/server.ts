@@ -3,7 +3,7 @@
 
 import type { Socket } from 'node:dgram';
 import type { Mac } from '../../protocol/mac.ts';
-import { broadcastAddress, ipv4Number } from '../ipv4.ts';
+import { broadcastAddress, ipv4Number } from '../../protocol/ipv4.ts';
 import { type Answer, type World, answer } from './answer.ts';
 import type { ClientClass } from './client-class.ts';
 import type { Lease, LeaseStore } from './lease.ts';

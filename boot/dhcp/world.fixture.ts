@@ -1,5 +1,4 @@
 import type { Mac } from '../../protocol/mac.ts';
-import { bootFile } from '../server.ts';
 import type { Answer, World } from './answer.ts';
 import { type Lease, LeaseTable, createPool } from './lease.ts';
 import type { MessageType } from './option.ts';
@@ -18,7 +17,6 @@ export function testWorld(
     admitNewcomer?: () => boolean;
   } = {},
 ): World {
-  const http = 'http://10.77.0.1:8480';
   return {
     table: new LeaseTable(wanted.leases),
     pool: createPool({
@@ -30,7 +28,7 @@ export function testWorld(
     netmask: '255.255.255.0',
     gateway: undefined,
     leaseSeconds: 3600,
-    bootFile: ({ class: client, mac }) => bootFile(client, { mac, http }),
+    http: 'http://10.77.0.1:8480',
     isBoard: wanted.isBoard ?? (() => true),
     admitNewcomer: wanted.admitNewcomer ?? (() => true),
     placeHolder: (mac) => (wanted.alive?.includes(mac) ? 'it is alive' : undefined),
@@ -43,7 +41,6 @@ export function boardPacket(
   wanted: Partial<Omit<Packet, 'options'>> & { options?: [number, Uint8Array][] } = {},
 ): Packet {
   return {
-    op: 'request',
     hops: 0,
     xid: 0x4d757374,
     secs: 0,

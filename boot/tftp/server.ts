@@ -2,7 +2,7 @@
 // its way (RFC 1350, 4). What may be asked for is decided by the caller; nothing here touches a disk.
 
 import { type Socket, createSocket } from 'node:dgram';
-import type { Ipv4 } from '../ipv4.ts';
+import type { Ipv4 } from '../../protocol/ipv4.ts';
 import { type TftpPacket, decodeTftp, encodeTftp, errorCode } from './packet.ts';
 import { type Transfer, type TransferEvent, advance, createTransfer, waitMs } from './transfer.ts';
 

@@ -7,7 +7,7 @@ import { deviceSocketsVariable, inheritedSockets, withDeviceSockets } from '../.
 import { option } from '../../boot/dhcp/option.ts';
 import { decodePacket, encodePacket } from '../../boot/dhcp/packet.ts';
 import { addressBytes, boardPacket } from '../../boot/dhcp/world.fixture.ts';
-import type { Ipv4 } from '../../boot/ipv4.ts';
+import type { Ipv4 } from '../../protocol/ipv4.ts';
 import { parseMac, type Mac } from '../../protocol/mac.ts';
 import { rackAddress, type RackNetwork } from './rack-network.ts';
 import { startTied } from './tied-process.ts';

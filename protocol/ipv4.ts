@@ -1,6 +1,12 @@
 /** An IPv4 address in dotted form, `10.77.0.1`. */
 export type Ipv4 = string;
 
+/** An address and a port, TCP or UDP: `10.77.0.1:8443`. */
+export interface Endpoint {
+  host: Ipv4;
+  port: number;
+}
+
 export const anyAddress: Ipv4 = '0.0.0.0';
 export const broadcastAddress: Ipv4 = '255.255.255.255';
 
@@ -28,6 +34,33 @@ export function ipv4Number(text: Ipv4): number {
 
 export function formatIpv4(number: number): Ipv4 {
   return `${number >>> 24}.${(number >>> 16) & 255}.${(number >>> 8) & 255}.${number & 255}`;
+}
+
+/** `undefined` where the text is not an IPv4 address with a port from 1 to 65,535. */
+export function parseEndpoint(text: string): Endpoint | undefined {
+  const [, host, digits] = /^([\d.]+):(\d{1,5})$/.exec(text) ?? [];
+  const port = Number(digits);
+  if (host === undefined || parseIpv4(host) === undefined || port < 1 || port > 65_535) return undefined;
+  return { host, port };
+}
+
+/** 255.255.255.0 for 24. */
+export function netmaskOf(prefixLength: number): Ipv4 {
+  return formatIpv4(prefixLength === 0 ? 0 : (-1 << (32 - prefixLength)) >>> 0);
+}
+
+export function networkOf(address: Ipv4, netmask: Ipv4): Ipv4 {
+  return formatIpv4((ipv4Number(address) & ipv4Number(netmask)) >>> 0);
+}
+
+export function broadcastOf(address: Ipv4, netmask: Ipv4): Ipv4 {
+  return formatIpv4((ipv4Number(address) | ~ipv4Number(netmask)) >>> 0);
+}
+
+/** `10.77.0.0/24` for 10.77.0.51 with 255.255.255.0. */
+export function subnetOf(address: Ipv4, netmask: Ipv4): string {
+  const bits = ipv4Number(netmask).toString(2).replaceAll('0', '').length;
+  return `${networkOf(address, netmask)}/${bits}`;
 }
 
 export function sameNetwork(one: Ipv4, other: Ipv4, netmask: Ipv4): boolean {
