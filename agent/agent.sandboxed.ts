@@ -21,7 +21,7 @@ import { after, before, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { buildSync } from 'esbuild';
-import type { DesiredInstance } from '../protocol/api.ts';
+import type { DesiredInstance } from '../protocol/api/agent.ts';
 import { configurationDigest } from '../protocol/desired-state.ts';
 import { killWorkMs, leashSweepMs, permitValidityMs } from '../protocol/timing.ts';
 import { writeSeccompProfile } from './containers/seccomp-profile.fixture.ts';

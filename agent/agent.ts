@@ -10,7 +10,8 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setTimeout as wait } from 'node:timers/promises';
 import { Value } from 'typebox/value';
-import { Refusal, type JoinAnswer } from '../protocol/api.ts';
+import type { JoinAnswer } from '../protocol/api/agent.ts';
+import { Refusal } from '../protocol/api/refusal.ts';
 import { configurationLimitBytes } from '../protocol/desired-state.ts';
 import { silentAfterMs } from '../protocol/timing.ts';
 import { startBeacon } from './beacon.ts';

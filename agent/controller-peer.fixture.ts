@@ -8,7 +8,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { generate } from 'selfsigned';
 import { Value } from 'typebox/value';
 import { claimedSessionId, isAuthorized, sessionProof } from '../protocol/agent-authorization.ts';
-import { JoinRequest, Report, type ContainerConfiguration, type Desired } from '../protocol/api.ts';
+import { type ContainerConfiguration, type Desired, JoinRequest, Report } from '../protocol/api/agent.ts';
 import {
   claimedSession,
   decodeHeartbeat,

@@ -1,7 +1,7 @@
 // Brings the desired state here when a permit speaks of a newer generation. One fetch at a time; the newest wish counts.
 import { Type } from 'typebox';
 import { Value } from 'typebox/value';
-import { Desired, DesiredCustomer, DesiredInstance, type InstanceReport } from '../protocol/api.ts';
+import { Desired, DesiredCustomer, DesiredInstance, type InstanceReport } from '../protocol/api/agent.ts';
 import { desiredLimitBytes, instancesPerNodeLimit } from '../protocol/desired-state.ts';
 import { instancePattern } from '../protocol/names.ts';
 import { backoffMs } from './backoff.ts';

@@ -3,7 +3,7 @@ import { execFile } from 'node:child_process';
 import { cpus, release, totalmem } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { Value } from 'typebox/value';
-import { NodeFacts } from '../protocol/api.ts';
+import { NodeFacts } from '../protocol/api/nodes.ts';
 
 /** An emulated board needs some 5 s to start Node.js and look around, on a busy machine several times that. */
 const deadlineMs = 60_000;

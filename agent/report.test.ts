@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { test, type TestContext } from 'node:test';
 import { setImmediate as immediate, setTimeout as wait } from 'node:timers/promises';
-import type { Desired, InstanceReport } from '../protocol/api.ts';
+import type { Desired, InstanceReport } from '../protocol/api/agent.ts';
 import type { RuntimeLogLine } from './containers/runtime.ts';
 import { controllerClient } from './controller-client.ts';
 import { until } from '../test/until.ts';

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Value } from 'typebox/value';
-import { NodeFacts, Sample } from '../protocol/api.ts';
+import { NodeFacts } from '../protocol/api/nodes.ts';
+import { Sample } from '../protocol/api/samples.ts';
 import { findFacts } from './facts.ts';
 import { cpuShares, newSampler, parseCpuTimes, parseMemory } from './sample.ts';
 

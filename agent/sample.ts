@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { uptime } from 'node:os';
 import { performance } from 'node:perf_hooks';
-import type { Sample } from '../protocol/api.ts';
+import type { Sample } from '../protocol/api/samples.ts';
 
 interface CpuTime {
   busy: number;

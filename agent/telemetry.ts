@@ -5,7 +5,7 @@
 import { readFileSync } from 'node:fs';
 import { setPriority } from 'node:os';
 import si from 'systeminformation';
-import type { NodeFacts } from '../protocol/api.ts';
+import type { NodeFacts } from '../protocol/api/nodes.ts';
 
 setPriority(10);
 const [system, cpu, memory, os, found] = await Promise.all([

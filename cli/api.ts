@@ -4,7 +4,7 @@ import { request } from 'node:http';
 import { request as secureRequest } from 'node:https';
 import { Type, type Static, type TSchema } from 'typebox';
 import { Check } from 'typebox/value';
-import { Refusal } from '../protocol/api.ts';
+import { Refusal } from '../protocol/api/refusal.ts';
 
 export interface Asked<T extends TSchema> {
   method?: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';

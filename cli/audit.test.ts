@@ -6,7 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import fastify from 'fastify';
-import type { AuditEntry, AuditVerdict, KillTimeline } from '../protocol/api.ts';
+import type { AuditEntry, AuditVerdict } from '../protocol/api/audit.ts';
+import type { KillTimeline } from '../protocol/api/orders.ts';
 import { auditHash, chainStart } from '../protocol/audit.ts';
 import { runCommandLine } from './run.ts';
 

@@ -7,13 +7,21 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import fastify from 'fastify';
-import * as api from '../protocol/api.ts';
+import { Approval } from '../protocol/api/approvals.ts';
+import { Customer, CustomerSpec } from '../protocol/api/customers.ts';
+import { Image } from '../protocol/api/images.ts';
+import { Instance, type InstanceState } from '../protocol/api/instances.ts';
+import { LogLine } from '../protocol/api/logs.ts';
+import { Node, NodePatch } from '../protocol/api/nodes.ts';
+import { OperatorSpec } from '../protocol/api/operators.ts';
+import { KillOrder, KillRequest, LiftRequest } from '../protocol/api/orders.ts';
+import { Workload, WorkloadSpec } from '../protocol/api/workloads.ts';
 import { newLines } from './workloads.ts';
 import { runCommandLine } from './run.ts';
 
 const now = 1_800_000_000_000;
 const mac = '02:00:00:c2:00:01';
-const node: api.Node = {
+const node: Node = {
   mac,
   name: 'node-c20001',
   slot: 1,
@@ -51,7 +59,7 @@ const node: api.Node = {
     permitThreadDelayMs: 3,
   },
 };
-const customer: api.Customer = {
+const customer: Customer = {
   name: 'acme',
   onSilence: 'stop',
   memoryBytes: 768 << 20,
@@ -63,7 +71,7 @@ const customer: api.Customer = {
   instances: 1,
   running: 1,
 };
-const image: api.Image = {
+const image: Image = {
   name: 'web',
   digest: 'a'.repeat(64),
   architecture: 'arm64',
@@ -71,7 +79,7 @@ const image: api.Image = {
   squashfs: { sha256: 'b'.repeat(64), sizeBytes: 1 << 20 },
   config: { entrypoint: ['/usr/bin/web'], cmd: [], env: [], workingDir: '/', user: '0:0' },
 };
-const workload: api.Workload = {
+const workload: Workload = {
   customer: 'acme',
   name: 'web',
   image: 'web',
@@ -88,7 +96,7 @@ const workload: api.Workload = {
   updated: 1,
   problem: '',
 };
-const instance: api.Instance = {
+const instance: Instance = {
   id: 'web-00000001',
   customer: 'acme',
   workload: 'web',
@@ -100,7 +108,7 @@ const instance: api.Instance = {
   restarts: 0,
   endpoint: 'http://10.77.0.51:20000',
 };
-const order: api.KillOrder = {
+const order: KillOrder = {
   number: 3,
   scope: 'acme',
   reason: 'why',
@@ -116,7 +124,7 @@ const order: api.KillOrder = {
   holding: [],
 };
 
-const approval: api.Approval = {
+const approval: Approval = {
   id: 7,
   action: 'kill',
   scope: '*',
@@ -130,9 +138,9 @@ interface PeerState {
   /** The two-person rule: a lift and a kill of everything are answered with an approval. */
   waits: boolean;
   /** Answers to `GET /v1/kill/3`, one after the other; the last stays. */
-  kill: Partial<api.KillOrder>[];
+  kill: Partial<KillOrder>[];
   /** Instances' states in successive answers; the last stays. */
-  states: api.InstanceState[];
+  states: InstanceState[];
   killedBy: number | null;
 }
 
@@ -177,15 +185,13 @@ async function peer(state: Partial<PeerState> = {}) {
       ? node
       : reply.status(404).send({ error: `there is no node ${request.params.node}` }),
   );
-  app.patch('/v1/nodes/:node', { schema: { body: api.NodePatch } }, (request) => ({
+  app.patch('/v1/nodes/:node', { schema: { body: NodePatch } }, (request) => ({
     ...node,
     ...(request.body as object),
   }));
   app.delete('/v1/nodes/:node', () => ({}));
   app.get('/v1/customers', () => ({ customers: [{ ...customer, killedBy: state.killedBy ?? null }] }));
-  app.post('/v1/customers', { schema: { body: api.CustomerSpec } }, (_request, reply) =>
-    reply.status(201).send(customer),
-  );
+  app.post('/v1/customers', { schema: { body: CustomerSpec } }, (_request, reply) => reply.status(201).send(customer));
   app.delete('/v1/customers/:name', () => ({}));
   app.get('/v1/images', () => ({ images: [image], imports: [] }));
   app.post<{ Querystring: { name: string } }>('/v1/images', { bodyLimit: 1 << 30 }, async (request, reply) => {
@@ -199,28 +205,28 @@ async function peer(state: Partial<PeerState> = {}) {
   app.get('/v1/workloads/:customer/:name', (_request, reply) =>
     requests.some(({ line }) => line.startsWith('PUT')) ? workload : reply.status(404).send({ error: 'there is none' }),
   );
-  app.put('/v1/workloads/:customer/:name', { schema: { body: api.WorkloadSpec } }, () => workload);
+  app.put('/v1/workloads/:customer/:name', { schema: { body: WorkloadSpec } }, () => workload);
   app.delete('/v1/workloads/:customer/:name', () => ({}));
   app.get('/v1/workloads/:customer/:name/logs', () => ({
     lines: [{ at: now, instance: instance.id, stream: 'stdout', text: 'hello \u001b[31mworld' }],
     before: null,
   }));
   app.get('/v1/instances', () => ({ instances: [{ ...instance, state: next(state.states ?? ['running']) }] }));
-  app.post<{ Body: api.KillRequest }>('/v1/kill', { schema: { body: api.KillRequest } }, (request, reply) =>
+  app.post<{ Body: KillRequest }>('/v1/kill', { schema: { body: KillRequest } }, (request, reply) =>
     request.body.customer === 'nobody'
       ? reply.status(409).send({ error: 'there is no customer nobody' })
       : state.waits === true && request.body.everything === true
         ? reply.status(202).send(approval)
         : reply.status(201).send({ ...order, scope: request.body.customer ?? '*' }),
   );
-  app.post('/v1/lift', { schema: { body: api.LiftRequest } }, (_request, reply) =>
+  app.post('/v1/lift', { schema: { body: LiftRequest } }, (_request, reply) =>
     state.waits === true
       ? reply.status(202).send({ ...approval, action: 'lift', scope: 'acme' })
       : reply.status(200).send({ ...order, liftedAt: now, liftedBy: 'anna' }),
   );
   const operator = { name: 'anna', createdAt: now };
   app.get('/v1/operators', () => ({ operators: [operator] }));
-  app.post('/v1/operators', { schema: { body: api.OperatorSpec } }, (_request, reply) =>
+  app.post('/v1/operators', { schema: { body: OperatorSpec } }, (_request, reply) =>
     reply.status(201).send({ ...operator, token: 'f00d' }),
   );
   app.delete('/v1/operators/:operator', () => ({}));
@@ -532,7 +538,7 @@ describe('muster image import', () => {
   });
 });
 
-function said(at: number, text: string, of = 'web-00000001'): api.LogLine {
+function said(at: number, text: string, of = 'web-00000001'): LogLine {
   return { at, instance: of, stream: 'stdout', text };
 }
 

@@ -1,5 +1,5 @@
 import { Type } from 'typebox';
-import { Customer, type CustomerSpec } from '../protocol/api.ts';
+import { Customer, type CustomerSpec } from '../protocol/api/customers.ts';
 import { Nothing } from './api.ts';
 import { UsageError, type Command } from './command.ts';
 import { sizeText } from './figures.ts';

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import fastify from 'fastify';
-import { DrillRequest, DrillSchedule, type Drill } from '../protocol/api.ts';
+import { type Drill, DrillRequest, DrillSchedule } from '../protocol/api/drills.ts';
 import { findCommand, parseCall, UsageError } from './command.ts';
 import { commands } from './commands.ts';
 import { faultArguments } from './drill.ts';

@@ -1,5 +1,5 @@
 // Drills: a canary on every board, killed and measured by the controller; this only asks for one and watches.
-import { DrillPlan, Drill, Drills, type DrillRequest } from '../protocol/api.ts';
+import { Drill, DrillPlan, type DrillRequest, Drills } from '../protocol/api/drills.ts';
 import { ApiError, Nothing } from './api.ts';
 import { UsageError, type Call, type Command, type Context } from './command.ts';
 import { durationText, timeText } from './figures.ts';

@@ -1,5 +1,5 @@
 import { Type } from 'typebox';
-import { Event } from '../protocol/api.ts';
+import { Event } from '../protocol/api/events.ts';
 import type { Call, Command, Context } from './command.ts';
 import { timeText } from './figures.ts';
 import { countOption } from './limits.ts';

@@ -1,7 +1,9 @@
 // The red button. One request stores the order; everything after it only watches.
 import { writeFile } from 'node:fs/promises';
 import { Type } from 'typebox';
-import { Approval, AuditEntry, KillOrder, KillTimeline } from '../protocol/api.ts';
+import { Approval } from '../protocol/api/approvals.ts';
+import { AuditEntry } from '../protocol/api/audit.ts';
+import { KillOrder, KillTimeline } from '../protocol/api/orders.ts';
 import { escalationText, killReport, killReportHtml, slowestFirst, type KillReport } from '../protocol/kill-report.ts';
 import { boundMs } from '../protocol/timing.ts';
 import { ApiError } from './api.ts';

@@ -1,5 +1,5 @@
 import { Type } from 'typebox';
-import { Diagnosis, Node, NodePower, type NodePatch } from '../protocol/api.ts';
+import { Diagnosis, Node, type NodePatch, NodePower } from '../protocol/api/nodes.ts';
 import { Nothing } from './api.ts';
 import { UsageError, type Call, type Command, type Context } from './command.ts';
 import { durationText, sizeText, timeText } from './figures.ts';

@@ -1,6 +1,8 @@
 // Who may change the rack, and what waits for a second one of them.
 import { Type } from 'typebox';
-import { Approval, KillOrder, NewOperator, Operator } from '../protocol/api.ts';
+import { Approval } from '../protocol/api/approvals.ts';
+import { NewOperator, Operator } from '../protocol/api/operators.ts';
+import { KillOrder } from '../protocol/api/orders.ts';
 import { operatorPattern } from '../protocol/names.ts';
 import { Nothing } from './api.ts';
 import { UsageError, type Call, type Command } from './command.ts';

@@ -1,4 +1,4 @@
-import { Status } from '../protocol/api.ts';
+import { Status } from '../protocol/api/status.ts';
 import { printable } from '../protocol/printable.ts';
 import type { Command } from './command.ts';
 import { figuresText, outcomeText } from './drill.ts';

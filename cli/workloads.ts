@@ -1,5 +1,8 @@
 import { Type } from 'typebox';
-import { Customer, Instance, type LogLine, LogPage, Workload, type WorkloadSpec } from '../protocol/api.ts';
+import { Customer } from '../protocol/api/customers.ts';
+import { Instance } from '../protocol/api/instances.ts';
+import { type LogLine, LogPage } from '../protocol/api/logs.ts';
+import { Workload, type WorkloadSpec } from '../protocol/api/workloads.ts';
 import { ApiError, Nothing } from './api.ts';
 import { UsageError, type Call, type Command, type Context } from './command.ts';
 import { durationText, timeText } from './figures.ts';

@@ -6,7 +6,7 @@ import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { importInProcess } from '../images/customer/import-process.ts';
 import type { Inventory } from '../inventory/inventory.ts';
-import type { Image, ImageImport } from '../protocol/api.ts';
+import type { Image, ImageImport } from '../protocol/api/images.ts';
 import { chain, RefusedError } from './api/http.ts';
 import { Lanes } from './lanes.ts';
 

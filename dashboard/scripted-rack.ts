@@ -4,7 +4,14 @@
 import type { ServerResponse } from 'node:http';
 import fastify from 'fastify';
 import { Value } from 'typebox/value';
-import * as api from '../protocol/api.ts';
+import { Approval } from '../protocol/api/approvals.ts';
+import { Drill } from '../protocol/api/drills.ts';
+import { Event } from '../protocol/api/events.ts';
+import { Instance } from '../protocol/api/instances.ts';
+import { Node } from '../protocol/api/nodes.ts';
+import { KillOrder, KillTimeline } from '../protocol/api/orders.ts';
+import { Sample } from '../protocol/api/samples.ts';
+import { Snapshot } from '../protocol/api/stream.ts';
 import { dashboard } from './plugin.ts';
 
 export const token = 'a-token-for-tests';
@@ -25,7 +32,7 @@ export function macOf(slot: number): string {
   return `02:00:00:c2:${hex.slice(0, 2)}:${hex.slice(2)}`;
 }
 
-export function sampleOf(roll: () => number): api.Sample {
+export function sampleOf(roll: () => number): Sample {
   const cpuPerCore = [roll(), roll(), roll(), roll()].map((share) => Number((share ** 2).toFixed(3)));
   return {
     cpu: cpuPerCore.reduce((sum, share) => sum + share, 0) / 4,
@@ -41,7 +48,7 @@ export function sampleOf(roll: () => number): api.Sample {
   };
 }
 
-const exceptions: Record<number, Partial<api.Node>> = {
+const exceptions: Record<number, Partial<Node>> = {
   31: { state: 'seen', stage: 'dhcp-discover', reason: 'asked for an address', ip: null },
   32: { state: 'loading', stage: 'tftp', reason: 'loads its system' },
   33: { state: 'loading', stage: 'kernel', reason: 'loads its system' },
@@ -53,8 +60,8 @@ const exceptions: Record<number, Partial<api.Node>> = {
   540: { fenced: true, reason: 'fenced by an operator: fan broken' },
 };
 
-function nodeOf(slot: number, now: number, roll: () => number): api.Node {
-  const usual: api.Node = {
+function nodeOf(slot: number, now: number, roll: () => number): Node {
+  const usual: Node = {
     mac: macOf(slot),
     name: `node-c2${macOf(slot).slice(12).replace(':', '')}`,
     slot,
@@ -97,11 +104,11 @@ const tenants: readonly Tenant[] = [
 ];
 
 /** A snapshot of a rack with so many boards, checked against the schema. */
-export function scriptedSnapshot({ boards, now }: { boards: number; now: number }): api.Snapshot {
+export function scriptedSnapshot({ boards, now }: { boards: number; now: number }): Snapshot {
   const roll = dice(7);
   const nodes = Array.from({ length: boards }, (_, index) => nodeOf(index + 1, now, roll));
   const ready = nodes.filter(({ state, fenced }) => state === 'ready' && !fenced);
-  const instances: api.Instance[] = [];
+  const instances: Instance[] = [];
   for (const { name, workload, instances: wanted } of tenants) {
     for (let count = 0; count < Math.min(wanted, ready.length * 4); count += 1) {
       const node = ready[count % ready.length];
@@ -133,7 +140,7 @@ export function scriptedSnapshot({ boards, now }: { boards: number; now: number 
   const runningOf = (name: string) =>
     instances.filter((each) => each.customer === name && each.state === 'running').length;
   const allOf = (name: string) => instances.filter((each) => each.customer === name).length;
-  const snapshot: api.Snapshot = {
+  const snapshot: Snapshot = {
     status: {
       version: '0.1.0',
       startedAt: now - 5 * minute,
@@ -184,7 +191,7 @@ export function scriptedSnapshot({ boards, now }: { boards: number; now: number 
     drills: [],
     events: Array.from({ length: 60 }, (_, index) => scriptedEvent(index + 1, now - (61 - index) * 7_000)),
   };
-  return Value.Parse(api.Snapshot, snapshot);
+  return Value.Parse(Snapshot, snapshot);
 }
 
 const storyline = [
@@ -194,15 +201,15 @@ const storyline = [
   ['workload', '2 of 2 replicas running'],
 ] as const;
 
-export function scriptedEvent(id: number, at: number): api.Event {
+export function scriptedEvent(id: number, at: number): Event {
   const [kind, message] = storyline[id % storyline.length] ?? storyline[0];
   const subject = kind === 'workload' ? 'acme/web' : kind === 'instance' ? 'web-00003000' : macOf((id * 37) % 684);
   return { id, at, kind, subject, message };
 }
 
-export function scriptedOrder(order: Partial<api.KillOrder> & { number: number; scope: string }): api.KillOrder {
+export function scriptedOrder(order: Partial<KillOrder> & { number: number; scope: string }): KillOrder {
   const usual = { reason: 'runaway mailer', by: 'root', at: Date.now(), liftedAt: null, liftedBy: null };
-  return Value.Parse(api.KillOrder, {
+  return Value.Parse(KillOrder, {
     ...usual,
     stored: true,
     nodes: 2,
@@ -214,13 +221,13 @@ export function scriptedOrder(order: Partial<api.KillOrder> & { number: number; 
   });
 }
 
-export function scriptedApproval(approval: Partial<api.Approval> & { id: number }): api.Approval {
+export function scriptedApproval(approval: Partial<Approval> & { id: number }): Approval {
   const at = Date.now();
   const usual = { action: 'kill', scope: '*', reason: 'fire in row 4', by: 'anna', at, expiresAt: at + 10 * minute };
-  return Value.Parse(api.Approval, { ...usual, ...approval });
+  return Value.Parse(Approval, { ...usual, ...approval });
 }
 
-export function scriptedDrill(drill: Partial<api.Drill> & { number: number }): api.Drill {
+export function scriptedDrill(drill: Partial<Drill> & { number: number }): Drill {
   const startedAt = Date.now() - 26 * 60 * minute;
   const usual = { customer: 'canary', by: 'schedule', startedAt, endedAt: startedAt + minute, phase: 'done' };
   const measured = {
@@ -234,11 +241,11 @@ export function scriptedDrill(drill: Partial<api.Drill> & { number: number }): a
     medianMs: 97,
     slowestMs: 398,
   };
-  return Value.Parse(api.Drill, { ...usual, ...measured, unconfirmed: [], ...drill });
+  return Value.Parse(Drill, { ...usual, ...measured, unconfirmed: [], ...drill });
 }
 
 /** An order on a whole rack: most boards answer at once, and each kind of evidence is there. */
-export function scriptedTimeline(number: number, boards: number): api.KillTimeline {
+export function scriptedTimeline(number: number, boards: number): KillTimeline {
   const roll = dice(11);
   const usual = { evidence: 'receipt', processes: 3, escalation: [] };
   const unheard = { sentAfterMs: null, stoppedAfterMs: null, processes: 0 };
@@ -296,7 +303,7 @@ export function scriptedTimeline(number: number, boards: number): api.KillTimeli
     unconfirmed,
     holding: ['globex'],
   });
-  return Value.Parse(api.KillTimeline, { ...order, timeline });
+  return Value.Parse(KillTimeline, { ...order, timeline });
 }
 
 export interface AskedChange {
@@ -313,7 +320,7 @@ export interface ScriptedRack extends AsyncDisposable {
   asked: AskedChange[];
   /** Requests that came without the right token. */
   refused: number;
-  snapshot: api.Snapshot;
+  snapshot: Snapshot;
   /** Answers of the next changes. */
   answer: (change: AskedChange) => object;
   /** What the page can ask, by path. */
@@ -326,7 +333,7 @@ export interface ScriptedRack extends AsyncDisposable {
 }
 
 /** The real plugin on a loopback port, with a stream that says what the test tells it to. */
-export async function scriptedRack(snapshot: api.Snapshot): Promise<ScriptedRack> {
+export async function scriptedRack(snapshot: Snapshot): Promise<ScriptedRack> {
   const app = fastify({ forceCloseConnections: true });
   const listeners = new Set<ServerResponse>();
   await app.register(dashboard);

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { randomInt } from 'node:crypto';
 import { test } from 'node:test';
-import { nodeStates } from '../protocol/api.ts';
+import { nodeStates } from '../protocol/api/nodes.ts';
 import { seededRandom } from '../protocol/seeded-random.fixture.ts';
 import { instanceId } from './customers/placement.ts';
 import type { Placement } from './customers/placement.ts';

@@ -6,7 +6,7 @@ import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { sessionProof } from '../protocol/agent-authorization.ts';
-import type { JoinAnswer, JoinRequest } from '../protocol/api.ts';
+import type { JoinAnswer, JoinRequest } from '../protocol/api/agent.ts';
 import type { Mac } from '../protocol/mac.ts';
 import { type Inventory, openInventory } from './inventory.ts';
 import type { Refused } from './refused.ts';

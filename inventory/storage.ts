@@ -1,7 +1,7 @@
 // What the books stand on: the store with all its documents in memory, the one writer, the local tables, the audit log,
 // and what a start finds of them.
 import { setTimeout as realPause } from 'node:timers/promises';
-import type { Event } from '../protocol/api.ts';
+import type { Event } from '../protocol/api/events.ts';
 import type { AuditLog, AuditOptions } from './audit/audit.ts';
 import { AuditFeed } from './audit/feed.ts';
 import { openDocuments } from './customers/configurations.ts';

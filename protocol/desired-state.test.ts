@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Desired, DesiredCustomer, DesiredInstance } from './api.ts';
+import type { Desired, DesiredCustomer, DesiredInstance } from './api/agent.ts';
 import {
   configurationLimitBytes,
   configurationProblem,

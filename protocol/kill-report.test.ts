@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
-import type { KillNode, KillTimeline } from './api.ts';
+import type { KillNode, KillTimeline } from './api/orders.ts';
 import { escalationText, killReport, killReportHtml, quantile, slowestFirst } from './kill-report.ts';
 
 const golden = new URL('kill-report.golden.txt', import.meta.url);

@@ -1,5 +1,5 @@
 // The printable report on a kill order: the same facts, words and rows on paper, in the browser and in a terminal. Pure.
-import type { KillNode, KillTimeline } from './api.ts';
+import type { KillNode, KillTimeline } from './api/orders.ts';
 import { printable } from './printable.ts';
 import { boundMs, killWorkMs, leashSweepMs, marginMs, permitValidityMs, resetMs } from './timing.ts';
 

@@ -5,7 +5,8 @@
 // then roll. What a pass removes still counts as used until the next pass, so a step never relies on another's success.
 import { instanceId } from '../inventory/customers/placement.ts';
 import type { Placement } from '../inventory/customers/placement.ts';
-import type { InstanceState, NodeState } from '../protocol/api.ts';
+import type { InstanceState } from '../protocol/api/instances.ts';
+import type { NodeState } from '../protocol/api/nodes.ts';
 import { instancesPerNodeLimit } from '../protocol/desired-state.ts';
 import type { Mac } from '../protocol/mac.ts';
 import { customersPerNodeLimit } from '../protocol/roll-call.ts';

@@ -19,7 +19,7 @@ import {
 } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { DesiredCustomer, DesiredInstance } from '../../protocol/api.ts';
+import type { DesiredCustomer, DesiredInstance } from '../../protocol/api/agent.ts';
 import { type ImageLease, mountOptions } from './image-cache.ts';
 import type { Attachment } from './network.ts';
 import { runTool } from './tool.ts';

@@ -7,7 +7,8 @@
 import { chownSync, closeSync, existsSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import type { DesiredCustomer, DesiredInstance, InstanceReport, InstanceState } from '../../protocol/api.ts';
+import type { DesiredCustomer, DesiredInstance, InstanceReport } from '../../protocol/api/agent.ts';
+import type { InstanceState } from '../../protocol/api/instances.ts';
 import { Bundle, type InstanceRecord } from './bundle.ts';
 import { CrunRun, forgetContainer } from './crun.ts';
 import { expectFirstProcess, firstProcessFile, signalFirstProcess } from './first-process.ts';

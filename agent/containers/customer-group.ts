@@ -6,7 +6,7 @@
 // forbid (a start in flight can no longer make its group), kill, cut the network.
 import { existsSync, readdirSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
-import type { DesiredCustomer } from '../../protocol/api.ts';
+import type { DesiredCustomer } from '../../protocol/api/agent.ts';
 import { isCustomerName } from '../../protocol/names.ts';
 import {
   groupsBelow,

@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import type { DesiredInstance } from '../../protocol/api.ts';
+import type { DesiredInstance } from '../../protocol/api/agent.ts';
 import { configurationDigest, configurationText } from '../../protocol/desired-state.ts';
 import { boundMs } from '../../protocol/timing.ts';
 import { until as waitUntil } from '../../test/until.ts';

@@ -1,6 +1,6 @@
 // What crun is told about one container: a pure function from what the controller wants to the OCI runtime configuration.
 // Its golden file is `oci-config.golden.txt`.
-import type { ContainerConfiguration, DesiredInstance } from '../../protocol/api.ts';
+import type { ContainerConfiguration, DesiredInstance } from '../../protocol/api/agent.ts';
 
 export const idRange = 65_536;
 

@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
-import type { Desired, DesiredCustomer, DesiredInstance } from '../../protocol/api.ts';
+import type { Desired, DesiredCustomer, DesiredInstance } from '../../protocol/api/agent.ts';
 import { configurationDigest, configurationText } from '../../protocol/desired-state.ts';
 import { boundMs, killWorkMs } from '../../protocol/timing.ts';
 import { median } from '../../test/bench/figure.ts';

@@ -9,7 +9,7 @@
 import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import type { Desired, DesiredCustomer, DesiredInstance, InstanceReport } from '../../protocol/api.ts';
+import type { Desired, DesiredCustomer, DesiredInstance, InstanceReport } from '../../protocol/api/agent.ts';
 import { instancePattern, isCustomerName, sha256Pattern } from '../../protocol/names.ts';
 import type { CustomerLoad } from '../../protocol/roll-call.ts';
 import { Bundle } from './bundle.ts';

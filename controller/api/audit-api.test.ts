@@ -4,7 +4,7 @@ import { test, type TestContext } from 'node:test';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { statusCounts } from './views.ts';
 import { macOf, testRack, type TestRack } from '../../inventory/rack.fixture.ts';
-import type { AuditEntry, AuditVerdict } from '../../protocol/api.ts';
+import type { AuditEntry, AuditVerdict } from '../../protocol/api/audit.ts';
 import { testHeartbeat } from '../../protocol/heartbeat.fixture.ts';
 import { encodeHeartbeat } from '../../protocol/roll-call.ts';
 import { registerAuditApi } from './audit-api.ts';

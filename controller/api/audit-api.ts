@@ -1,6 +1,7 @@
 // What operators ask of the audit log, and the printable report on a kill order. All of it reads.
 import { Type } from 'typebox';
-import * as api from '../../protocol/api.ts';
+import { AuditEntry, AuditVerdict } from '../../protocol/api/audit.ts';
+import { Status } from '../../protocol/api/status.ts';
 import { killReportHtml } from '../../protocol/kill-report.ts';
 import type { Inventory } from '../../inventory/inventory.ts';
 import { StorageError } from '../../inventory/store/store.ts';
@@ -14,14 +15,14 @@ const pageLimit = 1_000;
 
 export function registerAuditApi(
   app: Server,
-  { inventory, status, wallClock }: { inventory: Inventory; status: () => api.Status; wallClock: () => number },
+  { inventory, status, wallClock }: { inventory: Inventory; status: () => Status; wallClock: () => number },
 ): void {
   app.get(
     '/v1/audit',
     {
       schema: {
         querystring: Type.Object({ after: digits, limit: digits }),
-        response: { 200: Type.Object({ entries: Type.Array(api.AuditEntry) }) },
+        response: { 200: Type.Object({ entries: Type.Array(AuditEntry) }) },
       },
     },
     async (request) => {
@@ -34,7 +35,7 @@ export function registerAuditApi(
       };
     },
   );
-  app.get('/v1/audit/verify', { schema: { response: { 200: api.AuditVerdict } } }, () => inventory.audit.verify());
+  app.get('/v1/audit/verify', { schema: { response: { 200: AuditVerdict } } }, () => inventory.audit.verify());
 
   app.get('/v1/kill/:number/report', { schema: { params: OrderParams } }, async (request, reply) => {
     const number = Number(request.params.number);

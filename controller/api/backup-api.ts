@@ -4,7 +4,7 @@ import { copyFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Inventory } from '../../inventory/inventory.ts';
 import { rootOperator } from '../../inventory/operators/operators.ts';
-import { Backup } from '../../protocol/api.ts';
+import { Backup } from '../../protocol/api/backups.ts';
 import { RefusedError, type Server } from './http.ts';
 
 const secrets = ['tls-certificate.pem', 'tls-key.pem', 'ssh-key', 'operator-token'];

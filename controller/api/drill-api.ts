@@ -1,6 +1,6 @@
 // Drills over HTTP. Register it after the operators' API, whose check of the token then holds for these routes too.
 import { Type } from 'typebox';
-import * as api from '../../protocol/api.ts';
+import { Drill, DrillPlan, DrillRequest, DrillSchedule, Drills } from '../../protocol/api/drills.ts';
 import { drillsView, drillView, lastDrill } from './drill-views.ts';
 import type { Inventory } from '../../inventory/inventory.ts';
 import type { DrillRunner } from '../drill/drill.ts';
@@ -15,14 +15,14 @@ export function registerDrillApi(
 ): void {
   app.post(
     '/v1/drills',
-    { schema: { body: api.DrillRequest, response: { 202: api.Drill } } },
+    { schema: { body: DrillRequest, response: { 202: Drill } } },
     async (request, reply) => {
       const { number } = await drills.start(request.body, request.operator);
       return reply.status(202).send(shown(drillView(inventory, number)));
     },
   );
-  app.get('/v1/drills', { schema: { response: { 200: api.Drills } } }, () => Promise.resolve(drillsView(inventory)));
-  app.get('/v1/drills/:number', { schema: { params: DrillParams, response: { 200: api.Drill } } }, (request) => {
+  app.get('/v1/drills', { schema: { response: { 200: Drills } } }, () => Promise.resolve(drillsView(inventory)));
+  app.get('/v1/drills/:number', { schema: { params: DrillParams, response: { 200: Drill } } }, (request) => {
     const { number } = request.params;
     const drill = drillView(inventory, Number(number));
     if (drill === undefined) throw new RefusedError(404, `there is no drill ${number}`);
@@ -30,7 +30,7 @@ export function registerDrillApi(
   });
   app.put(
     '/v1/drills/schedule',
-    { schema: { body: api.DrillSchedule, response: { 200: api.DrillPlan } } },
+    { schema: { body: DrillSchedule, response: { 200: DrillPlan } } },
     async (request) => {
       const { image } = request.body.request;
       // A month later nobody would look.

@@ -1,5 +1,5 @@
 // Drills as the API shows them, with the figures of the one under way as they are now.
-import type { Drill, Drills } from '../../protocol/api.ts';
+import type { Drill, Drills } from '../../protocol/api/drills.ts';
 import type { Mac } from '../../protocol/mac.ts';
 import type { DrillDocument, OrderDocument, ReceiptDocument } from '../../inventory/store/documents.ts';
 import { canaryName, orderedBy } from '../../inventory/drills/drills.ts';

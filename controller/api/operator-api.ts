@@ -1,7 +1,16 @@
 // What operators ask: the CLI, the dashboard, scripts, on the loopback address that this listens on. Every request wants an
 // operator's token: reads cost the time that permits need, and tell who runs what.
 import { Type } from 'typebox';
-import * as api from '../../protocol/api.ts';
+import { Approval } from '../../protocol/api/approvals.ts';
+import { Customer, CustomerSpec } from '../../protocol/api/customers.ts';
+import { Event } from '../../protocol/api/events.ts';
+import { Image, Images } from '../../protocol/api/images.ts';
+import { Instance } from '../../protocol/api/instances.ts';
+import { LogPage } from '../../protocol/api/logs.ts';
+import { Diagnosis, Node, NodePatch, NodePower, PowerRequest } from '../../protocol/api/nodes.ts';
+import { KillOrder, KillRequest, KillTimeline, LiftRequest } from '../../protocol/api/orders.ts';
+import { Status } from '../../protocol/api/status.ts';
+import { Workload, WorkloadSpec } from '../../protocol/api/workloads.ts';
 import { customerPattern, imageNamePattern, workloadPattern } from '../../protocol/names.ts';
 import { parseMac } from '../../protocol/mac.ts';
 import { everything } from '../../protocol/roll-call.ts';
@@ -35,7 +44,7 @@ export interface OperatorApiOptions {
   /** Left out where no PDU is configured. */
   power?: Power | undefined;
   stream: Stream;
-  status: () => api.Status;
+  status: () => Status;
   metrics: () => string;
   /** Milliseconds since 1970. */
   wallClock?: () => number;
@@ -56,7 +65,7 @@ export function registerOperatorApi(app: Server, options: OperatorApiOptions): v
 
   app.get('/healthz', () => Promise.resolve({ ok: true }));
   app.get('/metrics', (_request, reply) => reply.type('text/plain; version=0.0.4; charset=utf-8').send(metrics()));
-  app.get('/v1/status', { schema: { response: { 200: api.Status } } }, () => Promise.resolve(status()));
+  app.get('/v1/status', { schema: { response: { 200: Status } } }, () => Promise.resolve(status()));
   app.get('/v1/stream', async (request, reply) => {
     reply.hijack();
     request.raw.socket.setTimeout(0);
@@ -71,15 +80,15 @@ export function registerOperatorApi(app: Server, options: OperatorApiOptions): v
     if (found === undefined) throw new RefusedError(404, `there is no node ${text}`);
     return found;
   }
-  app.get('/v1/nodes', { schema: { response: { 200: Type.Object({ nodes: Type.Array(api.Node) }) } } }, () =>
+  app.get('/v1/nodes', { schema: { response: { 200: Type.Object({ nodes: Type.Array(Node) }) } } }, () =>
     Promise.resolve({ nodes: inventory.nodes.all().flatMap(({ mac }) => nodeView(inventory, mac) ?? []) }),
   );
-  app.get('/v1/nodes/:node', { schema: { params: NodeParams, response: { 200: api.Node } } }, (request) =>
+  app.get('/v1/nodes/:node', { schema: { params: NodeParams, response: { 200: Node } } }, (request) =>
     Promise.resolve(shown(nodeView(inventory, nodeNamed(request.params.node).mac))),
   );
   app.patch(
     '/v1/nodes/:node',
-    { schema: { params: NodeParams, body: api.NodePatch, response: { 200: api.Node } } },
+    { schema: { params: NodeParams, body: NodePatch, response: { 200: Node } } },
     async (request) => {
       const { mac } = nodeNamed(request.params.node);
       orRefuse(await inventory.nodes.patch(mac, request.body, { by: request.operator }));
@@ -94,7 +103,7 @@ export function registerOperatorApi(app: Server, options: OperatorApiOptions): v
   });
   app.get(
     '/v1/nodes/:node/diagnosis',
-    { schema: { params: NodeParams, response: { 200: api.Diagnosis } } },
+    { schema: { params: NodeParams, response: { 200: Diagnosis } } },
     async (request) => {
       const node = nodeNamed(request.params.node);
       const answers: Record<string, string> = {};
@@ -115,7 +124,7 @@ export function registerOperatorApi(app: Server, options: OperatorApiOptions): v
     inventory.events.add({ kind: 'node', subject: node.mac, message: `reboot asked for by ${request.operator}` });
     return {};
   });
-  function powerOf(node: NodeDocument): { power: Power; told: Omit<api.NodePower, 'off'> } {
+  function powerOf(node: NodeDocument): { power: Power; told: Omit<NodePower, 'off'> } {
     const outlets = power?.outletsOf(node) ?? [];
     if (power === undefined || outlets.length === 0)
       throw new RefusedError(409, `cannot switch ${node.name}: no outlet is configured for it, see "power"`);
@@ -123,7 +132,7 @@ export function registerOperatorApi(app: Server, options: OperatorApiOptions): v
   }
   app.get(
     '/v1/nodes/:node/power',
-    { schema: { params: NodeParams, response: { 200: api.NodePower } } },
+    { schema: { params: NodeParams, response: { 200: NodePower } } },
     async (request) => {
       const node = nodeNamed(request.params.node);
       const { power: own, told } = powerOf(node);
@@ -132,7 +141,7 @@ export function registerOperatorApi(app: Server, options: OperatorApiOptions): v
   );
   app.post(
     '/v1/nodes/:node/power',
-    { schema: { params: NodeParams, body: api.PowerRequest, response: { 200: api.NodePower } } },
+    { schema: { params: NodeParams, body: PowerRequest, response: { 200: NodePower } } },
     async (request) => {
       const node = nodeNamed(request.params.node);
       const { power: own, told } = powerOf(node);
@@ -163,7 +172,7 @@ export function registerOperatorApi(app: Server, options: OperatorApiOptions): v
 
   app.get(
     '/v1/customers',
-    { schema: { response: { 200: Type.Object({ customers: Type.Array(api.Customer) }) } } },
+    { schema: { response: { 200: Type.Object({ customers: Type.Array(Customer) }) } } },
     () =>
       Promise.resolve({
         customers: inventory.customers.all().flatMap(({ name }) => customerView(inventory, name) ?? []),
@@ -171,7 +180,7 @@ export function registerOperatorApi(app: Server, options: OperatorApiOptions): v
   );
   app.post(
     '/v1/customers',
-    { schema: { body: api.CustomerSpec, response: { 201: api.Customer } } },
+    { schema: { body: CustomerSpec, response: { 201: Customer } } },
     async (request, reply) => {
       orRefuse(await inventory.customers.add(request.body, request.operator));
       return reply.status(201).send(shown(customerView(inventory, request.body.name)));
@@ -184,7 +193,7 @@ export function registerOperatorApi(app: Server, options: OperatorApiOptions): v
 
   // ---- images
 
-  app.get('/v1/images', { schema: { response: { 200: api.Images } } }, () =>
+  app.get('/v1/images', { schema: { response: { 200: Images } } }, () =>
     Promise.resolve({ images: inventory.images.all(), imports: images.imports() }),
   );
   app.post(
@@ -193,7 +202,7 @@ export function registerOperatorApi(app: Server, options: OperatorApiOptions): v
       bodyLimit: 8 * 2 ** 30,
       schema: {
         querystring: Type.Object({ name: Type.String({ pattern: imageNamePattern }) }),
-        response: { 201: api.Image },
+        response: { 201: Image },
       },
     },
     async (request, reply) => {
@@ -212,7 +221,7 @@ export function registerOperatorApi(app: Server, options: OperatorApiOptions): v
 
   app.get(
     '/v1/workloads',
-    { schema: { response: { 200: Type.Object({ workloads: Type.Array(api.Workload) }) } } },
+    { schema: { response: { 200: Type.Object({ workloads: Type.Array(Workload) }) } } },
     () =>
       Promise.resolve({
         workloads: inventory.workloads
@@ -226,7 +235,7 @@ export function registerOperatorApi(app: Server, options: OperatorApiOptions): v
   }
   app.get(
     '/v1/workloads/:customer/:name',
-    { schema: { params: WorkloadParams, response: { 200: api.Workload } } },
+    { schema: { params: WorkloadParams, response: { 200: Workload } } },
     (request) => {
       knownWorkload(request.params);
       return Promise.resolve(shown(workloadView(inventory, request.params.customer, request.params.name)));
@@ -234,7 +243,7 @@ export function registerOperatorApi(app: Server, options: OperatorApiOptions): v
   );
   app.put(
     '/v1/workloads/:customer/:name',
-    { schema: { params: WorkloadParams, body: api.WorkloadSpec, response: { 200: api.Workload } } },
+    { schema: { params: WorkloadParams, body: WorkloadSpec, response: { 200: Workload } } },
     async (request) => {
       const { customer, name } = request.params;
       orRefuse(await inventory.workloads.put({ customer, name, spec: request.body }, request.operator));
@@ -261,7 +270,7 @@ export function registerOperatorApi(app: Server, options: OperatorApiOptions): v
           instance: Type.Optional(Type.String({ maxLength: 64 })),
           before: Type.Optional(Type.String({ pattern: '^[0-9]{1,15}$' })),
         }),
-        response: { 200: api.LogPage },
+        response: { 200: LogPage },
       },
     },
     async (request) => {
@@ -283,7 +292,7 @@ export function registerOperatorApi(app: Server, options: OperatorApiOptions): v
     {
       schema: {
         querystring: Type.Object({ customer: Type.Optional(Type.String({ pattern: customerPattern })) }),
-        response: { 200: Type.Object({ instances: Type.Array(api.Instance) }) },
+        response: { 200: Type.Object({ instances: Type.Array(Instance) }) },
       },
     },
     (request) => {
@@ -304,8 +313,8 @@ export function registerOperatorApi(app: Server, options: OperatorApiOptions): v
     '/v1/kill',
     {
       schema: {
-        body: api.KillRequest,
-        response: { 201: api.KillOrder, 202: Type.Union([api.Approval, api.KillOrder]) },
+        body: KillRequest,
+        response: { 201: KillOrder, 202: Type.Union([Approval, KillOrder]) },
       },
     },
     async (request, reply) => {
@@ -317,8 +326,8 @@ export function registerOperatorApi(app: Server, options: OperatorApiOptions): v
     '/v1/lift',
     {
       schema: {
-        body: api.LiftRequest,
-        response: { 200: api.KillOrder, 202: Type.Union([api.Approval, api.KillOrder]) },
+        body: LiftRequest,
+        response: { 200: KillOrder, 202: Type.Union([Approval, KillOrder]) },
       },
     },
     async (request, reply) => {
@@ -326,10 +335,10 @@ export function registerOperatorApi(app: Server, options: OperatorApiOptions): v
       return isDone(answer) ? reply.status(200).send(answer) : reply.status(202).send(answer);
     },
   );
-  app.get('/v1/kill', { schema: { response: { 200: Type.Object({ orders: Type.Array(api.KillOrder) }) } } }, () =>
+  app.get('/v1/kill', { schema: { response: { 200: Type.Object({ orders: Type.Array(KillOrder) }) } } }, () =>
     Promise.resolve({ orders: inventory.orders.all().flatMap(({ number }) => orderView(inventory, number) ?? []) }),
   );
-  app.get('/v1/kill/:number', { schema: { params: OrderParams, response: { 200: api.KillTimeline } } }, (request) => {
+  app.get('/v1/kill/:number', { schema: { params: OrderParams, response: { 200: KillTimeline } } }, (request) => {
     const number = Number(request.params.number);
     const timeline = orderTimeline(inventory, number);
     if (timeline === undefined) throw new RefusedError(404, `there is no kill order ${number}`);
@@ -345,7 +354,7 @@ export function registerOperatorApi(app: Server, options: OperatorApiOptions): v
           limit: digits,
           subject: Type.Optional(Type.String({ maxLength: 100 })),
         }),
-        response: { 200: Type.Object({ events: Type.Array(api.Event) }) },
+        response: { 200: Type.Object({ events: Type.Array(Event) }) },
       },
     },
     async (request) => {

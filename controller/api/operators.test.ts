@@ -9,7 +9,9 @@ import { Check } from 'typebox/value';
 import { dashboard } from '../../dashboard/plugin.ts';
 import type { OrderDocument } from '../../inventory/store/documents.ts';
 import { openInventory, type Inventory } from '../../inventory/inventory.ts';
-import { Approval, KillOrder, type NewOperator } from '../../protocol/api.ts';
+import { Approval } from '../../protocol/api/approvals.ts';
+import type { NewOperator } from '../../protocol/api/operators.ts';
+import { KillOrder } from '../../protocol/api/orders.ts';
 import type { Server } from './http.ts';
 import { idleRollCall, openOperatorApi } from './operator-api.fixture.ts';
 

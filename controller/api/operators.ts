@@ -2,7 +2,9 @@
 // everything and any lift, where the two-person rule is on; stopping one customer never does.
 import { setTimeout as realPause } from 'node:timers/promises';
 import { Type } from 'typebox';
-import * as api from '../../protocol/api.ts';
+import { Approval } from '../../protocol/api/approvals.ts';
+import { NewOperator, Operator, OperatorSpec, Whoami } from '../../protocol/api/operators.ts';
+import { KillOrder } from '../../protocol/api/orders.ts';
 import { operatorPattern } from '../../protocol/names.ts';
 import { everything } from '../../protocol/roll-call.ts';
 import type { OrderDocument } from '../../inventory/store/documents.ts';
@@ -83,9 +85,9 @@ export interface OrdersOptions {
 
 /** Orders that are given, lifted, or left waiting for a second operator. Each method throws RefusedError. */
 export interface Orders {
-  kill(scope: string, reason: string, by: string): Promise<api.KillOrder | api.Approval>;
-  lift(scope: string, reason: string, by: string): Promise<api.KillOrder | api.Approval>;
-  confirm(id: number, by: string): Promise<{ action: api.Approval['action']; order: api.KillOrder }>;
+  kill(scope: string, reason: string, by: string): Promise<KillOrder | Approval>;
+  lift(scope: string, reason: string, by: string): Promise<KillOrder | Approval>;
+  confirm(id: number, by: string): Promise<{ action: Approval['action']; order: KillOrder }>;
 }
 
 /** A disk that takes an order at all takes it sooner. Then the answer says that it is in force, and not stored. */
@@ -93,7 +95,7 @@ const answerMs = 700;
 
 export function createOrders({ inventory, rollCall, twoPersonWaitMs, pause = realPause }: OrdersOptions): Orders {
   const rooms = { inventory, rollCall };
-  const view = (number: number): api.KillOrder => shown(orderView(inventory, number));
+  const view = (number: number): KillOrder => shown(orderView(inventory, number));
   type Accepted = NonNullable<OrderHooks['accepted']>;
 
   /** In bounded time, with what `work` came to or with the order that it accepted. */
@@ -117,7 +119,7 @@ export function createOrders({ inventory, rollCall, twoPersonWaitMs, pause = rea
   const hooksFor = (action: ApprovalRequest['action'], accepted: Accepted) =>
     action === 'kill' ? killHooks(rooms, accepted) : liftHooks(rooms, accepted);
 
-  async function ask(wish: ApprovalRequest, waitMs: number): Promise<api.KillOrder | api.Approval> {
+  async function ask(wish: ApprovalRequest, waitMs: number): Promise<KillOrder | Approval> {
     const answer = await answered<RequestAnswer>(
       (accepted) => inventory.approvals.request(wish, waitMs, hooksFor(wish.action, accepted)),
       (done) => ('order' in done ? done.order.number : undefined),
@@ -126,7 +128,7 @@ export function createOrders({ inventory, rollCall, twoPersonWaitMs, pause = rea
     if ('approval' in answer.done) return answer.done.approval;
     return view(answer.done.order.number);
   }
-  async function given(work: (accepted: Accepted) => Promise<OrderDocument | Refused>): Promise<api.KillOrder> {
+  async function given(work: (accepted: Accepted) => Promise<OrderDocument | Refused>): Promise<KillOrder> {
     const answer = await answered(work, orderNumber);
     return view('number' in answer ? answer.number : answer.done.number);
   }
@@ -153,7 +155,7 @@ export function createOrders({ inventory, rollCall, twoPersonWaitMs, pause = rea
 }
 
 /** It waits neither for a second operator nor for the disk. */
-export function isDone(answer: api.KillOrder | api.Approval): answer is api.KillOrder {
+export function isDone(answer: KillOrder | Approval): answer is KillOrder {
   return 'stored' in answer && answer.stored;
 }
 
@@ -161,17 +163,17 @@ const ApprovalParams = Type.Object({ id: Type.String({ pattern: '^[0-9]{1,9}$' }
 const OperatorParams = Type.Object({ operator: Type.String({ pattern: operatorPattern }) });
 
 export function registerPeople(app: Server, { inventory, orders }: { inventory: Inventory; orders: Orders }): void {
-  app.get('/v1/whoami', { schema: { response: { 200: api.Whoami } } }, (request) =>
+  app.get('/v1/whoami', { schema: { response: { 200: Whoami } } }, (request) =>
     Promise.resolve({ name: request.operator }),
   );
   app.get(
     '/v1/operators',
-    { schema: { response: { 200: Type.Object({ operators: Type.Array(api.Operator) }) } } },
+    { schema: { response: { 200: Type.Object({ operators: Type.Array(Operator) }) } } },
     () => Promise.resolve({ operators: inventory.operators.all().map(({ name, createdAt }) => ({ name, createdAt })) }),
   );
   app.post(
     '/v1/operators',
-    { schema: { body: api.OperatorSpec, response: { 201: api.NewOperator } } },
+    { schema: { body: OperatorSpec, response: { 201: NewOperator } } },
     async (request, reply) =>
       // The token must not stay in a cache.
       reply
@@ -186,12 +188,12 @@ export function registerPeople(app: Server, { inventory, orders }: { inventory: 
 
   app.get(
     '/v1/approvals',
-    { schema: { response: { 200: Type.Object({ approvals: Type.Array(api.Approval) }) } } },
+    { schema: { response: { 200: Type.Object({ approvals: Type.Array(Approval) }) } } },
     () => Promise.resolve({ approvals: inventory.approvals.all() }),
   );
   app.post(
     '/v1/approvals/:id',
-    { schema: { params: ApprovalParams, response: { 200: api.KillOrder, 201: api.KillOrder, 202: api.KillOrder } } },
+    { schema: { params: ApprovalParams, response: { 200: KillOrder, 201: KillOrder, 202: KillOrder } } },
     async (request, reply) => {
       const { action, order } = await orders.confirm(Number(request.params.id), request.operator);
       return reply.status(order.stored ? (action === 'kill' ? 201 : 200) : 202).send(order);

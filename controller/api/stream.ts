@@ -2,7 +2,9 @@
 // wait while a snapshot of a rack is made, so there is one in a while, however many ask.
 import type { ServerResponse } from 'node:http';
 import type { DrillDocument } from '../../inventory/store/documents.ts';
-import type { Event, Sample, Snapshot } from '../../protocol/api.ts';
+import type { Event } from '../../protocol/api/events.ts';
+import type { Sample } from '../../protocol/api/samples.ts';
+import type { Snapshot } from '../../protocol/api/stream.ts';
 import { drillOrder, drillView, newest } from './drill-views.ts';
 import type { Change } from '../../inventory/store/changes.ts';
 import type { Inventory } from '../../inventory/inventory.ts';

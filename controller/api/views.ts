@@ -1,16 +1,11 @@
 // The API's types from the inventory's documents: every screen and every `--json` shows what these functions return.
 // Each returns undefined where there is no such thing (any more).
-import {
-  type Customer,
-  type Instance,
-  type KillNode,
-  type KillOrder,
-  type KillTimeline,
-  type Node,
-  nodeStates,
-  type Status,
-  type Workload,
-} from '../../protocol/api.ts';
+import type { Customer } from '../../protocol/api/customers.ts';
+import type { Instance } from '../../protocol/api/instances.ts';
+import { type Node, nodeStates } from '../../protocol/api/nodes.ts';
+import type { KillNode, KillOrder, KillTimeline } from '../../protocol/api/orders.ts';
+import type { Status } from '../../protocol/api/status.ts';
+import type { Workload } from '../../protocol/api/workloads.ts';
 import type { Mac } from '../../protocol/mac.ts';
 import { everything } from '../../protocol/roll-call.ts';
 import { workloadLimits } from '../../inventory/customers/workload-limits.ts';

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Value } from 'typebox/value';
-import { Drill, Drills, Status, type DrillRequest } from '../../protocol/api.ts';
+import { Drill, type DrillRequest, Drills } from '../../protocol/api/drills.ts';
+import { Status } from '../../protocol/api/status.ts';
 import { StorageError } from '../../inventory/store/store.ts';
 import { macOf } from '../../inventory/rack.fixture.ts';
 import { canaryImage } from './drill.ts';

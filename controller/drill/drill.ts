@@ -6,7 +6,8 @@
 //        └──────────────────┘ (cannot be measured)
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
-import type { DrillRequest, WorkloadSpec } from '../../protocol/api.ts';
+import type { DrillRequest } from '../../protocol/api/drills.ts';
+import type { WorkloadSpec } from '../../protocol/api/workloads.ts';
 import type { DrillDocument } from '../../inventory/store/documents.ts';
 import { drillOrder, presentResult, type DrillResult } from '../api/drill-views.ts';
 import { canaryName, orderedBy } from '../../inventory/drills/drills.ts';

@@ -11,7 +11,7 @@ import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promi
 import { sampleArchives } from '../../images/customer/samples.ts';
 import { openInventory, type Inventory } from '../../inventory/inventory.ts';
 import { joinBoard, macOf, testImage } from '../../inventory/rack.fixture.ts';
-import type { InstanceReport } from '../../protocol/api.ts';
+import type { InstanceReport } from '../../protocol/api/agent.ts';
 import { MalformedError } from '../../protocol/bytes.ts';
 import type { Mac } from '../../protocol/mac.ts';
 import { testHeartbeat } from '../../protocol/heartbeat.fixture.ts';

@@ -1,5 +1,7 @@
 // What a drill does next, decided from what is known; nothing here acts.
-import type { Drill, InstanceState, NodeState } from '../../protocol/api.ts';
+import type { Drill } from '../../protocol/api/drills.ts';
+import type { InstanceState } from '../../protocol/api/instances.ts';
+import type { NodeState } from '../../protocol/api/nodes.ts';
 import type { Mac } from '../../protocol/mac.ts';
 import { boundMs } from '../../protocol/timing.ts';
 import type { OrderDocument } from '../../inventory/store/documents.ts';

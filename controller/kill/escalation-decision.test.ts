@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { EscalationStep } from '../../protocol/api.ts';
+import type { EscalationStep } from '../../protocol/api/orders.ts';
 import { attemptsOf, decideEscalation, type Situation } from './escalation-decision.ts';
 
 const never = { ended: 0, lastAfterMs: undefined, open: false };

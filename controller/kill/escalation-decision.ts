@@ -8,7 +8,7 @@
 // It is decided from what is stored and from the heartbeats alone, so that a controller that starts again goes on where
 // the last one ended. What the controller could not hear is never taken for silence, and a node that it has only just
 // begun to listen to gets the time that any node gets to confirm.
-import type { EscalationStep } from '../../protocol/api.ts';
+import type { EscalationStep } from '../../protocol/api/orders.ts';
 import { heartbeatIntervalMs, stopsByItselfMs } from '../../protocol/timing.ts';
 
 /** A node that heard the order's permit has confirmed by now: it takes a tenth of this. */

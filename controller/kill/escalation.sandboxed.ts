@@ -18,7 +18,7 @@ import { openInventory, type Inventory } from '../../inventory/inventory.ts';
 import type { OrderDocument } from '../../inventory/store/documents.ts';
 import { joinBoard, placeWeb } from '../../inventory/rack.fixture.ts';
 import { orderTimeline } from '../api/views.ts';
-import type { KillNode } from '../../protocol/api.ts';
+import type { KillNode } from '../../protocol/api/orders.ts';
 import type { Mac } from '../../protocol/mac.ts';
 import { testHeartbeat } from '../../protocol/heartbeat.fixture.ts';
 import { encodeHeartbeat } from '../../protocol/roll-call.ts';

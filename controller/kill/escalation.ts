@@ -8,7 +8,7 @@
 // Each attempt is stored with its outcome; the command that cuts power is stored before it is given. A disk that takes nothing
 // holds none of this up: after some tenths of a second it goes on, and what happened is stored when the disk takes it.
 import { setTimeout as realPause } from 'node:timers/promises';
-import type { EscalationStep } from '../../protocol/api.ts';
+import type { EscalationStep } from '../../protocol/api/orders.ts';
 import type { Mac } from '../../protocol/mac.ts';
 import { everything } from '../../protocol/roll-call.ts';
 import type { NodeDocument, OrderDocument } from '../../inventory/store/documents.ts';

@@ -10,7 +10,7 @@ import { test, type TestContext } from 'node:test';
 import { setImmediate as immediate } from 'node:timers/promises';
 import { openInventory, type Inventory } from '../../inventory/inventory.ts';
 import { joinBoard, placeWeb } from '../../inventory/rack.fixture.ts';
-import type { KillOrder, KillTimeline } from '../../protocol/api.ts';
+import type { KillOrder, KillTimeline } from '../../protocol/api/orders.ts';
 import { testHeartbeat } from '../../protocol/heartbeat.fixture.ts';
 import { decodePermit, encodeHeartbeat, type Permit, type Receipt } from '../../protocol/roll-call.ts';
 import { killResendMs, stopsByItselfMs } from '../../protocol/timing.ts';

@@ -1,5 +1,6 @@
 // What waits for a second operator, in amber above everything: who asked for what and why, and until when.
-import type { Approval, KillOrder } from '../../protocol/api.ts';
+import type { Approval } from '../../protocol/api/approvals.ts';
+import type { KillOrder } from '../../protocol/api/orders.ts';
 import { byId, element, setText } from './element.ts';
 import { everything, waitingApprovals, type Changes, type RackState } from './rack-state.ts';
 import { change, operatorName } from './requests.ts';

@@ -1,5 +1,5 @@
 // The audit log: its last hash, which an operator notes elsewhere, and a button that has the whole log gone through.
-import type { AuditVerdict } from '../../protocol/api.ts';
+import type { AuditVerdict } from '../../protocol/api/audit.ts';
 import { badge, element } from './element.ts';
 import { read } from './requests.ts';
 import { clock, plural } from './words.ts';

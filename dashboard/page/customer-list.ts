@@ -1,5 +1,7 @@
 // Customers, what they run, and the button that stops them.
-import type { Customer, Instance, Workload } from '../../protocol/api.ts';
+import type { Customer } from '../../protocol/api/customers.ts';
+import type { Instance } from '../../protocol/api/instances.ts';
+import type { Workload } from '../../protocol/api/workloads.ts';
 import { badge, element, setText } from './element.ts';
 import { endpointLink } from './node-panel.ts';
 import {

@@ -1,5 +1,5 @@
 // The drills: when the last one was, what it measured, when the next one is due, and a button to start one.
-import type { Drill, DrillPlan, Drills } from '../../protocol/api.ts';
+import type { Drill, DrillPlan, Drills } from '../../protocol/api/drills.ts';
 import { badge, byId, element, setText } from './element.ts';
 import type { Changes, RackState } from './rack-state.ts';
 import { change, read } from './requests.ts';

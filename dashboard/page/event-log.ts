@@ -1,5 +1,5 @@
 // The last events, newest first. New ones are put on top of those that are drawn already.
-import type { Event } from '../../protocol/api.ts';
+import type { Event } from '../../protocol/api/events.ts';
 import { element } from './element.ts';
 import { eventLimit, eventsMatching, type Changes, type RackState } from './rack-state.ts';
 import { clock } from './words.ts';

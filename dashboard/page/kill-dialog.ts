@@ -1,6 +1,7 @@
 // Stopping a customer, or everything: the name has to be typed, the reason has to be given, and then the count is
 // live until every board has confirmed. And the way back: lifting the order.
-import type { Approval, KillOrder } from '../../protocol/api.ts';
+import type { Approval } from '../../protocol/api/approvals.ts';
+import type { KillOrder } from '../../protocol/api/orders.ts';
 import { byId, meter, setMeter, setText } from './element.ts';
 import {
   counts,

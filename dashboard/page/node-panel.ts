@@ -1,5 +1,7 @@
 // One board in full. What changes each second is written in place; the rest is built anew only when it differs.
-import type { Instance, Node as Board, Sample } from '../../protocol/api.ts';
+import type { Instance } from '../../protocol/api/instances.ts';
+import type { Node as Board } from '../../protocol/api/nodes.ts';
+import type { Sample } from '../../protocol/api/samples.ts';
 import { badge, element, meter, setMeter, setText } from './element.ts';
 import { bootProgress, bootSteps, instancesOn, type Changes, type RackState } from './rack-state.ts';
 import { bytes, clock, duration, holdBound, percent, some, webAddress } from './words.ts';

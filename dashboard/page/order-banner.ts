@@ -1,5 +1,5 @@
 // Kill orders that stand, across the page in red: nobody may mistake a stopped customer for a broken one.
-import type { KillOrder } from '../../protocol/api.ts';
+import type { KillOrder } from '../../protocol/api/orders.ts';
 import { element, setText } from './element.ts';
 import { everything, killProgress, standingOrders, type Changes, type RackState } from './rack-state.ts';
 import { holdBound, moment, some } from './words.ts';

@@ -1,5 +1,5 @@
 // The last kill orders, standing and lifted; each opens its timeline.
-import type { KillOrder } from '../../protocol/api.ts';
+import type { KillOrder } from '../../protocol/api/orders.ts';
 import { badge, element } from './element.ts';
 import { everything, killProgress, type Changes, type RackState } from './rack-state.ts';
 import { moment } from './words.ts';

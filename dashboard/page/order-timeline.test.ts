@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { KillNode, KillTimeline } from '../../protocol/api.ts';
+import type { KillNode, KillTimeline } from '../../protocol/api/orders.ts';
 import { boundMs as boundOnTheWire } from '../../protocol/timing.ts';
 import { boundMs, summaryWords, timelineView } from './order-timeline.ts';
 

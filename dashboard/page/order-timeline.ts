@@ -1,5 +1,5 @@
 // What the timeline of a kill order says of each board, in words and figures. No DOM here, so that it is tested in Node.
-import type { EscalationStep, Evidence, KillNode, KillTimeline } from '../../protocol/api.ts';
+import type { EscalationStep, Evidence, KillNode, KillTimeline } from '../../protocol/api/orders.ts';
 import { plural, span } from './words.ts';
 
 /** See `boundMs` in `protocol/timing.ts`. */

@@ -1,6 +1,6 @@
 // One kill order, board by board: from the stored order to the permit that left, to the confirmation, and by what
 // evidence. It is read from the controller when it is opened, and again while its count moves.
-import type { KillTimeline } from '../../protocol/api.ts';
+import type { KillTimeline } from '../../protocol/api/orders.ts';
 import { badge, byId, element, setText } from './element.ts';
 import { evidenceWords, summaryWords, timelineView, type TimelineRow } from './order-timeline.ts';
 import { everything, type Changes, type RackState } from './rack-state.ts';

@@ -1,6 +1,6 @@
 // The rack as a grid of slots. Few boards are drawn as cards, many as small cells; both are the same elements.
 // A cell is touched only when what it shows has changed: 684 boards report every second.
-import type { Node as Board, NodeState } from '../../protocol/api.ts';
+import type { Node as Board, NodeState } from '../../protocol/api/nodes.ts';
 import { element, setAttribute, setText } from './element.ts';
 import { bootProgress, bootSteps, counts, isBooting, slotsOf, type Changes, type RackState } from './rack-state.ts';
 import { bytes, clampShare, percent } from './words.ts';

@@ -1,6 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Drill, Event, Instance, KillOrder, Node, Snapshot } from '../../protocol/api.ts';
+import type { Drill } from '../../protocol/api/drills.ts';
+import type { Event } from '../../protocol/api/events.ts';
+import type { Instance } from '../../protocol/api/instances.ts';
+import type { Node } from '../../protocol/api/nodes.ts';
+import type { KillOrder } from '../../protocol/api/orders.ts';
+import type { Snapshot } from '../../protocol/api/stream.ts';
 import { everything as everythingOnTheWire } from '../../protocol/roll-call.ts';
 import {
   apply,

@@ -1,19 +1,16 @@
 // What the page knows of the rack: one snapshot, then every change applied to it in place. No DOM here, so that it is
 // tested in Node. A change marks what it touched; the drawing, once per frame, looks at the marks alone.
-import type {
-  Approval,
-  Customer,
-  Drill,
-  Event,
-  Instance,
-  KillOrder,
-  Node,
-  NodeState,
-  Sample,
-  Snapshot,
-  Status,
-  Workload,
-} from '../../protocol/api.ts';
+import type { Approval } from '../../protocol/api/approvals.ts';
+import type { Customer } from '../../protocol/api/customers.ts';
+import type { Drill } from '../../protocol/api/drills.ts';
+import type { Event } from '../../protocol/api/events.ts';
+import type { Instance } from '../../protocol/api/instances.ts';
+import type { Node, NodeState } from '../../protocol/api/nodes.ts';
+import type { KillOrder } from '../../protocol/api/orders.ts';
+import type { Sample } from '../../protocol/api/samples.ts';
+import type { Status } from '../../protocol/api/status.ts';
+import type { Snapshot } from '../../protocol/api/stream.ts';
+import type { Workload } from '../../protocol/api/workloads.ts';
 
 /** The scope of a kill order that stops everybody. */
 export const everything = '*';

@@ -1,6 +1,8 @@
 // What the page asks beside the stream. Each request carries the operator's token, which comes from `#token=…` of the
 // address that `npm start` prints, or is asked for; it lives in this tab's session storage and nowhere else.
-import type { Approval, KillOrder, Whoami } from '../../protocol/api.ts';
+import type { Approval } from '../../protocol/api/approvals.ts';
+import type { Whoami } from '../../protocol/api/operators.ts';
+import type { KillOrder } from '../../protocol/api/orders.ts';
 import { byId, setText } from './element.ts';
 
 const storageKey = 'muster-token';
@@ -103,7 +105,7 @@ export async function read<Answer>(
   path: string,
   patienceMs = 15_000,
 ): Promise<{ value: Answer } | { refused: string }> {
-  // The parse edge: both ends come from one checkout and share `protocol/api.ts`.
+  // The parse edge: both ends come from one checkout and share `protocol/api/`.
   return answerOf<Answer>(path, { patienceMs, take: async (response) => response.json() });
 }
 

@@ -60,7 +60,7 @@ async function listen(token: string, { hear, changed }: Following): Promise<'ref
       for (const { event, data } of parse(value)) {
         const kind = messageKinds.find((each) => each === event);
         if (kind === undefined) continue;
-        // The parse edge: both ends come from one checkout and share `protocol/api.ts`.
+        // The parse edge: both ends come from one checkout and share `protocol/api/`.
         const message: Message = { kind, data: JSON.parse(data) };
         hear(message);
         // Live means: what is shown is what is. An open connection without its snapshot is not that yet.

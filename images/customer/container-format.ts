@@ -4,7 +4,7 @@
  */
 import { Type, type Static, type TSchema } from 'typebox';
 import { Check, Errors } from 'typebox/value';
-import type { ImageConfig } from '../../protocol/api.ts';
+import type { ImageConfig } from '../../protocol/api/images.ts';
 
 const nullable = <T extends TSchema>(schema: T) => Type.Optional(Type.Union([schema, Type.Null()]));
 /** What of it a board can be asked to run is told by `protocol/desired-state.ts`, in words. */

@@ -6,7 +6,7 @@
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import type { Image } from '../../protocol/api.ts';
+import type { Image } from '../../protocol/api/images.ts';
 import type { ImportOptions } from './import.ts';
 
 export type ImportRequest = Required<Pick<ImportOptions, 'source' | 'name' | 'storeDirectory' | 'workDirectory'>> & {

@@ -13,7 +13,7 @@ import { mkdir, mkdtemp, open, rename, rm, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { configurationProblem } from '../../protocol/desired-state.ts';
 import { imageNamePattern } from '../../protocol/names.ts';
-import type { Image } from '../../protocol/api.ts';
+import type { Image } from '../../protocol/api/images.ts';
 import { run } from '../command.ts';
 import { sha256, sha256File } from '../digest.ts';
 import { megabytes, silentProgress, type Progress } from '../progress.ts';

@@ -1,6 +1,6 @@
 // What the rest of Muster asks of the audit log. Orders, lifts, receipts, escalations, fences and drills get their
 // entries by themselves, see `feed.ts`.
-import type { AuditEntry, AuditVerdict } from '../../protocol/api.ts';
+import type { AuditEntry, AuditVerdict } from '../../protocol/api/audit.ts';
 import { StorageError } from '../store/store.ts';
 import type { AuditLog } from './audit.ts';
 import type { NewEntry } from './entries.ts';

@@ -4,7 +4,7 @@ import { copyFile, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import type { AuditEntry, AuditVerdict } from '../../protocol/api.ts';
+import type { AuditEntry, AuditVerdict } from '../../protocol/api/audit.ts';
 import { auditHash, ChainCheck, chainStart } from '../../protocol/audit.ts';
 import type { Mac } from '../../protocol/mac.ts';
 import { testHeartbeat } from '../../protocol/heartbeat.fixture.ts';

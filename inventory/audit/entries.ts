@@ -1,6 +1,6 @@
 // What the audit log says of a document: the same whether it is written when the document changes, written late after a
 // crash, or looked up when the log is checked against the inventory. Pure.
-import type { AuditKind } from '../../protocol/api.ts';
+import type { AuditKind } from '../../protocol/api/audit.ts';
 import type {
   DrillDocument,
   EscalationDocument,

@@ -1,5 +1,5 @@
 // Customers: who they are, and what each may use.
-import type { CustomerSpec } from '../../protocol/api.ts';
+import type { CustomerSpec } from '../../protocol/api/customers.ts';
 import type { UnstoredOrders } from '../orders/unstored-orders.ts';
 import type { Refused } from '../refused.ts';
 import type { Memory } from '../store/cache.ts';

@@ -1,5 +1,5 @@
 // Instances: containers of workloads on their nodes, as placed by the scheduler and as their nodes report them.
-import type { InstanceReport } from '../../protocol/api.ts';
+import type { InstanceReport } from '../../protocol/api/agent.ts';
 import type { Mac } from '../../protocol/mac.ts';
 import type { Memory } from '../store/cache.ts';
 import type { DiskReserve } from '../store/disk-reserve.ts';

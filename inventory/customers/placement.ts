@@ -1,11 +1,6 @@
 // Decisions about instances: where they are put, what their nodes say of them, and what a node is told.
-import {
-  type Desired,
-  type DesiredInstance,
-  type InstanceReport,
-  type InstanceState,
-  instanceStates,
-} from '../../protocol/api.ts';
+import type { Desired, DesiredInstance, InstanceReport } from '../../protocol/api/agent.ts';
+import { type InstanceState, instanceStates } from '../../protocol/api/instances.ts';
 import { instancesPerNodeLimit, reportedInstancesLimit } from '../../protocol/desired-state.ts';
 import type { Mac } from '../../protocol/mac.ts';
 import { customersPerNodeLimit, everything, type PermittedCustomer } from '../../protocol/roll-call.ts';

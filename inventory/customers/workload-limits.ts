@@ -1,4 +1,4 @@
-import type { WorkloadSpec } from '../../protocol/api.ts';
+import type { WorkloadSpec } from '../../protocol/api/workloads.ts';
 
 export const mebibyte = 2 ** 20;
 const workloadDefaults = { memoryBytes: 64 * mebibyte, cpu: 1, processes: 128 };

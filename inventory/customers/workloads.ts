@@ -1,6 +1,6 @@
 // Workloads: what customers want to run, and why one does not run as wanted.
 import { isDeepStrictEqual } from 'node:util';
-import type { WorkloadSpec } from '../../protocol/api.ts';
+import type { WorkloadSpec } from '../../protocol/api/workloads.ts';
 import { configurationProblem } from '../../protocol/desired-state.ts';
 import type { Refused } from '../refused.ts';
 import type { Memory } from '../store/cache.ts';

@@ -1,6 +1,7 @@
 // Drills: a canary on many nodes that is killed to measure how long that takes. Here is what is kept of them and what
 // may follow on what; `controller/drill/drill.ts` carries one out, step by step, also after a restart.
-import type { DrillRequest, DrillSchedule, WorkloadSpec } from '../../protocol/api.ts';
+import type { DrillRequest, DrillSchedule } from '../../protocol/api/drills.ts';
+import type { WorkloadSpec } from '../../protocol/api/workloads.ts';
 import type { Mac } from '../../protocol/mac.ts';
 import { everything } from '../../protocol/roll-call.ts';
 import { decideAddCustomer } from '../customers/customers.ts';

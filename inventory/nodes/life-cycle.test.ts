@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { nodeStates } from '../../protocol/api.ts';
+import { nodeStates } from '../../protocol/api/nodes.ts';
 import { lifeCycleEvents, nextState } from './life-cycle.ts';
 
 test('the life cycle of a node', () => {

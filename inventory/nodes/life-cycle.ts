@@ -1,5 +1,5 @@
 // A node's life as one table. Where it stands, what happens, where it goes; `stays` is a decision too.
-import type { NodeState } from '../../protocol/api.ts';
+import type { NodeState } from '../../protocol/api/nodes.ts';
 
 /**
  * - `seen`: its firmware asked for an address; we wait for it to fetch its first file
@@ -9,7 +9,7 @@ import type { NodeState } from '../../protocol/api.ts';
  * - `silent`: no heartbeat for 3 s, so its permits have run out; we wait for one more, and keep its instances for it
  * - `lost`: no heartbeat for 30 s; its instances are placed elsewhere; we wait for a boot, a heartbeat, or an operator who removes it
  */
-export type { NodeState } from '../../protocol/api.ts';
+export type { NodeState } from '../../protocol/api/nodes.ts';
 
 /**
  * - `firmware`: a DHCPDISCOVER from firmware: a new boot begins

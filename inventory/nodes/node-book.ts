@@ -1,5 +1,6 @@
 // What the rest of Muster asks about nodes: how they boot, join and are heard, and what each of them is told.
-import type { Desired, JoinAnswer, JoinRequest, NodeFacts, NodePatch } from '../../protocol/api.ts';
+import type { Desired, JoinAnswer, JoinRequest } from '../../protocol/api/agent.ts';
+import type { NodeFacts, NodePatch } from '../../protocol/api/nodes.ts';
 import type { Mac } from '../../protocol/mac.ts';
 import { everything, type PermittedCustomer } from '../../protocol/roll-call.ts';
 import { desired, permitted } from '../customers/placement.ts';

@@ -1,7 +1,8 @@
 // Decisions about nodes: how they come to be, boot, join, fall silent, are renamed, replaced and removed.
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { sessionProof } from '../../protocol/agent-authorization.ts';
-import type { JoinAnswer, JoinRequest, NodePatch } from '../../protocol/api.ts';
+import type { JoinAnswer, JoinRequest } from '../../protocol/api/agent.ts';
+import type { NodePatch } from '../../protocol/api/nodes.ts';
 import type { Mac } from '../../protocol/mac.ts';
 import { stopsByItselfMs } from '../../protocol/timing.ts';
 import { forgetConfigurations } from '../customers/configurations.ts';

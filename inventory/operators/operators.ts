@@ -1,6 +1,6 @@
 // Operators: who may change the rack, each known by a token of their own.
 import { createHash } from 'node:crypto';
-import type { NewOperator } from '../../protocol/api.ts';
+import type { NewOperator } from '../../protocol/api/operators.ts';
 import type { Refused } from '../refused.ts';
 import type { Memory } from '../store/cache.ts';
 import type { OperatorDocument } from '../store/documents.ts';

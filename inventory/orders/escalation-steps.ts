@@ -1,7 +1,7 @@
 // Steps of an escalation on their way to disk. Save first, then act, as long as the disk answers: whoever notes a step waits for
 // it, but for a bounded time. A disk that takes nothing must not keep the power on: the step counts from memory and is
 // tried until it is stored.
-import type { EscalationStep } from '../../protocol/api.ts';
+import type { EscalationStep } from '../../protocol/api/orders.ts';
 import type { Mac } from '../../protocol/mac.ts';
 import type { Take } from '../store/writer.ts';
 import type { Memory } from '../store/cache.ts';

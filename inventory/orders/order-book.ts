@@ -1,5 +1,5 @@
 // What the rest of Muster asks about kill orders, their receipts, and what was done to nodes that give none.
-import type { EscalationStep } from '../../protocol/api.ts';
+import type { EscalationStep } from '../../protocol/api/orders.ts';
 import type { Mac } from '../../protocol/mac.ts';
 import { everything } from '../../protocol/roll-call.ts';
 import type { AuditFeed } from '../audit/feed.ts';

@@ -1,5 +1,5 @@
 // Decisions about kill orders: given, lifted, confirmed. An order stands while `kill/<scope>` is there.
-import type { EscalationStep } from '../../protocol/api.ts';
+import type { EscalationStep } from '../../protocol/api/orders.ts';
 import type { Mac } from '../../protocol/mac.ts';
 import { everything } from '../../protocol/roll-call.ts';
 import { unknownCustomer } from '../customers/unknown.ts';

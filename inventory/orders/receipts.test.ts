@@ -1,7 +1,7 @@
 // What is known of each node and order beside the order itself: when its permit left, what was tried, what it said.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { EscalationStep } from '../../protocol/api.ts';
+import type { EscalationStep } from '../../protocol/api/orders.ts';
 import { macOf, testRack } from '../rack.fixture.ts';
 import { orderTimeline } from '../../controller/api/views.ts';
 

@@ -1,5 +1,7 @@
 // What the rest of Muster asks of the local tables: events, the latest samples, log lines.
-import type { Event, LogPage, Sample } from '../../protocol/api.ts';
+import type { Event } from '../../protocol/api/events.ts';
+import type { LogPage } from '../../protocol/api/logs.ts';
+import type { Sample } from '../../protocol/api/samples.ts';
 import type { Mac } from '../../protocol/mac.ts';
 import type { NewEvent } from '../store/transaction.ts';
 import type { InstanceLogLine, LocalTables, WantedLogs } from './local-tables.ts';

@@ -1,5 +1,5 @@
 // What subscribers are told of a change of documents.
-import type { Event } from '../../protocol/api.ts';
+import type { Event } from '../../protocol/api/events.ts';
 import type { Mac } from '../../protocol/mac.ts';
 import type { DocumentChange } from './cache.ts';
 

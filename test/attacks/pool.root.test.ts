@@ -9,7 +9,7 @@ import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Type } from 'typebox';
-import { Event } from '../../protocol/api.ts';
+import { Event } from '../../protocol/api/events.ts';
 import { until } from '../until.ts';
 import { ControllerProcess } from '../qemu/controller-process.ts';
 import { startBoards } from '../qemu/dhcp-boards.ts';

@@ -4,7 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Sample } from '../../protocol/api.ts';
+import type { Sample } from '../../protocol/api/samples.ts';
 import { virtualRack, type RackNode, type VirtualRack } from '../qemu/rack.ts';
 import { deployWeb, importWeb } from './customer-load.ts';
 import { figureOf, type BenchOptions, type Figure } from './figure.ts';

@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Type } from 'typebox';
-import { Instance } from '../../protocol/api.ts';
+import { Instance } from '../../protocol/api/instances.ts';
 import { defaultCacheDir, type VirtualRack } from '../qemu/rack.ts';
 
 const changedWithinMs = 180_000;

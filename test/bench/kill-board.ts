@@ -4,7 +4,7 @@
 // no longer lists the customer until its control group is empty. Under icount the node's clock is virtual, so that only
 // its own figure means anything there.
 import { setTimeout as delay } from 'node:timers/promises';
-import { KillOrder, KillTimeline } from '../../protocol/api.ts';
+import { KillOrder, KillTimeline } from '../../protocol/api/orders.ts';
 import { Check } from 'typebox/value';
 import { virtualRack, type VirtualRack } from '../qemu/rack.ts';
 import { allRun, deployWeb, importWeb, noneRuns } from './customer-load.ts';

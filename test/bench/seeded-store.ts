@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { openInventory } from '../../inventory/inventory.ts';
 import type { Refused } from '../../inventory/refused.ts';
-import type { JoinAnswer } from '../../protocol/api.ts';
+import type { JoinAnswer } from '../../protocol/api/agent.ts';
 import type { Mac } from '../../protocol/mac.ts';
 
 export const rackNodes = 684;

@@ -8,7 +8,9 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
 import { Type } from 'typebox';
-import { Customer, KillOrder, Status } from '../../protocol/api.ts';
+import { Customer } from '../../protocol/api/customers.ts';
+import { KillOrder } from '../../protocol/api/orders.ts';
+import { Status } from '../../protocol/api/status.ts';
 import { ControllerProcess } from '../qemu/controller-process.ts';
 import { cacheDir, runningNetwork, scratch } from './attempt.ts';
 

@@ -5,7 +5,7 @@ import { readFile } from 'node:fs/promises';
 import { after, before, test, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { Check } from 'typebox/value';
-import { KillOrder } from '../../protocol/api.ts';
+import { KillOrder } from '../../protocol/api/orders.ts';
 import { permitValidityMs } from '../../protocol/timing.ts';
 import { rackCustomer } from '../bench/seeded-store.ts';
 import { rackAddress } from '../qemu/rack-network.ts';

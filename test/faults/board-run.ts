@@ -1,6 +1,6 @@
 // One run of one fault on the boards: deploy, wait until all run, do the fault, kill, measure, heal, wait until all run again.
 import { setTimeout as delay } from 'node:timers/promises';
-import type { WorkloadSpec } from '../../protocol/api.ts';
+import type { WorkloadSpec } from '../../protocol/api/workloads.ts';
 import { bystander, killed, untilOnBoards, type BoardRack, type DrillBoard } from './board-rack.ts';
 import type { Run } from './fault.ts';
 

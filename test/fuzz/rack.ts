@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type RollCall, startRollCall } from '../../controller/kill/roll-call.ts';
 import { type Inventory, openInventory } from '../../inventory/inventory.ts';
-import type { JoinRequest } from '../../protocol/api.ts';
+import type { JoinRequest } from '../../protocol/api/agent.ts';
 
 export const mac = '02:00:00:c2:00:01';
 

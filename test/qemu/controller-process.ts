@@ -12,7 +12,7 @@ import { Type, type Static, type TSchema } from 'typebox';
 import { Check } from 'typebox/value';
 import { withDeviceSockets } from '../../boot/device-sockets.ts';
 import { controllerCommand, controllerSockets } from '../../controller/configuration.ts';
-import { Node } from '../../protocol/api.ts';
+import { Node } from '../../protocol/api/nodes.ts';
 import { rackAddress, type RackNetwork } from './rack-network.ts';
 import { endProcess, hasEnded, startTied } from './tied-process.ts';
 

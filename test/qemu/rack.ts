@@ -13,7 +13,7 @@ import { tmpdir, totalmem } from 'node:os';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { ChildProcess } from 'node:child_process';
-import type { Node } from '../../protocol/api.ts';
+import type { Node } from '../../protocol/api/nodes.ts';
 import { Board, type BoardOptions } from './board.ts';
 import { ControllerProcess } from './controller-process.ts';
 import { ubootEnvironment, type Firmware } from './firmware.ts';

@@ -1,7 +1,7 @@
 // What each board does as it happens, from the controller's event stream.
 import { setTimeout as delay } from 'node:timers/promises';
 import { Check } from 'typebox/value';
-import { Node } from '../../protocol/api.ts';
+import { Node } from '../../protocol/api/nodes.ts';
 
 /** One thing to say of a board: `loading: kernel`, `ready as node-c20001, 10.77.0.50`. */
 export type StageLine = { mac: string; text: string };

@@ -2,7 +2,7 @@
 // desired state (agent/desired-state.ts) and the real lines for the leash (agent/leash.ts) on a simulated machine, with a
 // stand-in for joining and for the container runtime.
 import { createSecretKey } from 'node:crypto';
-import type { Desired, JoinAnswer } from '../../protocol/api.ts';
+import type { Desired, JoinAnswer } from '../../protocol/api/agent.ts';
 import type { CustomerLoad } from '../../protocol/roll-call.ts';
 import { rollCallPort } from '../../protocol/timing.ts';
 import type { Stop, StopReason } from '../../agent/containers/runtime.ts';

@@ -1,7 +1,7 @@
 // One board: its kernel's view of the customers, its power, its leash, its watchdog, and one life after another of its
 // agent. What a customer's processes do is this: they are started, run, have a kill pending, are gone.
 import type { KeyObject } from 'node:crypto';
-import type { JoinAnswer } from '../../protocol/api.ts';
+import type { JoinAnswer } from '../../protocol/api/agent.ts';
 import { AgentLife } from './agent-life.ts';
 import { Leash } from './leash.ts';
 import type { World } from './world.ts';

@@ -11,7 +11,7 @@ import type { LocalTables } from '../../inventory/samples/local-tables.ts';
 import { type MemoryDisk, openMemoryStore } from '../../inventory/store/memory-store.ts';
 import { type Store, StorageError, type Write } from '../../inventory/store/store.ts';
 import { sessionProof } from '../../protocol/agent-authorization.ts';
-import type { Desired, JoinAnswer, JoinRequest } from '../../protocol/api.ts';
+import type { Desired, JoinAnswer, JoinRequest } from '../../protocol/api/agent.ts';
 import { decodePermit } from '../../protocol/roll-call.ts';
 import { killResendMs } from '../../protocol/timing.ts';
 import { execute } from '../../scheduler/execute.ts';
