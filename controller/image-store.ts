@@ -4,6 +4,7 @@ import { mkdir, readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { squashfsName } from '../protocol/names.ts';
 import { importInProcess } from '../images/customer/import-process.ts';
 import type { Inventory } from '../inventory/inventory.ts';
 import type { Image, ImageImport } from '../protocol/api/images.ts';
@@ -104,7 +105,7 @@ export async function openImageStore({
         ...inventory.instances.all().map(({ desired }) => desired.squashfs.sha256),
       ];
       if (!inUse.includes(image.squashfs.sha256))
-        await rm(join(directory, `${image.squashfs.sha256}.squashfs`), { force: true });
+        await rm(join(directory, squashfsName(image.squashfs.sha256)), { force: true });
     },
   };
 }

@@ -14,3 +14,8 @@ const customer = new RegExp(customerPattern);
 export function isCustomerName(text: string): boolean {
   return customer.test(text);
 }
+
+/** The file of a root file system, by the SHA-256 of its bytes: in the controller's store and in a node's cache. */
+export function squashfsName(sha256: string): string {
+  return `${sha256}.squashfs`;
+}

@@ -11,6 +11,7 @@ import { createHash } from 'node:crypto';
 import { createReadStream, mkdirSync, readdirSync, readFileSync, renameSync, statSync } from 'node:fs';
 import { chmod, lchown, lstat, readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { squashfsName } from '../../protocol/names.ts';
 import { idRange } from './oci-config.ts';
 import { explain, runTool } from './tool.ts';
 
@@ -249,7 +250,7 @@ export class ImageCache {
   }
 
   #file(sha256: string): string {
-    return join(this.#options.directory, `${sha256}.squashfs`);
+    return join(this.#options.directory, squashfsName(sha256));
   }
 
   #view(sha256: string, uidBase: number): string {

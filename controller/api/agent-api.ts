@@ -8,7 +8,7 @@ import { Desired, JoinAnswer, JoinRequest, Report } from '../../protocol/api/age
 import { Refusal } from '../../protocol/api/refusal.ts';
 import { configurationProblem, configurationText } from '../../protocol/desired-state.ts';
 import { macPattern } from '../../protocol/mac.ts';
-import { sha256Pattern } from '../../protocol/names.ts';
+import { sha256Pattern, squashfsName } from '../../protocol/names.ts';
 import type { Inventory } from '../../inventory/inventory.ts';
 import { RefusedError, type Server } from './http.ts';
 import { RateLimit } from '../rate-limit.ts';
@@ -161,7 +161,7 @@ export function registerAgentApi(app: Server, { inventory, squashfsDirectory, no
       onRequest: async (request) => void authorize(request),
     },
     async (request, reply) => {
-      const path = join(squashfsDirectory, `${request.params.sha256}.squashfs`);
+      const path = join(squashfsDirectory, squashfsName(request.params.sha256));
       const found = await stat(path).catch(() => undefined);
       if (found === undefined)
         throw new RefusedError(404, `there is no image with the digest ${request.params.sha256}`);

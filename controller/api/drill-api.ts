@@ -13,14 +13,10 @@ export function registerDrillApi(
   app: Server,
   { inventory, drills }: { inventory: Inventory; drills: DrillRunner },
 ): void {
-  app.post(
-    '/v1/drills',
-    { schema: { body: DrillRequest, response: { 202: Drill } } },
-    async (request, reply) => {
-      const { number } = await drills.start(request.body, request.operator);
-      return reply.status(202).send(shown(drillView(inventory, number)));
-    },
-  );
+  app.post('/v1/drills', { schema: { body: DrillRequest, response: { 202: Drill } } }, async (request, reply) => {
+    const { number } = await drills.start(request.body, request.operator);
+    return reply.status(202).send(shown(drillView(inventory, number)));
+  });
   app.get('/v1/drills', { schema: { response: { 200: Drills } } }, () => Promise.resolve(drillsView(inventory)));
   app.get('/v1/drills/:number', { schema: { params: DrillParams, response: { 200: Drill } } }, (request) => {
     const { number } = request.params;
@@ -28,17 +24,13 @@ export function registerDrillApi(
     if (drill === undefined) throw new RefusedError(404, `there is no drill ${number}`);
     return Promise.resolve(drill);
   });
-  app.put(
-    '/v1/drills/schedule',
-    { schema: { body: DrillSchedule, response: { 200: DrillPlan } } },
-    async (request) => {
-      const { image } = request.body.request;
-      // A month later nobody would look.
-      if (image !== undefined && inventory.images.get(image) === undefined)
-        throw new RefusedError(409, `there is no image ${image}: import it first`);
-      return inventory.drills.putSchedule(request.body, request.operator);
-    },
-  );
+  app.put('/v1/drills/schedule', { schema: { body: DrillSchedule, response: { 200: DrillPlan } } }, async (request) => {
+    const { image } = request.body.request;
+    // A month later nobody would look.
+    if (image !== undefined && inventory.images.get(image) === undefined)
+      throw new RefusedError(409, `there is no image ${image}: import it first`);
+    return inventory.drills.putSchedule(request.body, request.operator);
+  });
   app.delete('/v1/drills/schedule', async (request) => {
     orRefuse(await inventory.drills.removeSchedule(request.operator));
     return {};

@@ -12,7 +12,7 @@
 import { mkdir, mkdtemp, open, rename, rm, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { configurationProblem } from '../../protocol/desired-state.ts';
-import { imageNamePattern } from '../../protocol/names.ts';
+import { imageNamePattern, squashfsName } from '../../protocol/names.ts';
 import type { Image } from '../../protocol/api/images.ts';
 import { run } from '../command.ts';
 import { sha256, sha256File } from '../digest.ts';
@@ -120,7 +120,7 @@ export async function importImage(options: ImportOptions): Promise<Image> {
     // On the disk before its name says so: a node trusts the name's digest, and the store remembers it.
     await using file = await open(made);
     await file.sync();
-    await rename(made, join(storeDirectory, `${digest}.squashfs`));
+    await rename(made, join(storeDirectory, squashfsName(digest)));
     packing.done(megabytes(sizeBytes));
     return {
       name,
