@@ -5,8 +5,7 @@ import { randomInt } from 'node:crypto';
 import { test } from 'node:test';
 import { nodeStates } from '../protocol/api/nodes.ts';
 import { seededRandom } from '../protocol/seeded-random.fixture.ts';
-import { instanceId } from './customers/placement.ts';
-import type { Placement } from './customers/placement.ts';
+import { instanceId, type Placement } from './customers/placement.ts';
 import { heartbeat, macOf, rejoin, testImage, testRack } from './rack.fixture.ts';
 import { nodeView, orderTimeline, workloadView } from '../controller/api/views.ts';
 

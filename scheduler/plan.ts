@@ -3,8 +3,7 @@
 //
 // One pass over the workloads, each on its own: forget instances whose node is gone, replace failed ones, then scale,
 // then roll. What a pass removes still counts as used until the next pass, so a step never relies on another's success.
-import { instanceId } from '../inventory/customers/placement.ts';
-import type { Placement } from '../inventory/customers/placement.ts';
+import { instanceId, type Placement } from '../inventory/customers/placement.ts';
 import type { InstanceState } from '../protocol/api/instances.ts';
 import type { NodeState } from '../protocol/api/nodes.ts';
 import { instancesPerNodeLimit } from '../protocol/desired-state.ts';

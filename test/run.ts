@@ -9,8 +9,7 @@ import { globSync } from 'node:fs';
 import { dirname, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs, inspect } from 'node:util';
-import { run } from 'node:test';
-import type { EventData } from 'node:test';
+import { run, type EventData } from 'node:test';
 import { tools } from './tidy/tools.ts';
 
 const rootDir = dirname(dirname(fileURLToPath(import.meta.url)));

@@ -1,8 +1,7 @@
 import type { Mac } from '../../protocol/mac.ts';
 import type { Answer, World } from './answer.ts';
 import { type Lease, LeaseTable, createPool } from './lease.ts';
-import type { MessageType } from './option.ts';
-import { option } from './option.ts';
+import { type MessageType, option } from './option.ts';
 import type { Packet } from './packet.ts';
 
 /** The rack that the tests of this room play on: 10.77.0.1, leasing 10.77.0.50 to 10.77.0.59 for an hour. */

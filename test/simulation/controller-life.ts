@@ -1,7 +1,6 @@
 // One life of the controller: the real inventory on a store in memory, the real roll call with its pursuit, the real way to
 // a kill order, the real scheduler's plan. What is simulated is the process, its socket, its disk and its clock.
-import type { KeyObject } from 'node:crypto';
-import { createSecretKey } from 'node:crypto';
+import { type KeyObject, createSecretKey } from 'node:crypto';
 import { giveKillOrder, liftKillOrder } from '../../controller/kill/kill-order.ts';
 import { startRollCall, type RollCall } from '../../controller/kill/roll-call.ts';
 import type { OrderDocument } from '../../inventory/store/documents.ts';
