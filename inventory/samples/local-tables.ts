@@ -12,17 +12,8 @@ import type { Mac } from '../../protocol/mac.ts';
 import { Connection } from '../store/connection.ts';
 import { moveAside } from '../store/state-files.ts';
 import { StorageError } from '../store/store.ts';
+import { schema, schemaVersion } from './schema.ts';
 
-const schemaVersion = 1;
-const schema = `
-  CREATE TABLE events (id INTEGER PRIMARY KEY, at INTEGER NOT NULL, kind TEXT NOT NULL, subject TEXT NOT NULL, message TEXT NOT NULL);
-  CREATE INDEX events_subject ON events (subject, id);
-  CREATE TABLE samples (mac TEXT PRIMARY KEY, at INTEGER NOT NULL, sample TEXT NOT NULL) WITHOUT ROWID;
-  CREATE TABLE logs (id INTEGER PRIMARY KEY, at INTEGER NOT NULL, customer TEXT NOT NULL, workload TEXT NOT NULL,
-    instance TEXT NOT NULL, stream TEXT NOT NULL, text TEXT NOT NULL);
-  CREATE INDEX logs_workload ON logs (customer, workload, id);
-  CREATE INDEX logs_instance ON logs (instance, id);
-`;
 const eventRows = 100_000;
 const logRows = 200_000;
 /** So that one chatty instance does not push everybody else's lines out, nor one customer with many. */
