@@ -1,8 +1,8 @@
 // A copy of everything that must survive, made by the controller while it runs.
-import { Backup } from '../protocol/api/backups.ts';
-import { printable } from '../protocol/printable.ts';
-import type { Command } from './command.ts';
-import { printDone } from './print.ts';
+import { Backup } from '../../protocol/api/backups.ts';
+import { printable } from '../../protocol/printable.ts';
+import type { Command } from '../command.ts';
+import { printDone } from '../print.ts';
 
 const backupTimeoutMs = 5 * 60_000;
 

@@ -1,10 +1,10 @@
 import { Type } from 'typebox';
-import { Customer, type CustomerSpec } from '../protocol/api/customers.ts';
-import { Nothing } from './api.ts';
-import { UsageError, type Command } from './command.ts';
-import { sizeText } from './figures.ts';
-import { countOption, sizeOption } from './limits.ts';
-import { printDone, printList } from './print.ts';
+import { Customer, type CustomerSpec } from '../../protocol/api/customers.ts';
+import { Nothing } from '../api.ts';
+import { UsageError, type Command } from '../command.ts';
+import { sizeText } from '../figures.ts';
+import { countOption, sizeOption } from '../limits.ts';
+import { printDone, printList } from '../print.ts';
 
 export const customerCommands: Command[] = [
   {

@@ -1,11 +1,11 @@
 import { Type } from 'typebox';
-import { Diagnosis, Node, type NodePatch, NodePower } from '../protocol/api/nodes.ts';
-import { Nothing } from './api.ts';
-import { UsageError, type Call, type Command, type Context } from './command.ts';
-import { durationText, sizeText, timeText } from './figures.ts';
-import { printDone, printJson, printList } from './print.ts';
-import { printable } from '../protocol/printable.ts';
-import type { Column } from './table.ts';
+import { Diagnosis, Node, type NodePatch, NodePower } from '../../protocol/api/nodes.ts';
+import { Nothing } from '../api.ts';
+import { UsageError, type Call, type Command, type Context } from '../command.ts';
+import { durationText, sizeText, timeText } from '../figures.ts';
+import { printDone, printJson, printList } from '../print.ts';
+import { printable } from '../../protocol/printable.ts';
+import type { Column } from '../table.ts';
 
 const nodePath = (node: string): string => `/v1/nodes/${encodeURIComponent(node)}`;
 

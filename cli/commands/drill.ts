@@ -1,12 +1,12 @@
 // Drills: a canary on every board, killed and measured by the controller; this only asks for one and watches.
-import { Drill, DrillPlan, type DrillRequest, Drills } from '../protocol/api/drills.ts';
-import { ApiError, Nothing } from './api.ts';
-import { UsageError, type Call, type Command, type Context } from './command.ts';
-import { durationText, timeText } from './figures.ts';
-import { countOption, durationOption } from './limits.ts';
-import { liveLine, printDone, printJson, printList } from './print.ts';
-import { runFaults } from './process.ts';
-import { printable } from '../protocol/printable.ts';
+import { Drill, DrillPlan, type DrillRequest, Drills } from '../../protocol/api/drills.ts';
+import { ApiError, Nothing } from '../api.ts';
+import { UsageError, type Call, type Command, type Context } from '../command.ts';
+import { durationText, timeText } from '../figures.ts';
+import { countOption, durationOption } from '../limits.ts';
+import { liveLine, printDone, printJson, printList } from '../print.ts';
+import { runFaults } from '../process.ts';
+import { printable } from '../../protocol/printable.ts';
 
 const POLL_MS = 200;
 /** A controller that is restarted goes on with the drill: it is asked for this long before it is given up. */

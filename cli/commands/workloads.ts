@@ -1,15 +1,15 @@
 import { Type } from 'typebox';
-import { Customer } from '../protocol/api/customers.ts';
-import { Instance } from '../protocol/api/instances.ts';
-import { type LogLine, LogPage } from '../protocol/api/logs.ts';
-import { Workload, type WorkloadSpec } from '../protocol/api/workloads.ts';
-import { ApiError, Nothing } from './api.ts';
-import { UsageError, type Call, type Command, type Context } from './command.ts';
-import { durationText, timeText } from './figures.ts';
-import { coresOption, countOption, durationOption, sizeOption } from './limits.ts';
-import { liveLine, printDone, printJson, printList } from './print.ts';
+import { Customer } from '../../protocol/api/customers.ts';
+import { Instance } from '../../protocol/api/instances.ts';
+import { type LogLine, LogPage } from '../../protocol/api/logs.ts';
+import { Workload, type WorkloadSpec } from '../../protocol/api/workloads.ts';
+import { ApiError, Nothing } from '../api.ts';
+import { UsageError, type Call, type Command, type Context } from '../command.ts';
+import { durationText, timeText } from '../figures.ts';
+import { coresOption, countOption, durationOption, sizeOption } from '../limits.ts';
+import { liveLine, printDone, printJson, printList } from '../print.ts';
 import { holdNote } from './silence.ts';
-import { printable, printableJson } from '../protocol/printable.ts';
+import { printable, printableJson } from '../../protocol/printable.ts';
 
 const Workloads = Type.Object({ workloads: Type.Array(Workload) });
 const Instances = Type.Object({ instances: Type.Array(Instance) });

@@ -1,12 +1,12 @@
 // The audit log: reading it, and checking it without trusting who keeps it.
 import { Type } from 'typebox';
-import { AuditEntry, AuditVerdict } from '../protocol/api/audit.ts';
-import { ChainCheck, chainStart } from '../protocol/audit.ts';
-import { sha256Pattern } from '../protocol/names.ts';
-import { UsageError, type Call, type Command, type Context } from './command.ts';
-import { timeText } from './figures.ts';
-import { printJson, printList } from './print.ts';
-import { printable } from '../protocol/printable.ts';
+import { AuditEntry, AuditVerdict } from '../../protocol/api/audit.ts';
+import { ChainCheck, chainStart } from '../../protocol/audit.ts';
+import { sha256Pattern } from '../../protocol/names.ts';
+import { UsageError, type Call, type Command, type Context } from '../command.ts';
+import { timeText } from '../figures.ts';
+import { printJson, printList } from '../print.ts';
+import { printable } from '../../protocol/printable.ts';
 
 const Entries = Type.Object({ entries: Type.Array(AuditEntry) });
 const pageEntries = 500;

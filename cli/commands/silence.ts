@@ -1,5 +1,5 @@
 // What `onSilence: hold` means, said wherever such a customer is shown.
-import { printable } from '../protocol/printable.ts';
+import { printable } from '../../protocol/printable.ts';
 
 /** A sentence for the customers that hold; empty where there are none. */
 export function holdNote(holding: readonly string[]): string {

@@ -1,9 +1,9 @@
-import { Status } from '../protocol/api/status.ts';
-import { printable } from '../protocol/printable.ts';
-import type { Command } from './command.ts';
+import { Status } from '../../protocol/api/status.ts';
+import { printable } from '../../protocol/printable.ts';
+import type { Command } from '../command.ts';
 import { figuresText, outcomeText } from './drill.ts';
-import { durationText } from './figures.ts';
-import { printJson } from './print.ts';
+import { durationText } from '../figures.ts';
+import { printJson } from '../print.ts';
 
 export const statusCommands: Command[] = [
   {

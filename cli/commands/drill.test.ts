@@ -7,12 +7,12 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import fastify from 'fastify';
-import { type Drill, DrillRequest, DrillSchedule } from '../protocol/api/drills.ts';
-import { findCommand, parseCall, UsageError } from './command.ts';
-import { commands } from './commands.ts';
+import { type Drill, DrillRequest, DrillSchedule } from '../../protocol/api/drills.ts';
+import { findCommand, parseCall, UsageError } from '../command.ts';
+import { commands } from '../commands.ts';
 import { faultArguments } from './drill.ts';
-import { runFaults } from './process.ts';
-import { runCommandLine } from './run.ts';
+import { runFaults } from '../process.ts';
+import { runCommandLine } from '../run.ts';
 
 const now = 1_800_000_000_000;
 const begun: Drill = {

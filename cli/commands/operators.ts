@@ -1,14 +1,14 @@
 // Who may change the rack, and what waits for a second one of them.
 import { Type } from 'typebox';
-import { Approval } from '../protocol/api/approvals.ts';
-import { NewOperator, Operator } from '../protocol/api/operators.ts';
-import { KillOrder } from '../protocol/api/orders.ts';
-import { operatorPattern } from '../protocol/names.ts';
-import { Nothing } from './api.ts';
-import { UsageError, type Call, type Command } from './command.ts';
-import { durationText, timeText } from './figures.ts';
+import { Approval } from '../../protocol/api/approvals.ts';
+import { NewOperator, Operator } from '../../protocol/api/operators.ts';
+import { KillOrder } from '../../protocol/api/orders.ts';
+import { operatorPattern } from '../../protocol/names.ts';
+import { Nothing } from '../api.ts';
+import { UsageError, type Call, type Command } from '../command.ts';
+import { durationText, timeText } from '../figures.ts';
 import { follow, printLifted, who } from './kill.ts';
-import { printDone, printList } from './print.ts';
+import { printDone, printList } from '../print.ts';
 
 export const operatorCommands: Command[] = [
   {

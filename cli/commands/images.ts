@@ -3,12 +3,12 @@ import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { basename, resolve } from 'node:path';
 import { Transform } from 'node:stream';
-import { Image, type ImageImport, Images } from '../protocol/api/images.ts';
-import { imageNamePattern } from '../protocol/names.ts';
-import { ApiError, Nothing } from './api.ts';
-import { UsageError, type Command, type Context } from './command.ts';
-import { durationText, sizeText } from './figures.ts';
-import { liveLine, printDone, printList } from './print.ts';
+import { Image, type ImageImport, Images } from '../../protocol/api/images.ts';
+import { imageNamePattern } from '../../protocol/names.ts';
+import { ApiError, Nothing } from '../api.ts';
+import { UsageError, type Command, type Context } from '../command.ts';
+import { durationText, sizeText } from '../figures.ts';
+import { liveLine, printDone, printList } from '../print.ts';
 
 export const imageCommands: Command[] = [
   {

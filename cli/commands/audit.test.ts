@@ -6,10 +6,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import fastify from 'fastify';
-import type { AuditEntry, AuditVerdict } from '../protocol/api/audit.ts';
-import type { KillTimeline } from '../protocol/api/orders.ts';
-import { auditHash, chainStart } from '../protocol/audit.ts';
-import { runCommandLine } from './run.ts';
+import type { AuditEntry, AuditVerdict } from '../../protocol/api/audit.ts';
+import type { KillTimeline } from '../../protocol/api/orders.ts';
+import { auditHash, chainStart } from '../../protocol/audit.ts';
+import { runCommandLine } from '../run.ts';
 
 const now = 1_800_000_000_000;
 

@@ -1,10 +1,10 @@
 import { Type } from 'typebox';
-import { Event } from '../protocol/api/events.ts';
-import type { Call, Command, Context } from './command.ts';
-import { timeText } from './figures.ts';
-import { countOption } from './limits.ts';
-import { printJson } from './print.ts';
-import { printable, printableJson } from '../protocol/printable.ts';
+import { Event } from '../../protocol/api/events.ts';
+import type { Call, Command, Context } from '../command.ts';
+import { timeText } from '../figures.ts';
+import { countOption } from '../limits.ts';
+import { printJson } from '../print.ts';
+import { printable, printableJson } from '../../protocol/printable.ts';
 
 const Events = Type.Object({ events: Type.Array(Event) });
 

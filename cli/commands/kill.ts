@@ -1,18 +1,24 @@
 // The red button. One request stores the order; everything after it only watches.
 import { writeFile } from 'node:fs/promises';
 import { Type } from 'typebox';
-import { Approval } from '../protocol/api/approvals.ts';
-import { AuditEntry } from '../protocol/api/audit.ts';
-import { KillOrder, KillTimeline } from '../protocol/api/orders.ts';
-import { escalationText, killReport, killReportHtml, slowestFirst, type KillReport } from '../protocol/kill-report.ts';
-import { boundMs } from '../protocol/timing.ts';
-import { ApiError } from './api.ts';
-import { UsageError, type Call, type Command, type Context } from './command.ts';
-import { durationText, timeText } from './figures.ts';
-import { liveLine, printDone, printJson, printList } from './print.ts';
+import { Approval } from '../../protocol/api/approvals.ts';
+import { AuditEntry } from '../../protocol/api/audit.ts';
+import { KillOrder, KillTimeline } from '../../protocol/api/orders.ts';
+import {
+  escalationText,
+  killReport,
+  killReportHtml,
+  slowestFirst,
+  type KillReport,
+} from '../../protocol/kill-report.ts';
+import { boundMs } from '../../protocol/timing.ts';
+import { ApiError } from '../api.ts';
+import { UsageError, type Call, type Command, type Context } from '../command.ts';
+import { durationText, timeText } from '../figures.ts';
+import { liveLine, printDone, printJson, printList } from '../print.ts';
 import { holdNote } from './silence.ts';
-import { printable } from '../protocol/printable.ts';
-import { table } from './table.ts';
+import { printable } from '../../protocol/printable.ts';
+import { table } from '../table.ts';
 
 const everythingOption = { type: 'boolean', help: 'all customers, not one' } as const;
 
