@@ -15,7 +15,7 @@ export interface ControllerAlone extends AsyncDisposable {
 
 export async function controllerAlone(
   stateDir: string,
-  options: Pick<ControllerOptions, 'environment' | 'openFiles'> = {},
+  { flags = [], ...options }: Partial<Pick<ControllerOptions, 'environment' | 'openFiles' | 'flags'>> = {},
 ): Promise<ControllerAlone> {
   await using stack = new AsyncDisposableStack();
   const network = stack.use(await RackNetwork.create({ boards: 0, port: 0 }));
@@ -27,7 +27,7 @@ export async function controllerAlone(
   }
   const logPath = join(stateDir, 'controller.log');
   const controller = stack.use(
-    new ControllerProcess({ network, stateDir, cacheDir: defaultCacheDir, logPath, flags: [], ...options }),
+    new ControllerProcess({ network, stateDir, cacheDir: defaultCacheDir, logPath, flags, ...options }),
   );
   const running = stack.move();
   return { network, controller, [Symbol.asyncDispose]: () => running.disposeAsync() };

@@ -3,7 +3,7 @@ import { table } from '../../cli/table.ts';
 
 export interface Figure {
   name: string;
-  unit: 'ms' | 's' | 'MB' | '%' | 'MB/s' | '×';
+  unit: 'ms' | 's' | 'MB' | '%' | 'MB/s' | '/s' | '×';
   median: number;
   /** The largest; the smallest where more is better. */
   worst: number;

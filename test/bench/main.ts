@@ -18,6 +18,7 @@ import { measureContainer } from './container.ts';
 import { measureController } from './controller.ts';
 import { renderFigures, type Bench, type Figure } from './figure.ts';
 import { measureIcountKill, measureBoardKill } from './kill-board.ts';
+import { measureDhcp } from './dhcp.ts';
 import { measureKill } from './kill.ts';
 import { measureSizes } from './sizes.ts';
 import { measureTftp } from './tftp.ts';
@@ -30,6 +31,7 @@ const benches: Record<string, { bench: Bench; what: string }> = {
     what: '684 and more simulated agents: what they cost the controller, receipts of a kill order, Serf beside it',
   },
   tftp: { bench: measureTftp, what: '50 transfers at once, beside tftpd-hpa' },
+  dhcp: { bench: measureDhcp, what: 'exchanges a second, and what each costs, with and without a flood' },
   boot: { bench: measureBoot, what: 'power-on to ready, each firmware path' },
   agent: { bench: measureAgent, what: 'memory of the agent on a board' },
   'agent-icount': { bench: measureAgentCpu, what: 'processor time of the agent on a board, in virtual time' },

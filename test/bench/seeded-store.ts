@@ -12,6 +12,10 @@ export interface SeededNode extends JoinAnswer {
   mac: Mac;
 }
 
+export function boardMac(index: number): Mac {
+  return `02:00:00:c2:${byte(index >> 8)}:${byte(index)}`;
+}
+
 /** Fills an inventory through its own decisions and closes it again. */
 export async function seedStore(directory: string, count: number): Promise<SeededNode[]> {
   // One board each 25 ms until now: more at once would be refused as a flood.
@@ -19,7 +23,7 @@ export async function seedStore(directory: string, count: number): Promise<Seede
   await using inventory = await openInventory({ directory, now: () => clockMs, random: randomBytes });
   const nodes = await Promise.all(
     Array.from({ length: count }, async (_, index): Promise<SeededNode> => {
-      const mac = `02:00:00:c2:${byte(index >> 8)}:${byte(index)}`;
+      const mac = boardMac(index);
       clockMs += 25;
       await inventory.nodes.bootStage({ mac, stage: 'dhcp-discover', firmware: 'uboot' });
       const { token } = given(await inventory.nodes.issueJoinToken(mac));
