@@ -38,6 +38,8 @@ export const datagramLimitBytes = 1_400;
 /** As many customers as one node may run: both lists are cut off here by their writers, never silently by a reader. */
 export const customersPerNodeLimit = 48;
 export const ordersPerPermitLimit = 16;
+/** Generations travel as JSON numbers too; one beyond this is a lie. */
+export const generationLimit = 2n ** 52n;
 
 export interface CustomerLoad {
   customer: string;

@@ -18,7 +18,8 @@ import {
 } from '../../protocol/roll-call.ts';
 import { startEscalation } from './escalation.ts';
 import { giveKillOrder } from './kill-order.ts';
-import { startRollCall, type RollCall, type RollCallSocket } from './roll-call.ts';
+import { startRollCall, type RollCall } from './roll-call.ts';
+import type { RollCallSocket } from './roll-call-loop.ts';
 
 const mac = macOf(1);
 const board = { address: '10.77.0.50', port: 5670 };

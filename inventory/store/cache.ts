@@ -1,5 +1,6 @@
 // All documents, parsed, with the indexes that readers need. Rebuilt by list and watch; nobody else writes to it.
 import type { Mac } from '../../protocol/mac.ts';
+import { generationLimit } from '../../protocol/roll-call.ts';
 import {
   type Collection,
   collections,
@@ -31,9 +32,6 @@ export type DocumentChange = {
     revision: number;
   };
 }[Collection];
-
-/** Generations travel as JSON numbers; one beyond this is a lie. */
-const honestLimit = 2n ** 52n;
 
 type Tables = { [C in Collection]: Map<string, Documents[C]> };
 
@@ -131,7 +129,7 @@ export class Memory implements View {
   /** A node that has applied a later generation than its own had it before a backup was put back: count on from there. */
   outrun(mac: Mac, applied: bigint): void {
     const missing = applied - this.generation(mac);
-    if (missing > 0n && applied < honestLimit) this.#ahead.set(mac, (this.#ahead.get(mac) ?? 0n) + missing + 1n);
+    if (missing > 0n && applied < generationLimit) this.#ahead.set(mac, (this.#ahead.get(mac) ?? 0n) + missing + 1n);
   }
 
   #set(key: string, value: unknown, revision: number): DocumentChange {

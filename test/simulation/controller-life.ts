@@ -70,14 +70,19 @@ export class ControllerLife {
         },
       },
     };
-    this.#breakRules(watched, inventory);
+    if (this.#world.broken.permitsKilled === true) forgetOrders(watched, inventory);
     const onFailure = (error: unknown): void => timeline.tell('controller', `cannot keep a change: ${String(error)}`);
     const startedAt = timeline.now;
-    const now = (): number => timeline.now - startedAt;
+    let heardEarlierMs = 0;
+    const now = (): number => timeline.now - startedAt - heardEarlierMs;
     const rollCall = startRollCall({
       socket: {
         on: (_event, listener) => {
-          this.#receive = listener;
+          this.#receive = (bytes, from) => {
+            heardEarlierMs = this.#world.broken.heardEarlierMs ?? 0;
+            listener(bytes, from);
+            heardEarlierMs = 0;
+          };
         },
         send: (bytes, port, address) => this.#send(inventory, Buffer.from(bytes), { port, address }),
       },
@@ -162,20 +167,6 @@ export class ControllerLife {
     return this.#rooms;
   }
 
-  #breakRules(watched: Inventory, inventory: Inventory): void {
-    const { heardEarlierMs, permitsKilled } = this.#world.broken;
-    if (heardEarlierMs !== undefined)
-      watched.nodes.lastHeartbeatAt = (mac) => {
-        const at = inventory.nodes.lastHeartbeatAt(mac);
-        return at === undefined ? undefined : at - heardEarlierMs;
-      };
-    if (permitsKilled === true)
-      watched.nodes.permitted = (mac) => {
-        const placed = new Set(inventory.instances.on(mac).map(({ customer }) => customer));
-        return Array.from(placed, (customer) => ({ customer, hold: false }));
-      };
-  }
-
   async #schedule(inventory: Inventory): Promise<void> {
     await execute(inventory, plan(readWorld(inventory), this.#world.wallClock()));
   }
@@ -248,6 +239,15 @@ export class ControllerLife {
       [Symbol.asyncDispose]: () => Promise.resolve(),
     };
   }
+}
+
+/** The roll call is told of no order. */
+function forgetOrders(watched: Inventory, inventory: Inventory): void {
+  watched.orders.standing = () => [];
+  watched.nodes.permitted = (mac) => {
+    const placed = new Set(inventory.instances.on(mac).map(({ customer }) => customer));
+    return Array.from(placed, (customer) => ({ customer, hold: false }));
+  };
 }
 
 const facts = { model: 'C2', cpu: 'A53', cores: 4, memoryBytes: 2 ** 31, kernel: '6.12', interfaces: [] };

@@ -1,0 +1,108 @@
+// The loop around `roll-call-state.ts`: owns the socket, and does at once what the state decides.
+import type { Mac } from '../../protocol/mac.ts';
+import type { Action, Instant, Report, Told } from './roll-call-messages.ts';
+import { RollCallState } from './roll-call-state.ts';
+
+/** What the roll call needs of a UDP socket. */
+export interface RollCallSocket {
+  on(event: 'message', listener: (bytes: Buffer, from: { address: string; port: number }) => void): unknown;
+  send(bytes: Buffer, port: number, address: string, callback: (error: Error | null) => void): void;
+}
+
+export interface RollCallLoop {
+  readonly state: RollCallState;
+  tell(told: readonly Told[]): void;
+  /** A fresh permit to each node now. */
+  enforce(macs: Iterable<Mac>): void;
+  /** Resends to the unconfirmed, and counts a node as stopped whose silence proves it. Called every `killResendMs`. */
+  pursue(): Promise<void>;
+  /** True once a whole turn of the event loop brought no datagram: all that had arrived at the call has been read. */
+  drained(): Promise<boolean>;
+}
+
+/** Permits between two looks at the socket: receipts that wait there spare the permits that would ask for them. */
+const permitBatch = 32;
+
+/** Turns of the event loop, each of which brings datagrams: somebody sends more than we read. */
+const turnLimit = 1_000;
+
+export function startRollCallLoop({
+  socket,
+  epoch,
+  report,
+  time,
+  nextTurn,
+}: {
+  socket: RollCallSocket;
+  epoch: number;
+  report: (report: Report) => void;
+  time: () => Instant;
+  /** Resolves when the event loop has read what its sockets had: `setImmediate`. */
+  nextTurn: () => Promise<void>;
+}): RollCallLoop {
+  const state = new RollCallState({ epoch, time: time() });
+  let received = 0;
+  let pursuing = false;
+
+  socket.on('message', (bytes, from) => {
+    received++;
+    act(state.hear(bytes, from, time()));
+  });
+
+  function act(actions: readonly Action[]): void {
+    for (const action of actions)
+      if (action.type !== 'send') report(action);
+      else
+        socket.send(action.bytes, action.port, action.address, (error) => {
+          if (error) state.counters.sendErrors++;
+        });
+  }
+
+  async function pursueAll(): Promise<void> {
+    const quiet: Mac[] = [];
+    let sent = 0;
+    for (const mac of state.unconfirmedNodes()) {
+      const actions = state.pursue(mac, time());
+      if (actions === 'quiet') {
+        quiet.push(mac);
+        continue;
+      }
+      act(actions);
+      if (actions.length > 0 && ++sent % permitBatch === 0) await nextTurn();
+    }
+    if (quiet.length === 0) return;
+    const readUpTo = time().now;
+    if (!(await drained())) return;
+    for (const mac of quiet) act(state.judgeSilence(mac, readUpTo, time()));
+  }
+
+  async function drained(): Promise<boolean> {
+    for (let turns = 0; turns < turnLimit; turns++) {
+      const before = received;
+      await nextTurn();
+      if (received === before) return true;
+    }
+    return false;
+  }
+
+  return {
+    state,
+    drained,
+    tell: (told) => {
+      for (const each of told) state.tell(each);
+    },
+    enforce: (macs) => {
+      for (const mac of macs) act(state.permit(mac, time()));
+    },
+    pursue: async () => {
+      state.listen(time());
+      if (pursuing) return;
+      pursuing = true;
+      try {
+        await pursueAll();
+      } finally {
+        pursuing = false;
+      }
+    },
+  };
+}
