@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { EscalationStep } from '../../protocol/api/orders.ts';
-import { attemptsOf, decideEscalation, type Situation } from './escalation-decision.ts';
+import { attemptsOf, type Case, decideDue, decideEscalation, type Situation } from './escalation-decision.ts';
 
 const never = { ended: 0, lastAfterMs: undefined, open: false };
 const failedAt = (lastAfterMs: number, ended = 1) => ({ ended, lastAfterMs, open: false });
@@ -91,4 +91,27 @@ test('attempts are read from the stored steps, each way by itself', () => {
   assert.deepEqual(attemptsOf(steps, 'power'), { ended: 0, lastAfterMs: 4_000, open: true });
   assert.deepEqual(attemptsOf([...steps, step('power', 'failed', 9_000)], 'power'), failedAt(9_000));
   assert.deepEqual(attemptsOf([], 'ssh'), never);
+});
+
+test('of many nodes those come first that have waited longest for SSH, and no more than there are connections for', () => {
+  const cases: Case<number>[] = Array.from({ length: 20 }, (_, index) => ({
+    mac: `02:00:00:c2:00:${(10 + index).toString(16)}`,
+    order: index,
+    situation: { ...talking, sinceGivenMs: 60_000, ssh: failedAt(50_000 - 1_000 * index), mayCutPower: false },
+  }));
+  const { ssh, power } = decideDue(cases, 6);
+  assert.deepEqual([...ssh.values()].flat(), [19, 18, 17, 16, 15, 14, 13, 12, 11, 10]);
+  assert.equal(power.size, 0);
+  assert.equal(decideDue(cases, 16).ssh.size, 0);
+});
+
+test('orders on one node are carried out together', () => {
+  const mac = '02:00:00:c2:00:01';
+  const situation = { ...talking, sinceGivenMs: 60_000, ssh: failedAt(50_000) };
+  const { ssh, power } = decideDue(
+    [3, 7].map((order) => ({ mac, order, situation })),
+    0,
+  );
+  assert.deepEqual([...ssh], [[mac, [3, 7]]]);
+  assert.deepEqual([...power], [[mac, [3, 7]]]);
 });

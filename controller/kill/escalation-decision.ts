@@ -9,6 +9,7 @@
 // the last one ended. What the controller could not hear is never taken for silence, and a node that it has only just
 // begun to listen to gets the time that any node gets to confirm.
 import type { EscalationStep } from '../../protocol/api/orders.ts';
+import type { Mac } from '../../protocol/mac.ts';
 import { heartbeatIntervalMs, stopsByItselfMs } from '../../protocol/timing.ts';
 
 /** A node that heard the order's permit has confirmed by now: it takes a tenth of this. */
@@ -17,6 +18,13 @@ export const sshAfterMs = 1_500;
 export const powerAfterMs = stopsByItselfMs;
 /** Two heartbeats in a row are missing. */
 export const silentAfterMs = 2 * heartbeatIntervalMs + 100;
+
+/** A node that has not confirmed by now is slow, or will need an SSH connection a second later. */
+const prepareAfterMs = sshAfterMs - 1_000;
+/** SSH connections at once. */
+const connectionLimit = 16;
+/** Heartbeats that had left the board before its power went may still be on their way to us. */
+const stragglersMs = 300;
 
 const sshEveryMs = 1_000;
 const powerEveryMs = 5_000;
@@ -54,6 +62,48 @@ export interface Situation {
   isSuspect: boolean;
   /** There is an outlet for the node, and the order may use it. */
   mayCutPower: boolean;
+}
+
+/** An order that a node has not confirmed. */
+export interface Case<Order> {
+  mac: Mac;
+  order: Order;
+  situation: Situation;
+}
+
+/** What is to be begun now: nodes, and on each the orders that want it. */
+export interface Due<Order> {
+  ssh: Map<Mac, Order[]>;
+  power: Map<Mac, Order[]>;
+}
+
+/** `connections`: to nodes, that are open at this moment. */
+export function decideDue<Order>(cases: readonly Case<Order>[], connections: number): Due<Order> {
+  const ssh = new Map<Mac, { orders: Order[]; lastMs: number }>();
+  const power = new Map<Mac, Order[]>();
+  for (const { mac, order, situation } of cases) {
+    const decision = decideEscalation(situation);
+    const lastMs = situation.ssh.lastAfterMs ?? 0;
+    if (decision.ssh) ssh.set(mac, { lastMs, ...ssh.get(mac), orders: [...(ssh.get(mac)?.orders ?? []), order] });
+    if (decision.power) power.set(mac, [...(power.get(mac) ?? []), order]);
+  }
+  // Who has waited longest comes first: with many unreachable nodes each attempt costs its whole time limit.
+  const waiting = [...ssh].toSorted(([, a], [, b]) => a.lastMs - b.lastMs);
+  const begun = waiting.slice(0, Math.max(0, connectionLimit - connections));
+  return { ssh: new Map(begun.map(([mac, { orders }]) => [mac, orders])), power };
+}
+
+/** Later no more: a node may stay unconfirmed for weeks, and the process that speaks SSH ends when nobody has needed it. */
+export function mayNeedSshSoon(sinceGivenMs: number): boolean {
+  return sinceGivenMs >= prepareAfterMs && sinceGivenMs < sshAfterMs;
+}
+
+/** So long a board whose outlet went off at `offAt` must have been listened to: it would have been heard if it had power. */
+export const settledMs = stragglersMs + silentAfterMs;
+
+/** It has power: what it had sent before has arrived by now. */
+export function isHeardSince(heardAt: number | undefined, offAt: number): boolean {
+  return heardAt !== undefined && heardAt > offAt + stragglersMs;
 }
 
 export function decideEscalation(it: Situation): { ssh: boolean; power: boolean } {
