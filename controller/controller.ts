@@ -9,6 +9,7 @@ import { startBoot, type BootServer } from '../boot/server.ts';
 import { openInventory } from '../inventory/inventory.ts';
 import { statusCounts } from './api/views.ts';
 import { StorageError } from '../inventory/store/store.ts';
+import type { Event } from '../protocol/api/events.ts';
 import { nodeStates } from '../protocol/api/nodes.ts';
 import type { Status } from '../protocol/api/status.ts';
 import { killResendMs, rollCallPort } from '../protocol/timing.ts';
@@ -25,6 +26,9 @@ import { openImageStore } from './image-store.ts';
 import { renderMetrics, type Metric } from './api/metrics.ts';
 import { drillMetrics, registerDrillApi } from './api/drill-api.ts';
 import { startDrills } from './drill/drill.ts';
+import { watchEventLoop, type EventLoopWatch } from './event-loop.ts';
+import { logLineOf } from './event-log.ts';
+import type { Log } from './log.ts';
 import { createNodeShell } from './kill/node-shell.ts';
 import { registerOperatorApi } from './api/operator-api.ts';
 import { startPower } from './power/power.ts';
@@ -35,6 +39,8 @@ import { version } from './version.ts';
 export const bootHttpPort = 8480;
 export const agentApiPort = 8443;
 const sweepIntervalMs = 250;
+/** Warnings whose events are still to come. */
+const warnedLimit = 100;
 const drillIntervalMs = 100;
 /** Of requests that no second operator confirmed: an expired one is refused at once, and leaves the screens this late. */
 const expiryIntervalMs = 1_000;
@@ -49,7 +55,9 @@ export interface ControllerOptions {
   /** Monotonic, ms since the process started. */
   monotonic: () => number;
   wallClock: () => number;
-  log: (line: string) => void;
+  log: Log;
+  /** Lines of the log that were lost. */
+  lostLines: () => number;
 }
 
 export interface Controller extends AsyncDisposable {
@@ -72,15 +80,17 @@ export async function startController(options: ControllerOptions): Promise<Contr
     const [loaded] = await Promise.allSettled([bootFiles]);
     if (loaded.status === 'fulfilled') await loaded.value[Symbol.asyncDispose]();
   });
+  const said = warningsAndEvents(log);
   const credentials = await loadCredentials(configuration.stateDirectory, random);
   const inventory = stack.use(
-    await openInventory({ directory: configuration.stateDirectory, now: wallClock, random, warn: log }),
+    await openInventory({ directory: configuration.stateDirectory, now: wallClock, random, warn: said.warn }),
   );
+  stack.defer(inventory.subscribe((change) => (change.kind === 'event' ? said.event(change.event) : undefined)));
   /** A write that could not be kept is said once, loudly; the state in memory is what it was before. */
   const onFailure = (error: unknown) => {
     // Said once for all of them, and on the screens until there is room.
     if (error instanceof StorageError && error.kind === 'full' && inventory.diskFull() !== undefined) return;
-    log(`cannot keep a change: ${chain(error)}`);
+    log({ level: 'error', subject: 'controller', message: `cannot keep a change: ${chain(error)}` });
   };
 
   const rollCallSocket = await bindInherited(sockets.rollCallFd);
@@ -111,7 +121,9 @@ export async function startController(options: ControllerOptions): Promise<Contr
 
   const squashfsDirectory = join(configuration.stateDirectory, 'images');
   const images = await openImageStore({ directory: squashfsDirectory, inventory, random, wallClock });
+  const onFault = (message: string) => log({ level: 'error', subject: 'api', message });
   const agents = createServer({
+    onFault,
     https: { key: credentials.key, cert: credentials.certificate },
     // An agent keeps four connections at most.
     connections: { total: budget.agents, perAddress: 16, handshakes: 32 },
@@ -129,6 +141,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
 
   let startupMs = 0;
   let boot: BootServer | undefined;
+  let eventLoop: EventLoopWatch | undefined;
   const others = (): Pick<Status, 'otherServers'> => {
     const found = boot?.neighbours() ?? [];
     return found.length === 0 ? {} : { otherServers: found };
@@ -145,6 +158,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
   const stream = startStream({ inventory, status });
   // An upload takes as long as it takes.
   const operators = createServer({
+    onFault,
     requestTimeout: 0,
     connections: { total: budget.operators, perAddress: budget.operators },
   });
@@ -166,6 +180,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
         ...connectionMetrics({ operators, agents }),
         ...drillMetrics(inventory),
         ...bootMetrics(boot),
+        ...processMetrics({ longestTurnMs: eventLoop?.longestMs() ?? 0, lostLines: options.lostLines() }),
       ]),
     token: credentials.operatorToken,
     twoPersonWaitMs: configuration.twoPersonRule ? configuration.approvalSeconds * 1_000 : undefined,
@@ -177,10 +192,13 @@ export async function startController(options: ControllerOptions): Promise<Contr
   if (options.operatorFd === undefined) await listen(operators, { host, port });
   else await listenOn(operators, options.operatorFd);
   if (configuration.twoPersonRule && inventory.operators.all().length < 2)
-    log(
-      'the two-person rule is on and there is one operator only: nothing can be lifted, and everything cannot be ' +
+    log({
+      level: 'warn',
+      subject: 'controller',
+      message:
+        'the two-person rule is on and there is one operator only: nothing can be lifted, and everything cannot be ' +
         'stopped at once, until there is another (muster operator add NAME)',
-    );
+    });
 
   boot = stack.use(
     await startBoot(
@@ -210,10 +228,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
         ticket: (mac, ip) => inventory.nodes.issueJoinToken(mac, ip),
         placeHolder: (mac) => inventory.nodes.placeHolder(mac),
         isBoard: (mac) => (inventory.nodes.get(mac)?.bootId ?? null) !== null,
-        trouble: (message) => {
-          log(`dhcp: ${message}`);
-          inventory.events.add({ kind: 'controller', subject: 'dhcp', message });
-        },
+        trouble: (message) => inventory.events.add({ kind: 'controller', subject: 'dhcp', message }),
         refusal: (mac) => {
           const node = inventory.nodes.get(mac);
           return node?.fenced === true ? `${node.name} is fenced` : undefined;
@@ -223,23 +238,45 @@ export async function startController(options: ControllerOptions): Promise<Contr
           const began = firmware === 'ipxe' || firmware === 'linux' ? undefined : firmware;
           inventory.nodes.bootStage(began === undefined ? event : { ...event, firmware: began }).catch(onFailure);
         },
-        log: (line) => log(`boot: ${line}`),
+        log: (message) => log({ level: 'info', subject: 'boot', message }),
       },
     ),
   );
   startupMs = Math.round(monotonic());
+  // Not before: a start loads its code in turns as long as they take.
+  eventLoop = stack.use(
+    watchEventLoop((ms) =>
+      log({ level: 'warn', subject: 'event loop', message: `stood still for ${ms} ms: permits waited` }),
+    ),
+  );
   // A PDU that is away now may be there when it is needed: known, but no reason not to start.
   void power?.check().then((problems) => {
-    for (const problem of problems) {
-      log(problem);
-      inventory.events.add({ kind: 'controller', subject: 'power', message: problem });
-    }
+    for (const problem of problems) inventory.events.add({ kind: 'controller', subject: 'power', message: problem });
   });
   const running = stack.move();
   return {
     operatorUrl: `http://${host}:${port}`,
     status,
     [Symbol.asyncDispose]: () => running.disposeAsync(),
+  };
+}
+
+/**
+ * What the inventory warns of is an event as well, which is told when it is on disk. The warning comes first, and by a disk that
+ * takes nothing alone: the event is then not said again.
+ */
+function warningsAndEvents(log: Log): { warn: (message: string) => void; event: (event: Event) => void } {
+  const warned = new Set<string>();
+  return {
+    warn: (message) => {
+      warned.add(message);
+      const [oldest] = warned;
+      if (warned.size > warnedLimit && oldest !== undefined) warned.delete(oldest);
+      log({ level: 'warn', subject: 'controller', message });
+    },
+    event: (event) => {
+      if (event.kind !== 'controller' || !warned.delete(event.message)) log(logLineOf(event));
+    },
   };
 }
 
@@ -312,11 +349,28 @@ function metricsOf(status: Status, rollCall: Record<string, number>, listeners: 
       type: 'counter',
       values: Object.entries(rollCall).map(([what, value]) => ({ labels: { what }, value })),
     },
+  ];
+}
+
+function processMetrics({ longestTurnMs, lostLines }: { longestTurnMs: number; lostLines: number }): Metric[] {
+  return [
     {
       name: 'muster_resident_bytes',
       help: 'Resident memory of the controller.',
       type: 'gauge',
       values: [{ value: process.memoryUsage.rss() }],
+    },
+    {
+      name: 'muster_event_loop_longest_turn_seconds',
+      help: 'The longest turn of the event loop in the last ten seconds: permits wait for it.',
+      type: 'gauge',
+      values: [{ value: longestTurnMs / 1_000 }],
+    },
+    {
+      name: 'muster_log_lines_lost_total',
+      help: 'Lines of the log that nobody could take.',
+      type: 'counter',
+      values: [{ value: lostLines }],
     },
   ];
 }

@@ -1,8 +1,10 @@
 // `muster up`: reads the flags, opens device-bound sockets by way of the launcher, runs the controller until a signal.
 import { randomBytes } from 'node:crypto';
+import { fstatSync } from 'node:fs';
 import { enableCompileCache, flushCompileCache } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { isatty } from 'node:tty';
 import { parseArgs } from 'node:util';
 import { deviceSocketsVariable, inheritedSockets, withDeviceSockets } from '../boot/device-sockets.ts';
 import {
@@ -14,6 +16,9 @@ import {
   readInterfaces,
   resolveConfiguration,
 } from './configuration.ts';
+import type { ControllerOptions } from './controller.ts';
+import { isJournal, openLog } from './log.ts';
+import { version } from './version.ts';
 
 enableCompileCache();
 
@@ -82,31 +87,60 @@ async function main(): Promise<void> {
     process.execve?.(`/usr/bin/${program}`, [program, ...args], process.env);
     return;
   }
-  const { startController } = await import('./controller.ts');
-  const log = (line: string) => process.stderr.write(`muster: ${line}\n`);
-  const controller = await startController({
+  await serve({
     configuration,
     sockets: { dhcpFd, tftpFd, rollCallFd },
     operatorFd: operatorFd === undefined ? undefined : Number(operatorFd),
+  });
+}
+
+async function serve(given: Pick<ControllerOptions, 'configuration' | 'sockets' | 'operatorFd'>): Promise<void> {
+  const { configuration } = given;
+  process.title = 'muster-controller';
+  const underJournal = isJournal(process.env['JOURNAL_STREAM'], fstatSync(2));
+  const log = openLog({
+    file: underJournal ? undefined : join(configuration.stateDirectory, 'log/controller.log'),
+    style: underJournal ? 'journal' : isatty(2) ? 'terminal' : 'plain',
+    now: Date.now,
+  });
+  process.on('uncaughtExceptionMonitor', (error) =>
+    log.lastWords({ level: 'error', subject: 'controller', message: `it crashed: ${error.stack ?? String(error)}` }),
+  );
+  const { startController } = await import('./controller.ts');
+  const controller = await startController({
+    ...given,
     random: randomBytes,
     monotonic: () => performance.now(),
-    wallClock: () => Date.now(),
-    log,
+    wallClock: Date.now,
+    log: log.log,
+    lostLines: () => log.lost(),
+  }).catch((error: unknown) => {
+    log.lastWords({ level: 'error', subject: 'controller', message: errorChain(error) });
+    throw error;
   });
-  process.stdout.write(
-    `${JSON.stringify({ ready: true, startupMs: controller.status().startupMs, url: controller.operatorUrl })}\n`,
-  );
+  const say = (message: string): void => log.log({ level: 'info', subject: 'controller', message });
+  const { startupMs, rack } = controller.status();
+  say(`version ${version} serves ${rack} on ${configuration.interface} after ${startupMs} ms (process ${process.pid})`);
+  process.stdout.write(`${JSON.stringify({ ready: true, startupMs, url: controller.operatorUrl })}\n`);
   // For the next start: a process that is killed writes nothing at its end.
   setTimeout(flushCompileCache, 5_000).unref();
-  const stop = () => void controller[Symbol.asyncDispose]().then(() => process.exit(0));
-  process.once('SIGINT', stop);
-  process.once('SIGTERM', stop);
+  const stop = async (signal: string): Promise<void> => {
+    say(`ends: ${signal}`);
+    await controller[Symbol.asyncDispose]();
+    await log[Symbol.asyncDispose]();
+    process.exit(0);
+  };
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void stop(signal));
+}
+
+function errorChain(error: unknown): string {
+  const causes = [];
+  for (let at: unknown = error; at instanceof Error; at = at.cause) causes.push(at.message);
+  return causes.join(': ') || String(error);
 }
 
 main().catch((error: unknown) => {
-  const causes = [];
-  for (let at: unknown = error; at instanceof Error; at = at.cause) causes.push(at.message);
-  process.stderr.write(`muster: ${causes.join(': ') || String(error)}\n`);
+  process.stderr.write(`muster: ${errorChain(error)}\n`);
   const usage = error instanceof TypeError && 'code' in error && String(error.code).startsWith('ERR_PARSE_ARGS');
   process.exit(usage || error instanceof ConfigurationError ? 2 : 1);
 });

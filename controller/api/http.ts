@@ -33,10 +33,13 @@ export interface ServerOptions extends Partial<FastifyServerOptions> {
   /** `handshakes` is for TLS alone. */
   connections?: ConnectionLimits;
   https?: { key: string; cert: string };
+  /** Told of each request that failed by a fault of ours. */
+  onFault?: (message: string) => void;
 }
 
 export function createServer({
   https,
+  onFault,
   connections = { total: 256, perAddress: 256, ...(https === undefined ? {} : { handshakes: 32 }) },
   ...options
 }: ServerOptions = {}) {
@@ -83,7 +86,8 @@ export function createServer({
 
   app.setErrorHandler((error, request, reply) => {
     const status = error instanceof RefusedError ? error.status : statusOf(error);
-    if (status >= 500 && !(error instanceof RefusedError)) process.stderr.write(`muster: ${chain(error)}\n`);
+    if (status >= 500 && !(error instanceof RefusedError))
+      onFault?.(`cannot answer ${request.method} ${request.url.slice(0, 200)}: ${chain(error)}`);
     // What is left unread of a refused request is not read: the connection ends with the answer.
     if (!request.raw.complete && hasBody(request.headers)) void reply.header('connection', 'close');
     void reply.status(status).send({ error: chain(error).slice(0, refusalCharacters) });

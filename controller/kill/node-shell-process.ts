@@ -104,6 +104,7 @@ function tell(answered: SessionAnswer): void {
   process.send?.(answered);
 }
 
+process.title = 'muster-ssh';
 process.once('message', (privateKey: string) => {
   process.on('message', (request: SessionRequest) => {
     const { id } = request;

@@ -6,6 +6,7 @@ import { errorChain } from '../../protocol/error-chain.ts';
 import { importImage } from './import.ts';
 import type { ImportLine, ImportRequest } from './import-process.ts';
 
+process.title = 'muster-import';
 // The machine also runs heartbeats; an import can wait, once its program is loaded.
 setPriority(10);
 
