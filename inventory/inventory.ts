@@ -109,14 +109,13 @@ export async function openInventoryOn(options: StorageOptions & Pick<InventoryOp
   const steps = new EscalationSteps({ ...onDisk, unstored });
   stack.defer(() => steps.close());
   const problems = new WorkloadProblems({ memory, addEvent, tell });
-  const forgetSample = (mac: string) => tables.forgetSample(mac);
   const noteApproval = (subject: string, body: Readonly<Record<string, unknown>>) =>
     audit?.append({ kind: 'approval', subject, body });
   const owned = stack.move();
   return {
     epoch: storage.epoch,
     subscribe,
-    nodes: nodeBook({ ...rooms, sessions: storage.sessions, unstored, addEvent, subscribe, forgetSample }),
+    nodes: nodeBook({ ...rooms, sessions: storage.sessions, unstored, addEvent, subscribe, tables }),
     customers: customerBook({ ...rooms, unstored }),
     images: imageBook(rooms),
     workloads: workloadBook({ ...rooms, problems }),

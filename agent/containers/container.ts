@@ -161,7 +161,9 @@ export class Container {
     while (!over.aborted) {
       const refusal = next ? undefined : this.#host.refusal(this.instance.customer);
       if (refusal !== undefined) {
-        this.#set('stopped', refusal);
+        // Nothing of it was stopped where it never began: its first permit comes some ms after its placement.
+        if (this.#state === 'placed' && refusal !== 'killed') this.#set('placed', 'waits for its first permit');
+        else this.#set('stopped', refusal);
         this.#isRefused = true;
         await this.#wait(undefined);
         this.#isRefused = false;

@@ -1,6 +1,7 @@
 // Why workloads do not run as wanted, as the scheduler sees it. In memory only: it finds out again.
 import type { Change } from '../store/changes.ts';
 import type { Memory } from '../store/cache.ts';
+import type { WorkloadDocument } from '../store/documents.ts';
 import type { NewEvent } from '../store/transaction.ts';
 
 export class WorkloadProblems {
@@ -9,6 +10,8 @@ export class WorkloadProblems {
   readonly #tell: (change: Change) => void;
   /** By `<customer>/<workload>`. */
   readonly #problems = new Map<string, string>();
+  /** Nothing is in the way any more, and not all of them run yet. */
+  readonly #recovering = new Set<string>();
 
   constructor(options: { memory: Memory; addEvent: (event: NewEvent) => void; tell: (change: Change) => void }) {
     this.#memory = options.memory;
@@ -16,6 +19,7 @@ export class WorkloadProblems {
     this.#tell = options.tell;
   }
 
+  /** Called by each pass of the scheduler. That a workload runs again is said when it does. */
   set(found: ReadonlyMap<string, string>): void {
     const names = new Set([...this.#problems.keys(), ...found.keys()]);
     for (const id of names) {
@@ -25,9 +29,26 @@ export class WorkloadProblems {
       else this.#problems.set(id, text);
       const workload = this.#memory.get('workloads', id);
       if (workload === undefined) continue;
-      this.#addEvent({ kind: 'workload', subject: id, message: text === '' ? 'runs as wanted again' : text });
+      if (text === '') this.#recovering.add(id);
+      else {
+        this.#recovering.delete(id);
+        this.#addEvent({ kind: 'workload', subject: id, message: text });
+      }
       this.#tell({ kind: 'workload', customer: workload.customer, name: workload.name });
     }
+    for (const id of this.#recovering) {
+      const workload = this.#memory.get('workloads', id);
+      if (workload !== undefined && !this.#runs(workload)) continue;
+      this.#recovering.delete(id);
+      if (workload !== undefined) this.#addEvent({ kind: 'workload', subject: id, message: 'runs as wanted again' });
+    }
+  }
+
+  #runs({ customer, name, specRevision, spec }: WorkloadDocument): boolean {
+    const running = this.#memory
+      .instancesOf(customer, name)
+      .filter((instance) => instance.state === 'running' && instance.specRevision === specRevision);
+    return running.length >= spec.replicas;
   }
 
   of(customer: string, workload: string): string {

@@ -22,7 +22,9 @@ import {
   decideRemoveNode,
   heldPlace,
 } from './nodes.ts';
+import type { LocalTables } from '../samples/local-tables.ts';
 import { Places } from './places.ts';
+import { isRestart, restartEventsLimit, restartText } from './restart.ts';
 import type { Session, SessionIndex } from './session-index.ts';
 import { Newcomers, Strangers } from './strangers.ts';
 
@@ -90,7 +92,7 @@ export interface NodeBookOptions {
   subscribe: (listener: (change: Change) => void) => void;
   sessions: SessionIndex;
   unstored: UnstoredOrders;
-  forgetSample: (mac: Mac) => void;
+  tables: Pick<LocalTables, 'events' | 'forgetSample' | 'latestSample'>;
 }
 
 export function nodeBook(options: NodeBookOptions): NodeBook {
@@ -108,7 +110,7 @@ export function nodeBook(options: NodeBookOptions): NodeBook {
     },
     remove: async (mac, by) => {
       const answer = await takeOnReserve((draft) => decideRemoveNode(draft, mac), by);
-      if ('removed' in answer) options.forgetSample(mac);
+      if ('removed' in answer) options.tables.forgetSample(mac);
       return answer;
     },
     saveFacts: (mac, facts) =>
@@ -141,7 +143,7 @@ type Presence = Pick<
 >;
 
 /** From the first packet to the last heartbeat: who asks for a board's place, and who has it. */
-function nodePresence({ memory, take, now, random, addEvent, subscribe, sessions }: NodeBookOptions): Presence {
+function nodePresence({ memory, take, now, random, addEvent, subscribe, sessions, tables }: NodeBookOptions): Presence {
   const record = new HeartbeatRecord({ memory, take, now, addEvent });
   const places = new Places();
   /** The node whose standing session may be alive. */
@@ -150,6 +152,12 @@ function nodePresence({ memory, take, now, random, addEvent, subscribe, sessions
   const strangers = new Strangers(now);
   const newcomers = new Newcomers(now);
   const admitted = (mac: Mac) => memory.get('nodes', mac) !== undefined || newcomers.admit();
+  const tellRestart = async (before: NodeDocument) => {
+    const { mac } = before;
+    const last = { heardAt: record.wallClockAt(mac), uptimeSeconds: tables.latestSample(mac)?.uptimeSeconds };
+    const events = await tables.events({ limit: restartEventsLimit, subject: mac });
+    addEvent({ kind: 'node', subject: mac, message: restartText({ before, ...last, events }) });
+  };
   /** Of all nodes, made when a beacon asks for it. */
   let addresses: Set<string> | undefined;
   subscribe(({ kind }) => {
@@ -176,13 +184,19 @@ function nodePresence({ memory, take, now, random, addEvent, subscribe, sessions
     },
     join: async (request, ip) => {
       const draw = { sessionId: random(16).toString('hex'), key: random(32).toString('hex') };
+      let before: NodeDocument | undefined;
       const answer = await take((draft) => {
+        before = draft.get('nodes', request.mac);
         const decided = decideJoin(draft, request, { ip, now: now(), draw, isHeld: places.isHeld(request.mac) });
         // Within the decision: who asks in the same transaction finds the place held.
         if ('session' in decided) places.joined(request.mac);
         return decided;
       });
       if ('held' in answer) places.contested(request.mac, `${ip} wants to join with boot ${request.bootId}`);
+      if ('session' in answer && isRestart(before, request.bootId)) {
+        // A help to whoever reads the events: a table that cannot be read has said so itself.
+        tellRestart(before).catch(() => undefined);
+      }
       return answer;
     },
     heartbeat: (mac, at, { isReplay } = { isReplay: false }) => {
