@@ -85,7 +85,7 @@ test('npm start: a controller that is killed is started again at once, and the b
 
 async function theController(pids: readonly number[]): Promise<number> {
   for (const pid of pids)
-    if (/^muster-controller/.test(await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => ''))) return pid;
+    if ((await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')).startsWith('muster-controller')) return pid;
   throw new Error('npm start runs no controller');
 }
 
