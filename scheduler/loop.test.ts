@@ -44,6 +44,27 @@ test('a deployed workload is placed, repaired when its node is removed, complain
   assert.deepEqual(failures, []);
 });
 
+test('what time alone makes due is done without any change', async () => {
+  await using rack = await testRack();
+  const { inventory } = rack;
+  await inventory.customers.add({ name: 'acme' });
+  await inventory.images.save(testImage('web'));
+  await inventory.workloads.put({ customer: 'acme', name: 'web', spec: { image: 'web', replicas: 1 } });
+  await rack.ready(macOf(1));
+  let later = 0;
+  await using stack = new AsyncDisposableStack();
+  stack.use(startScheduler({ inventory, onFailure: assert.ifError, now: () => rack.now() + later }));
+  await until(inventory, () => inventory.instances.all().length === 1);
+  const [first] = inventory.instances.all();
+  assert.ok(first);
+  const failed = { id: first.id, state: 'failed', reason: 'disk', restarts: 0 } as const;
+  await inventory.instances.report(first.node, [failed]);
+  await until(inventory, () => inventory.workloads.problemOf('acme', 'web') !== '');
+  later = 5_000;
+  await until(inventory, () => inventory.instances.get(first.id) === undefined);
+  assert.equal(inventory.instances.all().length, 1);
+});
+
 test('a plan carried out twice is carried out once', async () => {
   await using rack = await testRack();
   const { inventory } = rack;

@@ -1,11 +1,15 @@
-// When the scheduler runs: soon after something changed, and once a second for what only time changes.
+// When the scheduler runs: soon after something changed, and when it is time for what only time changes.
+import { setImmediate as realNextTurn } from 'node:timers/promises';
 import type { Inventory } from '../inventory/inventory.ts';
 import { execute } from './execute.ts';
-import { plan } from './plan.ts';
+import { planInSlices } from './plan.ts';
+import { inSlices, type SliceOptions } from './slices.ts';
+import { Touched } from './touched.ts';
 import { readWorld } from './world.ts';
 
 /** Changes that come within this long are planned for together. */
 const coalesceMs = 100;
+/** Between two looks at the clock, and before a plan that was not carried out is made anew. */
 const longestPauseMs = 1_000;
 
 /** `onFailure` hears of plans that could not be stored; the next pass plans anew. Disposing waits for a pass under way. */
@@ -13,21 +17,31 @@ export function startScheduler({
   inventory,
   onFailure,
   now = Date.now,
+  clock = () => performance.now(),
+  nextTurn = realNextTurn,
 }: {
   inventory: Inventory;
   onFailure: (error: unknown) => void;
   /** Milliseconds since 1970. */
   now?: () => number;
-}): AsyncDisposable {
+} & Partial<SliceOptions>): AsyncDisposable {
   let timer: NodeJS.Timeout | undefined;
   let running: Promise<void> | undefined;
-  let changed = false;
+  /** Since the picture that the last plan was made of. */
+  const touched = new Touched();
+  let isChanged = false;
+  let dueAt = 0;
   let stopped = false;
 
   async function pass(): Promise<void> {
-    changed = false;
+    isChanged = false;
+    touched.clear();
+    // Where it comes to nothing, on a full disk for one, nothing will have changed either: then time alone brings it again.
+    dueAt = 0;
     try {
-      await execute(inventory, plan(readWorld(inventory), now()));
+      const planned = await inSlices(planInSlices(readWorld(inventory), now()), { nextTurn, clock });
+      const isDone = await execute(inventory, planned, (steps) => touched.without(steps, inventory));
+      if (isDone) dueAt = planned.dueAt;
     } catch (error) {
       onFailure(error);
     }
@@ -37,16 +51,18 @@ export function startScheduler({
     clearTimeout(timer);
     if (stopped) return;
     timer = setTimeout(() => {
+      if (!isChanged && now() < dueAt) return startIn(longestPauseMs);
       running = pass().finally(() => {
         running = undefined;
-        startIn(changed ? coalesceMs : longestPauseMs);
+        startIn(isChanged ? coalesceMs : longestPauseMs);
       });
+      return undefined;
     }, delayMs);
   }
 
-  const unsubscribe = inventory.subscribe(({ kind }) => {
-    if (kind === 'event' || kind === 'image' || kind === 'drill' || changed) return;
-    changed = true;
+  const unsubscribe = inventory.subscribe((change) => {
+    if (!touched.note(change) || isChanged) return;
+    isChanged = true;
     if (running === undefined) startIn(coalesceMs);
   });
   startIn(0);

@@ -1,15 +1,10 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import {
-  nodeReserveBytes,
-  plan,
-  type World,
-  type WorldCustomer,
-  type WorldInstance,
-  type WorldNode,
-  type WorldWorkload,
-} from './plan.ts';
+import { nodeReserveBytes } from './capacity.ts';
+import { plan, planInSlices } from './plan.ts';
+import { inSlices } from './slices.ts';
+import type { World, WorldCustomer, WorldInstance, WorldNode, WorldWorkload } from './world.ts';
 
 const mebibyte = 2 ** 20;
 const golden = join(import.meta.dirname, 'plan.golden.txt');
@@ -84,8 +79,7 @@ class Story {
         port,
         specRevision,
         attempt,
-        memoryBytes: spec.memoryBytes,
-        processes: spec.processes,
+        desired: { memoryBytes: spec.memoryBytes, processes: spec.processes },
         state: 'placed',
         reason: '',
         placedAt: this.now,
@@ -256,7 +250,7 @@ test('ports are unique on a node and go round', () => {
   assert.ok(ports.includes(29_999) && ports.includes(20_000));
 });
 
-test('684 nodes and 2,000 workloads are planned in little time', (t) => {
+test('684 nodes and 2,000 workloads are planned, and in slices as at once', async (t) => {
   const story = new Story();
   for (let i = 0; i < 684; i++) story.node(String(i).padStart(3, '0'), { memoryBytes: 2 ** 31 });
   for (let i = 0; i < 200; i++) story.customer(`c${i}`);
@@ -281,8 +275,26 @@ test('684 nodes and 2,000 workloads are planned in little time', (t) => {
   times.sort((a, b) => a - b);
   const [median = 0, worst = 0] = [times[times.length >> 1], times.at(-1)];
   t.diagnostic(`plan: median ${median.toFixed(1)} ms, worst ${worst.toFixed(1)} ms of ${times.length} passes`);
-  // Generous: the machine that runs this may be busy. The figure itself is printed.
-  assert.ok(median < 250);
+
+  // Half of them change, some fail, a node is lost: all that a pass does.
+  for (const workload of story.world.workloads.slice(0, 1_000)) workload.specRevision = 2;
+  for (const { id } of story.world.instances.slice(0, 50))
+    story.change(id, { state: 'failed', since: story.now - 60_000 });
+  story.node('003', { state: 'lost' });
+  let slices = 1;
+  const nextTurn = () => Promise.resolve(slices++);
+  const sliced = await inSlices(planInSlices(story.world, story.now), { nextTurn, clock: () => performance.now() });
+  assert.deepEqual(sliced, plan(story.world, story.now));
+  t.diagnostic(`in ${slices} slices`);
+});
+
+test('a plan says when time alone would change it', () => {
+  const story = new Story().node('a').node('b').customer('acme').workload('acme/web', 2).settle();
+  assert.equal(plan(story.world, story.now).dueAt, Infinity);
+  story.change('web-00000001', { state: 'failed', reason: 'disk', since: story.now });
+  assert.equal(plan(story.world, story.now).dueAt, story.now + 5_000);
+  story.node('b', { state: 'seen', unreadyAt: story.now - 29_000, since: story.now });
+  assert.equal(plan(story.world, story.now).dueAt, story.now + 1_000);
 });
 
 test('what no board can be asked to run is placed nowhere, and said', () => {

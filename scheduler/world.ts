@@ -1,8 +1,61 @@
-// The scheduler's picture of the inventory.
+// The scheduler's picture of the inventory, as it is at one instant.
 import { resolve } from '../inventory/customers/configurations.ts';
 import { workloadLimits } from '../inventory/customers/workload-limits.ts';
 import type { Inventory } from '../inventory/inventory.ts';
-import type { World } from './plan.ts';
+import type { InstanceDocument, NodeDocument, WorkloadDocument } from '../inventory/store/documents.ts';
+import type { Mac } from '../protocol/mac.ts';
+
+export interface WorldNode extends Pick<NodeDocument, 'mac' | 'name' | 'state' | 'fenced' | 'unreadyAt' | 'since'> {
+  memoryBytes: number;
+}
+
+export interface WorldCustomer {
+  name: string;
+  /** Most for all of its instances on one node. */
+  memoryBytes: number;
+  processes: number;
+  killed: boolean;
+}
+
+export interface WorldWorkload {
+  customer: string;
+  name: string;
+  replicas: number;
+  specRevision: number;
+  memoryBytes: number;
+  processes: number;
+  needsPort: boolean;
+  /** Why no board may be asked to run it, deployed before there was such a rule: in words. */
+  readonly unusable?: string | undefined;
+  /** One on each of these nodes and none elsewhere; anywhere where left out. */
+  onlyOn?: ReadonlySet<Mac>;
+}
+
+/** Documents never change: there may be very many, and a picture of them needs no copies. */
+export interface WorldInstance extends Pick<
+  InstanceDocument,
+  | 'id'
+  | 'customer'
+  | 'workload'
+  | 'node'
+  | 'port'
+  | 'specRevision'
+  | 'attempt'
+  | 'state'
+  | 'reason'
+  | 'placedAt'
+  | 'since'
+> {
+  readonly desired: { readonly memoryBytes: number; readonly processes: number };
+}
+
+export interface World {
+  nodes: WorldNode[];
+  customers: WorldCustomer[];
+  workloads: WorldWorkload[];
+  instances: WorldInstance[];
+  nextInstanceNumber: number;
+}
 
 export function readWorld(inventory: Inventory): World {
   return {
@@ -21,42 +74,27 @@ export function readWorld(inventory: Inventory): World {
       processes,
       killed: inventory.orders.killedBy(name) !== undefined,
     })),
-    workloads: inventory.workloads.all().map((workload) => {
-      const { customer, name, spec, specRevision, nodes } = workload;
-      const { memoryBytes, processes } = workloadLimits(spec);
-      const { replicas, port } = spec;
-      const only = nodes === undefined ? {} : { onlyOn: new Set(nodes) };
-      return {
-        customer,
-        name,
-        replicas,
-        specRevision,
-        memoryBytes,
-        processes,
-        needsPort: port !== undefined,
-        unusable: resolve(workload).problem,
-        ...only,
-      };
-    }),
-    instances: inventory.instances.all().map((instance) => {
-      const { id, customer, workload, node, port, specRevision, attempt, state, reason, placedAt, since } = instance;
-      const { memoryBytes, processes } = instance.desired;
-      return {
-        id,
-        customer,
-        workload,
-        node,
-        port,
-        specRevision,
-        attempt,
-        memoryBytes,
-        processes,
-        state,
-        reason,
-        placedAt,
-        since,
-      };
-    }),
+    workloads: inventory.workloads.all().map(workloadOf),
+    instances: inventory.instances.all(),
     nextInstanceNumber: inventory.instances.nextNumber(),
+  };
+}
+
+function workloadOf(workload: WorkloadDocument): WorldWorkload {
+  const { customer, name, spec, specRevision, nodes } = workload;
+  const { memoryBytes, processes } = workloadLimits(spec);
+  return {
+    customer,
+    name,
+    replicas: spec.replicas,
+    specRevision,
+    memoryBytes,
+    processes,
+    needsPort: spec.port !== undefined,
+    // Hashes its configuration: asked for only when it is about to be placed.
+    get unusable() {
+      return resolve(workload).problem;
+    },
+    ...(nodes === undefined ? {} : { onlyOn: new Set(nodes) }),
   };
 }

@@ -1,0 +1,68 @@
+// Work that would hold up the event loop, and with it the permits of a whole rack, is a generator: it yields where others
+// may have their turn, and whoever drives it decides whether they get it.
+export type Sliced<T> = Generator<undefined, T, undefined>;
+
+/** Well below what a permit may be late. */
+const sliceMs = 2;
+/** Steps of a few microseconds between two looks at the clock. */
+export const itemsPerLook = 64;
+const sortedAtOnce = 256;
+
+export function inOneGo<T>(work: Sliced<T>): T {
+  for (;;) {
+    const step = work.next();
+    if (step.done === true) return step.value;
+  }
+}
+
+export interface SliceOptions {
+  /** Resolves when the event loop has done what else there was: `setImmediate`. */
+  nextTurn: () => Promise<unknown>;
+  /** Monotonic, ms. */
+  clock: () => number;
+}
+
+export async function inSlices<T>(work: Sliced<T>, { nextTurn, clock }: SliceOptions): Promise<T> {
+  let began = clock();
+  for (;;) {
+    const step = work.next();
+    if (step.done === true) return step.value;
+    if (clock() - began < sliceMs) continue;
+    await nextTurn();
+    began = clock();
+  }
+}
+
+/** As `toSorted`, where no two are equal. */
+export function* sorted<T>(items: readonly T[], compare: (a: T, b: T) => number): Sliced<T[]> {
+  let runs: T[][] = [];
+  for (let from = 0; from < items.length; from += sortedAtOnce) {
+    runs.push(items.slice(from, from + sortedAtOnce).toSorted(compare));
+    yield;
+  }
+  while (runs.length > 1) {
+    const merged: T[][] = [];
+    for (let at = 0; at < runs.length; at += 2)
+      merged.push(yield* mergedRuns(runs[at] ?? [], runs[at + 1] ?? [], compare));
+    runs = merged;
+  }
+  return runs[0] ?? [];
+}
+
+function* mergedRuns<T>(left: T[], right: T[], compare: (a: T, b: T) => number): Sliced<T[]> {
+  const merged: T[] = [];
+  let [i, j] = [0, 0];
+  for (;;) {
+    const [a, b] = [left[i], right[j]];
+    if (a === undefined) return [...merged, ...right.slice(j)];
+    if (b === undefined) return [...merged, ...left.slice(i)];
+    if (compare(a, b) <= 0) {
+      merged.push(a);
+      i++;
+    } else {
+      merged.push(b);
+      j++;
+    }
+    if (merged.length % sortedAtOnce === 0) yield;
+  }
+}
