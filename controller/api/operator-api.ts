@@ -17,6 +17,7 @@ import { registerOperatorsApi } from './operators-api.ts';
 import { createOrders } from './orders.ts';
 import { registerApprovalsApi, registerOrdersApi } from './orders-api.ts';
 import type { Stream } from './stream.ts';
+import { registerWorkloadPatch } from './workload-patch.ts';
 import { registerWorkloadsApi } from './workloads-api.ts';
 
 export interface OperatorApiOptions {
@@ -56,6 +57,7 @@ export function registerOperatorApi(app: Server, options: OperatorApiOptions): v
   registerCustomersApi(app, inventory);
   registerImagesApi(app, { inventory, images });
   registerWorkloadsApi(app, inventory);
+  registerWorkloadPatch(app, { inventory });
   registerOrdersApi(app, { inventory, orders });
   registerEventsApi(app, inventory);
 }
