@@ -1,12 +1,8 @@
-// The controller's HTTP API from the operators' side: every answer is checked by its schema, every refusal is its sentence.
+// The HTTP API from the operators' side: every answer is checked by the API's description, every refusal is its sentence.
 import type { Readable } from 'node:stream';
-import { request } from 'node:http';
-import { request as secureRequest } from 'node:https';
-import { Type, type Static, type TSchema } from 'typebox';
-import { Check } from 'typebox/value';
-import { Refusal } from '../protocol/api/refusal.ts';
+import { describedAnswer } from './described-answer.ts';
 
-export interface Asked<T extends TSchema> {
+export interface Asked {
   method?: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
   path: string;
   query?: Record<string, string | undefined>;
@@ -15,37 +11,39 @@ export interface Asked<T extends TSchema> {
   stream?: Readable;
   /** Known size of `stream`. */
   sizeBytes?: number | undefined;
-  answer: T;
   /** Most time for the whole exchange, ms. */
   timeoutMs?: number;
 }
 
 export interface Api {
   readonly url: string;
-  /** Throws ApiError with the controller's own sentence. */
-  ask<T extends TSchema>(asked: Asked<T>): Promise<Static<T>>;
+  /** `Answer` is the type of what `docs/openapi.json` describes for the path. Throws ApiError with the controller's own sentence. */
+  ask<Answer>(asked: Asked): Promise<Answer>;
 }
 
 export class ApiError extends Error {
   /** HTTP status; 0 when no answer came. */
   readonly status: number;
-  constructor(status: number, message: string, options?: ErrorOptions) {
-    super(message, options);
+  /** For programs: the controller's own, or `unreachable`, `timeout`, `unauthorized`, `refused`, `not-understood`. */
+  readonly code: string;
+  constructor(message: string, { status, code, cause }: { status: number; code: string; cause?: unknown }) {
+    super(message, cause === undefined ? undefined : { cause });
     this.status = status;
+    this.code = code;
   }
 }
 
-/** For answers that say nothing. */
-export const Nothing = Type.Unknown();
-
 // A refusal that looks at the head only takes a few milliseconds.
-const REFUSAL_MS = 100;
-const MOST_ANSWER_BYTES = 256 << 20;
+const refusalMs = 100;
+const answerLimitBytes = 256 << 20;
+
+/** An operator's token, and where it was found; or why there is none. */
+export type FoundToken = { token: string; from: string } | { missing: string };
 
 export interface ConnectOptions {
   url: string;
   /** Read when it is first needed. */
-  token: () => string | undefined;
+  token: () => FoundToken;
   signal: AbortSignal;
 }
 
@@ -53,34 +51,49 @@ export function connect({ url, token, signal }: ConnectOptions): Api {
   const base = new URL(url);
   return {
     url,
-    ask: async (asked) => {
-      const { method = 'GET', path, query = {}, answer, timeoutMs = 30_000 } = asked;
+    ask: async <Answer>(asked: Asked) => {
+      const { method = 'GET', path, query = {}, timeoutMs = 30_000 } = asked;
       const target = new URL(path, base);
       for (const [key, value] of Object.entries(query)) if (value !== undefined) target.searchParams.set(key, value);
-      const secret = token();
+      const found = token();
+      const secret = 'token' in found ? found.token : undefined;
       const { status, text } = await exchange({ asked, method, target, secret, timeoutMs, signal, url });
       const value = parsed(text);
       if (status >= 200 && status < 300) {
-        if (Check(answer, value)) return value;
-        throw new ApiError(
-          status,
-          `cannot understand the answer to ${method} ${path}: is the controller another version?`,
-        );
+        if (value === undefined || !describedAnswer({ method, path: target.pathname, status, value }))
+          throw new ApiError(
+            `cannot understand the answer to ${method} ${path}: is the controller at ${url} another version of Muster, or another program?`,
+            { status, code: 'not-understood' },
+          );
+        // The edge: the description that it was just checked by is made from the schemas that give `Answer`.
+        return value as Answer;
       }
-      const said = Check(Refusal, value) ? value.error : `the controller at ${url} answers ${status}`;
-      throw new ApiError(status, status === 401 ? `${said} (${tokenHint(secret)})` : said);
+      throw refusal({ status, value, url, found });
     },
   };
 }
 
-function tokenHint(secret: string | undefined): string {
-  return secret === undefined
-    ? 'none found: give --token, $MUSTER_TOKEN, or --state with the directory that holds operator-token'
-    : 'this one is not it: see --token, $MUSTER_TOKEN and --state';
+function refusal({ status, value, url, found }: { status: number; value: unknown; url: string; found: FoundToken }) {
+  if (status === 401) return new ApiError(unauthorized(url, found), { status, code: 'unauthorized' });
+  const said = textOf(value, 'detail') ?? textOf(value, 'error') ?? `the controller at ${url} answers ${status}`;
+  return new ApiError(said, { status, code: textOf(value, 'code') ?? 'refused' });
+}
+
+function textOf(value: unknown, key: string): string | undefined {
+  const text: unknown = typeof value === 'object' && value !== null ? Reflect.get(value, key) : undefined;
+  return typeof text === 'string' && text !== '' ? text : undefined;
+}
+
+function unauthorized(url: string, found: FoundToken): string {
+  const why =
+    'token' in found
+      ? `does not know the token from ${found.from}`
+      : `wants an operator's token, and none was found (${found.missing})`;
+  return `the controller at ${url} ${why}: want --token, $MUSTER_TOKEN, or --state-dir with the directory that holds operator-token; for a token of your own ask whoever runs the controller: muster operator add NAME`;
 }
 
 interface Exchange {
-  asked: Asked<TSchema>;
+  asked: Asked;
   method: string;
   target: URL;
   secret: string | undefined;
@@ -89,15 +102,7 @@ interface Exchange {
   url: string;
 }
 
-function exchange({
-  asked,
-  method,
-  target,
-  secret,
-  timeoutMs,
-  signal,
-  url,
-}: Exchange): Promise<{ status: number; text: string }> {
+function exchange({ asked, method, target, secret, timeoutMs, signal, url }: Exchange) {
   const { body, stream, sizeBytes } = asked;
   const json = body === undefined ? undefined : JSON.stringify(body);
   const headers: Record<string, string | number> = { accept: 'application/json' };
@@ -108,8 +113,11 @@ function exchange({
   if (sizeBytes !== undefined) headers['content-length'] = sizeBytes;
   // An upload takes as long as it takes; anything else has a bound.
   const bounded = stream === undefined ? AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]) : signal;
+  // The one that is needed, and not by `import`, which would look at every export and load what is behind it: fetch and TLS.
+  const { request } =
+    target.protocol === 'https:' ? process.getBuiltinModule('node:https') : process.getBuiltinModule('node:http');
 
-  return new Promise((resolve, reject) => {
+  return new Promise<{ status: number; text: string }>((resolve, reject) => {
     let answered = false;
     const fail = (cause: Error): void => {
       // A refused upload is answered, and then cut: the answer is what counts.
@@ -117,21 +125,26 @@ function exchange({
       stream?.destroy();
       if (signal.aborted) reject(cause);
       else if (bounded.aborted)
-        reject(new ApiError(0, `no answer from the controller at ${url} for ${timeoutMs} ms`, { cause }));
+        reject(
+          new ApiError(`no answer from the controller at ${url} for ${timeoutMs} ms`, {
+            status: 0,
+            code: 'timeout',
+            cause,
+          }),
+        );
       else if (stream?.errored !== null && stream?.errored !== undefined) reject(stream.errored);
-      else reject(new ApiError(0, unreachable(url, cause), { cause }));
+      else reject(unreachable(url, cause));
     };
-    const open = target.protocol === 'https:' ? secureRequest : request;
-    const outgoing = open(target, { method, headers, signal: bounded, agent: false }, (incoming) => {
+    const outgoing = request(target, { method, headers, signal: bounded, agent: false }, (incoming) => {
       answered = true;
       const parts: Buffer[] = [];
       let size = 0;
       incoming.on('data', (part: Buffer) => {
         size += part.length;
-        if (size > MOST_ANSWER_BYTES) incoming.destroy(new Error(`an answer of more than ${MOST_ANSWER_BYTES} bytes`));
+        if (size > answerLimitBytes) incoming.destroy(new Error(`an answer of more than ${answerLimitBytes} bytes`));
         else parts.push(part);
       });
-      incoming.once('error', (cause) => reject(new ApiError(0, unreachable(url, cause), { cause })));
+      incoming.once('error', (cause) => reject(unreachable(url, cause)));
       incoming.once('end', () => {
         stream?.destroy();
         resolve({ status: incoming.statusCode ?? 0, text: Buffer.concat(parts).toString('utf8') });
@@ -146,14 +159,17 @@ function exchange({
       outgoing.flushHeaders();
       setTimeout(() => {
         if (!answered && !outgoing.destroyed) stream.pipe(outgoing);
-      }, REFUSAL_MS);
+      }, refusalMs);
     }
   });
 }
 
-function unreachable(url: string, cause: Error): string {
+function unreachable(url: string, cause: Error): ApiError {
   const why = 'code' in cause && typeof cause.code === 'string' ? cause.code : cause.message;
-  return `cannot reach a controller at ${url} (${why}): start one with "npm start" or "muster up", or say where it is with --url`;
+  return new ApiError(
+    `cannot reach a controller at ${url} (${why}): start one with "npm start" or "muster up", or say where it is with --url`,
+    { status: 0, code: 'unreachable', cause },
+  );
 }
 
 function parsed(text: string): unknown {
@@ -161,7 +177,7 @@ function parsed(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
-    // Not ours, or a proxy's: the schema check says so.
+    // Not ours, or a proxy's: whoever asked is told that it is not understood.
     return undefined;
   }
 }

@@ -1,27 +1,23 @@
 // What a command is, and the way from argv to it: options by `node:util` parseArgs, help from the same declaration.
 import { parseArgs } from 'node:util';
 import type { Api } from './api.ts';
+import type { Screen } from './print.ts';
 import { suggestion } from './suggestion.ts';
 
 export interface Option {
   type: 'string' | 'boolean';
   multiple?: true;
-  /** What a string is called in the help. */
+  /** What a string is called in the help; `one|other` are choices, FILE and DIR are completed as such by shells. */
   value?: string;
   help: string;
 }
 
-export interface Output {
-  out(text: string): void;
-  err(text: string): void;
-  /** Lines may be rewritten in place. */
-  tty: boolean;
-}
-
 export interface Context {
   api: Api;
-  output: Output;
+  output: Screen;
   signal: AbortSignal;
+  /** All of them, for what tells of them. */
+  readonly commands: () => Promise<readonly Command[]>;
   /** Milliseconds since 1970, to tell ages by. */
   now(): number;
   /** Milliseconds that only grow. */
@@ -38,6 +34,8 @@ export interface Call {
   /** `--name` or `--no-name`; `otherwise` when neither is given. */
   flag(option: string, otherwise?: boolean): boolean;
   list(option: string): string[];
+  /** `--no-name`, where a command declares that beside `--name VALUE`. */
+  removes(option: string): boolean;
 }
 
 export interface Command {
@@ -51,7 +49,7 @@ export interface Command {
   takes?: [number, number];
   takesRest?: true;
   /** Says whether the words mean this command, where they may mean another. */
-  applies?(after: readonly string[]): boolean;
+  readonly applies?: (after: readonly string[]) => boolean;
   /** Gives the exit code; 0 when it gives none. */
   run(context: Context, call: Call): Promise<number | void>;
 }
@@ -59,81 +57,80 @@ export interface Command {
 /** Something on the command line is not as wanted: exit code 2. */
 export class UsageError extends Error {}
 
+/** What was asked for did not come about: exit code 1 or another one, and a code for programs. */
+export class FailedError extends Error {
+  readonly code: string;
+  readonly exitCode: number;
+  constructor(message: string, { code, exitCode = 1, cause }: { code: string; exitCode?: number; cause?: unknown }) {
+    super(message, cause === undefined ? undefined : { cause });
+    this.code = code;
+    this.exitCode = exitCode;
+  }
+}
+
 export const globalOptions = {
   url: { type: 'string', value: 'URL', help: 'the controller (default $MUSTER_URL or http://127.0.0.1:8080)' },
-  token: { type: 'string', value: 'TOKEN', help: "the operators' token (default $MUSTER_TOKEN, or from --state)" },
-  state: {
+  token: { type: 'string', value: 'TOKEN', help: "an operator's token (default $MUSTER_TOKEN, or from --state-dir)" },
+  'state-dir': {
     type: 'string',
     value: 'DIR',
     help: "the controller's state, for its operator-token (default $MUSTER_STATE)",
   },
-  json: { type: 'boolean', help: 'print JSON' },
-  help: { type: 'boolean', help: 'say how it is used' },
+  json: { type: 'boolean', help: 'print JSON; errors too, on standard error' },
+  help: { type: 'boolean', help: 'say how it is used (also -h)' },
 } as const satisfies Record<string, Option>;
 
-export interface Parsed {
-  command: Command;
-  call: Call;
+/** What an option was called once, for everybody who types it still. */
+const renamed: Record<string, string> = { state: 'state-dir' };
+
+/** What stands before `--`. */
+export function ownArguments(argv: readonly string[]): string[] {
+  const end = argv.indexOf('--');
+  return argv.slice(0, end < 0 ? argv.length : end);
 }
 
-/** The command that the first words name; undefined where nothing is named. Throws a UsageError for an unknown one. */
-export function findCommand(commands: readonly Command[], argv: readonly string[]): Command | undefined {
-  const words = leadingWords(argv);
-  const [first] = words;
-  if (first === undefined) return undefined;
+export function asksHelp(argv: readonly string[]): boolean {
+  return ownArguments(argv).some((arg) => arg === '--help' || arg === '-h');
+}
+
+/** The words before the first `--`, without options and the values of the global ones. */
+export function leadingWords(argv: readonly string[]): string[] {
+  const own = ownArguments(argv);
+  const withValue = Object.entries(globalOptions).flatMap(([name, { type }]) => (type === 'string' ? `--${name}` : []));
+  return own.filter((arg, at) => !arg.startsWith('-') && !withValue.includes(own[at - 1] ?? ''));
+}
+
+/** The command that the words name; undefined where they name none. */
+export function findCommand(commands: readonly Command[], words: readonly string[]): Command | undefined {
   const matches = commands.filter(
     (command) =>
       command.words.every((word, index) => words[index] === word) &&
       (command.applies?.(words.slice(command.words.length)) ?? true),
   );
-  const best = matches.toSorted((a, b) => b.words.length - a.words.length)[0];
-  if (best !== undefined) return best;
+  return matches.toSorted((a, b) => b.words.length - a.words.length)[0];
+}
+
+/** Why `findCommand()` found none. */
+export function unknownCommand(commands: readonly Command[], words: readonly string[]): UsageError {
+  const [first = ''] = words;
   const group = commands.filter((command) => command.words[0] === first).map(({ words: own }) => own.join(' '));
   if (group.length > 0) {
     const meant = suggestion(words.slice(0, 2).join(' '), group);
-    throw new UsageError(`want one of: ${group.join(', ')}${meant === undefined ? '' : ` (did you mean ${meant}?)`}`);
+    return new UsageError(`want one of: ${group.join(', ')}${meant === undefined ? '' : ` (did you mean ${meant}?)`}`);
   }
-  const meant = suggestion(
-    first,
-    commands.flatMap(({ words: own }) => own[0] ?? []),
-  );
-  throw new UsageError(
+  const meant = suggestion(first, [...commands.flatMap(({ words: own }) => own[0] ?? []), 'up', 'help']);
+  return new UsageError(
     `there is no command ${JSON.stringify(first)}${meant === undefined ? '' : `, did you mean ${meant}?`} (see muster help)`,
   );
 }
 
-/** The words before the first `--`, without options and the values of the global ones. */
-function leadingWords(argv: readonly string[]): string[] {
-  const words: string[] = [];
-  for (let at = 0; at < argv.length; at += 1) {
-    const arg = argv[at] ?? '';
-    if (arg === '--') break;
-    if (/^--(url|token|state)$/.test(arg)) at += 1;
-    else if (!arg.startsWith('-')) words.push(arg);
-  }
-  return words;
-}
-
 export function parseCall(command: Command, argv: readonly string[]): Call {
   const options: Record<string, Option> = { ...globalOptions, ...command.options };
-  const end = argv.indexOf('--');
-  const own = end < 0 ? [...argv] : argv.slice(0, end);
-  const rest = end < 0 ? [] : argv.slice(end + 1);
+  const own = withNegativeNumbers(ownArguments(argv), options);
+  const rest = argv.slice(ownArguments(argv).length + 1);
   const help = `(see muster ${command.words.join(' ')} --help)`;
   if (rest.length > 0 && command.takesRest !== true) throw new UsageError(`want nothing after -- ${help}`);
-  const unknown = own.find((arg) => {
-    const name = /^--([^=]+)/.exec(arg)?.[1];
-    return name !== undefined && options[name] === undefined && options[name.replace(/^no-/, '')]?.type !== 'boolean';
-  });
-  if (unknown !== undefined) {
-    const meant = suggestion(
-      unknown.replace(/=.*/, ''),
-      Object.keys(options).map((name) => `--${name}`),
-    );
-    throw new UsageError(
-      `there is no option ${unknown.replace(/=.*/, '')}${meant === undefined ? '' : `, did you mean ${meant}?`} ${help}`,
-    );
-  }
+  refuseUnknown(own, options, help);
   const parsed = parse(own, options, help);
   const positionals = parsed.positionals.slice(command.words.length);
   const [least, most] = command.takes ?? [0, 0];
@@ -158,7 +155,36 @@ export function parseCall(command: Command, argv: readonly string[]): Call {
       const found = value(name);
       return Array.isArray(found) ? found.filter((each) => typeof each === 'string') : [];
     },
+    // `parseArgs` reads `--no-port` as a negated `--port`, whatever is declared.
+    removes: (name) => value(name) === false,
   };
+}
+
+/** `--port -1` is a port that is refused as such, and no option `-1`. */
+function withNegativeNumbers(args: readonly string[], options: Record<string, Option>): string[] {
+  const joined: string[] = [];
+  for (const arg of args) {
+    const before = joined.at(-1) ?? '';
+    const takesIt = /^-[0-9]/.test(arg) && /^--[^=]+$/.test(before) && options[before.slice(2)]?.type === 'string';
+    if (takesIt) joined[joined.length - 1] = `${before}=${arg}`;
+    else joined.push(arg);
+  }
+  return joined;
+}
+
+function refuseUnknown(args: readonly string[], options: Record<string, Option>, help: string): void {
+  const isKnown = (name: string) =>
+    options[name] !== undefined || options[name.replace(/^no-/, '')]?.type === 'boolean';
+  const unknown = args.flatMap((arg) => /^--([^=]+)/.exec(arg)?.[1] ?? []).find((name) => !isKnown(name));
+  if (unknown === undefined) return;
+  const meant = suggestion(
+    `--${unknown}`,
+    Object.keys(options).map((name) => `--${name}`),
+  );
+  const newName = renamed[unknown];
+  const hint =
+    newName !== undefined ? `, it is --${newName} now` : meant === undefined ? '' : `, did you mean ${meant}?`;
+  throw new UsageError(`there is no option --${unknown}${hint} ${help}`);
 }
 
 function parse(args: string[], options: Record<string, Option>, help: string) {
@@ -168,56 +194,22 @@ function parse(args: string[], options: Record<string, Option>, help: string) {
   try {
     return parseArgs({ args, options: declared, allowPositionals: true, allowNegative: true, strict: true });
   } catch (cause) {
-    const message = cause instanceof Error ? cause.message.replace(/\.? To specify.*/s, '') : String(cause);
-    throw new UsageError(`${message} ${help}`, { cause });
+    throw new UsageError(`${inWords(cause)} ${help}`, { cause });
   }
+}
+
+/** What `parseArgs` finds wrong, in our words. */
+function inWords(cause: unknown): string {
+  const message = cause instanceof Error ? cause.message : String(cause);
+  const [, short] = /^Unknown option '(-[^-][^']*)'/.exec(message) ?? [];
+  if (short !== undefined) return `there is no option ${short}`;
+  const [, option] = /^Option '(?:-\w, )?(--[\w-]+)/.exec(message) ?? [];
+  if (option === undefined) return message.replace(/\.? To specify.*/s, '');
+  if (message.includes('does not take')) return `${option} takes no value`;
+  if (message.includes('ambiguous')) return `${option} wants a value; one that begins with - is written ${option}=-…`;
+  return `${option} wants a value`;
 }
 
 export function usageOf(command: Command): string {
   return ['muster', ...command.words, command.usage].filter((part) => part !== '').join(' ');
-}
-
-/** The help of one command. */
-export function commandHelp(command: Command): string {
-  const own = optionLines(command.options ?? {});
-  const parts = [`${usageOf(command)}\n\n${command.summary}`];
-  if (command.details !== undefined) parts.push(command.details);
-  if (own.length > 0) parts.push(`Options:\n${own.join('\n')}`);
-  parts.push(`Everywhere:\n${optionLines(globalOptions).join('\n')}`);
-  return `${parts.join('\n\n')}\n`;
-}
-
-/** What `run.ts` does without a controller. */
-const others: [usage: string, summary: string][] = [
-  ['up --interface NAME [options]', 'serve a rack: the controller itself (see muster up --help)'],
-  ['version', 'print the version'],
-  ['help [COMMAND]', 'say how it is used'],
-];
-
-/** The help of all of them. */
-export function overview(commands: readonly Command[]): string {
-  const all = [
-    ...commands.map((command) => [usageOf(command).slice('muster '.length), command.summary] as const),
-    ...others,
-  ];
-  const width = Math.max(...all.map(([usage]) => usage.length));
-  return `muster: watch and steer a rack
-
-${all.map(([usage, summary]) => `  ${usage.padEnd(width)}  ${summary}`).join('\n')}
-
-Everywhere:
-${optionLines(globalOptions).join('\n')}
-
-Sizes are like 64M or 1G (powers of 1024). Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 waits for a
-second operator.
-`;
-}
-
-function optionLines(options: Record<string, Option>): string[] {
-  const named = Object.entries(options).map(([name, { value, help }]) => ({
-    left: `  --${name}${value === undefined ? '' : ` ${value}`}`,
-    help,
-  }));
-  const width = Math.max(0, ...named.map(({ left }) => left.length));
-  return named.map(({ left, help }) => `${left.padEnd(width)}  ${help}`);
 }

@@ -1,21 +1,78 @@
 import assert from 'node:assert/strict';
 import { readFile, writeFile } from 'node:fs/promises';
 import { test } from 'node:test';
-import { commandHelp, findCommand, overview, parseCall, UsageError } from './command.ts';
-import { commands } from './commands.ts';
+import { findCommand, leadingWords, parseCall, unknownCommand, UsageError } from './command.ts';
+import { allCommands, commandFiles } from './commands.ts';
+import { commandHelp, groupHelp, overview } from './help.ts';
+import { runCommandLine } from './run.ts';
+
+const commands = await allCommands();
 
 test('the help texts are as in help.golden.txt (UPDATE_GOLDEN=1 writes it anew)', async () => {
   const golden = new URL('help.golden.txt', import.meta.url);
   const line = `${'-'.repeat(80)}\n`;
-  const text = [overview(commands), ...commands.map(commandHelp)].join(line);
+  const each = commands.map((command) => commandHelp(command, commands));
+  const text = [overview(commands), groupHelp('image', commands), ...each].join(line);
   if (process.env['UPDATE_GOLDEN'] === '1') await writeFile(golden, text);
   assert.equal(text, await readFile(golden, 'utf8'));
 });
 
+test('each file of commands is found by the first words of all that it has, and no others', async () => {
+  for (const { words, load } of commandFiles)
+    assert.deepEqual(new Set((await load()).map(({ words: [first] }) => first)), new Set(words));
+});
+
+async function said(line: string): Promise<{ code: number; out: string; err: string }> {
+  const ran = { code: -1, out: '', err: '' };
+  ran.code = await runCommandLine(line === '' ? [] : line.split(' '), {
+    output: { out: (text) => (ran.out += text), err: (text) => (ran.err += text), tty: false },
+    signal: new AbortController().signal,
+    variables: { url: 'http://127.0.0.1:9' },
+    readToken: () => undefined,
+    stateDirectories: [],
+    now: () => 0,
+    monotonic: () => 0,
+    sleep: () => Promise.resolve(),
+  });
+  return ran;
+}
+
+test('help of everything, of a group and of a command, however it is asked for', async () => {
+  const table: [line: string, begins: RegExp][] = [
+    ['help', /^muster: watch and steer a rack\n/],
+    ['-h', /^muster: watch/],
+    ['--help', /^muster: watch/],
+    ['help help', /^muster: watch/],
+    ['image --help', /^muster image: one of\n\n {2}image import FILE\|DIRECTORY /],
+    ['help customer', /^muster customer: one of\n/],
+    ['image -h', /^muster image: one of\n/],
+    ['image import -h', /^muster image import FILE\|DIRECTORY\n/],
+    ['node -h', /^muster node NAME\|MAC\n[^]*See also:\n {2}node rename /],
+    ['kill show --help', /^muster kill show NUMBER\n/],
+    ['help kill report', /^muster kill report NUMBER /],
+    ['kill acme -h', /^muster kill CUSTOMER\|--everything /],
+    ['version -h', /^muster version\n/],
+  ];
+  for (const [line, begins] of table) {
+    const { code, out, err } = await said(line);
+    assert.deepEqual([code, err], [0, ''], line);
+    assert.match(out, begins, line);
+  }
+  assert.equal((await said('help nods')).code, 2);
+  const nothing = await said('');
+  assert.deepEqual([nothing.code, nothing.out, nothing.err], [2, '', overview(commands)]);
+});
+
+test('version, by a word or an option', async () => {
+  for (const line of ['version', '--version']) assert.match((await said(line)).out, /^muster [0-9]+\./, line);
+  assert.match((await said('version --json')).out, /"version": "/);
+});
+
 function parsed(line: string) {
   const argv = line.split(' ').filter((word) => word !== '');
-  const command = findCommand(commands, argv);
-  assert.ok(command);
+  const words = leadingWords(argv);
+  const command = findCommand(commands, words);
+  if (command === undefined) throw unknownCommand(commands, words);
   return { words: command.words.join(' '), call: parseCall(command, argv) };
 }
 
@@ -29,7 +86,6 @@ test('findCommand() takes the longest words that fit', () => {
     ['kill acme --reason why', 'kill'],
   ];
   for (const [line, words] of table) assert.equal(parsed(line).words, words, line);
-  assert.equal(findCommand(commands, ['--json']), undefined);
 });
 
 test('parseCall() reads options before and after words, and what follows --', () => {
@@ -51,7 +107,11 @@ test('wrong usage gets a sentence with what was meant', () => {
     ['node', /want muster node NAME\|MAC/],
     ['rm a/b c/d', /cannot use "c\/d"/],
     ['ps -- x', /want nothing after --/],
-    ['nodes -x', /-x/],
+    ['nodes -x', /there is no option -x/],
+    ['deploy acme/web --replicas', /--replicas wants a value/],
+    ['kill acme --reason --json', /--reason wants a value; one that begins with - is written --reason=-…/],
+    ['nodes --json=yes', /--json takes no value/],
+    ['status --state x', /there is no option --state, it is --state-dir now/],
   ];
   for (const [line, wanted] of table) {
     assert.throws(

@@ -1,16 +1,14 @@
-// What the command line does without a controller: become one, run the table of faults, and say its version.
+// What the command line does without a controller: become one, or run the table of faults.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { constants } from 'node:os';
 import { fileURLToPath } from 'node:url';
-import manifest from '../package.json' with { type: 'json' };
-
-export const version = manifest.version;
 
 /** Runs `controller/main.ts` with the same arguments, and ends as it ends. */
 export function up(argv: readonly string[]): Promise<number> {
-  return become(fileURLToPath(new URL('../controller/main.ts', import.meta.url)), argv);
+  const args = argv.map((arg) => (arg === '-h' ? '--help' : arg));
+  return become(fileURLToPath(new URL('../controller/main.ts', import.meta.url)), args);
 }
 
 const faultTable = fileURLToPath(new URL('../test/faults/main.ts', import.meta.url));

@@ -1,27 +1,28 @@
 // One command line from argv to exit code. Everything of the process comes in as an argument.
-import { printable } from '../protocol/printable.ts';
-import { connect } from './api.ts';
+import { printable, printableJson } from '../protocol/printable.ts';
+import { ApiError, connect, type FoundToken } from './api.ts';
 import {
-  commandHelp,
+  asksHelp,
+  FailedError,
   findCommand,
   globalOptions,
-  overview,
+  leadingWords,
+  ownArguments,
   parseCall,
+  unknownCommand,
   UsageError,
   type Context,
-  type Output,
 } from './command.ts';
-import { commands } from './commands.ts';
-import { guarded } from './print.ts';
-import { up, version } from './process.ts';
+import { allCommands, commandsOf } from './commands.ts';
+import { guarded, type Output, type Screen } from './print.ts';
 
 export interface Environment {
   output: Output;
   signal: AbortSignal;
   /** Of $MUSTER_URL, $MUSTER_TOKEN, $MUSTER_STATE. */
   variables: { url?: string | undefined; token?: string | undefined; state?: string | undefined };
-  /** Reads the operators' token in that directory; undefined where there is none that can be read. */
-  readonly readToken: (directory: string) => string | undefined;
+  /** Reads the operators' token in that directory; undefined where there is none, `unreadable` where it is not for us. */
+  readonly readToken: (directory: string) => { token: string } | 'unreadable' | undefined;
   /** State directories to look at when none is named, the best first. */
   stateDirectories: readonly string[];
   readonly now: () => number;
@@ -29,71 +30,120 @@ export interface Environment {
   readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>;
 }
 
-export const defaultUrl = 'http://127.0.0.1:8080';
+const defaultUrl = 'http://127.0.0.1:8080';
 
-/** Gives the exit code: 0 done, 1 refused or failed, 2 wrong usage, 130 interrupted. */
-export async function runCommandLine(argv: readonly string[], given: Environment): Promise<number> {
-  const environment = { ...given, output: guarded(given.output) };
-  const { output, signal } = environment;
+/** Gives the exit code: those of `exitCodes` in help.ts. */
+export async function runCommandLine(argv: readonly string[], environment: Environment): Promise<number> {
+  const screen = guarded(environment.output);
   try {
-    return await dispatch(argv, environment);
+    return await dispatch(argv, environment, screen);
   } catch (error) {
-    if (error instanceof UsageError) {
-      output.err(`muster: ${error.message}\n`);
-      return 2;
-    }
-    if (signal.aborted) return 130;
-    // One line: the controller's sentence may tell what a board said.
-    output.err(`muster: ${printable(error instanceof Error ? error.message : String(error))}\n`);
-    return 1;
+    if (environment.signal.aborted) return 130;
+    return tell(error, screen, ownArguments(argv).includes('--json'));
   }
 }
 
-async function dispatch(argv: readonly string[], environment: Environment): Promise<number> {
-  const { output, variables, signal } = environment;
-  const [first] = argv;
-  if (first === 'up') return up(argv);
-  const asksHelp = first === 'help';
-  const words = asksHelp ? argv.slice(1) : argv;
-  if (words[0] === 'version' || words[0] === '--version') {
-    output.out(words.includes('--json') ? `${JSON.stringify({ version })}\n` : `muster ${version}\n`);
+/** Says the error, once, and gives the exit code. */
+function tell(error: unknown, screen: Screen, isJson: boolean): number {
+  const message = error instanceof Error ? error.message : String(error);
+  const isOurs = error instanceof FailedError || error instanceof ApiError;
+  const code = error instanceof UsageError ? 'usage' : isOurs ? error.code : 'failed';
+  if (isJson) {
+    const status = error instanceof ApiError && error.status > 0 ? { status: error.status } : {};
+    screen.err(`${printableJson(JSON.stringify({ error: message, code, ...status }))}\n`);
+  } else {
+    // The controller's sentence may tell what a board said; those of a command's own have lines.
+    const text = error instanceof FailedError ? message : printable(message);
+    screen.err([{ text: 'muster:', tone: 'bad' }, { text: ` ${text}\n` }]);
+  }
+  if (error instanceof UsageError) return 2;
+  return error instanceof FailedError ? error.exitCode : 1;
+}
+
+async function dispatch(argv: readonly string[], environment: Environment, screen: Screen): Promise<number> {
+  const isHelp = argv[0] === 'help';
+  const own = isHelp ? argv.slice(1) : argv;
+  const words = leadingWords(own);
+  const [first] = words;
+  if (isHelp || asksHelp(own)) return await help(words, screen);
+  if (first === undefined) return await withoutCommand(own, environment, screen);
+  if (first === 'up') {
+    const { up } = await import('./process.ts');
+    return await up(own);
+  }
+  const command = findCommand(await commandsOf(first), words);
+  if (command === undefined) throw unknownCommand(await allCommands(), words);
+  const call = parseCall(command, own);
+  return (await command.run(contextFor(call, environment, screen), call)) ?? 0;
+}
+
+async function help(words: readonly string[], screen: Screen): Promise<number> {
+  const [first = '', second] = words;
+  if (first === 'up') {
+    const { up } = await import('./process.ts');
+    return await up(['up', '--help']);
+  }
+  const { commandHelp, groupHelp, overview } = await import('./help.ts');
+  if (first === '' || first === 'help') {
+    screen.out(overview(await allCommands()));
     return 0;
   }
-  const command = findCommand(commands, words);
-  if (command === undefined) {
-    if (asksHelp || words.includes('--help')) {
-      output.out(overview(commands));
-      return 0;
-    }
-    const unknown = words.find((word) => word.startsWith('-') && !(word.slice(2).replace(/=.*/, '') in globalOptions));
-    if (unknown !== undefined) throw new UsageError(`there is no option ${unknown} (see muster help)`);
-    output.err(overview(commands));
-    return 2;
-  }
-  const end = words.indexOf('--');
-  if (asksHelp || (end < 0 ? words : words.slice(0, end)).includes('--help')) {
-    output.out(commandHelp(command));
-    return 0;
-  }
-  const call = parseCall(command, words);
+  const commands = await commandsOf(first);
+  // `kill show` is asked about, whatever `kill show` would be taken for without a number.
+  const command = findCommand(
+    commands.map(({ applies: _applies, ...declared }) => declared),
+    words,
+  );
+  if (command !== undefined) screen.out(commandHelp(command, commands));
+  else if (commands.length > 0 && second === undefined) screen.out(groupHelp(first, commands));
+  else throw unknownCommand(await allCommands(), words);
+  return 0;
+}
+
+async function withoutCommand(argv: readonly string[], environment: Environment, screen: Screen): Promise<number> {
+  if (argv.includes('--version'))
+    return await runCommandLine(['version', ...argv.filter((arg) => arg === '--json')], environment);
+  const unknown = argv.find((arg) => arg.startsWith('-') && !(arg.slice(2).replace(/=.*/, '') in globalOptions));
+  if (unknown !== undefined) throw new UsageError(`there is no option ${unknown} (see muster help)`);
+  const { overview } = await import('./help.ts');
+  screen.err(overview(await allCommands()));
+  return 2;
+}
+
+function contextFor(
+  call: { text: (option: string) => string | undefined },
+  environment: Environment,
+  output: Screen,
+): Context {
+  const { variables, signal } = environment;
   const url = call.text('url') ?? variables.url ?? defaultUrl;
   if (!URL.canParse(url) || !/^https?:/.test(url)) {
     throw new UsageError(`the controller's URL is ${JSON.stringify(url)}, want one like ${defaultUrl}`);
   }
-  const state = call.text('state') ?? variables.state;
-  const token = (): string | undefined =>
-    call.text('token') ??
-    variables.token ??
-    (state === undefined ? environment.stateDirectories : [state])
-      .map(environment.readToken)
-      .find((found) => found !== undefined);
-  const context: Context = {
-    api: connect({ url: url.replace(/\/$/, ''), token, signal }),
+  return {
+    api: connect({ url: url.replace(/\/$/, ''), token: () => findToken(call, environment), signal }),
     output,
     signal,
+    commands: allCommands,
     now: environment.now,
     monotonic: environment.monotonic,
     sleep: (ms) => environment.sleep(ms, signal),
   };
-  return (await command.run(context, call)) ?? 0;
+}
+
+function findToken(
+  call: { text: (option: string) => string | undefined },
+  { variables, stateDirectories, readToken }: Environment,
+): FoundToken {
+  const given = call.text('token');
+  if (given !== undefined) return { token: given, from: '--token' };
+  if (variables.token !== undefined) return { token: variables.token, from: '$MUSTER_TOKEN' };
+  const named = call.text('state-dir') ?? variables.state;
+  const looked = [];
+  for (const directory of named === undefined ? stateDirectories : [named]) {
+    const found = readToken(directory);
+    if (typeof found === 'object') return { token: found.token, from: `${directory}/operator-token` };
+    looked.push(`${found === 'unreadable' ? 'not allowed to read it' : 'not'} in ${directory}`);
+  }
+  return { missing: `neither --token nor $MUSTER_TOKEN; ${looked.join(', ')}` };
 }

@@ -74,7 +74,20 @@ async function controller({ log, verdict = {} }: { log: AuditEntry[]; verdict?: 
     ...verdict,
   }));
   app.get('/v1/kill/3', () => order);
-  app.get('/v1/status', () => ({ rack: 'rack-1' }));
+  app.get('/v1/status', () => ({
+    version: '0.1.0',
+    startedAt: now,
+    startupMs: 900,
+    rack: 'rack-1',
+    nodes: {},
+    customers: 0,
+    instances: 0,
+    running: 0,
+    standingOrders: 0,
+    problems: [],
+    twoPersonRule: false,
+    lastDrill: null,
+  }));
   await app.listen({ host: '127.0.0.1', port: 0 });
   const { port } = app.server.address() as AddressInfo;
   return { url: `http://127.0.0.1:${port}`, [Symbol.asyncDispose]: () => app.close() };

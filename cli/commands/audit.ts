@@ -1,14 +1,16 @@
 // The audit log: reading it, and checking it without trusting who keeps it.
-import { Type } from 'typebox';
-import { AuditEntry, AuditVerdict } from '../../protocol/api/audit.ts';
+import type { AuditEntry, AuditVerdict } from '../../protocol/api/audit.ts';
 import { ChainCheck, chainStart } from '../../protocol/audit.ts';
 import { sha256Pattern } from '../../protocol/names.ts';
 import { UsageError, type Call, type Command, type Context } from '../command.ts';
 import { timeText } from '../figures.ts';
+import { countOption } from '../limits.ts';
 import { printJson, printList } from '../print.ts';
 import { printable } from '../../protocol/printable.ts';
 
-const Entries = Type.Object({ entries: Type.Array(AuditEntry) });
+interface Entries {
+  entries: AuditEntry[];
+}
 const pageEntries = 500;
 const verifyTimeoutMs = 10 * 60_000;
 
@@ -33,10 +35,8 @@ else: with --head, a log that does not contain that hash (any more) is refused, 
 ];
 
 async function list(context: Context, call: Call): Promise<void> {
-  const limit = call.text('limit') ?? '50';
-  if (!/^[1-9][0-9]{0,3}$/.test(limit) || Number(limit) > 1_000)
-    throw new UsageError(`--limit is ${JSON.stringify(limit)}, want a number from 1 to 1000`);
-  const { entries } = await context.api.ask({ path: '/v1/audit', query: { limit }, answer: Entries });
+  const limit = String(countOption(call, 'limit', { from: 1, to: 1_000 }) ?? 50);
+  const { entries } = await context.api.ask<Entries>({ path: '/v1/audit', query: { limit } });
   printList(context, call, {
     name: 'entries',
     rows: entries,
@@ -46,8 +46,8 @@ async function list(context: Context, call: Call): Promise<void> {
       { heading: 'AT (UTC)', value: ({ at }) => timeText(at) },
       { heading: 'KIND', value: ({ kind }) => kind },
       { heading: 'ABOUT', value: ({ subject }) => subject },
-      { heading: 'HASH', value: ({ hash }) => hash.slice(0, 12) },
-      { heading: 'SAYS', value: ({ body }) => brief(body) },
+      { heading: 'HASH', value: ({ hash }) => hash.slice(0, 12), yields: 2 },
+      { heading: 'SAYS', value: ({ body }) => brief(body), yields: 1 },
     ],
   });
 }
@@ -57,11 +57,7 @@ async function verify(context: Context, call: Call): Promise<number> {
   if (head !== undefined && !new RegExp(sha256Pattern).test(head))
     throw new UsageError(`--head is ${JSON.stringify(head)}, want the 64 hex digits that an earlier check printed`);
   // First the controller's verdict: what is fetched afterwards has at least these entries.
-  const verdict = await context.api.ask({
-    path: '/v1/audit/verify',
-    answer: AuditVerdict,
-    timeoutMs: verifyTimeoutMs,
-  });
+  const verdict = await context.api.ask<AuditVerdict>({ path: '/v1/audit/verify', timeoutMs: verifyTimeoutMs });
   const chain = new ChainCheck();
   const problems: string[] = [];
   let holdsHead = head === undefined || head === chainStart;
@@ -69,7 +65,7 @@ async function verify(context: Context, call: Call): Promise<number> {
   let last = 0;
   for (;;) {
     const query = { after: String(last), limit: String(pageEntries) };
-    const { entries } = await context.api.ask({ path: '/v1/audit', query, answer: Entries });
+    const { entries } = await context.api.ask<Entries>({ path: '/v1/audit', query });
     for (const entry of entries) {
       problems.push(...chain.add(entry));
       holdsHead ||= entry.hash === head;

@@ -1,5 +1,6 @@
 // A copy of everything that must survive, made by the controller while it runs.
-import { Backup } from '../../protocol/api/backups.ts';
+import type { Static } from 'typebox';
+import type { Backup } from '../../protocol/api/backups.ts';
 import { printable } from '../../protocol/printable.ts';
 import type { Command } from '../command.ts';
 import { printDone } from '../print.ts';
@@ -14,10 +15,9 @@ export const backupCommands: Command[] = [
     details: `The copy is in the directory "backup" of the state directory, in the place of the former one: copy it to another
 machine, and "images" with it. It holds every key; only root may ask for it.`,
     run: async (context, call) => {
-      const made = await context.api.ask({
+      const made = await context.api.ask<Static<typeof Backup>>({
         method: 'POST',
         path: '/v1/backup',
-        answer: Backup,
         timeoutMs: backupTimeoutMs,
       });
       printDone(context, call, {

@@ -16,6 +16,7 @@ import { Node, NodePatch } from '../../protocol/api/nodes.ts';
 import { OperatorSpec } from '../../protocol/api/operators.ts';
 import { KillOrder, KillRequest, LiftRequest } from '../../protocol/api/orders.ts';
 import { Workload, WorkloadSpec } from '../../protocol/api/workloads.ts';
+import { WorkloadPatch } from '../../protocol/workload-patch.ts';
 import { newLines } from './workloads.ts';
 import { runCommandLine } from '../run.ts';
 
@@ -206,6 +207,7 @@ async function peer(state: Partial<PeerState> = {}) {
     requests.some(({ line }) => line.startsWith('PUT')) ? workload : reply.status(404).send({ error: 'there is none' }),
   );
   app.put('/v1/workloads/:customer/:name', { schema: { body: WorkloadSpec } }, () => workload);
+  app.patch('/v1/workloads/:customer/:name', { schema: { body: WorkloadPatch } }, () => workload);
   app.delete('/v1/workloads/:customer/:name', () => ({}));
   app.get('/v1/workloads/:customer/:name/logs', () => ({
     lines: [{ at: now, instance: instance.id, stream: 'stdout', text: 'hello \u001b[31mworld' }],
@@ -264,6 +266,7 @@ interface Where {
   url: string;
   token?: string | undefined;
   tty?: boolean;
+  colours?: boolean;
   signal?: AbortSignal;
   monotonic?: () => number;
   sleep?: (ms: number, signal: AbortSignal) => Promise<void>;
@@ -273,10 +276,10 @@ async function muster(line: string | string[], where: Where): Promise<Ran> {
   const { url, token = 'secret', tty = false, signal = new AbortController().signal } = where;
   const ran = { code: -1, out: '', err: '' };
   ran.code = await runCommandLine(typeof line === 'string' ? line.split(' ') : line, {
-    output: { out: (text) => (ran.out += text), err: (text) => (ran.err += text), tty },
+    output: { out: (text) => (ran.out += text), err: (text) => (ran.err += text), tty, colours: where.colours },
     signal,
     variables: { url },
-    readToken: (directory) => (directory === 'has-token' && token !== '' ? token : undefined),
+    readToken: (directory) => (directory === 'has-token' && token !== '' ? { token } : undefined),
     stateDirectories: ['has-none', 'has-token'],
     now: () => now,
     monotonic: where.monotonic ?? (() => performance.now()),
@@ -316,7 +319,7 @@ describe('muster', () => {
     ['lift acme', /order 3 is lifted: acme may run again/],
     ['approvals', /7 +stop everything +anna +.* +10 min +fire/],
     ['approve 8', /order 3 is lifted/],
-    ['withdraw 7', /approval 7 is withdrawn/],
+    ['withdraw 7', /request 7 is withdrawn/],
     ['operators', /anna/],
     ['operator add anna', /shown only now:\nf00d\n$/],
     ['operator rm anna', /operator anna is removed/],
@@ -381,25 +384,91 @@ describe('muster', () => {
     await using there = await peer();
     const none = await muster('customer remove acme', { url: there.url, token: '' });
     assert.equal(none.code, 1);
-    assert.match(none.err, /without the token \(none found: give --token/);
-    assert.match((await muster('customer remove acme --token x', there)).err, /this one is not it/);
+    assert.match(
+      none.err,
+      /wants an operator's token, and none was found \(neither --token nor \$MUSTER_TOKEN; not in has-none, /,
+    );
+    const wrong = await muster('customer remove acme --token x', there);
+    assert.match(wrong.err, /does not know the token from --token: want --token, .*muster operator add NAME\n$/);
   });
 
   test('wrong usage is exit code 2', async () => {
     await using there = await peer();
-    for (const line of [
-      'nods',
-      'kill',
-      'kill acme --everything',
-      'deploy acme/web',
-      'deploy web --image web',
-      'logs a/b --tail x',
-    ]) {
+    for (const line of ['nods', 'kill', 'kill acme --everything', 'deploy web --image web', 'logs a/b --tail x']) {
       const { code, err } = await muster(line, there);
       assert.equal(code, 2, line);
       assert.match(err, /^muster: .*\n$/, line);
     }
     assert.deepEqual(there.requests, []);
+  });
+
+  test('with --json an error is one line of JSON on standard error, with a code', async () => {
+    await using there = await peer();
+    const table: [line: string, exit: number, error: { code: string; status?: number }, where: Where][] = [
+      ['nods --json', 2, { code: 'usage' }, there],
+      ['deploy acme/web --port 0 --json', 2, { code: 'usage' }, there],
+      ['node nowhere --json', 1, { code: 'refused', status: 404 }, there],
+      ['customer remove acme --token x --json', 1, { code: 'unauthorized', status: 401 }, there],
+      ['nodes --json', 1, { code: 'unreachable' }, { url: 'http://127.0.0.1:9' }],
+    ];
+    for (const [line, exit, wanted, where] of table) {
+      const { code, out, err } = await muster(line, where);
+      assert.deepEqual([code, out], [exit, ''], line);
+      assert.match(err, /^\{.*\}\n$/, line);
+      const { error, ...rest } = JSON.parse(err);
+      assert.deepEqual([typeof error, rest], ['string', wanted], line);
+    }
+  });
+
+  test('an answer that is not as described is no answer', async () => {
+    const app = fastify();
+    app.get('/v1/nodes', () => ({ nodes: [{ ...node, slot: 'one' }] }));
+    app.get('/v1/customers', (_request, reply) => reply.type('text/html').send('<p>Welcome'));
+    await app.listen({ host: '127.0.0.1', port: 0 });
+    await using _closing = { [Symbol.asyncDispose]: () => app.close() };
+    const { port } = app.server.address() as AddressInfo;
+    for (const line of ['nodes', 'customers'])
+      assert.match(
+        (await muster(line, { url: `http://127.0.0.1:${port}` })).err,
+        /cannot understand the answer to GET .*: is the controller at .* another version/,
+      );
+  });
+
+  test('problem+json: the detail is the sentence, its code the code', async () => {
+    const app = fastify();
+    app.get('/v1/nodes', (_request, reply) =>
+      reply
+        .status(503)
+        .type('application/problem+json')
+        .send({ title: 'Busy', detail: 'cannot answer now', code: 'busy' }),
+    );
+    await app.listen({ host: '127.0.0.1', port: 0 });
+    await using _closing = { [Symbol.asyncDispose]: () => app.close() };
+    const { port } = app.server.address() as AddressInfo;
+    const { err } = await muster('nodes --json', { url: `http://127.0.0.1:${port}` });
+    assert.deepEqual(JSON.parse(err), { error: 'cannot answer now', code: 'busy', status: 503 });
+  });
+
+  test('on a terminal good and bad have colours, and data has none', async () => {
+    await using there = await peer({ states: ['running'] });
+    const { out } = await muster('ps', { ...there, colours: true });
+    assert.ok(out.includes('\u001b[32mrunning\u001b[0m'), out);
+    const { out: logs } = await muster('logs acme/web', { ...there, colours: true });
+    assert.ok(!logs.includes('\u001b'));
+  });
+
+  test('nodes --state shows those of a state, and says what the directory is called now', async () => {
+    await using there = await peer();
+    assert.match((await muster('nodes --state ready', there)).out, /node-c20001/);
+    assert.equal((await muster('nodes --state lost', there)).out, 'no node is lost\n');
+    const wrong = await muster('nodes --state /var/lib/muster', there);
+    assert.equal(wrong.code, 2);
+    assert.match(wrong.err, /want one of seen, .* \(the controller's directory is --state-dir\)/);
+    const renamed = await muster('status --state /var/lib/muster', there);
+    assert.deepEqual(
+      [renamed.code, renamed.err],
+      [2, 'muster: there is no option --state, it is --state-dir now (see muster status --help)\n'],
+    );
   });
 
   test('no controller: one sentence that says what to do', async () => {
@@ -429,10 +498,31 @@ describe('muster kill', () => {
     );
   });
 
+  test('without a controller says what nodes do by themselves, and what to do', async () => {
+    const { code, err } = await muster('kill acme', { url: 'http://127.0.0.1:9' });
+    assert.equal(code, 1);
+    assert.match(err, /^muster: cannot reach a controller at .*\nNO ORDER WAS GIVEN\.\n/);
+    assert.match(
+      err,
+      /a permit ends 3\.0 s after the node asked for it\..*\n.* customers that hold on silence go on\.\n/,
+    );
+    assert.match(err, /What to do, in this order:\n +1\. /);
+    const json = await muster('kill acme --json', { url: 'http://127.0.0.1:9' });
+    assert.equal(JSON.parse(json.err).code, 'unreachable');
+  });
+
+  test('with --json what did not stop is an error in JSON beside the order', async () => {
+    await using there = await peer({ kill: [{ stopped: 1, slowestMs: 90, unconfirmed: ['node-b'] }] });
+    let clockMs = 0;
+    const clock = { monotonic: () => clockMs, sleep: (ms: number) => Promise.resolve(void (clockMs += ms)) };
+    const { code, out, err } = await muster('kill acme --json', { ...there, ...clock });
+    assert.deepEqual([code, JSON.parse(out).unconfirmed, JSON.parse(err).code], [1, ['node-b'], 'unconfirmed']);
+  });
+
   test('says what no bound holds for', async () => {
     await using there = await peer({ kill: [{ stopped: 2, slowestMs: 143, unconfirmed: [], holding: ['acme'] }] });
     const { out } = await muster('kill show 3', there);
-    assert.match(out, /hold on silence: acme; on a board that hears no controller they run on, and no bound holds/);
+    assert.match(out, /hold on silence: acme; on a node that hears no controller they run on, and no bound holds/);
   });
 
   test('of everything, and a lift, say that they wait for a second operator, and how, with exit code 3', async () => {
@@ -529,7 +619,7 @@ describe('muster image import', () => {
 
       const refused = await muster(['image', 'import', path, '--token', 'wrong'], there);
       assert.equal(refused.code, 1);
-      assert.match(refused.err, /without the token \(this one is not it/);
+      assert.match(refused.err, /does not know the token from --token/);
       const missing = await muster(['image', 'import', join(directory, 'none.tar')], there);
       assert.match(missing.err, /^muster: cannot import .*none\.tar: there is no such file or directory\n$/);
     } finally {

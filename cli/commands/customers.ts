@@ -1,6 +1,5 @@
-import { Type } from 'typebox';
-import { Customer, type CustomerSpec } from '../../protocol/api/customers.ts';
-import { Nothing } from '../api.ts';
+import type { Customer, CustomerSpec } from '../../protocol/api/customers.ts';
+import { checkedName } from '../argument.ts';
 import { UsageError, type Command } from '../command.ts';
 import { sizeText } from '../figures.ts';
 import { countOption, sizeOption } from '../limits.ts';
@@ -12,8 +11,7 @@ export const customerCommands: Command[] = [
     usage: '',
     summary: 'list the customers',
     run: async (context, call) => {
-      const answer = Type.Object({ customers: Type.Array(Customer) });
-      const { customers } = await context.api.ask({ path: '/v1/customers', answer });
+      const { customers } = await context.api.ask<{ customers: Customer[] }>({ path: '/v1/customers' });
       printList(context, call, {
         name: 'customers',
         rows: customers,
@@ -23,11 +21,12 @@ export const customerCommands: Command[] = [
           {
             heading: 'STATE',
             value: ({ killedBy }) => (killedBy === null ? 'may run' : `stopped by order ${killedBy}`),
+            tone: ({ killedBy }) => (killedBy === null ? undefined : 'bad'),
           },
           { heading: 'RUNNING', right: true, value: ({ running, instances }) => `${running}/${instances}` },
           { heading: 'WORKLOADS', right: true, value: ({ workloads }) => String(workloads) },
-          { heading: 'MEMORY A NODE', right: true, value: ({ memoryBytes }) => sizeText(memoryBytes) },
-          { heading: 'PROCESSES A NODE', right: true, value: ({ processes }) => String(processes) },
+          { heading: 'MEMORY A NODE', right: true, value: ({ memoryBytes }) => sizeText(memoryBytes), yields: 2 },
+          { heading: 'PROCESSES A NODE', right: true, value: ({ processes }) => String(processes), yields: 1 },
           { heading: 'ON SILENCE', value: ({ onSilence }) => (onSilence === 'hold' ? 'hold (no bound)' : 'stop') },
         ],
       });
@@ -38,33 +37,33 @@ export const customerCommands: Command[] = [
     usage: 'NAME',
     summary: 'add a customer',
     details: `A customer's name is 1 to 12 of a-z, 0-9 and _, and starts with a letter.
-With --on-silence hold its containers go on when their board hears no controller: a kill may then come late.`,
+With --on-silence hold its containers go on when their node hears no controller: a kill may then come late.`,
     takes: [1, 1],
     options: {
       'on-silence': {
         type: 'string',
         value: 'stop|hold',
-        help: 'what a board that hears no controller does (default stop)',
+        help: 'what a node that hears no controller does (default stop)',
       },
-      memory: { type: 'string', value: 'SIZE', help: 'most memory on one board (default 768M)' },
-      processes: { type: 'string', value: 'N', help: 'most processes on one board (default 512)' },
+      memory: { type: 'string', value: 'SIZE', help: 'most memory on one node (default 768M)' },
+      processes: { type: 'string', value: 'N', help: 'most processes on one node (default 512)' },
     },
     run: async (context, call) => {
-      const [name = ''] = call.positionals;
+      const name = checkedName('customer', call.positionals[0]);
       const onSilence = call.text('on-silence');
       if (onSilence !== undefined && onSilence !== 'stop' && onSilence !== 'hold') {
         throw new UsageError(`--on-silence is ${JSON.stringify(onSilence)}, want stop or hold`);
       }
-      const memoryBytes = sizeOption(call, 'memory');
-      const processes = countOption(call, 'processes');
+      const memoryBytes = sizeOption(call, 'memory', { from: 16 * 2 ** 20, to: 2 ** 40 });
+      const processes = countOption(call, 'processes', { from: 8, to: 32_768 });
       const body: CustomerSpec = {
         name,
         ...(onSilence === undefined ? {} : { onSilence }),
         ...(memoryBytes === undefined ? {} : { memoryBytes }),
         ...(processes === undefined ? {} : { processes }),
       };
-      const customer = await context.api.ask({ method: 'POST', path: '/v1/customers', body, answer: Customer });
-      const limits = `${sizeText(customer.memoryBytes)} and ${customer.processes} processes a board`;
+      const customer = await context.api.ask<Customer>({ method: 'POST', path: '/v1/customers', body });
+      const limits = `${sizeText(customer.memoryBytes)} and ${customer.processes} processes a node`;
       printDone(context, call, { json: customer, text: `customer ${customer.name} is there: ${limits}` });
     },
   },
@@ -74,8 +73,8 @@ With --on-silence hold its containers go on when their board hears no controller
     summary: 'remove a customer that has no workloads',
     takes: [1, 1],
     run: async (context, call) => {
-      const [name = ''] = call.positionals;
-      await context.api.ask({ method: 'DELETE', path: `/v1/customers/${encodeURIComponent(name)}`, answer: Nothing });
+      const name = checkedName('customer', call.positionals[0]);
+      await context.api.ask({ method: 'DELETE', path: `/v1/customers/${encodeURIComponent(name)}` });
       printDone(context, call, { json: { removed: name }, text: `customer ${name} is removed` });
     },
   },

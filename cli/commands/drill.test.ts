@@ -9,8 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import fastify from 'fastify';
 import { type Drill, DrillRequest, DrillSchedule } from '../../protocol/api/drills.ts';
 import { findCommand, parseCall, UsageError } from '../command.ts';
-import { commands } from '../commands.ts';
-import { faultArguments } from './drill.ts';
+import { drillCommands, faultArguments } from './drill.ts';
 import { runFaults } from '../process.ts';
 import { runCommandLine } from '../run.ts';
 
@@ -142,7 +141,7 @@ describe('muster drill', () => {
     });
     assert.equal(
       err,
-      'drill 3: 0/2 boards run the canary\ndrill 3: 1/2 boards run the canary\n' +
+      'drill 3: 0/2 nodes run the canary\ndrill 3: 1/2 nodes run the canary\n' +
         'drill 3: 1/2 stopped, median 90 ms, slowest 90 ms\ndrill 3: the canary is removed\n',
     );
     assert.equal(
@@ -179,9 +178,9 @@ describe('muster drill', () => {
 
   test('--no-wait, --every and --every off', async () => {
     await using there = await peer();
-    assert.match((await muster('drill --no-wait', there)).out, /^drill 3 runs on 2 boards: muster drill show 3\n$/);
+    assert.match((await muster('drill --no-wait', there)).out, /^drill 3 runs on 2 nodes: muster drill show 3\n$/);
     const planned = await muster('drill --every 30d --share 0.5', there);
-    assert.equal(planned.out, 'a drill every 30 d (50% of the boards), the next one 2027-01-15 09:00:00 UTC\n');
+    assert.equal(planned.out, 'a drill every 30 d (50% of the nodes), the next one 2027-01-15 09:00:00 UTC\n');
     assert.match((await muster('drill --every off', there)).out, /no drills by themselves any more/);
     assert.deepEqual(
       there.requests.filter(({ line }) => !line.startsWith('GET')),
@@ -240,7 +239,7 @@ test('muster drills lists them and says when the next is due', async () => {
   await using there = await peer();
   const { out } = await muster('drills', there);
   assert.match(out, /^DRILL +OUTCOME.*\n +3 +late +2027-01-15 07:59:00 +root +1\/2 +90 ms +143 ms +1 of 2 nodes/);
-  assert.match(out, /\na drill every 30 d \(10% of the boards\), the next one 2027-01-15 09:00:00 UTC\n$/);
+  assert.match(out, /\na drill every 30 d \(10% of the nodes\), the next one 2027-01-15 09:00:00 UTC\n$/);
   assert.equal(JSON.parse((await muster('drills --json', there)).out).drills.length, 1);
   await using none = await peer([], []);
   const empty = await muster('drills', none);
@@ -261,13 +260,13 @@ test('muster drill show tells it all', async () => {
   assert.equal(code, 0);
   assert.match(out, /^drill 3 passed: 2\/2 stopped/);
   await using other = await peer([{ ...begun, nodes: 1 }]);
-  assert.match((await muster('drill show 3', other)).out, /^drill 3: 1\/2 boards run the canary\ncanary was started/);
+  assert.match((await muster('drill show 3', other)).out, /^drill 3: 1\/2 nodes run the canary\ncanary was started/);
 });
 
 describe('muster drill --faults', () => {
   const told = (line: string) => {
     const words = line.split(' ');
-    const command = findCommand(commands, words);
+    const command = findCommand(drillCommands, words);
     assert.ok(command);
     return faultArguments(parseCall(command, words));
   };

@@ -1,6 +1,7 @@
-// Drills: a canary on every board, killed and measured by the controller; this only asks for one and watches.
-import { Drill, DrillPlan, type DrillRequest, Drills } from '../../protocol/api/drills.ts';
-import { ApiError, Nothing } from '../api.ts';
+// Drills: a canary on every node, killed and measured by the controller; this only asks for one and watches.
+import type { Drill, DrillPlan, DrillRequest, Drills } from '../../protocol/api/drills.ts';
+import { ApiError } from '../api.ts';
+import { checkedCount, checkedName } from '../argument.ts';
 import { UsageError, type Call, type Command, type Context } from '../command.ts';
 import { durationText, timeText } from '../figures.ts';
 import { countOption, durationOption } from '../limits.ts';
@@ -8,25 +9,25 @@ import { liveLine, printDone, printJson, printList } from '../print.ts';
 import { runFaults } from '../process.ts';
 import { printable } from '../../protocol/printable.ts';
 
-const POLL_MS = 200;
+const pollMs = 200;
 /** A controller that is restarted goes on with the drill: it is asked for this long before it is given up. */
-const UNREACHABLE_MS = 60_000;
-const HOUR_S = 3_600;
-const LONGEST_S = 366 * 86_400;
-const MOST_RUNS = 10_000;
+const unreachableLimitMs = 60_000;
+const hourSeconds = 3_600;
+const longestSeconds = 366 * 86_400;
+const runsLimit = 10_000;
 
 export const drillCommands: Command[] = [
   {
     words: ['drill'],
     usage: '[--share 10%] [--every 30d|off]',
-    summary: 'prove the five seconds: kill a canary on every board, and measure',
+    summary: 'prove the five seconds: kill a canary on every node, and measure',
     details: `The canary is a customer of its own, made for the drill and removed after it; nobody else is touched. Ends with 0
-only when every board that ran it confirmed within 5 s. With --every nothing runs now: the controller drills by itself
+only when every node that ran it confirmed within 5 s. With --every nothing runs now: the controller drills by itself
 from then on.
 --faults needs no controller: it breaks one thing after another in virtual racks on this machine, and measures.`,
     options: {
       customer: { type: 'string', value: 'NAME', help: 'what to call the canary (default canary)' },
-      share: { type: 'string', value: 'SHARE', help: 'of the ready boards, drawn anew each time (default 100%)' },
+      share: { type: 'string', value: 'SHARE', help: 'of the ready nodes, drawn anew each time (default 100%)' },
       image: { type: 'string', value: 'NAME', help: "what the canary runs (default Muster's own sample)" },
       every: { type: 'string', value: 'DURATION', help: 'drill by itself each 30d, or never: off' },
       wait: { type: 'boolean', help: 'wait until it is over (the default); --no-wait does not' },
@@ -42,10 +43,8 @@ from then on.
     summary: 'show what a drill measured',
     takes: [1, 1],
     run: async (context, call) => {
-      const [number = ''] = call.positionals;
-      if (!/^[0-9]{1,9}$/.test(number))
-        throw new UsageError(`a drill has a number, not ${JSON.stringify(number)} (see muster drills)`);
-      const found = await context.api.ask({ path: `/v1/drills/${number}`, answer: Drill });
+      const number = checkedCount(call.positionals[0], { what: 'the number of a drill', see: 'muster drills' });
+      const found = await context.api.ask<Drill>({ path: `/v1/drills/${number}` });
       if (call.json) printJson(context, found);
       else context.output.out(report(found));
     },
@@ -65,9 +64,9 @@ async function drill(context: Context, call: Call): Promise<number | void> {
   const request = requestOf(call);
   const every = call.text('every');
   if (every !== undefined) return plan(context, call, { every, request });
-  const begun = await context.api.ask({ method: 'POST', path: '/v1/drills', body: request, answer: Drill });
+  const begun = await context.api.ask<Drill>({ method: 'POST', path: '/v1/drills', body: request });
   if (!call.flag('wait', true)) {
-    const text = `drill ${begun.number} runs on ${begun.drawn} boards: muster drill show ${begun.number}`;
+    const text = `drill ${begun.number} runs on ${begun.drawn} nodes: muster drill show ${begun.number}`;
     return printDone(context, call, { json: begun, text });
   }
   const done = await watch(context, call, begun).catch((error: unknown) => {
@@ -85,9 +84,9 @@ async function drill(context: Context, call: Call): Promise<number | void> {
 function requestOf(call: Call): DrillRequest {
   const [customer, image, share] = [call.text('customer'), call.text('image'), shareOf(call.text('share'))];
   return {
-    ...(customer === undefined ? {} : { customer }),
+    ...(customer === undefined ? {} : { customer: checkedName('customer', customer) }),
     ...(share === undefined ? {} : { share }),
-    ...(image === undefined ? {} : { image }),
+    ...(image === undefined ? {} : { image: checkedName('image', image) }),
   };
 }
 
@@ -106,21 +105,21 @@ async function plan(
   { every, request }: { every: string; request: DrillRequest },
 ): Promise<void> {
   if (every === 'off') {
-    await context.api.ask({ method: 'DELETE', path: '/v1/drills/schedule', answer: Nothing });
+    await context.api.ask({ method: 'DELETE', path: '/v1/drills/schedule' });
     return printDone(context, call, { json: { schedule: null }, text: 'no drills by themselves any more' });
   }
   const everySeconds = Math.round((durationOption(call, 'every') ?? 0) / 1_000);
-  if (everySeconds < HOUR_S || everySeconds > LONGEST_S)
+  if (everySeconds < hourSeconds || everySeconds > longestSeconds)
     throw new UsageError(`--every is ${JSON.stringify(every)}, want 1h to 366d, or off`);
   const body = { everySeconds, request };
-  const planned = await context.api.ask({ method: 'PUT', path: '/v1/drills/schedule', body, answer: DrillPlan });
+  const planned = await context.api.ask<DrillPlan>({ method: 'PUT', path: '/v1/drills/schedule', body });
   return printDone(context, call, { json: planned, text: planText(planned) });
 }
 
 function planText({ everySeconds, nextAt, request: { customer, share, image } }: DrillPlan): string {
   const details = [
     ...(customer === undefined ? [] : [`customer ${customer}`]),
-    ...(share === undefined ? [] : [`${Number((100 * share).toFixed(4))}% of the boards`]),
+    ...(share === undefined ? [] : [`${Number((100 * share).toFixed(4))}% of the nodes`]),
     ...(image === undefined ? [] : [`image ${image}`]),
   ];
   const with_ = details.length === 0 ? '' : ` (${details.join(', ')})`;
@@ -129,19 +128,19 @@ function planText({ everySeconds, nextAt, request: { customer, share, image } }:
 
 /** Asks until it is over. */
 async function watch(context: Context, call: Call, begun: Drill): Promise<Drill> {
-  const line = liveLine(context);
+  const line = liveLine(context, call);
   let latest = begun;
   let answeredAt = context.monotonic();
   try {
     while (latest.phase !== 'done') {
-      if (!call.json) line.show(progressText(latest));
-      await context.sleep(POLL_MS);
+      line.show(progressText(latest));
+      await context.sleep(pollMs);
       try {
-        latest = await context.api.ask({ path: `/v1/drills/${begun.number}`, answer: Drill, timeoutMs: 5_000 });
+        latest = await context.api.ask<Drill>({ path: `/v1/drills/${begun.number}`, timeoutMs: 5_000 });
         answeredAt = context.monotonic();
       } catch (error) {
         const unanswered = error instanceof ApiError && error.status === 0;
-        if (!unanswered || context.monotonic() - answeredAt > UNREACHABLE_MS) throw error;
+        if (!unanswered || context.monotonic() - answeredAt > unreachableLimitMs) throw error;
       }
     }
   } finally {
@@ -152,7 +151,7 @@ async function watch(context: Context, call: Call, begun: Drill): Promise<Drill>
 
 function progressText(drilled: Drill): string {
   const { number, phase, nodes, drawn } = drilled;
-  if (phase === 'deploying') return `drill ${number}: ${nodes}/${drawn} boards run the canary`;
+  if (phase === 'deploying') return `drill ${number}: ${nodes}/${drawn} nodes run the canary`;
   if (phase === 'killing') return `drill ${number}: ${figuresText(drilled)}`;
   return `drill ${number}: the canary is removed`;
 }
@@ -186,7 +185,7 @@ function report(drilled: Drill): string {
 }
 
 async function list(context: Context, call: Call): Promise<void> {
-  const { drills, schedule } = await context.api.ask({ path: '/v1/drills', answer: Drills });
+  const { drills, schedule } = await context.api.ask<Drills>({ path: '/v1/drills' });
   if (call.json) return printJson(context, { drills, schedule });
   printList(context, call, {
     name: 'drills',
@@ -194,13 +193,17 @@ async function list(context: Context, call: Call): Promise<void> {
     none: 'there was no drill yet: muster drill',
     columns: [
       { heading: 'DRILL', right: true, value: ({ number }) => String(number) },
-      { heading: 'OUTCOME', value: outcomeText },
+      {
+        heading: 'OUTCOME',
+        value: outcomeText,
+        tone: ({ outcome }) => (outcome === null ? undefined : outcome === 'passed' ? 'good' : 'bad'),
+      },
       { heading: 'STARTED (UTC)', value: ({ startedAt }) => timeText(startedAt) },
-      { heading: 'BY', value: ({ by }) => by },
+      { heading: 'BY', value: ({ by }) => by, yields: 2 },
       { heading: 'STOPPED', right: true, value: ({ stopped, nodes }) => `${stopped}/${nodes}` },
       { heading: 'MEDIAN', right: true, value: ({ medianMs }) => durationOrNone(medianMs) },
       { heading: 'SLOWEST', right: true, value: ({ slowestMs }) => durationOrNone(slowestMs) },
-      { heading: 'PROBLEM', value: ({ problem }) => problem.slice(0, 80) },
+      { heading: 'PROBLEM', value: ({ problem }) => problem.slice(0, 80), yields: 1 },
     ],
   });
   context.output.out(`${schedule === null ? 'none is scheduled: muster drill --every 30d' : planText(schedule)}\n`);
@@ -221,8 +224,8 @@ async function faults(call: Call): Promise<number> {
 export function faultArguments(call: Call): string[] {
   const runs = countOption(call, 'runs');
   const only = call.text('only');
-  if (runs !== undefined && (runs < 1 || runs > MOST_RUNS))
-    throw new UsageError(`--runs is ${runs}, want 1 to ${MOST_RUNS}`);
+  if (runs !== undefined && (runs < 1 || runs > runsLimit))
+    throw new UsageError(`--runs is ${runs}, want 1 to ${runsLimit}`);
   if (only !== undefined && !/^[0-9]{1,2}(,[0-9]{1,2}){0,99}$/.test(only))
     throw new UsageError(`--only is ${JSON.stringify(only)}, want numbers of faults like 3,7`);
   return [...(runs === undefined ? [] : ['--runs', String(runs)]), ...(only === undefined ? [] : ['--only', only])];

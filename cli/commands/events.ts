@@ -1,12 +1,15 @@
-import { Type } from 'typebox';
-import { Event } from '../../protocol/api/events.ts';
+import type { Event } from '../../protocol/api/events.ts';
+import type { Node } from '../../protocol/api/nodes.ts';
 import type { Call, Command, Context } from '../command.ts';
 import { timeText } from '../figures.ts';
 import { countOption } from '../limits.ts';
+import { nodeNamePattern } from '../../protocol/names.ts';
 import { printJson } from '../print.ts';
 import { printable, printableJson } from '../../protocol/printable.ts';
 
-const Events = Type.Object({ events: Type.Array(Event) });
+interface Events {
+  events: Event[];
+}
 
 export const eventCommands: Command[] = [
   {
@@ -18,7 +21,7 @@ export const eventCommands: Command[] = [
       subject: {
         type: 'string',
         value: 'WHAT',
-        help: 'about one MAC, customer, CUSTOMER/NAME, instance or order only',
+        help: "about one node, customer, CUSTOMER/NAME, instance's id or order's number only",
       },
       limit: { type: 'string', value: 'N', help: 'the last N (default 50)' },
     },
@@ -27,25 +30,37 @@ export const eventCommands: Command[] = [
 ];
 
 async function events(context: Context, call: Call): Promise<void> {
-  const subject = call.text('subject');
-  const limit = String(countOption(call, 'limit') ?? 50);
+  const subject = await subjectOf(context, call);
+  const limit = String(countOption(call, 'limit', { from: 1, to: 1_000 }) ?? 50);
   const follow = call.flag('follow');
-  const first = await context.api.ask({ path: '/v1/events', query: { subject, limit }, answer: Events });
+  const first = await context.api.ask<Events>({ path: '/v1/events', query: { subject, limit } });
   if (call.json && !follow) return printJson(context, first);
-  if (first.events.length === 0 && !follow) context.output.out('nothing has happened yet\n');
+  if (first.events.length === 0 && !follow)
+    context.output.out(
+      subject === undefined
+        ? 'nothing has happened yet\n'
+        : `no event is about ${JSON.stringify(call.text('subject'))}: want a node, a customer, CUSTOMER/NAME, an instance's id or an order's number\n`,
+    );
   first.events.forEach((event) => show(context, call, event));
   if (!follow) return undefined;
   let after = first.events.at(-1)?.id ?? 0;
   for (;;) {
     await context.sleep(500);
-    const next = await context.api.ask({
+    const next = await context.api.ask<Events>({
       path: '/v1/events',
       query: { subject, limit: '1000', after: String(after) },
-      answer: Events,
     });
     next.events.forEach((event) => show(context, call, event));
     after = next.events.at(-1)?.id ?? after;
   }
+}
+
+/** Events tell of a node by its MAC address; people know its name. */
+async function subjectOf({ api }: Context, call: Call): Promise<string | undefined> {
+  const text = call.text('subject');
+  if (text === undefined || !new RegExp(nodeNamePattern).test(text)) return text;
+  const { nodes } = await api.ask<{ nodes: Node[] }>({ path: '/v1/nodes' });
+  return nodes.find(({ name }) => name === text)?.mac ?? text;
 }
 
 function show({ output }: Context, call: Call, event: Event): void {

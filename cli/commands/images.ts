@@ -3,10 +3,10 @@ import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { basename, resolve } from 'node:path';
 import { Transform } from 'node:stream';
-import { Image, type ImageImport, Images } from '../../protocol/api/images.ts';
-import { imageNamePattern } from '../../protocol/names.ts';
-import { ApiError, Nothing } from '../api.ts';
-import { UsageError, type Command, type Context } from '../command.ts';
+import type { Image, ImageImport, Images } from '../../protocol/api/images.ts';
+import { ApiError } from '../api.ts';
+import { checkedName } from '../argument.ts';
+import type { Call, Command, Context } from '../command.ts';
 import { durationText, sizeText } from '../figures.ts';
 import { liveLine, printDone, printList } from '../print.ts';
 
@@ -16,17 +16,21 @@ export const imageCommands: Command[] = [
     usage: '',
     summary: 'list the images that workloads can use',
     run: async (context, call) => {
-      const { images } = await context.api.ask({ path: '/v1/images', answer: Images });
+      const { images } = await context.api.ask<Images>({ path: '/v1/images' });
       printList(context, call, {
         name: 'images',
         rows: images,
         none: 'there are no images yet: muster image import FILE',
         columns: [
           { heading: 'NAME', value: ({ name }) => name },
-          { heading: 'DIGEST', value: ({ digest }) => digest.slice(0, 12) },
+          { heading: 'DIGEST', value: ({ digest }) => digest.slice(0, 12), yields: 2 },
           { heading: 'FOR', value: ({ architecture }) => architecture },
           { heading: 'SIZE', right: true, value: ({ squashfs }) => sizeText(squashfs.sizeBytes) },
-          { heading: 'COMMAND', value: ({ config }) => [...config.entrypoint, ...config.cmd].join(' ').slice(0, 60) },
+          {
+            heading: 'COMMAND',
+            value: ({ config }) => [...config.entrypoint, ...config.cmd].join(' ').slice(0, 60),
+            yields: 1,
+          },
           {
             heading: 'IMPORTED',
             right: true,
@@ -44,13 +48,9 @@ export const imageCommands: Command[] = [
     options: { name: { type: 'string', value: 'NAME', help: "what to call it (default: the file's name)" } },
     run: async (context, call) => {
       const [path = ''] = call.positionals;
-      const name = call.text('name') ?? nameOf(path);
-      if (!new RegExp(imageNamePattern).test(name)) {
-        throw new UsageError(
-          `an image's name is like web or team/web:1.2, not ${JSON.stringify(name)}: give one with --name`,
-        );
-      }
-      const image = await upload(context, { path, name });
+      const given = call.text('name');
+      const name = checkedName('image', given ?? nameOf(path));
+      const image = await upload(context, call, { path, name });
       const text = `image ${image.name} is there: ${sizeText(image.squashfs.sizeBytes)}, ${image.digest.slice(0, 12)}`;
       printDone(context, call, { json: image, text });
     },
@@ -61,8 +61,8 @@ export const imageCommands: Command[] = [
     summary: 'remove an image that no workload uses',
     takes: [1, 1],
     run: async (context, call) => {
-      const [name = ''] = call.positionals;
-      await context.api.ask({ method: 'DELETE', path: `/v1/images/${encodeURIComponent(name)}`, answer: Nothing });
+      const name = checkedName('image', call.positionals[0]);
+      await context.api.ask({ method: 'DELETE', path: `/v1/images/${encodeURIComponent(name)}` });
       printDone(context, call, { json: { removed: name }, text: `image ${name} is removed` });
     },
   },
@@ -75,12 +75,12 @@ export function nameOf(path: string): string {
     .replace(/\.(tar|tgz|tar\.gz|tar\.zst|oci|img)$/, '');
 }
 
-async function upload(context: Context, { path, name }: { path: string; name: string }): Promise<Image> {
+async function upload(context: Context, call: Call, { path, name }: { path: string; name: string }): Promise<Image> {
   const kind = await stat(path).catch((cause: unknown) => {
     throw new Error(`cannot import ${path}: there is no such file or directory`, { cause });
   });
   const sizeBytes = kind.isDirectory() ? undefined : kind.size;
-  const line = liveLine(context);
+  const line = liveLine(context, call);
   let sent = 0;
   let shownAt = -Infinity;
   const answered = new AbortController();
@@ -111,14 +111,12 @@ async function upload(context: Context, { path, name }: { path: string; name: st
   if (kind.isDirectory()) feedDirectory(path, counted);
   else feedFile(path, counted);
   try {
-    const answer = Image;
-    return await context.api.ask({
+    return await context.api.ask<Image>({
       method: 'POST',
       path: '/v1/images',
       query: { name },
       stream: counted,
       sizeBytes,
-      answer,
     });
   } finally {
     answered.abort();
@@ -137,7 +135,7 @@ async function follow(
     await context.sleep(askEveryMs).catch(() => undefined);
     if (signal.aborted || context.signal.aborted) return;
     try {
-      const { imports } = await context.api.ask({ path: '/v1/images', answer: Images });
+      const { imports } = await context.api.ask<Images>({ path: '/v1/images' });
       const own = imports.find((each) => each.name === name);
       if (own === undefined || signal.aborted) continue;
       const seconds = context.output.tty ? `, ${durationText(context.now() - own.since)}` : '';

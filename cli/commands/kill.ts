@@ -1,9 +1,9 @@
 // The red button. One request stores the order; everything after it only watches.
 import { writeFile } from 'node:fs/promises';
-import { Type } from 'typebox';
-import { Approval } from '../../protocol/api/approvals.ts';
-import { AuditEntry } from '../../protocol/api/audit.ts';
-import { KillOrder, KillTimeline } from '../../protocol/api/orders.ts';
+import type { Approval } from '../../protocol/api/approvals.ts';
+import type { AuditEntry } from '../../protocol/api/audit.ts';
+import type { KillOrder, KillTimeline } from '../../protocol/api/orders.ts';
+import type { Status } from '../../protocol/api/status.ts';
 import {
   escalationText,
   killReport,
@@ -11,14 +11,15 @@ import {
   slowestFirst,
   type KillReport,
 } from '../../protocol/kill-report.ts';
-import { boundMs } from '../../protocol/timing.ts';
+import { boundMs, permitValidityMs, stopsByItselfMs } from '../../protocol/timing.ts';
 import { ApiError } from '../api.ts';
-import { UsageError, type Call, type Command, type Context } from '../command.ts';
+import { checkedCount, checkedName } from '../argument.ts';
+import { FailedError, UsageError, type Call, type Command, type Context } from '../command.ts';
 import { durationText, timeText } from '../figures.ts';
 import { liveLine, printDone, printJson, printList } from '../print.ts';
 import { holdNote } from './silence.ts';
 import { printable } from '../../protocol/printable.ts';
-import { table } from '../table.ts';
+import { table, tableParts } from '../table.ts';
 
 const everythingOption = { type: 'boolean', help: 'all customers, not one' } as const;
 
@@ -26,10 +27,10 @@ export const killCommands: Command[] = [
   {
     words: ['kill'],
     usage: 'CUSTOMER|--everything [--reason "WHY"]',
-    summary: 'stop a customer, or everything, on all boards, within 5 s',
+    summary: 'stop a customer, or everything, on all nodes, within 5 s',
     details: `The order is in force at once, and stands until "muster lift".
-Ends with 0 only when it is stored and every board has confirmed within 5 s; otherwise it names those that have not.
-Exit code 4: every board has confirmed, but the controller's disk has not taken the order, which would be lost with it.
+Ends with 0 only when it is stored and every node has confirmed within 5 s; otherwise it names those that have not.
+Exit code 4: every node has confirmed, but the controller's disk has not taken the order, which would be lost with it.
 Where the two-person rule is on, --everything waits for a second operator (exit code 3); one customer never does.`,
     takes: [0, 1],
     options: { everything: everythingOption, reason: { type: 'string', value: 'WHY', help: 'kept with the order' } },
@@ -38,7 +39,7 @@ Where the two-person rule is on, --everything waits for a second operator (exit 
   {
     words: ['kill', 'show'],
     usage: 'NUMBER',
-    summary: 'show what each board said to a kill order, unconfirmed and slowest first',
+    summary: 'show what each node said to a kill order, unconfirmed and slowest first',
     takes: [1, 1],
     // A customer may be called `show`.
     applies: ([number]) => number !== undefined && /^[0-9]+$/.test(number),
@@ -59,10 +60,7 @@ Where the two-person rule is on, --everything waits for a second operator (exit 
     usage: '',
     summary: 'list the kill orders',
     run: async (context, call) => {
-      const { orders } = await context.api.ask({
-        path: '/v1/kill',
-        answer: Type.Object({ orders: Type.Array(KillOrder) }),
-      });
+      const { orders } = await context.api.ask<{ orders: KillOrder[] }>({ path: '/v1/kill' });
       printList(context, call, {
         name: 'orders',
         rows: orders,
@@ -74,6 +72,7 @@ Where the two-person rule is on, --everything waits for a second operator (exit 
             heading: 'STATE',
             value: ({ liftedAt, stored }) =>
               `${liftedAt === null ? 'stands' : 'lifted'}${stored ? '' : ', not stored'}`,
+            tone: ({ liftedAt }) => (liftedAt === null ? 'bad' : undefined),
           },
           { heading: 'GIVEN (UTC)', value: ({ at }) => timeText(at) },
           { heading: 'STOPPED', right: true, value: ({ stopped, nodes }) => `${stopped}/${nodes}` },
@@ -82,7 +81,7 @@ Where the two-person rule is on, --everything waits for a second operator (exit 
             right: true,
             value: ({ slowestMs }) => durationOrNone(slowestMs),
           },
-          { heading: 'REASON', value: ({ reason }) => reason.slice(0, 80) },
+          { heading: 'REASON', value: ({ reason }) => reason.slice(0, 80), yields: 1 },
         ],
       });
     },
@@ -98,8 +97,7 @@ Exit code 4: the controller's disk has not taken it; it is tried again each seco
     run: async (context, call) => {
       const reason = call.text('reason');
       const body = { ...scopeOf(call), ...(reason === undefined ? {} : { reason }) };
-      const answer = Type.Union([Approval, KillOrder]);
-      const order = await context.api.ask({ method: 'POST', path: '/v1/lift', body, answer });
+      const order = await context.api.ask<Approval | KillOrder>({ method: 'POST', path: '/v1/lift', body });
       if ('expiresAt' in order) return printWaiting(context, call, order);
       return printLifted(context, call, order);
     },
@@ -109,7 +107,7 @@ Exit code 4: the controller's disk has not taken it; it is tried again each seco
 function scopeOf(call: Call): { customer: string } | { everything: true } {
   const [customer] = call.positionals;
   const everything = call.flag('everything');
-  if (customer !== undefined && !everything) return { customer };
+  if (customer !== undefined && !everything) return { customer: checkedName('customer', customer) };
   if (customer === undefined && everything) return { everything };
   throw new UsageError('want either the name of a customer or --everything');
 }
@@ -142,11 +140,11 @@ function notStored(loss: string): string {
 const waitingCode = 3;
 
 function printWaiting(context: Context, call: Call, approval: Approval): number {
-  const wish = approval.action === 'kill' ? `${who(approval.scope)} is NOT stopped yet` : `order is NOT lifted yet`;
+  const action = approval.action === 'kill' ? `${who(approval.scope)} is NOT stopped yet` : `order is NOT lifted yet`;
   printDone(context, call, {
     json: approval,
     text:
-      `${wish}: it needs a second operator, until ${timeText(approval.expiresAt)} UTC.\n` +
+      `${action}: it needs a second operator, until ${timeText(approval.expiresAt)} UTC.\n` +
       `Ask another operator to run: muster approve ${approval.id}`,
   });
   return waitingCode;
@@ -156,53 +154,72 @@ export function who(scope: string): string {
   return scope === '*' ? 'everything' : scope;
 }
 
-const POLL_MS = 50;
+const pollMs = 50;
 
 async function kill(context: Context, call: Call): Promise<number> {
   const reason = call.text('reason') ?? 'asked for on the command line';
   const body = { ...scopeOf(call), reason };
-  const order = await context.api.ask({
-    method: 'POST',
-    path: '/v1/kill',
-    body,
-    answer: Type.Union([Approval, KillOrder]),
-    timeoutMs: boundMs,
+  const asked = { method: 'POST', path: '/v1/kill', body, timeoutMs: boundMs } as const;
+  const order = await context.api.ask<Approval | KillOrder>(asked).catch((error: unknown) => {
+    throw error instanceof ApiError ? (notGiven(error) ?? error) : error;
   });
   return 'expiresAt' in order ? printWaiting(context, call, order) : follow(context, call, order);
 }
 
-/** Watches a new order until every board has confirmed, or the bound is over. Gives the exit code. */
+/** What an operator must know who cannot tell whether anything stops; nothing where the controller has refused. */
+function notGiven(error: ApiError): FailedError | undefined {
+  const { code, message } = error;
+  if (code === 'not-understood')
+    return new FailedError(`${message}\nIt has taken the order all the same: see muster kills`, { code, cause: error });
+  if (error.status !== 0) return undefined;
+  const given = code === 'timeout' ? 'It is not known whether the order was given.' : 'NO ORDER WAS GIVEN.';
+  return new FailedError(`${message}\n${given}\n${withoutController}`, { code, cause: error });
+}
+
+const withoutController = `
+What nodes do by themselves: a permit ends ${durationText(permitValidityMs)} after the node asked for it. If the controller is down, every node has
+stopped every customer ${durationText(stopsByItselfMs)} after that; customers that hold on silence go on.
+If the controller runs, and only this command cannot reach it, nodes get permits as before, and nothing stops.
+
+What to do, in this order:
+  1. Is that the controller's address? Give the order again with --url, or on the controller's own machine.
+  2. Start the controller again there (muster up, or its service), and give the order at once: it lets run again what
+     stopped for its silence.
+  3. To stop everything without it: end the controller's process, or unplug its machine. Customers that hold on
+     silence stop only with the power of their nodes.`;
+
+/** Watches a new order until every node has confirmed, or the bound is over. Gives the exit code. */
 export async function follow(context: Context, call: Call, order: KillOrder): Promise<number> {
   const acceptedMs = context.monotonic();
   if (!call.json)
     context.output.out(`order ${order.number} stands: ${who(order.scope)} may not run\n${holdNote(order.holding)}`);
   const watched = await watch(context, call, { order, untilMs: acceptedMs + boundMs }).catch((error: unknown) => {
-    if (context.signal.aborted) context.output.err(stillStands(order));
+    if (context.signal.aborted) context.output.err(`${stillStands(order)}\n`);
     throw error;
   });
   const { latest, trouble } = watched;
 
   if (call.json) printJson(context, latest);
-  if (!latest.stored) context.output.err(`${notStored('the order is lost: give it again')}\n`);
+  const unstored = latest.stored ? [] : [notStored('the order is lost: give it again')];
   if (confirmedInTime(latest)) {
     if (!call.json)
       context.output.out(`${countText(latest)}; it stays so until: muster lift ${liftWords(latest.scope)}\n`);
-    return latest.stored ? 0 : unstoredCode;
+    if (latest.stored) return 0;
+    throw new FailedError(unstored.join('\n'), { code: 'not-stored', exitCode: unstoredCode });
   }
-  if (trouble !== undefined) context.output.err(`cannot follow order ${latest.number}: ${trouble}\n`);
-  if (latest.unconfirmed.length > 0) {
-    context.output.err(
-      `${countText(latest)} after ${durationText(boundMs)}; unconfirmed: ${latest.unconfirmed.map(printable).join(', ')}\n` +
+  const isLate = latest.unconfirmed.length === 0;
+  const said = isLate
+    ? [`${countText(latest)}: later than the ${durationText(boundMs)} that are promised`]
+    : [
+        `${countText(latest)} after ${durationText(boundMs)}; unconfirmed: ${latest.unconfirmed.map(printable).join(', ')}`,
         stillStands(latest),
-    );
-  } else {
-    context.output.err(`${countText(latest)}: later than the ${durationText(boundMs)} that are promised\n`);
-  }
-  return 1;
+      ];
+  const lost = trouble === undefined ? [] : [`cannot follow order ${latest.number}: ${printable(trouble)}`];
+  throw new FailedError([...unstored, ...lost, ...said].join('\n'), { code: isLate ? 'late' : 'unconfirmed' });
 }
 
 function stillStands({ number }: KillOrder): string {
-  return `order ${number} stands and is still being enforced: muster kill show ${number}\n`;
+  return `order ${number} stands and is still being enforced: muster kill show ${number}`;
 }
 
 function liftWords(scope: string): string {
@@ -221,19 +238,19 @@ export function countText({ stopped, nodes, slowestMs }: KillOrder): string {
 
 /** Asks until everybody has confirmed or the time is over; a controller that restarts meanwhile is asked again. */
 async function watch(context: Context, call: Call, { order, untilMs }: { order: KillOrder; untilMs: number }) {
-  const line = liveLine(context);
+  const line = liveLine(context, call);
   let latest = order;
   let trouble: string | undefined;
   try {
     for (;;) {
-      if (!call.json) line.show(countText(latest));
+      line.show(countText(latest));
       const leftMs = untilMs - context.monotonic();
       if (latest.unconfirmed.length === 0 && latest.stopped >= latest.nodes) break;
       if (leftMs <= 0) break;
-      await context.sleep(Math.min(POLL_MS, leftMs));
+      await context.sleep(Math.min(pollMs, leftMs));
       try {
         const timeoutMs = Math.max(50, Math.min(1_000, Math.ceil(leftMs)));
-        latest = await context.api.ask({ path: `/v1/kill/${order.number}`, answer: KillOrder, timeoutMs });
+        latest = await context.api.ask<KillOrder>({ path: `/v1/kill/${order.number}`, timeoutMs });
         trouble = undefined;
       } catch (error) {
         if (!(error instanceof ApiError)) throw error;
@@ -246,9 +263,11 @@ async function watch(context: Context, call: Call, { order, untilMs }: { order: 
   return { latest, trouble };
 }
 
+const killNumber = { what: 'the number of a kill order', see: 'muster kills' } as const;
+
 async function show(context: Context, call: Call): Promise<void> {
-  const [number = ''] = call.positionals;
-  const order = await context.api.ask({ path: `/v1/kill/${number}`, answer: KillTimeline });
+  const number = checkedCount(call.positionals[0], killNumber);
+  const order = await context.api.ask<KillTimeline>({ path: `/v1/kill/${number}` });
   if (call.json) return printJson(context, order);
   const by = order.liftedBy === null ? '' : ` by ${printable(order.liftedBy)}`;
   const state = order.liftedAt === null ? 'stands' : `was lifted ${timeText(order.liftedAt)} UTC${by}`;
@@ -258,30 +277,36 @@ async function show(context: Context, call: Call): Promise<void> {
   if (!order.stored) context.output.out(`${notStored('it is lost')}\n`);
   context.output.out(`reason: ${printable(order.reason)}\n${countText(order)}\n${holdNote(order.holding)}`);
   if (order.timeline.length === 0) return undefined;
-  context.output.out(
-    `\n${table(
+  context.output.out([
+    { text: '\n' },
+    ...tableParts(
       [
         { heading: 'NODE', value: ({ name }) => name },
-        { heading: 'MAC', value: ({ mac }) => mac },
-        { heading: 'SENT', right: true, value: ({ sentAfterMs }) => durationOrNone(sentAfterMs) },
+        { heading: 'MAC', value: ({ mac }) => mac, yields: 2 },
+        { heading: 'SENT', right: true, value: ({ sentAfterMs }) => durationOrNone(sentAfterMs), yields: 3 },
         { heading: 'STOPPED IN', right: true, value: ({ stoppedAfterMs }) => durationOrNone(stoppedAfterMs) },
         { heading: 'CONFIRMED', right: true, value: ({ confirmedAfterMs }) => durationOrNone(confirmedAfterMs) },
-        { heading: 'EVIDENCE', value: ({ evidence }) => evidence ?? 'unconfirmed' },
-        { heading: 'PROCESSES', right: true, value: ({ processes }) => String(processes) },
-        { heading: 'ESCALATION', value: escalationText },
+        {
+          heading: 'EVIDENCE',
+          value: ({ evidence }) => evidence ?? 'unconfirmed',
+          tone: ({ evidence }) => (evidence === null ? 'bad' : undefined),
+        },
+        { heading: 'PROCESSES', right: true, value: ({ processes }) => String(processes), yields: 4 },
+        { heading: 'ESCALATION', value: escalationText, yields: 1 },
       ],
       slowestFirst(order.timeline),
-    )}`,
-  );
+      context.output.columns,
+    ),
+  ]);
   return undefined;
 }
 
 async function report(context: Context, call: Call): Promise<void> {
-  const [number = ''] = call.positionals;
-  const order = await context.api.ask({ path: `/v1/kill/${number}`, answer: KillTimeline });
-  const { rack } = await context.api.ask({ path: '/v1/status', answer: Type.Object({ rack: Type.String() }) });
-  const newest = { path: '/v1/audit', query: { limit: '1' }, answer: Type.Object({ entries: Type.Array(AuditEntry) }) };
-  const { entries } = await context.api.ask(newest).catch((error: unknown) => {
+  const number = checkedCount(call.positionals[0], killNumber);
+  const order = await context.api.ask<KillTimeline>({ path: `/v1/kill/${number}` });
+  const { rack } = await context.api.ask<Status>({ path: '/v1/status' });
+  const newest = context.api.ask<{ entries: AuditEntry[] }>({ path: '/v1/audit', query: { limit: '1' } });
+  const { entries } = await newest.catch((error: unknown) => {
     // The report is wanted all the more when the controller's disk is in trouble.
     if (error instanceof ApiError && error.status >= 500) return { entries: [] };
     throw error;

@@ -1,36 +1,43 @@
-import { Type } from 'typebox';
-import { Diagnosis, Node, type NodePatch, NodePower } from '../../protocol/api/nodes.ts';
-import { Nothing } from '../api.ts';
+import type { Diagnosis, Node, NodePatch, NodePower } from '../../protocol/api/nodes.ts';
+import { checkedName, checkedNode, checkedNumber } from '../argument.ts';
 import { UsageError, type Call, type Command, type Context } from '../command.ts';
 import { durationText, sizeText, timeText } from '../figures.ts';
-import { printDone, printJson, printList } from '../print.ts';
+import { printDone, printJson, printList, type Tone } from '../print.ts';
 import { printable } from '../../protocol/printable.ts';
 import type { Column } from '../table.ts';
 
 const nodePath = (node: string): string => `/v1/nodes/${encodeURIComponent(node)}`;
 
+const stateTones: Partial<Record<Node['state'], Tone>> = { ready: 'good', silent: 'bad', lost: 'bad' };
+
 function columns(now: number): Column<Node>[] {
   return [
     { heading: 'SLOT', right: true, value: ({ slot }) => String(slot) },
     { heading: 'NAME', value: ({ name }) => name },
-    { heading: 'MAC', value: ({ mac }) => mac },
-    { heading: 'IP', value: ({ ip }) => ip ?? '-' },
-    { heading: 'STATE', value: ({ state, fenced }) => `${state}${fenced ? ', fenced' : ''}` },
-    { heading: 'FOR', right: true, value: ({ since }) => durationText(now - since) },
-    { heading: 'STAGE', value: ({ stage }) => stage },
+    { heading: 'MAC', value: ({ mac }) => mac, yields: 7 },
+    { heading: 'IP', value: ({ ip }) => ip ?? '-', yields: 6 },
+    {
+      heading: 'STATE',
+      value: ({ state, fenced }) => `${state}${fenced ? ', fenced' : ''}`,
+      tone: ({ state, fenced }) => (fenced ? 'warning' : stateTones[state]),
+    },
+    { heading: 'FOR', right: true, value: ({ since }) => durationText(now - since), yields: 5 },
+    { heading: 'STAGE', value: ({ stage }) => stage, yields: 2 },
     {
       heading: 'CPU',
       right: true,
       value: ({ sample }) => (sample === null ? '-' : `${Math.round(sample.cpu * 100)}%`),
+      yields: 4,
     },
     {
       heading: 'MEMORY',
       right: true,
       value: ({ sample }) =>
         sample === null ? '-' : `${sizeText(sample.memoryUsedBytes)}/${sizeText(sample.memoryTotalBytes)}`,
+      yields: 3,
     },
     { heading: 'RUNS', right: true, value: ({ instances }) => String(instances) },
-    { heading: 'CUSTOMERS', value: ({ customers }) => customers.join(' ') },
+    { heading: 'CUSTOMERS', value: ({ customers }) => customers.join(' '), yields: 1 },
   ];
 }
 
@@ -79,35 +86,52 @@ async function change(
   call: Call,
   { patch, said }: { patch: NodePatch; said: string },
 ): Promise<void> {
-  const [name = ''] = call.positionals;
-  const node = await context.api.ask({ method: 'PATCH', path: nodePath(name), body: patch, answer: Node });
+  const name = checkedNode(call.positionals[0]);
+  const node = await context.api.ask<Node>({ method: 'PATCH', path: nodePath(name), body: patch });
   printDone(context, call, { json: node, text: `${node.name} (${node.mac}) ${said}` });
+}
+
+const nodeStates: readonly Node['state'][] = ['seen', 'loading', 'joining', 'ready', 'silent', 'lost'];
+
+function stateOf(call: Call): Node['state'] | undefined {
+  const text = call.text('state');
+  const state = nodeStates.find((each) => each === text);
+  if (text === undefined || state !== undefined) return state;
+  throw new UsageError(
+    `--state is ${JSON.stringify(text)}, want one of ${nodeStates.join(', ')} (the controller's directory is --state-dir)`,
+  );
 }
 
 export const nodeCommands: Command[] = [
   {
     words: ['nodes'],
     usage: '',
-    summary: 'list the boards of the rack',
+    summary: 'list the nodes of the rack',
+    options: { state: { type: 'string', value: nodeStates.join('|'), help: 'in that state only' } },
     run: async (context, call) => {
-      const { nodes } = await context.api.ask({ path: '/v1/nodes', answer: Type.Object({ nodes: Type.Array(Node) }) });
-      const rows = nodes.toSorted((a, b) => a.slot - b.slot);
+      const { nodes } = await context.api.ask<{ nodes: Node[] }>({ path: '/v1/nodes' });
+      const state = stateOf(call);
+      const wanted = nodes.filter((node) => state === undefined || node.state === state);
+      const rows = wanted.toSorted((a, b) => a.slot - b.slot);
       printList(context, call, {
         name: 'nodes',
         rows,
         columns: columns(context.now()),
-        none: 'no board has been seen yet',
+        none:
+          state !== undefined
+            ? `no node is ${state}`
+            : 'no node has been seen yet: switch a board on, on the network of muster up',
       });
     },
   },
   {
     words: ['node'],
     usage: 'NAME|MAC',
-    summary: 'show all about one board',
+    summary: 'show all about one node',
     takes: [1, 1],
     run: async (context, call) => {
-      const [name = ''] = call.positionals;
-      const node = await context.api.ask({ path: nodePath(name), answer: Node });
+      const name = checkedNode(call.positionals[0]);
+      const node = await context.api.ask<Node>({ path: nodePath(name) });
       if (call.json) printJson(context, node);
       else context.output.out(details(node, context.now()));
     },
@@ -115,57 +139,57 @@ export const nodeCommands: Command[] = [
   {
     words: ['node', 'rename'],
     usage: 'NAME|MAC NEW-NAME',
-    summary: 'give a board another name',
+    summary: 'give a node another name',
     takes: [2, 2],
-    run: (context, call) =>
-      change(context, call, { patch: { name: call.positionals[1] ?? '' }, said: 'has that name now' }),
+    run: (context, call) => {
+      const patch = { name: checkedName('node name', call.positionals[1]) };
+      return change(context, call, { patch, said: 'has that name now' });
+    },
   },
   {
     words: ['node', 'move'],
     usage: 'NAME|MAC SLOT',
-    summary: 'say in which slot of the rack a board sits',
+    summary: 'say in which slot of the rack the board of a node sits',
     takes: [2, 2],
     run: (context, call) => {
-      const slot = Number(call.positionals[1]);
-      if (!Number.isInteger(slot) || slot < 1)
-        throw new UsageError(`cannot move a board to slot "${call.positionals[1]}", want a number from 1`);
+      const slot = checkedNumber(call.positionals[1], { what: 'a slot of the rack', from: 1, to: 100_000 });
       return change(context, call, { patch: { slot }, said: `sits in slot ${slot} now` });
     },
   },
   {
     words: ['node', 'fence'],
     usage: 'NAME|MAC',
-    summary: 'keep a board out: no kernel, no workloads, no permits',
+    summary: 'keep a node out: no kernel, no workloads, no permits',
     takes: [1, 1],
     run: (context, call) => change(context, call, { patch: { fenced: true }, said: 'is fenced' }),
   },
   {
     words: ['node', 'unfence'],
     usage: 'NAME|MAC',
-    summary: 'let a fenced board work again',
+    summary: 'let a fenced node work again',
     takes: [1, 1],
     run: (context, call) => change(context, call, { patch: { fenced: false }, said: 'is no longer fenced' }),
   },
   {
     words: ['node', 'remove'],
     usage: 'NAME|MAC',
-    summary: 'forget a board that is gone for good',
+    summary: 'forget a node that is gone for good',
     takes: [1, 1],
     run: async (context, call) => {
-      const [name = ''] = call.positionals;
-      await context.api.ask({ method: 'DELETE', path: nodePath(name), answer: Nothing });
+      const name = checkedNode(call.positionals[0]);
+      await context.api.ask({ method: 'DELETE', path: nodePath(name) });
       printDone(context, call, { json: { removed: name }, text: `${name} is forgotten` });
     },
   },
   {
     words: ['node', 'diagnose'],
     usage: 'NAME|MAC',
-    summary: 'ask a board by SSH how it is: kernel log, processes, memory, leash',
+    summary: 'ask a node by SSH how it is: kernel log, processes, memory, leash',
     takes: [1, 1],
     run: async (context, call) => {
-      const [name = ''] = call.positionals;
+      const name = checkedNode(call.positionals[0]);
       const path = `${nodePath(name)}/diagnosis`;
-      const answers = await context.api.ask({ path, answer: Diagnosis, timeoutMs: 90_000 });
+      const answers = await context.api.ask<Diagnosis>({ path, timeoutMs: 90_000 });
       if (call.json) printJson(context, answers);
       else
         for (const [question, answer] of Object.entries(answers))
@@ -175,31 +199,31 @@ export const nodeCommands: Command[] = [
   {
     words: ['node', 'reboot'],
     usage: 'NAME|MAC',
-    summary: 'start a board again, by SSH',
+    summary: 'start a node again, by SSH',
     takes: [1, 1],
     run: async (context, call) => {
-      const [name = ''] = call.positionals;
-      await context.api.ask({ method: 'POST', path: `${nodePath(name)}/reboot`, answer: Nothing });
+      const name = checkedNode(call.positionals[0]);
+      await context.api.ask({ method: 'POST', path: `${nodePath(name)}/reboot` });
       printDone(context, call, { json: { rebooted: name }, text: `${name} starts again` });
     },
   },
   {
     words: ['node', 'power'],
     usage: 'NAME|MAC [on|off]',
-    summary: 'show or switch the power of a board, where a PDU is configured',
+    summary: 'show or switch the power of a node, where a PDU is configured',
     options: {
-      neighbours: { type: 'boolean', help: 'switch off the other boards on the same outlet as well' },
+      neighbours: { type: 'boolean', help: 'switch off the other nodes connected to the same outlet as well' },
     },
     takes: [1, 2],
     run: async (context, call) => {
-      const [name = '', state] = call.positionals;
+      const name = checkedNode(call.positionals[0]);
+      const [, state] = call.positionals;
       if (state !== undefined && state !== 'on' && state !== 'off')
-        throw new UsageError(`cannot switch the power "${state}", want on or off`);
+        throw new UsageError(`cannot switch the power ${JSON.stringify(state)}, want on or off`);
       const path = `${nodePath(name)}/power`;
       const body = { state, ...(call.flag('neighbours') ? { neighbours: true } : {}) };
-      const power = await context.api.ask({
+      const power = await context.api.ask<NodePower>({
         path,
-        answer: NodePower,
         timeoutMs: 60_000,
         ...(state === undefined ? {} : { method: 'POST' as const, body }),
       });

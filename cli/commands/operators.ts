@@ -1,34 +1,35 @@
-// Who may change the rack, and what waits for a second one of them.
-import { Type } from 'typebox';
-import { Approval } from '../../protocol/api/approvals.ts';
-import { NewOperator, Operator } from '../../protocol/api/operators.ts';
-import { KillOrder } from '../../protocol/api/orders.ts';
-import { operatorPattern } from '../../protocol/names.ts';
-import { Nothing } from '../api.ts';
-import { UsageError, type Call, type Command } from '../command.ts';
+// Operators, and the requests that wait for a second one's approval.
+import type { Approval } from '../../protocol/api/approvals.ts';
+import type { NewOperator, Operator } from '../../protocol/api/operators.ts';
+import type { KillOrder } from '../../protocol/api/orders.ts';
+import { checkedCount, checkedName } from '../argument.ts';
+import type { Call, Command } from '../command.ts';
 import { durationText, timeText } from '../figures.ts';
 import { follow, printLifted, who } from './kill.ts';
 import { printDone, printList } from '../print.ts';
+
+interface Approvals {
+  approvals: Approval[];
+}
 
 export const operatorCommands: Command[] = [
   {
     words: ['approvals'],
     usage: '',
-    summary: 'list what waits for a second operator',
+    summary: 'list the requests that wait for a second operator',
     run: async (context, call) => {
-      const answer = Type.Object({ approvals: Type.Array(Approval) });
-      const { approvals } = await context.api.ask({ path: '/v1/approvals', answer });
+      const { approvals } = await context.api.ask<Approvals>({ path: '/v1/approvals' });
       printList(context, call, {
         name: 'approvals',
         rows: approvals,
-        none: 'nothing waits for a second operator',
+        none: 'no request waits for a second operator',
         columns: [
           { heading: 'ID', right: true, value: ({ id }) => String(id) },
           { heading: 'WHAT', value: ({ action, scope }) => `${action === 'kill' ? 'stop' : 'lift'} ${who(scope)}` },
           { heading: 'ASKED BY', value: ({ by }) => by },
           { heading: 'AT (UTC)', value: ({ at }) => timeText(at) },
           { heading: 'EXPIRES IN', right: true, value: ({ expiresAt }) => durationText(expiresAt - context.now()) },
-          { heading: 'REASON', value: ({ reason }) => reason.slice(0, 80) },
+          { heading: 'REASON', value: ({ reason }) => reason.slice(0, 80), yields: 1 },
         ],
       });
     },
@@ -36,14 +37,13 @@ export const operatorCommands: Command[] = [
   {
     words: ['approve'],
     usage: 'ID',
-    summary: 'confirm, as the second operator, what another one asked for',
+    summary: 'approve, as the second operator, what another one asked for',
     details: 'It is carried out at once: a kill is followed as by "muster kill".',
     takes: [1, 1],
     run: async (context, call) => {
       const id = idOf(call);
-      const waiting = Type.Object({ approvals: Type.Array(Approval) });
-      const { approvals } = await context.api.ask({ path: '/v1/approvals', answer: waiting });
-      const order = await context.api.ask({ method: 'POST', path: `/v1/approvals/${id}`, answer: KillOrder });
+      const { approvals } = await context.api.ask<Approvals>({ path: '/v1/approvals' });
+      const order = await context.api.ask<KillOrder>({ method: 'POST', path: `/v1/approvals/${id}` });
       // A lift that is not stored yet shows in the order by nothing else.
       const isLift = approvals.find((each) => each.id === id)?.action === 'lift' || order.liftedAt !== null;
       return isLift ? printLifted(context, call, order) : follow(context, call, order);
@@ -52,21 +52,20 @@ export const operatorCommands: Command[] = [
   {
     words: ['withdraw'],
     usage: 'ID',
-    summary: 'take back what waits for a second operator',
+    summary: 'take back a request that waits for a second operator',
     takes: [1, 1],
     run: async (context, call) => {
       const id = idOf(call);
-      await context.api.ask({ method: 'DELETE', path: `/v1/approvals/${id}`, answer: Nothing });
-      printDone(context, call, { json: { removed: id }, text: `approval ${id} is withdrawn` });
+      await context.api.ask({ method: 'DELETE', path: `/v1/approvals/${id}` });
+      printDone(context, call, { json: { removed: id }, text: `request ${id} is withdrawn` });
     },
   },
   {
     words: ['operators'],
     usage: '',
-    summary: 'list who may change the rack',
+    summary: 'list the operators: whoever has a token of one may ask and change',
     run: async (context, call) => {
-      const answer = Type.Object({ operators: Type.Array(Operator) });
-      const { operators } = await context.api.ask({ path: '/v1/operators', answer });
+      const { operators } = await context.api.ask<{ operators: Operator[] }>({ path: '/v1/operators' });
       printList(context, call, {
         name: 'operators',
         rows: operators,
@@ -87,12 +86,7 @@ Its owner then uses it as $MUSTER_TOKEN or --token, or in the dashboard's addres
     takes: [1, 1],
     run: async (context, call) => {
       const name = nameOf(call);
-      const operator = await context.api.ask({
-        method: 'POST',
-        path: '/v1/operators',
-        body: { name },
-        answer: NewOperator,
-      });
+      const operator = await context.api.ask<NewOperator>({ method: 'POST', path: '/v1/operators', body: { name } });
       printDone(context, call, {
         json: operator,
         text: `operator ${operator.name} is there; this token is shown only now:\n${operator.token}`,
@@ -106,23 +100,16 @@ Its owner then uses it as $MUSTER_TOKEN or --token, or in the dashboard's addres
     takes: [1, 1],
     run: async (context, call) => {
       const name = nameOf(call);
-      await context.api.ask({ method: 'DELETE', path: `/v1/operators/${name}`, answer: Nothing });
+      await context.api.ask({ method: 'DELETE', path: `/v1/operators/${name}` });
       printDone(context, call, { json: { removed: name }, text: `operator ${name} is removed` });
     },
   },
 ];
 
 function idOf(call: Call): number {
-  const [id = ''] = call.positionals;
-  if (!/^[1-9][0-9]{0,8}$/.test(id)) throw new UsageError(`${JSON.stringify(id)} is no number of "muster approvals"`);
-  return Number(id);
+  return checkedCount(call.positionals[0], { what: 'the number of a request', see: 'muster approvals' });
 }
 
 function nameOf(call: Call): string {
-  const [name = ''] = call.positionals;
-  if (!new RegExp(operatorPattern).test(name))
-    throw new UsageError(
-      `an operator cannot be called ${JSON.stringify(name)}, want 1 to 32 of a-z, 0-9 and -, a letter first`,
-    );
-  return name;
+  return checkedName('operator', call.positionals[0]);
 }

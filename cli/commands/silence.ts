@@ -7,5 +7,5 @@ export function holdNote(holding: readonly string[]): string {
   const more = holding.length > 6 ? ` and ${holding.length - 6} more` : '';
   return holding.length === 0
     ? ''
-    : `hold on silence: ${names}${more}; on a board that hears no controller they run on, and no bound holds there\n`;
+    : `hold on silence: ${names}${more}; on a node that hears no controller they run on, and no bound holds there\n`;
 }

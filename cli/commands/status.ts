@@ -1,4 +1,4 @@
-import { Status } from '../../protocol/api/status.ts';
+import type { Status } from '../../protocol/api/status.ts';
 import { printable } from '../../protocol/printable.ts';
 import type { Command } from '../command.ts';
 import { figuresText, outcomeText } from './drill.ts';
@@ -11,7 +11,7 @@ export const statusCommands: Command[] = [
     usage: '',
     summary: 'show how the rack is doing',
     run: async (context, call) => {
-      const status = await context.api.ask({ path: '/v1/status', answer: Status });
+      const status = await context.api.ask<Status>({ path: '/v1/status' });
       if (call.json) return printJson(context, status);
       const states = Object.entries(status.nodes).filter(([, count]) => count > 0);
       const nodes = states.map(([state, count]) => `${count} ${state}`).join(', ');

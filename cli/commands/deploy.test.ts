@@ -1,0 +1,127 @@
+// `muster deploy` against the operators' API of a real controller, over a real inventory.
+import assert from 'node:assert/strict';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { test, type TestContext } from 'node:test';
+import { idleRollCall, openOperatorApi } from '../../controller/api/operator-api.fixture.ts';
+import { testImage, testRack } from '../../inventory/rack.fixture.ts';
+import { runCommandLine } from '../run.ts';
+
+async function controller(t: TestContext) {
+  const rack = await testRack();
+  const { inventory, directory } = rack;
+  const api = await openOperatorApi({ inventory, rollCall: idleRollCall(), directory: join(directory, 'images') });
+  t.after(async () => {
+    await api[Symbol.asyncDispose]();
+    await rack[Symbol.asyncDispose]();
+  });
+  await inventory.customers.add({ name: 'acme' });
+  await inventory.images.save(testImage('web'));
+  await inventory.images.save(testImage('web2'));
+  await api.app.listen({ host: '127.0.0.1', port: 0 });
+  const { port } = api.app.server.address() as AddressInfo;
+  const muster = async (...argv: string[]) => {
+    const ran = { code: -1, out: '', err: '' };
+    ran.code = await runCommandLine(argv, {
+      output: { out: (text) => (ran.out += text), err: (text) => (ran.err += text), tty: false },
+      signal: new AbortController().signal,
+      variables: { url: `http://127.0.0.1:${port}`, token: 'secret' },
+      readToken: () => undefined,
+      stateDirectories: [],
+      now: Date.now,
+      monotonic: () => performance.now(),
+      sleep: () => Promise.resolve(),
+    });
+    return ran;
+  };
+  return { muster, spec: () => inventory.workloads.get('acme', 'web')?.spec };
+}
+
+test('deploy: what a command does not name stays; what changes is shown', async (t) => {
+  const { muster, spec } = await controller(t);
+  const deploy = (...options: string[]) => muster('deploy', 'acme/web', '--no-wait', ...options);
+  const none = await deploy('--replicas', '2');
+  assert.deepEqual([none.code, none.out], [2, '']);
+  assert.match(none.err, /acme\/web is not there yet: want --image NAME for a new one/);
+
+  const first = await deploy(
+    '--image',
+    'web',
+    '--replicas',
+    '3',
+    '--port',
+    '8080',
+    '--env',
+    'A=1',
+    '--env',
+    'B=2',
+    '--',
+    'run',
+  );
+  assert.equal(first.code, 0, first.err);
+  const whole = { image: 'web', replicas: 3, port: 8080, env: { A: '1', B: '2' }, command: ['run'] };
+  assert.deepEqual(spec(), whole);
+
+  const table: [options: string[], said: RegExp, after: object][] = [
+    [['--image', 'web2'], /^acme\/web: image web → web2; the rest stays\n/, { ...whole, image: 'web2' }],
+    [['--image', 'web', '--memory', '32M'], /image web2 → web, memory 64M → 32M;/, { ...whole, memoryBytes: 2 ** 25 }],
+    [
+      ['--env', 'A=x', '--no-env', 'B'],
+      /: variable A set, variable B removed;/,
+      { ...whole, memoryBytes: 2 ** 25, env: { A: 'x' } },
+    ],
+    [
+      ['--no-port', '--no-command'],
+      /: command run removed, port 8080 removed;/,
+      { image: 'web', replicas: 3, memoryBytes: 2 ** 25, env: { A: 'x' } },
+    ],
+    [['--replicas', '1'], /: replicas 3 → 1;/, { image: 'web', replicas: 1, memoryBytes: 2 ** 25, env: { A: 'x' } }],
+    [
+      [],
+      /^acme\/web is wanted like that already\n/,
+      { image: 'web', replicas: 1, memoryBytes: 2 ** 25, env: { A: 'x' } },
+    ],
+    [['--port', '1'], /: port 1;/, { image: 'web', replicas: 1, memoryBytes: 2 ** 25, env: { A: 'x' }, port: 1 }],
+  ];
+  for (const [options, said, after] of table) {
+    const { code, out, err } = await deploy(...options);
+    assert.equal(code, 0, err);
+    assert.match(out, said, options.join(' '));
+    assert.deepEqual(spec(), after, options.join(' '));
+  }
+  const json = await deploy('--replicas', '2', '--json');
+  assert.deepEqual([JSON.parse(json.out).replicas, json.err], [2, '']);
+});
+
+test('deploy: refusals of the controller change nothing', async (t) => {
+  const { muster, spec } = await controller(t);
+  await muster('deploy', 'acme/web', '--no-wait', '--image', 'web');
+  const before = spec();
+  for (const [options, said] of [
+    [['--image', 'none'], /there is no image none/],
+    [['--memory', '2G'], /want at most the 768 MiB that acme may use/],
+  ] as const) {
+    const { code, err } = await muster('deploy', 'acme/web', '--no-wait', ...options);
+    assert.equal(code, 1);
+    assert.match(err, said);
+  }
+  assert.deepEqual(spec(), before);
+  assert.match((await muster('deploy', 'none/web', '--image', 'web', '--no-wait')).err, /there is no customer none/);
+});
+
+test('a wrong token is said at once, with where it came from', async (t) => {
+  const { muster } = await controller(t);
+  const { code, err } = await muster('nodes', '--token', 'wrong');
+  assert.equal(code, 1);
+  assert.match(err, /does not know the token from --token: want .*muster operator add NAME/);
+});
+
+test('logs and events say why they are empty', async (t) => {
+  const { muster } = await controller(t);
+  await muster('deploy', 'acme/web', '--no-wait', '--image', 'web');
+  assert.match((await muster('logs', 'acme/web')).err, /acme\/web has said nothing yet/);
+  const gone = await muster('logs', 'acme/web', '--instance', 'web-1a2b3c4d');
+  assert.match(gone.err, /has no instance web-1a2b3c4d now/);
+  assert.match((await muster('events', '--subject', 'nope')).out, /no event is about "nope": want a node, a customer/);
+  assert.match((await muster('events', '--subject', 'acme/web')).out, /created: web, 1 replicas/);
+});
