@@ -10,7 +10,7 @@ const others: readonly (readonly [usage: string, summary: string])[] = [
 export const exitCodes: readonly (readonly [code: number, meaning: string])[] = [
   [0, 'done'],
   [1, 'refused, failed, or not within the time that was promised'],
-  [2, 'wrong usage: nothing was asked of the controller'],
+  [2, 'wrong usage: nothing was changed'],
   [3, 'waits for a second operator'],
   [4, 'in force, but not on the controller\u2019s disk yet'],
   [130, 'interrupted'],

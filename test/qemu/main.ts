@@ -17,11 +17,11 @@ const boardLimit = 200; // of the address range that the virtual rack's controll
 
 const help = `npm start: a controller and a rack of virtual boards, until Ctrl-C
 
-  npm start -- [--nodes N] [--port PORT] [--state DIR]
+  npm start -- [--nodes N] [--port PORT] [--state-dir DIR]
 
-  --nodes N    boards, U-Boot and UEFI in turn (default 2)
-  --port PORT  of the dashboard and the operators' API on 127.0.0.1 (default 8080)
-  --state DIR  what the rack remembers between starts (default .state/rack)
+  --nodes N        boards, U-Boot and UEFI in turn (default 2)
+  --port PORT      of the dashboard and the operators' API on 127.0.0.1 (default 8080)
+  --state-dir DIR  what the rack remembers between starts (default .state/rack)
 `;
 
 /** What the person who ran the command should read, in one sentence. */
@@ -31,13 +31,15 @@ function parseOptions(args: string[]): { boards: number; port: number; stateDir:
   const { values } = parseArgs({
     args,
     options: {
-      help: { type: 'boolean' },
+      help: { type: 'boolean', short: 'h' },
       nodes: { type: 'string', default: '2' },
       port: { type: 'string', default: '8080' },
-      state: { type: 'string', default: defaultStateDir },
+      'state-dir': { type: 'string', default: defaultStateDir },
+      state: { type: 'string' },
     },
   });
   if (values.help === true) return undefined;
+  if (values.state !== undefined) throw new Refusal('there is no option --state, it is --state-dir now');
   const boards = Number(values.nodes);
   const port = Number(values.port);
   if (!Number.isInteger(boards) || boards < 1 || boards > boardLimit) {
@@ -46,7 +48,7 @@ function parseOptions(args: string[]): { boards: number; port: number; stateDir:
   if (!Number.isInteger(port) || port < 0 || port > 65_535) {
     throw new Refusal(`cannot listen on port ${values.port}: want --port with 0 to 65535`);
   }
-  return { boards, port, stateDir: resolve(values.state) };
+  return { boards, port, stateDir: resolve(values['state-dir']) };
 }
 
 function checkMachine(): void {
@@ -165,6 +167,11 @@ ${where.length === 0 ? '' : `  export ${where.join(' ')}\n`}  ./cli/muster nodes
   ./cli/muster deploy acme/web --image web --replicas ${Math.min(2, rack.nodes.length)} --port 8080
   ./cli/muster ps
   ./cli/muster kill acme --reason "trying it out"
+
+So that "muster" alone is enough, with completion in bash:
+
+  export PATH="${join(rootDir, 'cli')}:$PATH"
+  source <(muster completion bash)
 
 Ctrl-C switches everything off and leaves nothing running; what the rack remembers stays in ${relative(rootDir, stateDir)}/.
 

@@ -17,8 +17,9 @@ test('npm start: what it cannot do is one sentence', async () => {
     [['--nodes', 'many'], /cannot start many boards: want --nodes with 1 to 200/],
     [['--port', '99999'], /cannot listen on port 99999: want --port with 0 to 65535/],
     [['--nods', '3'], /Unknown option '--nods'/],
+    [['--state', 'elsewhere'], /there is no option --state, it is --state-dir now/],
   ] as const) {
-    const { code, said } = await new Started(['--state', state.path, ...flags]).toEnd();
+    const { code, said } = await new Started(['--state-dir', state.path, ...flags]).toEnd();
     assert.equal(code, 1);
     assert.match(said, sentence);
     assert.equal(said.trim().split('\n').length, 1, said);
@@ -27,13 +28,13 @@ test('npm start: what it cannot do is one sentence', async () => {
 
 test('npm start: a second one on the same state and a port in use are refused; Ctrl-C ends everything', async () => {
   await using state = await scratch();
-  await using first = new Started(['--nodes', '1', '--port', '0', '--state', state.path]);
+  await using first = new Started(['--nodes', '1', '--port', '0', '--state-dir', state.path]);
   const port = /127\.0\.0\.1:(\d+)/.exec(await first.line(/dashboard/))?.[1] ?? '';
   await first.line(/boards are on/);
-  const second = await new Started(['--nodes', '1', '--port', '0', '--state', state.path]).toEnd();
+  const second = await new Started(['--nodes', '1', '--port', '0', '--state-dir', state.path]).toEnd();
   assert.match(second.said, /another npm start uses .*: end that one first/);
   await using other = await scratch();
-  const third = await new Started(['--nodes', '1', '--port', port, '--state', other.path]).toEnd();
+  const third = await new Started(['--nodes', '1', '--port', port, '--state-dir', other.path]).toEnd();
   assert.match(third.said, new RegExp(`port ${port} of 127.0.0.1 is in use`));
   assert.equal((await fetch(`http://127.0.0.1:${port}/healthz`)).status, 200);
 
@@ -47,7 +48,7 @@ test('npm start: a second one on the same state and a port in use are refused; C
 
 test('npm start: kill -9 leaves nothing, and the next start has the state of the last', async () => {
   await using state = await scratch();
-  const flags = ['--nodes', '1', '--port', '0', '--state', state.path];
+  const flags = ['--nodes', '1', '--port', '0', '--state-dir', state.path];
   await using killed = new Started(flags);
   const token = await killed.line(/^ {2}token/);
   await killed.line(/boards are on/);
@@ -64,7 +65,7 @@ test('npm start: kill -9 leaves nothing, and the next start has the state of the
 
 test('npm start: a controller that is killed is started again at once, and the boards stay on', async () => {
   await using state = await scratch();
-  await using started = new Started(['--nodes', '1', '--port', '0', '--state', state.path]);
+  await using started = new Started(['--nodes', '1', '--port', '0', '--state-dir', state.path]);
   const port = /127\.0\.0\.1:(\d+)/.exec(await started.line(/dashboard/))?.[1] ?? '';
   await started.line(/boards are on/);
   const before = await descendants(started.process.pid ?? 0);
