@@ -28,6 +28,10 @@ export const commandFiles: readonly CommandFile[] = [
   { words: ['events'], load: async () => (await import('./commands/events.ts')).eventCommands },
   { words: ['backup'], load: async () => (await import('./commands/backup.ts')).backupCommands },
   {
+    words: ['doctor', 'restore', 'support'],
+    load: async () => (await import('./commands/upkeep.ts')).upkeepCommands,
+  },
+  {
     words: ['completion', 'man', 'version'],
     load: async () => (await import('./commands/program.ts')).programCommands,
   },

@@ -20,7 +20,8 @@ export async function runFaults(argv: readonly string[], main = faultTable): Pro
   return become(main, argv);
 }
 
-async function become(main: string, argv: readonly string[]): Promise<number> {
+/** Runs a program of this installation in our place, and ends as it ends. */
+export async function become(main: string, argv: readonly string[]): Promise<number> {
   const child = spawn(process.execPath, [...process.execArgv, main, ...argv], { stdio: 'inherit' });
   // Ctrl-C goes to the whole group by itself; what is sent to this process alone must reach the controller.
   const forward = (signal: NodeJS.Signals): void => void child.kill(signal);
