@@ -52,7 +52,7 @@ test('what is not well is a warning or a problem, and says what to do', () => {
     [{ clock: { ...well.clock, now: 0 } }, 'clock', 'problem', /set it/],
     [{ clock: { ...well.clock, newestFile: Date.UTC(2027, 1, 1) } }, 'clock', 'problem', /set it/],
     [{ clock: { ...well.clock, synchronized: false } }, 'clock', 'warning', /timesyncd/],
-    [{ lacking: ['CAP_NET_RAW'] }, 'rights', 'problem', /root/],
+    [{ lacking: ['CAP_NET_RAW'] }, 'rights', 'problem', /sudo|as root/],
     [{ missingPrograms: ['ss'] }, 'programs', 'problem', /iproute2/],
     [{ isStateOpen: true }, 'state', 'warning', /Damage/],
   ];
