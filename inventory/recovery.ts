@@ -3,7 +3,6 @@
 // knows as given and not lifted stands again; where nobody can tell which orders stood, everything stays stopped. It ends as
 // any order does: by a lift.
 import type { AuditTold } from './audit/audit.ts';
-import { type OrderDocument, parseDocument, type ReceiptDocument } from './store/documents.ts';
 import type { Draft } from './store/transaction.ts';
 import { everything } from '../protocol/roll-call.ts';
 import type { Mark } from './store/revision-mark.ts';
@@ -109,30 +108,4 @@ function holdEverything(draft: Draft, now: number): string {
     `${why}: order ${number} keeps everything stopped. Give the orders that should stand (muster kill), ` +
     'then end it by muster lift --everything'
   );
-}
-
-/** From the body of an audit entry; undefined where it is none that could be carried out. */
-export function orderOf(subject: string, body: unknown): OrderDocument | undefined {
-  const { scope, reason, by, at, targets } = fieldsOf(body);
-  const order = { number: Number(subject), scope, reason, by, at, liftedAt: null, liftReason: null, targets };
-  return readable(() => parseDocument('orders', subject, order));
-}
-
-export function receiptOf(subject: string, body: unknown): ReceiptDocument | undefined {
-  const { node: mac, evidence, sentAfterMs, stoppedAfterMs, confirmedAfterMs, processes } = fieldsOf(body);
-  const times = { sentAfterMs, stoppedAfterMs, confirmedAfterMs };
-  const receipt = { number: Number(subject), mac, evidence, ...times, processes };
-  return readable(() => parseDocument('receipts', `${subject}/${String(mac)}`, receipt));
-}
-
-function fieldsOf(body: unknown): Record<string, unknown> {
-  return typeof body === 'object' && body !== null ? { ...body } : {};
-}
-
-function readable<T>(parse: () => T): T | undefined {
-  try {
-    return parse();
-  } catch {
-    return undefined;
-  }
 }

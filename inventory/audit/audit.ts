@@ -7,11 +7,10 @@
 import type { AuditEntry } from '../../protocol/api/audit.ts';
 import { auditHash, chainStart } from '../../protocol/audit.ts';
 import type { Mac } from '../../protocol/mac.ts';
-import { fenceEntries, keyOf, type NewEntry } from './entries.ts';
+import { fenceEntries, keyOf, type NewEntry, orderOf, receiptOf } from './entries.ts';
 import { Connection } from '../store/connection.ts';
 import type { DiskReserve } from '../store/disk-reserve.ts';
 import type { NodeDocument, OrderDocument, ReceiptDocument } from '../store/documents.ts';
-import { orderOf, receiptOf } from '../recovery.ts';
 import { StorageError } from '../store/store.ts';
 import { Turns } from '../store/mutex.ts';
 

@@ -1,12 +1,13 @@
 // What the audit log says of a document: the same whether it is written when the document changes, written late after a
 // crash, or looked up when the log is checked against the inventory. Pure.
 import type { AuditKind } from '../../protocol/api/audit.ts';
-import type {
-  DrillDocument,
-  EscalationDocument,
-  NodeDocument,
-  OrderDocument,
-  ReceiptDocument,
+import {
+  type DrillDocument,
+  type EscalationDocument,
+  type NodeDocument,
+  type OrderDocument,
+  parseDocument,
+  type ReceiptDocument,
 } from '../store/documents.ts';
 import type { DocumentChange } from '../store/cache.ts';
 
@@ -92,4 +93,30 @@ export function fenceEntries(mac: string, was: boolean, node: NodeDocument | und
 
 function of(collection: Audited['collection'], document: Audited['document'] | undefined): NewEntry[] {
   return document === undefined ? [] : entriesOf({ collection, document } as Audited); // a change ties the two
+}
+
+/** From the body of an audit entry; undefined where it is none that could be carried out. */
+export function orderOf(subject: string, body: unknown): OrderDocument | undefined {
+  const { scope, reason, by, at, targets } = fieldsOf(body);
+  const order = { number: Number(subject), scope, reason, by, at, liftedAt: null, liftReason: null, targets };
+  return readable(() => parseDocument('orders', subject, order));
+}
+
+export function receiptOf(subject: string, body: unknown): ReceiptDocument | undefined {
+  const { node: mac, evidence, sentAfterMs, stoppedAfterMs, confirmedAfterMs, processes } = fieldsOf(body);
+  const times = { sentAfterMs, stoppedAfterMs, confirmedAfterMs };
+  const receipt = { number: Number(subject), mac, evidence, ...times, processes };
+  return readable(() => parseDocument('receipts', `${subject}/${String(mac)}`, receipt));
+}
+
+function fieldsOf(body: unknown): Record<string, unknown> {
+  return typeof body === 'object' && body !== null ? { ...body } : {};
+}
+
+function readable<T>(parse: () => T): T | undefined {
+  try {
+    return parse();
+  } catch {
+    return undefined;
+  }
 }
