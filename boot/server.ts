@@ -15,21 +15,19 @@ import { type NodeCmdline, encodeCmdline } from '../protocol/cmdline.ts';
 import { pxelinuxGoOn, pxelinuxLinux, pxelinuxPath } from '../ipxe/pxelinux.ts';
 import { bootScript, refusalScript, waitScript } from '../ipxe/script.ts';
 import { bootScriptImage } from '../ipxe/uboot-script.ts';
+import type { LeaseStore } from '../inventory/nodes/leases.ts';
 import { Newcomers } from '../inventory/nodes/strangers.ts';
+import type { BootStage } from '../protocol/boot-stage.ts';
 import type { Mac } from '../protocol/mac.ts';
 import type { Artefact, BootArtefacts } from './artefacts.ts';
 import type { World } from './dhcp/answer.ts';
 import { bootFiles } from './dhcp/boot-file.ts';
-import { type LeaseStore, LeaseTable, createPool } from './dhcp/lease.ts';
+import { LeaseTable, createPool } from './dhcp/lease.ts';
 import type { Neighbour } from './dhcp/neighbours.ts';
 import { type DhcpCounters, type DhcpEvent, serveDhcp } from './dhcp/server.ts';
 import { type HttpCounters, serveHttp } from './http.ts';
 import { type Ipv4, sameNetwork } from '../protocol/ipv4.ts';
-import type { BootStage } from './stage.ts';
 import { type TftpCounters, serveTftp } from './tftp/server.ts';
-
-export type { LeaseStore } from './dhcp/lease.ts';
-export type { BootStage } from './stage.ts';
 
 /** What the controller provides. */
 export interface BootHost {

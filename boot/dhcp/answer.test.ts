@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Answer, type World, answer } from './answer.ts';
-import type { Lease } from './lease.ts';
+import type { Lease } from '../../inventory/nodes/leases.ts';
 import { option } from './option.ts';
 import { type Packet, encodePacket } from './packet.ts';
 import { addressBytes, boardPacket, describeAnswer, testWorld } from './world.fixture.ts';

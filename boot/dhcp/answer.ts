@@ -5,7 +5,8 @@ import type { Mac } from '../../protocol/mac.ts';
 import { type Ipv4, anyAddress, broadcastAddress, broadcastOf, ipv4Number, sameNetwork } from '../../protocol/ipv4.ts';
 import { bootFile } from './boot-file.ts';
 import { type ClientClass, classify, controllerVendorClass } from './client-class.ts';
-import { type Allocation, type Lease, type LeaseTable, type Pool, chooseAddress, mayHave, offerMs } from './lease.ts';
+import type { Lease } from '../../inventory/nodes/leases.ts';
+import { type Allocation, type LeaseTable, type Pool, chooseAddress, mayHave, offerMs } from './lease.ts';
 import { type MessageType, isReply, option } from './option.ts';
 import { type Packet, addressOption } from './packet.ts';
 

@@ -1,26 +1,6 @@
+import type { Lease } from '../../inventory/nodes/leases.ts';
 import type { Mac } from '../../protocol/mac.ts';
 import { type Ipv4, formatIpv4, ipv4Number } from '../../protocol/ipv4.ts';
-
-/**
- * What we know of one address.
- * - `offered`: we wait for the board's REQUEST; kept in memory only
- * - `bound`: the board has it until `expiresAtMs`, and nobody else
- * - `released`: the board gave it back; it gets the same again while nobody else needed it
- * - `declined`: somebody else answers at this address: not to be given out until `expiresAtMs`
- */
-export interface Lease {
-  ip: Ipv4;
-  mac: Mac;
-  state: 'offered' | 'bound' | 'released' | 'declined';
-  /** Milliseconds since 1970. */
-  expiresAtMs: number;
-}
-
-/** Where leases survive a restart. A lease that `save` has not resolved for was not given: the answer waits for it. */
-export interface LeaseStore {
-  load(): Promise<Lease[]>;
-  save(leases: Lease[]): Promise<void>;
-}
 
 export interface Pool {
   from: Ipv4;

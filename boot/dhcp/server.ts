@@ -6,7 +6,7 @@ import type { Mac } from '../../protocol/mac.ts';
 import { broadcastAddress, ipv4Number } from '../../protocol/ipv4.ts';
 import { type Answer, type World, answer } from './answer.ts';
 import type { ClientClass } from './client-class.ts';
-import type { Lease, LeaseStore } from './lease.ts';
+import type { Lease, LeaseStore } from '../../inventory/nodes/leases.ts';
 import { type Neighbour, Neighbours, askIntervalMs, neighbourIn, question } from './neighbours.ts';
 import { optionName } from './option.ts';
 import { type Packet, decodePacket, encodePacket } from './packet.ts';

@@ -1,6 +1,7 @@
 import type { Mac } from '../../protocol/mac.ts';
 import type { Answer, World } from './answer.ts';
-import { type Lease, LeaseTable, createPool } from './lease.ts';
+import type { Lease } from '../../inventory/nodes/leases.ts';
+import { LeaseTable, createPool } from './lease.ts';
 import { type MessageType, option } from './option.ts';
 import type { Packet } from './packet.ts';
 

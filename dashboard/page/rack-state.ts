@@ -296,7 +296,7 @@ export function slotsOf(state: RackState): { slot: number; node: Node | undefine
 export const bootSteps = ['dhcp', 'tftp', 'script', 'kernel', 'initrd', 'root', 'joined', 'ready'] as const;
 export type BootStep = (typeof bootSteps)[number];
 
-/** Stages as the boot server and the board report them (`boot/stage.ts`), by the step that they belong to. */
+/** Stages as the boot server and the board report them (`protocol/boot-stage.ts`), by the step that they belong to. */
 const stepByStage = new Map<string, BootStep>([
   ...bootSteps.map((step) => [step, step] as const),
   ['dhcp-discover', 'dhcp'],

@@ -6,7 +6,7 @@ import type { NewEvent } from '../store/transaction.ts';
 import type { Take } from '../store/writer.ts';
 import { isFull } from '../store/disk-reserve.ts';
 import type { NodeDocument } from '../store/documents.ts';
-import { type LifeCycleEvent, nextState } from './life-cycle.ts';
+import { isPossible, type LifeCycleEvent, nextState } from './life-cycle.ts';
 import type { Memory } from '../store/cache.ts';
 import { decideStep } from './nodes.ts';
 
@@ -78,7 +78,8 @@ export class HeartbeatRecord {
   #due(node: NodeDocument, now: number): LifeCycleEvent | undefined {
     const quietMs = now - this.#quietFrom(node, now);
     const event = quietMs >= lostAfterMs ? 'loss' : quietMs >= silentAfterMs ? 'silence' : undefined;
-    return event === undefined || nextState(node.state, event) === node.state ? undefined : event;
+    // Who has not joined is not expected to be heard, and who is lost already cannot fall silent.
+    return event === undefined || !isPossible(node.state, event) ? undefined : event;
   }
 
   #quietFrom({ mac, state, since }: NodeDocument, now: number): number {

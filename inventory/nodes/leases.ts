@@ -3,9 +3,12 @@ import type { Decide, Take } from '../store/writer.ts';
 import type { LeaseDocument } from '../store/documents.ts';
 import type { Memory } from '../store/cache.ts';
 
+export type Lease = LeaseDocument;
+
+/** Where leases survive a restart. A lease that `save` has not resolved for was not given: the answer waits for it. */
 export interface LeaseStore {
-  load(): Promise<LeaseDocument[]>;
-  save(leases: LeaseDocument[]): Promise<void>;
+  load(): Promise<Lease[]>;
+  save(leases: Lease[]): Promise<void>;
 }
 
 export function leaseStore({
@@ -18,7 +21,7 @@ export function leaseStore({
   takeOnReserve: Take;
 }): LeaseStore {
   // A board that could not keep its address would stop within the lease: a renewal takes no more room than it has.
-  const isRenewal = ({ ip, mac }: LeaseDocument) => memory.get('leases', ip)?.mac === mac;
+  const isRenewal = ({ ip, mac }: Lease) => memory.get('leases', ip)?.mac === mac;
   return {
     load: () => Promise.resolve([...memory.all('leases').values()]),
     save: async (leases) => {
@@ -29,7 +32,7 @@ export function leaseStore({
   };
 }
 
-function put(leases: LeaseDocument[]): Decide<void> {
+function put(leases: Lease[]): Decide<void> {
   return (draft) => {
     for (const lease of leases) draft.put('leases', lease.ip, lease);
   };

@@ -1,4 +1,5 @@
-// A node's life as one table. Where it stands, what happens, where it goes; `stays` is a decision too.
+// A node's life as one table: where it stands, what happens, where it goes. What is not in the table cannot happen there:
+// packets of strangers, and clocks, are asked first (`isPossible`).
 import type { NodeState } from '../../protocol/api/nodes.ts';
 
 /**
@@ -23,44 +24,19 @@ export type { NodeState } from '../../protocol/api/nodes.ts';
 export const lifeCycleEvents = ['firmware', 'stage', 'join', 'rejoin', 'heartbeat', 'silence', 'loss'] as const;
 export type LifeCycleEvent = (typeof lifeCycleEvents)[number];
 
-type Row = Record<LifeCycleEvent, NodeState | 'stays'>;
+type Row = Partial<Record<LifeCycleEvent, NodeState>>;
 
 // DHCP proves nothing, so a forged DISCOVER must not harm: `seen` keeps the session, and the heartbeat that a board
 // in truth alive sends within a second brings it back to `ready`.
 const table: Record<NodeState, Row> = {
-  seen: {
-    firmware: 'stays',
-    stage: 'loading',
-    join: 'joining',
-    rejoin: 'joining',
-    heartbeat: 'ready',
-    silence: 'stays',
-    loss: 'stays',
-  },
-  loading: {
-    firmware: 'seen',
-    stage: 'stays',
-    join: 'joining',
-    rejoin: 'joining',
-    heartbeat: 'ready',
-    silence: 'stays',
-    loss: 'stays',
-  },
-  joining: {
-    firmware: 'seen',
-    stage: 'stays',
-    join: 'stays',
-    rejoin: 'stays',
-    heartbeat: 'ready',
-    silence: 'stays',
-    loss: 'lost',
-  },
+  seen: { firmware: 'seen', stage: 'loading', join: 'joining', rejoin: 'joining', heartbeat: 'ready' },
+  loading: { firmware: 'seen', stage: 'loading', join: 'joining', rejoin: 'joining', heartbeat: 'ready' },
+  joining: { firmware: 'seen', join: 'joining', rejoin: 'joining', heartbeat: 'ready', loss: 'lost' },
   ready: {
     firmware: 'seen',
-    stage: 'stays',
     join: 'joining',
-    rejoin: 'stays',
-    heartbeat: 'stays',
+    rejoin: 'ready',
+    heartbeat: 'ready',
     silence: 'silent',
     loss: 'lost',
   },
@@ -68,23 +44,21 @@ const table: Record<NodeState, Row> = {
     firmware: 'seen',
     stage: 'loading',
     join: 'joining',
-    rejoin: 'stays',
+    rejoin: 'silent',
     heartbeat: 'ready',
-    silence: 'stays',
     loss: 'lost',
   },
-  lost: {
-    firmware: 'seen',
-    stage: 'loading',
-    join: 'joining',
-    rejoin: 'joining',
-    heartbeat: 'ready',
-    silence: 'stays',
-    loss: 'stays',
-  },
+  lost: { firmware: 'seen', stage: 'loading', join: 'joining', rejoin: 'joining', heartbeat: 'ready' },
 };
 
+export function isPossible(state: NodeState, event: LifeCycleEvent): boolean {
+  return table[state][event] !== undefined;
+}
+
+/** Throws on a step that is not possible: a fault of ours. */
 export function nextState(state: NodeState, event: LifeCycleEvent): NodeState {
   const next = table[state][event];
-  return next === 'stays' ? state : next;
+  if (next !== undefined) return next;
+  const possible = Object.keys(table[state]).join(', ');
+  throw new Error(`cannot step a node on: it is ${state} and gets ${event}, want one of ${possible}`);
 }

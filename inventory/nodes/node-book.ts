@@ -14,7 +14,7 @@ import type { Take } from '../store/writer.ts';
 import { HeartbeatRecord } from './heartbeat-record.ts';
 import {
   beginsBoot,
-  type BootStage,
+  type BootProgress,
   decideBootStage,
   decideJoin,
   decideJoinToken,
@@ -36,7 +36,7 @@ export interface NodeBook {
    * Makes unknown nodes (`node-<last three bytes>`, lowest free slot): 700 at once and 50 a second, 4,096 in all; what
    * is beyond that is ignored.
    */
-  bootStage(stage: BootStage): Promise<void>;
+  bootStage(stage: BootProgress): Promise<void>;
   /**
    * A one-time join token, 64 hex digits, bound to the MAC, good for ten minutes; an earlier one stops working. Where `ip`
    * is given, only who joins from there, or from another address that is leased to this MAC, may use it. `held` while the

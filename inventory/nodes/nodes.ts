@@ -3,24 +3,26 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import { sessionProof } from '../../protocol/agent-authorization.ts';
 import type { JoinAnswer, JoinRequest } from '../../protocol/api/agent.ts';
 import type { NodePatch } from '../../protocol/api/nodes.ts';
+import type { BootStage } from '../../protocol/boot-stage.ts';
 import type { Mac } from '../../protocol/mac.ts';
 import { stopsByItselfMs } from '../../protocol/timing.ts';
 import { forgetConfigurations } from '../customers/configurations.ts';
 import type { NodeDocument, SessionDocument } from '../store/documents.ts';
 import type { Draft } from '../store/transaction.ts';
 import type { Refused } from '../refused.ts';
-import { type LifeCycleEvent, nextState } from './life-cycle.ts';
+import { isPossible, type LifeCycleEvent, nextState } from './life-cycle.ts';
 
 const joinTokenValidityMs = 10 * 60_000;
 /** Six racks. Boards that never joined make room for newer ones: anybody on the segment can invent MACs. */
 export const nodeLimit = 4_096;
 /** Firmware asks more than once in one boot (U-Boot twice, UEFI again and again): within this long it is the same boot. */
 const sameBootMs = 120_000;
+
 /** A board's way from power-on, as seen by DHCP, TFTP and HTTP. */
-export interface BootStage {
+export interface BootProgress {
   mac: Mac;
   /** `dhcp-discover` together with `firmware` is the start of a boot; anything else is progress. */
-  stage: string;
+  stage: BootStage;
   ip?: string;
   firmware?: NonNullable<NodeDocument['firmware']>;
   detail?: string;
@@ -33,11 +35,11 @@ export interface Draw {
 }
 
 /** Whether it says that the board starts anew. */
-export function beginsBoot({ stage, firmware }: BootStage): boolean {
+export function beginsBoot({ stage, firmware }: BootProgress): boolean {
   return stage === 'dhcp-discover' && firmware !== undefined;
 }
 
-export function decideBootStage(draft: Draft, boot: BootStage, now: number): void {
+export function decideBootStage(draft: Draft, boot: BootProgress, now: number): void {
   const { mac, stage, detail } = boot;
   const known = draft.get('nodes', mac) ?? createNode(draft, mac, now);
   if (known === undefined) return;
@@ -49,14 +51,15 @@ export function decideBootStage(draft: Draft, boot: BootStage, now: number): voi
   let node: NodeDocument = { ...known, ...(boot.ip === undefined ? {} : { ip: boot.ip }) };
   if (begins && !sameBoot) node = { ...node, firstDhcpAt: now, readyAt: null };
   if (boot.firmware !== undefined && boot.firmware !== node.firmware) node = { ...node, firmware: boot.firmware };
-  if (event !== undefined) node = step(draft, node, event, { now, reason: describe(boot) });
   // A late report of a boot that is over says nothing about where the node is now.
+  if (event !== undefined && isPossible(node.state, event))
+    node = step(draft, node, event, { now, reason: describe(boot) });
   if (node.state === 'seen' || node.state === 'loading') node = { ...node, stage };
   if (known.stage !== node.stage) draft.event('boot', mac, detail === undefined ? stage : `${stage}: ${detail}`);
   if (!same(known, node)) draft.put('nodes', mac, node);
 }
 
-function describe({ stage, firmware, detail }: BootStage): string {
+function describe({ stage, firmware, detail }: BootProgress): string {
   return [stage, firmware === undefined ? '' : `from ${firmware}`, detail ?? '']
     .filter((part) => part !== '')
     .join(' ');
@@ -102,7 +105,7 @@ function freeName(draft: Draft, mac: Mac): string {
   return draft.nodeIndex.named(short) === undefined ? short : `node-${digits}`;
 }
 
-/** One step of the life cycle, with its event. */
+/** One step of the life cycle, with its event. Throws on one that cannot be. */
 export function step(
   draft: Draft,
   node: NodeDocument,

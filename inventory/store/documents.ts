@@ -80,7 +80,13 @@ export const SessionDocument = Type.Object({
 });
 export type SessionDocument = Readonly<Static<typeof SessionDocument>>;
 
-/** `leases/<ip>`: what boot/ remembers of an address. Its own fields pass through untouched. */
+/**
+ * `leases/<ip>`: what boot/ remembers of an address. Its own fields pass through untouched.
+ * - `offered`: we wait for the board's REQUEST; kept in memory only
+ * - `bound`: the board has it until `expiresAtMs` (milliseconds since 1970), and nobody else
+ * - `released`: the board gave it back; it gets the same again while nobody else needed it
+ * - `declined`: somebody else answers at this address: not to be given out until `expiresAtMs`
+ */
 export const LeaseDocument = Type.Object({
   ip: Type.String(),
   mac: MacAddress,
