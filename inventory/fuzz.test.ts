@@ -123,11 +123,11 @@ test('the inventory holds what a simple model holds, whatever is asked of it', a
       if (!model.nodes.has(mac)) model.nodes.set(mac, undefined);
       if (random() < 0.7) await rack.pass(4_250);
       const isHeld = rack.inventory.nodes.placeHolder(mac) !== undefined;
-      const ticket = await rack.inventory.nodes.issueJoinToken(mac);
-      assert.equal('refused' in ticket, model.fenced.has(mac) || isHeld);
-      if ('refused' in ticket) return;
+      const issued = await rack.inventory.nodes.issueJoinToken(mac);
+      assert.equal('refused' in issued, model.fenced.has(mac) || isHeld);
+      if ('refused' in issued) return;
       const before = rack.inventory.nodes.sessionOf(mac);
-      const answer = await rack.join(mac, `boot ${random()}`, { token: ticket.token });
+      const answer = await rack.join(mac, `boot ${random()}`, { token: issued.token });
       assert.ok(!('refused' in answer));
       if (before !== undefined) assert.equal(rack.inventory.nodes.session(before.id), undefined, 'a ghost session');
       model.nodes.set(mac, answer.session);

@@ -100,15 +100,15 @@ export async function openInventoryOn(options: StorageOptions & Pick<InventoryOp
   await using stack = new AsyncDisposableStack();
   const { now, random, reserve } = options;
   const storage = await openStorage(stack, options);
-  const { memory, take, takeOnReserve, tables, addEvent, subscribe, tell, audit, feed, pause } = storage;
-  const rooms = { memory, take, takeOnReserve, now, random };
+  const { cache, transact, transactOnReserve, tables, addEvent, subscribe, tell, audit, feed, pause } = storage;
+  const rooms = { cache, transact, transactOnReserve, now, random };
   const onOrder = (number: number) => tell({ kind: 'order', number });
-  const onDisk = { memory, take: takeOnReserve, now, pause, onOrder };
+  const onDisk = { cache, transact: transactOnReserve, now, pause, onOrder };
   const unstored = new UnstoredOrders({ ...onDisk, say: storage.say('orders') });
   stack.defer(() => unstored.close());
   const steps = new EscalationSteps({ ...onDisk, unstored });
   stack.defer(() => steps.close());
-  const problems = new WorkloadProblems({ memory, addEvent, tell });
+  const problems = new WorkloadProblems({ cache, addEvent, tell });
   const noteApproval = (subject: string, body: Readonly<Record<string, unknown>>) =>
     audit?.append({ kind: 'approval', subject, body });
   const owned = stack.move();
@@ -121,7 +121,7 @@ export async function openInventoryOn(options: StorageOptions & Pick<InventoryOp
     workloads: workloadBook({ ...rooms, problems }),
     instances: instanceBook({ ...rooms, reserve }),
     orders: orderBook({ ...storage, ...onDisk, unstored, steps }),
-    operators: operatorBook({ ...rooms, take: takeOnReserve, audit: noteApproval }),
+    operators: operatorBook({ ...rooms, transact: transactOnReserve, audit: noteApproval }),
     approvals: approvalBook({ ...onDisk, unstored, audit: noteApproval }),
     drills: drillBook({ ...rooms, epoch: storage.epoch }),
     audit: auditBook({ log: audit, feed }),

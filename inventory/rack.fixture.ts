@@ -22,7 +22,7 @@ export interface TestRack extends AsyncDisposable {
   pass(ms: number): Promise<void>;
   /** Closes the inventory and opens it again. */
   restart(): Promise<void>;
-  /** Firmware's DHCP, one file, ticket: up to the agent's start. Returns the token. */
+  /** Firmware's DHCP, one file, join token: up to the agent's start. Returns the token. */
   boot(mac: Mac): Promise<string>;
   join(mac: Mac, bootId: string, credentials: Pick<JoinRequest, 'token' | 'session'>): Promise<JoinAnswer | Refused>;
   /** From power-on to the first heartbeat. */
@@ -64,9 +64,9 @@ export async function testRack(): Promise<TestRack> {
       while (rack.inventory.nodes.placeHolder(mac) !== undefined) await rack.pass(250);
       await rack.inventory.nodes.bootStage({ mac, stage: 'dhcp-discover', firmware: 'uboot' });
       await rack.inventory.nodes.bootStage({ mac, stage: 'script', ip: '10.77.0.50' });
-      const ticket = await rack.inventory.nodes.issueJoinToken(mac);
-      if ('refused' in ticket) throw new Error(ticket.refused);
-      return ticket.token;
+      const issued = await rack.inventory.nodes.issueJoinToken(mac);
+      if ('refused' in issued) throw new Error(issued.refused);
+      return issued.token;
     },
     join: (mac, bootId, credentials) =>
       rack.inventory.nodes.join({ mac, bootId, ...credentials, ...machine }, '10.77.0.50'),
@@ -96,16 +96,16 @@ export function rejoin(answer: JoinAnswer, mac: Mac, bootId: string): Pick<JoinR
   return { session: { id: answer.session, proof: sessionProof(Buffer.from(answer.key, 'hex'), mac, bootId) } };
 }
 
-/** What firmware and agent do up to the session: DHCP, ticket, join. For boards that then speak for themselves. */
+/** What firmware and agent do up to the session: DHCP, join token, join. For boards that then speak for themselves. */
 export async function joinBoard(
   inventory: Inventory,
   mac: Mac,
   { ip = '127.0.0.1', sshHostKey = null }: { ip?: string; sshHostKey?: string | null } = {},
 ): Promise<{ session: Buffer; key: Buffer }> {
   await inventory.nodes.bootStage({ mac, stage: 'dhcp-discover', firmware: 'uboot' });
-  const ticket = await inventory.nodes.issueJoinToken(mac);
-  if ('refused' in ticket) throw new Error(ticket.refused);
-  const joined = await inventory.nodes.join({ mac, bootId: 'boot-1', token: ticket.token, ...machine, sshHostKey }, ip);
+  const issued = await inventory.nodes.issueJoinToken(mac);
+  if ('refused' in issued) throw new Error(issued.refused);
+  const joined = await inventory.nodes.join({ mac, bootId: 'boot-1', token: issued.token, ...machine, sshHostKey }, ip);
   if ('refused' in joined) throw new Error(joined.refused);
   return { session: Buffer.from(joined.session, 'hex'), key: Buffer.from(joined.key, 'hex') };
 }
@@ -153,7 +153,7 @@ export function editDatabase(file: string, ...statements: string[]): Promise<voi
   });
 }
 
-const machine = {
+export const machine = {
   serial: null,
   agentVersion: '1',
   sshHostKey: null,

@@ -3,7 +3,7 @@
 // knows as given and not lifted stands again; where nobody can tell which orders stood, everything stays stopped. It ends as
 // any order does: by a lift.
 import type { AuditTold } from './audit/audit.ts';
-import type { Draft } from './store/transaction.ts';
+import type { Transaction } from './store/transaction.ts';
 import { everything } from '../protocol/roll-call.ts';
 import type { Mark } from './store/revision-mark.ts';
 import { named } from './orders/orders.ts';
@@ -40,41 +40,41 @@ export function lossText(witnesses: Witnesses, where: string): string {
 }
 
 /** Gives what an operator has to know, a sentence each. */
-export function decideRecovery(draft: Draft, witnesses: Witnesses, now: number): string[] {
+export function decideRecovery(transaction: Transaction, witnesses: Witnesses, now: number): string[] {
   const { audit, mark } = witnesses;
   const behind = isBehind(witnesses);
-  const said = typeof audit === 'string' ? [] : restoreOrders(draft, audit, behind);
-  if (typeof audit !== 'string' && behind) said.push(...restoreFences(draft, audit));
+  const said = typeof audit === 'string' ? [] : restoreOrders(transaction, audit, behind);
+  if (typeof audit !== 'string' && behind) said.push(...restoreFences(transaction, audit));
   if (!behind) return said;
   const isTold = typeof audit !== 'string' && audit.unreadable === 0 && audit.bookmark >= (mark?.orders ?? 0);
   // Where no order was ever given there is none to be in doubt about.
-  if (!isTold && mark?.orders !== 0) said.push(holdEverything(draft, now));
+  if (!isTold && mark?.orders !== 0) said.push(holdEverything(transaction, now));
   return said;
 }
 
-function restoreOrders(draft: Draft, audit: AuditTold, behind: boolean): string[] {
-  const counter = draft.get('counters', 'orders')?.value ?? 0;
+function restoreOrders(transaction: Transaction, audit: AuditTold, behind: boolean): string[] {
+  const counter = transaction.get('counters', 'orders')?.value ?? 0;
   // Orders that were lifted long ago are forgotten by the inventory: what it may know and does not, only a loss explains.
   const lost = audit.standing.filter(
-    ({ number }) => number > counter || (behind && draft.get('orders', String(number)) === undefined),
+    ({ number }) => number > counter || (behind && transaction.get('orders', String(number)) === undefined),
   );
   for (const order of lost.toSorted((a, b) => a.number - b.number)) {
     const { number, scope } = order;
-    const former = draft.get('kill', scope);
-    const earlier = former === undefined ? undefined : draft.get('orders', String(former.number));
+    const former = transaction.get('kill', scope);
+    const earlier = former === undefined ? undefined : transaction.get('orders', String(former.number));
     if (earlier !== undefined)
-      draft.put('orders', String(earlier.number), {
+      transaction.put('orders', String(earlier.number), {
         ...earlier,
         liftedAt: order.at,
         liftReason: `order ${number} took its place`,
         liftedBy: givenByStart,
       });
-    draft.put('orders', String(number), order);
-    draft.put('kill', scope, { number });
+    transaction.put('orders', String(number), order);
+    transaction.put('kill', scope, { number });
     for (const receipt of audit.receipts)
-      if (receipt.number === number) draft.put('receipts', `${number}/${receipt.mac}`, receipt);
+      if (receipt.number === number) transaction.put('receipts', `${number}/${receipt.mac}`, receipt);
   }
-  if (audit.lastNumber > counter) draft.put('counters', 'orders', { value: audit.lastNumber });
+  if (audit.lastNumber > counter) transaction.put('counters', 'orders', { value: audit.lastNumber });
   return lost.map(
     ({ number, scope }) =>
       `order ${number} on ${named(scope)} stands again: the inventory had lost it, the audit log knows it as not lifted ` +
@@ -82,28 +82,28 @@ function restoreOrders(draft: Draft, audit: AuditTold, behind: boolean): string[
   );
 }
 
-function restoreFences(draft: Draft, audit: AuditTold): string[] {
+function restoreFences(transaction: Transaction, audit: AuditTold): string[] {
   return audit.fenced.flatMap((mac) => {
-    const node = draft.get('nodes', mac);
+    const node = transaction.get('nodes', mac);
     if (node?.fenced === true) return [];
     if (node === undefined)
       return [`the audit log knows ${mac} as fenced, and the inventory does not know it: fence it when it shows up`];
-    draft.put('nodes', mac, { ...node, fenced: true, fencedBy: givenByStart });
+    transaction.put('nodes', mac, { ...node, fenced: true, fencedBy: givenByStart });
     return [`${node.name} is fenced again, as the audit log has it (muster node unfence ${node.name} ends it)`];
   });
 }
 
-function holdEverything(draft: Draft, now: number): string {
+function holdEverything(transaction: Transaction, now: number): string {
   const why = 'the inventory lost changes, and the audit log cannot tell which orders stood';
-  const standing = draft.get('kill', everything);
+  const standing = transaction.get('kill', everything);
   if (standing !== undefined) return `${why}: everything stays stopped by order ${standing.number}`;
-  const number = draft.count('orders');
-  const targets = Array.from(draft.all('nodes'), ([mac]) => mac).filter(
-    (mac) => draft.get('sessions', mac) !== undefined,
+  const number = transaction.count('orders');
+  const targets = Array.from(transaction.all('nodes'), ([mac]) => mac).filter(
+    (mac) => transaction.get('sessions', mac) !== undefined,
   );
   const order = { number, scope: everything, reason: why, by: givenByStart, at: now, liftedAt: null, liftReason: null };
-  draft.put('orders', String(number), { ...order, targets });
-  draft.put('kill', everything, { number });
+  transaction.put('orders', String(number), { ...order, targets });
+  transaction.put('kill', everything, { number });
   return (
     `${why}: order ${number} keeps everything stopped. Give the orders that should stand (muster kill), ` +
     'then end it by muster lift --everything'

@@ -9,13 +9,13 @@ import { SessionIndex } from './nodes/session-index.ts';
 import { SentTimes } from './orders/sent-times.ts';
 import { decideRecovery, isBehind, knownRevision, lossText } from './recovery.ts';
 import type { LocalTables } from './samples/local-tables.ts';
-import { type DocumentChange, Memory } from './store/cache.ts';
+import { type DocumentChange, Cache } from './store/cache.ts';
 import { announce, type Change } from './store/changes.ts';
 import type { DiskReserve } from './store/disk-reserve.ts';
 import type { RevisionMark } from './store/revision-mark.ts';
 import type { Store } from './store/store.ts';
 import type { NewEvent } from './store/transaction.ts';
-import { Decisions, type Take, type TakeOptions } from './store/writer.ts';
+import { Writer, type Transact, type TransactOptions } from './store/writer.ts';
 
 export interface StorageOptions {
   /** What the operator has to know of the state directory, a sentence each. */
@@ -42,15 +42,15 @@ export interface StorageOptions {
 export interface Storage {
   epoch: number;
   store: Store;
-  memory: Memory;
+  cache: Cache;
   sessions: SessionIndex;
   sent: SentTimes;
   tables: LocalTables;
   audit: AuditLog | undefined;
   feed: AuditFeed;
-  take: Take;
+  transact: Transact;
   /** For what makes things safer, or is needed for it: it is stored also where the disk is full. */
-  takeOnReserve: Take;
+  transactOnReserve: Transact;
   addEvent: (event: NewEvent) => void;
   subscribe: (listener: (change: Change) => void) => () => void;
   tell: (change: Change) => void;
@@ -98,10 +98,10 @@ export async function openStorage(
     addEvent({ kind: 'controller', subject, message });
   };
 
-  const memory = new Memory();
+  const cache = new Cache();
   const { documents, revision, foundRevision } = await openDocuments(store);
-  memory.load(documents, revision);
-  const feed = new AuditFeed(memory, revision);
+  cache.load(documents, revision);
+  const feed = new AuditFeed(cache, revision);
   const audit = stack.use(openAudit?.({ now, source: feed, say: say('audit') }));
   const told = await Promise.race([audit?.told() ?? 'none is kept', pause(auditPatienceMs).then(() => 'it is locked')]);
   const witnesses = { revision: foundRevision, mark: mark?.found, audit: told };
@@ -110,7 +110,7 @@ export async function openStorage(
     // Nobody may take a new change for one that was told of before the loss.
     store.skipTo(knownRevision(witnesses));
   }
-  const sessions = new SessionIndex(memory);
+  const sessions = new SessionIndex(cache);
   const sent = new SentTimes();
   const follow = (changes: DocumentChange[]) => {
     for (const change of changes) {
@@ -121,19 +121,20 @@ export async function openStorage(
     if (audit !== undefined) feed.tell(audit, changes);
     for (const change of changes.flatMap(announce)) tell(change);
   };
-  await store.watch({ prefix: '', fromRevision: revision, onChanges: (changes) => follow(memory.apply(changes)) });
+  await store.watch({ prefix: '', fromRevision: revision, onChanges: (changes) => follow(cache.apply(changes)) });
 
-  const writer = new Decisions({ store, memory, reserve, onEvents: (events) => events.forEach(addEvent) });
+  const writer = new Writer({ store, cache, reserve, onEvents: (events) => events.forEach(addEvent) });
   stack.defer(() => writer.idle());
-  const take = takeWith(writer, {});
-  const takeOnReserve = takeWith(writer, { mayUseReserve: true });
-  for (const message of await takeOnReserve((draft) => decideRecovery(draft, witnesses, now()))) noted(message);
+  const transact = transactWith(writer, {});
+  const transactOnReserve = transactWith(writer, { mayUseReserve: true });
+  for (const message of await transactOnReserve((transaction) => decideRecovery(transaction, witnesses, now())))
+    noted(message);
   for (const message of found) noted(message);
   for (const message of notes) addEvent({ kind: 'controller', subject: 'state', message });
   reserve?.begin(say('disk'));
-  const epoch = await takeOnReserve((draft) => draft.count('epoch'));
+  const epoch = await transactOnReserve((transaction) => transaction.count('epoch'));
   // Writing the epoch moved the store on: whatever a node was told by an earlier process is older than this.
-  memory.startGenerations(memory.revision('counters', 'epoch'));
+  cache.startGenerations(cache.revision('counters', 'epoch'));
 
   const subscribe = (listener: (change: Change) => void) => {
     listeners.add(listener);
@@ -142,14 +143,14 @@ export async function openStorage(
   return {
     epoch,
     store,
-    memory,
+    cache,
     sessions,
     sent,
     tables,
     audit,
     feed,
-    take,
-    takeOnReserve,
+    transact,
+    transactOnReserve,
     addEvent,
     subscribe,
     tell,
@@ -159,10 +160,10 @@ export async function openStorage(
   };
 }
 
-function takeWith(writer: Decisions, options: TakeOptions): Take {
+function transactWith(writer: Writer, options: TransactOptions): Transact {
   return (decide, by) =>
-    writer.take((draft) => {
-      draft.by = by;
-      return decide(draft);
+    writer.transact((transaction) => {
+      transaction.by = by;
+      return decide(transaction);
     }, options);
 }

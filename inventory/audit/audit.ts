@@ -12,7 +12,7 @@ import { Connection } from '../store/connection.ts';
 import type { DiskReserve } from '../store/disk-reserve.ts';
 import type { NodeDocument, OrderDocument, ReceiptDocument } from '../store/documents.ts';
 import { StorageError } from '../store/store.ts';
-import { Turns } from '../store/mutex.ts';
+import { Mutex } from '../store/mutex.ts';
 
 const schemaVersion = 1;
 // The triggers stop slips of ours and of an operator's `sqlite3`, not a person who wants to forge: that is what the
@@ -106,7 +106,7 @@ export class AuditLog implements AsyncDisposable {
   #queue: Waiting[] = [];
   #lost = 0;
   #trouble: StorageError | undefined;
-  readonly #turns = new Turns();
+  readonly #mutex = new Mutex();
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
 
@@ -181,7 +181,7 @@ export class AuditLog implements AsyncDisposable {
 
   /** What a start compares the inventory with, before anything is written. A sentence where it cannot be read. */
   told(): Promise<AuditTold | string> {
-    return this.#turns.take(async () => {
+    return this.#mutex.run(async () => {
       try {
         return await readTold(await this.#opened());
       } catch (error) {
@@ -198,7 +198,7 @@ export class AuditLog implements AsyncDisposable {
 
   /** Resolves when it was tried to write what waits. */
   async flushed(): Promise<void> {
-    await this.#turns.take(() => this.#flush());
+    await this.#mutex.run(() => this.#flush());
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -222,7 +222,7 @@ export class AuditLog implements AsyncDisposable {
   }
 
   #read<T>(work: (connection: Connection) => Promise<T>): Promise<T> {
-    return this.#turns.take(async () => {
+    return this.#mutex.run(async () => {
       await this.#flush();
       if (this.#connection === undefined)
         throw new StorageError(`cannot read ${this.#options.file}`, { cause: this.#trouble });

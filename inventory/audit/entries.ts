@@ -95,7 +95,7 @@ function of(collection: Audited['collection'], document: Audited['document'] | u
   return document === undefined ? [] : entriesOf({ collection, document } as Audited); // a change ties the two
 }
 
-/** From the body of an audit entry; undefined where it is none that could be carried out. */
+/** From the body of an audit entry; undefined where no order could be made of it. */
 export function orderOf(subject: string, body: unknown): OrderDocument | undefined {
   const { scope, reason, by, at, targets } = fieldsOf(body);
   const order = { number: Number(subject), scope, reason, by, at, liftedAt: null, liftReason: null, targets };

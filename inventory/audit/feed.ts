@@ -4,17 +4,17 @@ import { type Audited, entriesOf, entriesOfChange, type NewEntry } from './entri
 import type { AuditedDocuments } from './verification.ts';
 import type { AuditLog, AuditSource, ReceiptProof } from './audit.ts';
 import type { NodeDocument } from '../store/documents.ts';
-import type { DocumentChange, Memory } from '../store/cache.ts';
+import type { DocumentChange, Cache } from '../store/cache.ts';
 import { liftedLimit } from '../orders/orders.ts';
 
 export class AuditFeed implements AuditSource {
-  readonly #memory: Memory;
+  readonly #cache: Cache;
   #revision: number;
   /** Signed datagrams of receipts that are on their way to disk. */
   readonly #proofs = new Map<string, ReceiptProof>();
 
-  constructor(memory: Memory, revision: number) {
-    this.#memory = memory;
+  constructor(cache: Cache, revision: number) {
+    this.#cache = cache;
     this.#revision = revision;
   }
 
@@ -49,25 +49,25 @@ export class AuditFeed implements AuditSource {
     const entries: NewEntry[] = [];
     const collections = ['orders', 'receipts', 'escalations', 'drills'] as const;
     for (const collection of collections)
-      for (const [id, document] of this.#memory.all(collection))
-        if (this.#memory.revision(collection, id) > revision)
+      for (const [id, document] of this.#cache.all(collection))
+        if (this.#cache.revision(collection, id) > revision)
           entries.push(...entriesOf({ collection, document } as Audited)); // the table of this very collection
     return entries;
   }
 
   nodesSince(revision: number): NodeDocument[] {
-    return [...this.#memory.all('nodes').values()].filter(({ mac }) => this.#memory.revision('nodes', mac) > revision);
+    return [...this.#cache.all('nodes').values()].filter(({ mac }) => this.#cache.revision('nodes', mac) > revision);
   }
 
   /** As they are now; later changes do not show in it. */
   documents(): AuditedDocuments {
-    const orders = new Map(this.#memory.all('orders'));
+    const orders = new Map(this.#cache.all('orders'));
     const lifted = [...orders.values()].flatMap(({ number, liftedAt }) => (liftedAt === null ? [] : [number]));
     return {
       orders,
-      receipts: new Map(this.#memory.all('receipts')),
-      escalations: new Map(this.#memory.all('escalations')),
-      drills: new Map(this.#memory.all('drills')),
+      receipts: new Map(this.#cache.all('receipts')),
+      escalations: new Map(this.#cache.all('escalations')),
+      drills: new Map(this.#cache.all('drills')),
       forgottenBelow: lifted.length < liftedLimit ? 0 : Math.min(...lifted),
     };
   }

@@ -5,7 +5,7 @@ import { Check } from 'typebox/value';
 import { ContainerConfiguration } from '../../protocol/api/agent.ts';
 import { configurationDigest, configurationProblem } from '../../protocol/desired-state.ts';
 import type { InstanceDocument, WorkloadDocument } from '../store/documents.ts';
-import type { Draft } from '../store/transaction.ts';
+import type { Transaction } from '../store/transaction.ts';
 import type { Store, StoredDocument, Write } from '../store/store.ts';
 
 /** Of what a revision of a workload is run with. */
@@ -45,14 +45,14 @@ function splitOnce(line: string): [string, string] {
 }
 
 /** For instances that were removed in this decision: their configurations go where no other instance names them. */
-export function forgetConfigurations(draft: Draft, removed: readonly InstanceDocument[]): void {
+export function forgetConfigurations(transaction: Transaction, removed: readonly InstanceDocument[]): void {
   const unused = new Set(removed.map(({ desired }) => desired.configuration));
   if (unused.size === 0) return;
-  for (const [, { desired }] of draft.all('instances')) {
+  for (const [, { desired }] of transaction.all('instances')) {
     unused.delete(desired.configuration);
     if (unused.size === 0) return;
   }
-  for (const sha256 of unused) draft.remove('configurations', sha256);
+  for (const sha256 of unused) transaction.remove('configurations', sha256);
 }
 
 /** What a store holds; one that an older Muster wrote is brought up to date first. `foundRevision` is from before that. */

@@ -2,10 +2,10 @@
 import type { CustomerSpec } from '../../protocol/api/customers.ts';
 import type { UnstoredOrders } from '../orders/unstored-orders.ts';
 import type { Refused } from '../refused.ts';
-import type { Memory } from '../store/cache.ts';
+import type { Cache } from '../store/cache.ts';
 import type { CustomerDocument } from '../store/documents.ts';
-import type { Draft } from '../store/transaction.ts';
-import type { Take } from '../store/writer.ts';
+import type { Transaction } from '../store/transaction.ts';
+import type { Transact } from '../store/writer.ts';
 import { unknownCustomer } from './unknown.ts';
 import { mebibyte } from './workload-limits.ts';
 
@@ -26,41 +26,42 @@ export interface CustomerBook {
 }
 
 export function customerBook({
-  memory,
-  take,
-  takeOnReserve,
+  cache,
+  transact,
+  transactOnReserve,
   now,
   unstored,
 }: {
-  memory: Memory;
-  take: Take;
-  takeOnReserve: Take;
+  cache: Cache;
+  transact: Transact;
+  transactOnReserve: Transact;
   now: () => number;
   unstored: UnstoredOrders;
 }): CustomerBook {
   return {
-    all: () => [...memory.all('customers').values()],
-    get: (name) => memory.get('customers', name),
-    add: (spec, by) => take((draft) => decideAddCustomer(draft, spec, { now: now() }), by),
+    all: () => [...cache.all('customers').values()],
+    get: (name) => cache.get('customers', name),
+    add: (spec, by) => transact((transaction) => decideAddCustomer(transaction, spec, { now: now() }), by),
     remove: (name, by) => {
       const order = unstored.standingFor(name);
       if (order !== undefined)
         return Promise.resolve({
           refused: `order ${order.number} stops ${name}, and is not stored yet: lift it first`,
         });
-      return takeOnReserve((draft) => decideRemoveCustomer(draft, name), by);
+      return transactOnReserve((transaction) => decideRemoveCustomer(transaction, name), by);
     },
   };
 }
 
 /** `uidBase`: a range that this very customer had before; a new one where left out. */
 export function decideAddCustomer(
-  draft: Draft,
+  transaction: Transaction,
   spec: CustomerSpec,
   { now, uidBase }: { now: number; uidBase?: number | undefined },
 ): CustomerDocument | Refused {
-  if (draft.get('customers', spec.name) !== undefined) return { refused: `customer ${spec.name} is there already` };
-  const range = uidBase === undefined ? firstUidRange + draft.count('uids') - 1 : uidBase / uidRange;
+  if (transaction.get('customers', spec.name) !== undefined)
+    return { refused: `customer ${spec.name} is there already` };
+  const range = uidBase === undefined ? firstUidRange + transaction.count('uids') - 1 : uidBase / uidRange;
   if (range > lastUidRange)
     return { refused: `all ${lastUidRange - firstUidRange + 1} ranges of user ids are used up` };
   const customer = {
@@ -71,21 +72,21 @@ export function decideAddCustomer(
     uidBase: range * uidRange,
     createdAt: now,
   };
-  draft.put('customers', spec.name, customer);
-  draft.event('customer', spec.name, 'added');
+  transaction.put('customers', spec.name, customer);
+  transaction.event('customer', spec.name, 'added');
   return customer;
 }
 
-export function decideRemoveCustomer(draft: Draft, name: string): { removed: string } | Refused {
-  if (draft.get('customers', name) === undefined) return unknownCustomer(name);
-  const kill = draft.get('kill', name);
+export function decideRemoveCustomer(transaction: Transaction, name: string): { removed: string } | Refused {
+  if (transaction.get('customers', name) === undefined) return unknownCustomer(name);
+  const kill = transaction.get('kill', name);
   if (kill !== undefined) return { refused: `order ${kill.number} stops ${name}: lift it first` };
-  const workloads = Array.from(draft.all('workloads'), ([, workload]) => workload).filter(
+  const workloads = Array.from(transaction.all('workloads'), ([, workload]) => workload).filter(
     ({ customer }) => customer === name,
   );
   if (workloads.length > 0)
     return { refused: `${name} has ${workloads.map((workload) => workload.name).join(', ')}: remove them first` };
-  draft.remove('customers', name);
-  draft.event('customer', name, 'removed');
+  transaction.remove('customers', name);
+  transaction.event('customer', name, 'removed');
   return { removed: name };
 }

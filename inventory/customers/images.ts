@@ -1,9 +1,9 @@
 // Customers' images that were imported, as `images/customer/` converted them.
 import type { Refused } from '../refused.ts';
-import type { Memory } from '../store/cache.ts';
+import type { Cache } from '../store/cache.ts';
 import type { ImageDocument } from '../store/documents.ts';
-import type { Draft } from '../store/transaction.ts';
-import type { Take } from '../store/writer.ts';
+import type { Transaction } from '../store/transaction.ts';
+import type { Transact } from '../store/writer.ts';
 import { unknownImage } from './unknown.ts';
 
 /** Documents that it returns are shared and must not be changed. */
@@ -16,29 +16,29 @@ export interface ImageBook {
 }
 
 export function imageBook({
-  memory,
-  take,
-  takeOnReserve,
+  cache,
+  transact,
+  transactOnReserve,
 }: {
-  memory: Memory;
-  take: Take;
-  takeOnReserve: Take;
+  cache: Cache;
+  transact: Transact;
+  transactOnReserve: Transact;
 }): ImageBook {
   return {
-    all: () => [...memory.all('images').values()],
-    get: (name) => memory.get('images', name),
-    save: (image) => take((draft) => draft.put('images', image.name, image)),
-    remove: (name, by) => takeOnReserve((draft) => decideRemoveImage(draft, name), by),
+    all: () => [...cache.all('images').values()],
+    get: (name) => cache.get('images', name),
+    save: (image) => transact((transaction) => transaction.put('images', image.name, image)),
+    remove: (name, by) => transactOnReserve((transaction) => decideRemoveImage(transaction, name), by),
   };
 }
 
-function decideRemoveImage(draft: Draft, name: string): { removed: string } | Refused {
-  if (draft.get('images', name) === undefined) return unknownImage(name);
-  const users = Array.from(draft.all('workloads'), ([id, { spec }]) => (spec.image === name ? id : '')).filter(
+function decideRemoveImage(transaction: Transaction, name: string): { removed: string } | Refused {
+  if (transaction.get('images', name) === undefined) return unknownImage(name);
+  const users = Array.from(transaction.all('workloads'), ([id, { spec }]) => (spec.image === name ? id : '')).filter(
     (id) => id !== '',
   );
   if (users.length > 0) return { refused: `image ${name} is used by ${users.slice(0, 5).join(', ')}` };
-  draft.remove('images', name);
-  draft.event('image', name, 'removed');
+  transaction.remove('images', name);
+  transaction.event('image', name, 'removed');
   return { removed: name };
 }

@@ -1,10 +1,10 @@
 // Instances: containers of workloads on their nodes, as placed by the scheduler and as their nodes report them.
 import type { InstanceReport } from '../../protocol/api/agent.ts';
 import type { Mac } from '../../protocol/mac.ts';
-import type { Memory } from '../store/cache.ts';
+import type { Cache } from '../store/cache.ts';
 import type { DiskReserve } from '../store/disk-reserve.ts';
 import type { InstanceDocument } from '../store/documents.ts';
-import type { Take } from '../store/writer.ts';
+import type { Transact } from '../store/writer.ts';
 import {
   decideMissing,
   decidePlacement,
@@ -32,34 +32,34 @@ export interface InstanceBook {
 }
 
 export function instanceBook({
-  memory,
-  take,
+  cache,
+  transact,
   now,
   reserve,
 }: {
-  memory: Memory;
-  take: Take;
+  cache: Cache;
+  transact: Transact;
   now: () => number;
   reserve: DiskReserve | undefined;
 }): InstanceBook {
   return {
-    all: () => [...memory.all('instances').values()],
-    get: (id) => memory.get('instances', memory.instanceKey(id) ?? ''),
-    on: (mac) => memory.instancesOn(mac),
-    of: (customer, workload) => memory.instancesOf(customer, workload),
+    all: () => [...cache.all('instances').values()],
+    get: (id) => cache.get('instances', cache.instanceKey(id) ?? ''),
+    on: (mac) => cache.instancesOn(mac),
+    of: (customer, workload) => cache.instancesOf(customer, workload),
     report: async (mac, reports) => {
-      const { news, missing } = reportNews(memory, mac, reports);
+      const { news, missing } = reportNews(cache, mac, reports);
       if (news.length + missing.length === 0) return;
-      await take((draft) => {
-        decideReport(draft, mac, { reports: news, now: now() });
-        decideMissing(draft, mac, { ids: missing, now: now() });
+      await transact((transaction) => {
+        decideReport(transaction, mac, { reports: news, now: now() });
+        decideMissing(transaction, mac, { ids: missing, now: now() });
       });
     },
     apply: (placements) =>
       // On a full disk a plan waits; the next one is made anew.
       reserve?.refusal() === undefined
-        ? take((draft) => decidePlacement(draft, placements, now()))
+        ? transact((transaction) => decidePlacement(transaction, placements, now()))
         : Promise.resolve({ applied: 0 }),
-    nextNumber: () => nextInstanceNumber(memory),
+    nextNumber: () => nextInstanceNumber(cache),
   };
 }

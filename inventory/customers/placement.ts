@@ -7,8 +7,8 @@ import { customersPerNodeLimit, everything, type PermittedCustomer } from '../..
 import { configurationOf, forgetConfigurations, resolve } from './configurations.ts';
 import { workloadLimits } from './workload-limits.ts';
 import type { InstanceDocument, WorkloadDocument } from '../store/documents.ts';
-import type { Draft } from '../store/transaction.ts';
-import type { Memory, View } from '../store/cache.ts';
+import type { Transaction } from '../store/transaction.ts';
+import type { Cache, View } from '../store/cache.ts';
 
 /** What the scheduler wants done, each step on its own applicable or not, see `InstanceBook.apply`. */
 export type Placement =
@@ -37,40 +37,41 @@ export function nextInstanceNumber(view: View): number {
 }
 
 /** A plan may be older than the inventory, or be carried out twice: a step that does not fit any more is left out. */
-export function decidePlacement(draft: Draft, placements: Placement[], now: number): { applied: number } {
+export function decidePlacement(transaction: Transaction, placements: Placement[], now: number): { applied: number } {
   let applied = 0;
   const removed: InstanceDocument[] = [];
   for (const placement of placements) {
     if (placement.kind === 'place') {
-      if (place(draft, placement, now)) applied++;
+      if (place(transaction, placement, now)) applied++;
       continue;
     }
-    const instance = remove(draft, placement);
+    const instance = remove(transaction, placement);
     if (instance === undefined) continue;
     removed.push(instance);
     applied++;
   }
-  forgetConfigurations(draft, removed);
+  forgetConfigurations(transaction, removed);
   return { applied };
 }
 
-function place(draft: Draft, placement: Placement & { kind: 'place' }, now: number): boolean {
+function place(transaction: Transaction, placement: Placement & { kind: 'place' }, now: number): boolean {
   const { id, customer, port, reason } = placement;
   const number = Number.parseInt(id.slice(-8), 16);
-  const workload = draft.get('workloads', `${customer}/${placement.workload}`);
-  const node = draft.get('nodes', placement.node);
+  const workload = transaction.get('workloads', `${customer}/${placement.workload}`);
+  const node = transaction.get('nodes', placement.node);
   if (workload === undefined || workload.specRevision !== placement.specRevision) return false;
   if (node === undefined || node.state !== 'ready' || node.fenced) return false;
-  if (number < nextInstanceNumber(draft) || id !== instanceId(workload.name, number)) return false;
-  if (killedBy(draft, customer) !== undefined) return false;
-  const neighbours = draft.instancesOn(placement.node);
+  if (number < nextInstanceNumber(transaction) || id !== instanceId(workload.name, number)) return false;
+  if (killedBy(transaction, customer) !== undefined) return false;
+  const neighbours = transaction.instancesOn(placement.node);
   if (neighbours.length >= instancesPerNodeLimit) return false;
   if (port !== null && neighbours.some((other) => other.port === port)) return false;
   const { sha256, problem } = resolve(workload);
   if (problem !== undefined) return false;
-  if (draft.get('configurations', sha256) === undefined) draft.put('configurations', sha256, configurationOf(workload));
-  draft.put('counters', 'instances', { value: number });
-  draft.put('instances', `${customer}/${workload.name}/${id}`, {
+  if (transaction.get('configurations', sha256) === undefined)
+    transaction.put('configurations', sha256, configurationOf(workload));
+  transaction.put('counters', 'instances', { value: number });
+  transaction.put('instances', `${customer}/${workload.name}/${id}`, {
     id,
     customer,
     workload: workload.name,
@@ -85,7 +86,7 @@ function place(draft: Draft, placement: Placement & { kind: 'place' }, now: numb
     since: now,
     restarts: 0,
   });
-  draft.event('instance', id, `placed on ${node.name}: ${reason}`);
+  transaction.event('instance', id, `placed on ${node.name}: ${reason}`);
   return true;
 }
 
@@ -109,30 +110,33 @@ function desiredInstance(
   };
 }
 
-function remove(draft: Draft, { id, reason }: Placement & { kind: 'remove' }): InstanceDocument | undefined {
-  const key = draft.instanceKey(id);
-  const instance = key === undefined ? undefined : draft.get('instances', key);
+function remove(
+  transaction: Transaction,
+  { id, reason }: Placement & { kind: 'remove' },
+): InstanceDocument | undefined {
+  const key = transaction.instanceKey(id);
+  const instance = key === undefined ? undefined : transaction.get('instances', key);
   if (key === undefined || instance === undefined) return undefined;
-  draft.remove('instances', key);
-  draft.event('instance', id, `removed: ${reason}`);
+  transaction.remove('instances', key);
+  transaction.event('instance', id, `removed: ${reason}`);
   return instance;
 }
 
 /** What is to be stored of a report: what differs from what is known, and what should be there and is not named. */
 export function reportNews(
-  memory: Memory,
+  cache: Cache,
   mac: Mac,
   reports: InstanceReport[],
 ): { news: InstanceReport[]; missing: string[] } {
   // Most reports bring nothing new: those cost no transaction.
   const news = reports.filter((report) => {
-    const instance = memory.get('instances', memory.instanceKey(report.id) ?? '');
+    const instance = cache.get('instances', cache.instanceKey(report.id) ?? '');
     return instance !== undefined && differs(instance, report);
   });
   // One that is full may have been cut off.
   const isWhole = reports.length < reportedInstancesLimit;
   const named = new Set(reports.map(({ id }) => id));
-  const missing = memory
+  const missing = cache
     .instancesOn(mac)
     .flatMap((each) => (isWhole && claimsLife(each) && !named.has(each.id) ? each.id : []));
   return { news, missing };
@@ -140,37 +144,42 @@ export function reportNews(
 
 /** Only what changed is stored; an id that is not placed on this node is somebody else's, or gone. */
 export function decideReport(
-  draft: Draft,
+  transaction: Transaction,
   mac: Mac,
   { reports, now }: { reports: InstanceReport[]; now: number },
 ): void {
   for (const { id, reason, restarts, ...report } of reports) {
     const state = instanceStates.find((each) => each === report.state);
-    const key = draft.instanceKey(id);
-    const instance = key === undefined ? undefined : draft.get('instances', key);
+    const key = transaction.instanceKey(id);
+    const instance = key === undefined ? undefined : transaction.get('instances', key);
     if (state === undefined || key === undefined || instance === undefined || instance.node !== mac) continue;
     if (!differs(instance, { state, reason, restarts })) continue;
     // Written before the node's receipt, arrived after it.
-    const order = killedBy(draft, instance.customer);
-    if (state === 'running' && order !== undefined && draft.get('receipts', `${order}/${mac}`) !== undefined) continue;
+    const order = killedBy(transaction, instance.customer);
+    if (state === 'running' && order !== undefined && transaction.get('receipts', `${order}/${mac}`) !== undefined)
+      continue;
     const since = state === instance.state ? instance.since : now;
-    draft.put('instances', key, { ...instance, state, reason, restarts, since });
+    transaction.put('instances', key, { ...instance, state, reason, restarts, since });
     if (state !== instance.state || restarts > instance.restarts)
-      draft.event('instance', id, reason === '' ? state : `${state}: ${reason}`);
+      transaction.event('instance', id, reason === '' ? state : `${state}: ${reason}`);
   }
 }
 
 /** A report names all that is on its node: what it does not name is not there, whatever an earlier one said. */
-export function decideMissing(draft: Draft, mac: Mac, { ids, now }: { ids: readonly string[]; now: number }): void {
+export function decideMissing(
+  transaction: Transaction,
+  mac: Mac,
+  { ids, now }: { ids: readonly string[]; now: number },
+): void {
   const reason = 'its node no longer reports it';
   for (const id of ids) {
-    const key = draft.instanceKey(id);
-    const instance = key === undefined ? undefined : draft.get('instances', key);
+    const key = transaction.instanceKey(id);
+    const instance = key === undefined ? undefined : transaction.get('instances', key);
     if (key === undefined || instance === undefined || instance.node !== mac || !claimsLife(instance)) continue;
     // A node is not even told of a killed customer's instances; another's it will start when it knows of them.
-    const state: InstanceState = killedBy(draft, instance.customer) === undefined ? 'placed' : 'stopped';
-    draft.put('instances', key, { ...instance, state, reason, since: now });
-    draft.event('instance', id, `${state}: ${reason}`);
+    const state: InstanceState = killedBy(transaction, instance.customer) === undefined ? 'placed' : 'stopped';
+    transaction.put('instances', key, { ...instance, state, reason, since: now });
+    transaction.event('instance', id, `${state}: ${reason}`);
   }
 }
 
@@ -189,25 +198,25 @@ export function killedBy(view: View, customer: string): number | undefined {
 }
 
 /** Customers with instances on that node who may run there, sorted, at most as many as a permit has room for. */
-export function permitted(memory: Memory, mac: Mac): PermittedCustomer[] {
-  const node = memory.get('nodes', mac);
-  if (node === undefined || node.fenced || memory.get('kill', everything) !== undefined) return [];
-  const names = new Set(memory.instancesOn(mac).map(({ customer }) => customer));
+export function permitted(cache: Cache, mac: Mac): PermittedCustomer[] {
+  const node = cache.get('nodes', mac);
+  if (node === undefined || node.fenced || cache.get('kill', everything) !== undefined) return [];
+  const names = new Set(cache.instancesOn(mac).map(({ customer }) => customer));
   return [...names]
-    .filter((name) => killedBy(memory, name) === undefined)
+    .filter((name) => killedBy(cache, name) === undefined)
     .toSorted()
     .slice(0, customersPerNodeLimit)
     .flatMap((name) => {
-      const customer = memory.get('customers', name);
+      const customer = cache.get('customers', name);
       return customer === undefined ? [] : [{ customer: name, hold: customer.onSilence === 'hold' }];
     });
 }
 
-export function desired(memory: Memory, mac: Mac): Desired {
-  const customers = permitted(memory, mac).flatMap(({ customer }) => memory.get('customers', customer) ?? []);
+export function desired(cache: Cache, mac: Mac): Desired {
+  const customers = permitted(cache, mac).flatMap(({ customer }) => cache.get('customers', customer) ?? []);
   const names = new Set(customers.map(({ name }) => name));
   return {
-    generation: Number(memory.generation(mac)),
+    generation: Number(cache.generation(mac)),
     customers: customers.map(({ name, uidBase, memoryBytes, processes, onSilence }) => ({
       name,
       uidBase,
@@ -215,7 +224,7 @@ export function desired(memory: Memory, mac: Mac): Desired {
       processes,
       onSilence,
     })),
-    instances: memory
+    instances: cache
       .instancesOn(mac)
       .filter(({ customer }) => names.has(customer))
       .slice(0, instancesPerNodeLimit)

@@ -1,11 +1,11 @@
 // Why workloads do not run as wanted, as the scheduler sees it. In memory only: it finds out again.
 import type { Change } from '../store/changes.ts';
-import type { Memory } from '../store/cache.ts';
+import type { Cache } from '../store/cache.ts';
 import type { WorkloadDocument } from '../store/documents.ts';
 import type { NewEvent } from '../store/transaction.ts';
 
 export class WorkloadProblems {
-  readonly #memory: Memory;
+  readonly #cache: Cache;
   readonly #addEvent: (event: NewEvent) => void;
   readonly #tell: (change: Change) => void;
   /** By `<customer>/<workload>`. */
@@ -13,8 +13,8 @@ export class WorkloadProblems {
   /** Nothing is in the way any more, and not all of them run yet. */
   readonly #recovering = new Set<string>();
 
-  constructor(options: { memory: Memory; addEvent: (event: NewEvent) => void; tell: (change: Change) => void }) {
-    this.#memory = options.memory;
+  constructor(options: { cache: Cache; addEvent: (event: NewEvent) => void; tell: (change: Change) => void }) {
+    this.#cache = options.cache;
     this.#addEvent = options.addEvent;
     this.#tell = options.tell;
   }
@@ -27,7 +27,7 @@ export class WorkloadProblems {
       if (text === (this.#problems.get(id) ?? '')) continue;
       if (text === '') this.#problems.delete(id);
       else this.#problems.set(id, text);
-      const workload = this.#memory.get('workloads', id);
+      const workload = this.#cache.get('workloads', id);
       if (workload === undefined) continue;
       if (text === '') this.#recovering.add(id);
       else {
@@ -37,7 +37,7 @@ export class WorkloadProblems {
       this.#tell({ kind: 'workload', customer: workload.customer, name: workload.name });
     }
     for (const id of this.#recovering) {
-      const workload = this.#memory.get('workloads', id);
+      const workload = this.#cache.get('workloads', id);
       if (workload !== undefined && !this.#runs(workload)) continue;
       this.#recovering.delete(id);
       if (workload !== undefined) this.#addEvent({ kind: 'workload', subject: id, message: 'runs as wanted again' });
@@ -45,7 +45,7 @@ export class WorkloadProblems {
   }
 
   #runs({ customer, name, specRevision, spec }: WorkloadDocument): boolean {
-    const running = this.#memory
+    const running = this.#cache
       .instancesOf(customer, name)
       .filter((instance) => instance.state === 'running' && instance.specRevision === specRevision);
     return running.length >= spec.replicas;

@@ -3,7 +3,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { WorkloadSpec } from '../../protocol/api/workloads.ts';
 import { configurationProblem } from '../../protocol/desired-state.ts';
 import type { Refused } from '../refused.ts';
-import type { Memory } from '../store/cache.ts';
+import type { Cache } from '../store/cache.ts';
 import type {
   ConfigurationDocument,
   CustomerDocument,
@@ -11,8 +11,8 @@ import type {
   InstanceDocument,
   WorkloadDocument,
 } from '../store/documents.ts';
-import type { Draft } from '../store/transaction.ts';
-import type { Take } from '../store/writer.ts';
+import type { Transaction } from '../store/transaction.ts';
+import type { Transact } from '../store/writer.ts';
 import { configurationOf, forgetConfigurations } from './configurations.ts';
 import { unknownCustomer, unknownImage } from './unknown.ts';
 import { mebibyte, workloadLimits } from './workload-limits.ts';
@@ -40,37 +40,37 @@ export interface WorkloadBook {
 }
 
 export function workloadBook({
-  memory,
-  take,
-  takeOnReserve,
+  cache,
+  transact,
+  transactOnReserve,
   now,
   problems,
 }: {
-  memory: Memory;
-  take: Take;
-  takeOnReserve: Take;
+  cache: Cache;
+  transact: Transact;
+  transactOnReserve: Transact;
   now: () => number;
   problems: WorkloadProblems;
 }): WorkloadBook {
   return {
-    all: () => [...memory.all('workloads').values()],
-    get: (customer, name) => memory.get('workloads', `${customer}/${name}`),
-    put: (workload, by) => take((draft) => decidePutWorkload(draft, workload, now()), by),
-    remove: (workload, by) => takeOnReserve((draft) => decideRemoveWorkload(draft, workload), by),
-    configuration: (sha256) => memory.get('configurations', sha256),
+    all: () => [...cache.all('workloads').values()],
+    get: (customer, name) => cache.get('workloads', `${customer}/${name}`),
+    put: (workload, by) => transact((transaction) => decidePutWorkload(transaction, workload, now()), by),
+    remove: (workload, by) => transactOnReserve((transaction) => decideRemoveWorkload(transaction, workload), by),
+    configuration: (sha256) => cache.get('configurations', sha256),
     setProblems: (found) => problems.set(found),
     problemOf: (customer, name) => problems.of(customer, name),
   };
 }
 
 export function decidePutWorkload(
-  draft: Draft,
+  transaction: Transaction,
   { customer: owner, name, spec }: NewWorkload,
   now: number,
 ): WorkloadDocument | Refused {
-  const customer = draft.get('customers', owner);
+  const customer = transaction.get('customers', owner);
   if (customer === undefined) return unknownCustomer(owner);
-  const image = draft.get('images', spec.image);
+  const image = transaction.get('images', spec.image);
   if (image === undefined) return unknownImage(spec.image);
   const excess = overLimit(customer, spec);
   if (excess !== undefined) return { refused: excess };
@@ -78,18 +78,18 @@ export function decidePutWorkload(
   const problem = configurationProblem(configurationOf({ spec, image }));
   if (problem !== undefined)
     return { refused: `cannot deploy ${id}: with what image ${spec.image} brings, ${problem}` };
-  const known = draft.get('workloads', id);
+  const known = transaction.get('workloads', id);
   if (known === undefined) {
     const workload = { customer: owner, name, spec, image, specRevision: 1, createdAt: now, changedAt: now };
-    draft.put('workloads', id, workload);
-    draft.event('workload', id, `created: ${spec.image}, ${spec.replicas} replicas`);
+    transaction.put('workloads', id, workload);
+    transaction.event('workload', id, `created: ${spec.image}, ${spec.replicas} replicas`);
     return workload;
   }
   const changed = !isDeepStrictEqual(essence(known.spec, known.image), essence(spec, image));
   if (!changed && known.spec.replicas === spec.replicas) return known;
   const workload = { ...known, spec, image, specRevision: known.specRevision + (changed ? 1 : 0), changedAt: now };
-  draft.put('workloads', id, workload);
-  draft.event(
+  transaction.put('workloads', id, workload);
+  transaction.event(
     'workload',
     id,
     changed
@@ -114,16 +114,16 @@ function overLimit(customer: CustomerDocument, spec: WorkloadSpec): string | und
 }
 
 function decideRemoveWorkload(
-  draft: Draft,
+  transaction: Transaction,
   { customer, name }: Pick<NewWorkload, 'customer' | 'name'>,
 ): { removed: string } | Refused {
   const id = `${customer}/${name}`;
-  if (draft.get('workloads', id) === undefined) return { refused: `there is no workload ${id}` };
-  draft.remove('workloads', id);
+  if (transaction.get('workloads', id) === undefined) return { refused: `there is no workload ${id}` };
+  transaction.remove('workloads', id);
   const removed: InstanceDocument[] = [];
-  for (const [key, instance] of draft.all('instances')) if (key.startsWith(`${id}/`)) removed.push(instance);
-  for (const instance of removed) draft.remove('instances', `${id}/${instance.id}`);
-  forgetConfigurations(draft, removed);
-  draft.event('workload', id, 'removed');
+  for (const [key, instance] of transaction.all('instances')) if (key.startsWith(`${id}/`)) removed.push(instance);
+  for (const instance of removed) transaction.remove('instances', `${id}/${instance.id}`);
+  forgetConfigurations(transaction, removed);
+  transaction.event('workload', id, 'removed');
   return { removed: id };
 }

@@ -6,11 +6,11 @@ import type { Mac } from '../../protocol/mac.ts';
 import { everything } from '../../protocol/roll-call.ts';
 import { decideAddCustomer } from '../customers/customers.ts';
 import { decidePutWorkload } from '../customers/workloads.ts';
-import type { Take } from '../store/writer.ts';
+import type { Transact } from '../store/writer.ts';
 import type { CustomerDocument, DrillDocument, DrillScheduleDocument, OrderDocument } from '../store/documents.ts';
-import type { Draft } from '../store/transaction.ts';
+import type { Transaction } from '../store/transaction.ts';
 import type { Refused } from '../refused.ts';
-import type { Memory, View } from '../store/cache.ts';
+import type { Cache, View } from '../store/cache.ts';
 
 /** Drills that are kept, the running one among them. */
 const drillLimit = 100;
@@ -62,55 +62,55 @@ export function isDrillOrder({ by }: OrderDocument): boolean {
 }
 
 export function drillBook({
-  memory,
-  take,
-  takeOnReserve,
+  cache,
+  transact,
+  transactOnReserve,
   now,
   epoch,
 }: {
-  memory: Memory;
-  take: Take;
+  cache: Cache;
+  transact: Transact;
   /** For what may go on where the disk is full: the end of a drill, which removes its canary. */
-  takeOnReserve: Take;
+  transactOnReserve: Transact;
   now: () => number;
   epoch: number;
 }): DrillBook {
-  const all = () => [...memory.all('drills').values()].toSorted((a, b) => b.number - a.number);
+  const all = () => [...cache.all('drills').values()].toSorted((a, b) => b.number - a.number);
   return {
     all,
-    get: (number) => memory.get('drills', String(number)),
-    current: () => unfinished(memory),
-    refusal: (customer) => refusalOf(memory, customer),
-    begin: (start, by) => take((draft) => decideDrill(draft, { ...start, by, epoch }, now())),
+    get: (number) => cache.get('drills', String(number)),
+    current: () => unfinished(cache),
+    refusal: (customer) => refusalOf(cache, customer),
+    begin: (start, by) => transact((transaction) => decideDrill(transaction, { ...start, by, epoch }, now())),
     beginScheduled: (start) =>
-      take((draft) => {
-        decideNextTime(draft, now());
-        const drill = decideDrill(draft, { ...start, by: 'schedule', epoch }, now());
-        if ('refused' in drill) draft.event('drill', 'schedule', `skipped: ${drill.refused}`);
+      transact((transaction) => {
+        decideNextTime(transaction, now());
+        const drill = decideDrill(transaction, { ...start, by: 'schedule', epoch }, now());
+        if ('refused' in drill) transaction.event('drill', 'schedule', `skipped: ${drill.refused}`);
         return drill;
       }),
     advance: (number, step, message) =>
-      takeOnReserve((draft) => decideDrillStep(draft, number, { step, message, now: now() })),
+      transactOnReserve((transaction) => decideDrillStep(transaction, number, { step, message, now: now() })),
 
-    schedule: () => memory.get('drill-schedule', scheduleId),
+    schedule: () => cache.get('drill-schedule', scheduleId),
     putSchedule: ({ everySeconds, request }, by) =>
-      take((draft) => {
+      transact((transaction) => {
         const schedule = { everySeconds, request, nextAt: now() + everySeconds * 1_000 };
-        draft.put('drill-schedule', scheduleId, schedule);
-        draft.event('drill', 'schedule', `a drill every ${everySeconds} s${customerOf(request)}`);
+        transaction.put('drill-schedule', scheduleId, schedule);
+        transaction.event('drill', 'schedule', `a drill every ${everySeconds} s${customerOf(request)}`);
         return schedule;
       }, by),
     removeSchedule: (by) =>
-      takeOnReserve((draft) => {
-        if (draft.get('drill-schedule', scheduleId) === undefined) return { refused: 'no drill is scheduled' };
-        draft.remove('drill-schedule', scheduleId);
-        draft.event('drill', 'schedule', 'no drills by themselves any more');
+      transactOnReserve((transaction) => {
+        if (transaction.get('drill-schedule', scheduleId) === undefined) return { refused: 'no drill is scheduled' };
+        transaction.remove('drill-schedule', scheduleId);
+        transaction.event('drill', 'schedule', 'no drills by themselves any more');
         return { removed: true as const };
       }, by),
     skip: (reason) =>
-      take((draft) => {
-        decideNextTime(draft, now());
-        draft.event('drill', 'schedule', `skipped: ${reason}`);
+      transact((transaction) => {
+        decideNextTime(transaction, now());
+        transaction.event('drill', 'schedule', `skipped: ${reason}`);
       }),
   };
 }
@@ -134,33 +134,33 @@ function refusalOf(view: View, customer: string): string | undefined {
 }
 
 function decideDrill(
-  draft: Draft,
+  transaction: Transaction,
   { customer: name, spec, nodes, by, epoch }: DrillStart & { by: string; epoch: number },
   now: number,
 ): DrillDocument | Refused {
-  const refusal = refusalOf(draft, name);
+  const refusal = refusalOf(transaction, name);
   if (refusal !== undefined) return { refused: refusal };
   if (nodes.length === 0) return { refused: 'no node is ready to run a canary' };
-  const known = draft.get('customers', name);
+  const known = transaction.get('customers', name);
   // Looked at before anything is written: what a decision wrote is kept even where it refuses in the end.
-  if (draft.get('images', spec.image) === undefined)
+  if (transaction.get('images', spec.image) === undefined)
     return { refused: `there is no image ${spec.image}: import it first` };
   if (known === undefined) {
-    const added = decideAddCustomer(draft, { name }, { now, uidBase: formerRange(draft, name) });
+    const added = decideAddCustomer(transaction, { name }, { now, uidBase: formerRange(transaction, name) });
     if ('refused' in added) return added;
   }
   const workload = decidePutWorkload(
-    draft,
+    transaction,
     { customer: name, name: canaryName, spec: { ...spec, replicas: nodes.length } },
     now,
   );
   if ('refused' in workload) return workload;
-  draft.put('workloads', `${name}/${canaryName}`, { ...workload, nodes });
-  const number = draft.count('drills');
+  transaction.put('workloads', `${name}/${canaryName}`, { ...workload, nodes });
+  const number = transaction.count('drills');
   const drill: DrillDocument = {
     number,
     customer: name,
-    uidBase: known === undefined ? (draft.get('customers', name)?.uidBase ?? null) : null,
+    uidBase: known === undefined ? (transaction.get('customers', name)?.uidBase ?? null) : null,
     by,
     epoch,
     startedAt: now,
@@ -174,9 +174,9 @@ function decideDrill(
     nodes,
     result: null,
   };
-  draft.put('drills', String(number), drill);
-  draft.event('drill', String(number), `${by} begins a drill: ${name} on ${nodes.length} nodes`);
-  forgetOldest(draft);
+  transaction.put('drills', String(number), drill);
+  transaction.event('drill', String(number), `${by} begins a drill: ${name} on ${nodes.length} nodes`);
+  forgetOldest(transaction);
   return drill;
 }
 
@@ -190,36 +190,36 @@ function whyTaken(view: View, { name }: CustomerDocument): string | undefined {
 }
 
 /** A drill each hour would use up all ranges in some years: the same canary gets the same one again. */
-function formerRange(draft: Draft, name: string): number | undefined {
-  for (const [, drill] of draft.all('drills'))
+function formerRange(transaction: Transaction, name: string): number | undefined {
+  for (const [, drill] of transaction.all('drills'))
     if (drill.customer === name && drill.uidBase !== null) return drill.uidBase;
   return undefined;
 }
 
-function forgetOldest(draft: Draft): void {
-  const numbers = Array.from(draft.all('drills'), ([, { number }]) => number).toSorted((a, b) => b - a);
-  for (const number of numbers.slice(drillLimit)) draft.remove('drills', String(number));
+function forgetOldest(transaction: Transaction): void {
+  const numbers = Array.from(transaction.all('drills'), ([, { number }]) => number).toSorted((a, b) => b - a);
+  for (const number of numbers.slice(drillLimit)) transaction.remove('drills', String(number));
 }
 
 function decideDrillStep(
-  draft: Draft,
+  transaction: Transaction,
   number: number,
   { step, message, now }: { step: DrillStep; message: string | undefined; now: number },
 ): void {
-  const drill = draft.get('drills', String(number));
+  const drill = transaction.get('drills', String(number));
   if (drill === undefined || drill.phase === 'done') return;
   const phase = step.phase ?? drill.phase;
   if (phases.indexOf(phase) < phases.indexOf(drill.phase)) return;
   const end = phase === 'done' ? { endedAt: now, nodes: [] } : {};
-  draft.put('drills', String(number), { ...drill, ...step, phase, ...end });
-  if (message !== undefined) draft.event('drill', String(number), message);
+  transaction.put('drills', String(number), { ...drill, ...step, phase, ...end });
+  if (message !== undefined) transaction.event('drill', String(number), message);
 }
 
 /** The first time of the schedule that is still to come. */
-function decideNextTime(draft: Draft, now: number): void {
-  const schedule = draft.get('drill-schedule', scheduleId);
+function decideNextTime(transaction: Transaction, now: number): void {
+  const schedule = transaction.get('drill-schedule', scheduleId);
   if (schedule === undefined) return;
   const everyMs = schedule.everySeconds * 1_000;
   const missed = Math.floor(Math.max(0, now - schedule.nextAt) / everyMs);
-  draft.put('drill-schedule', scheduleId, { ...schedule, nextAt: schedule.nextAt + (missed + 1) * everyMs });
+  transaction.put('drill-schedule', scheduleId, { ...schedule, nextAt: schedule.nextAt + (missed + 1) * everyMs });
 }

@@ -3,19 +3,19 @@
 import type { Mac } from '../../protocol/mac.ts';
 import { lostAfterMs, silentAfterMs } from '../../protocol/timing.ts';
 import type { NewEvent } from '../store/transaction.ts';
-import type { Take } from '../store/writer.ts';
+import type { Transact } from '../store/writer.ts';
 import { isFull } from '../store/disk-reserve.ts';
 import type { NodeDocument } from '../store/documents.ts';
 import { isPossible, type LifeCycleEvent, nextState } from './life-cycle.ts';
-import type { Memory } from '../store/cache.ts';
+import type { Cache } from '../store/cache.ts';
 import { decideStep } from './nodes.ts';
 
 /** Sweeps come every 250 ms: after a longer gap than this we were not running, and nobody's silence was heard. */
 const pauseMs = 5_000;
 
 export class HeartbeatRecord {
-  readonly #memory: Memory;
-  readonly #take: Take;
+  readonly #cache: Cache;
+  readonly #transact: Transact;
   readonly #now: () => number;
   readonly #addEvent: (event: NewEvent) => void;
   readonly #heard = new Map<Mac, { at: number; wallClockAt: number }>();
@@ -26,9 +26,9 @@ export class HeartbeatRecord {
   readonly #waiting = new Map<Mac, { since: number; from: number }>();
   readonly #arriving = new Set<Mac>();
 
-  constructor(options: { memory: Memory; take: Take; now: () => number; addEvent: (event: NewEvent) => void }) {
-    this.#memory = options.memory;
-    this.#take = options.take;
+  constructor(options: { cache: Cache; transact: Transact; now: () => number; addEvent: (event: NewEvent) => void }) {
+    this.#cache = options.cache;
+    this.#transact = options.transact;
     this.#now = options.now;
     this.#addEvent = options.addEvent;
   }
@@ -42,12 +42,14 @@ export class HeartbeatRecord {
   }
 
   heard(mac: Mac, at: number): void {
-    const node = this.#memory.get('nodes', mac);
+    const node = this.#cache.get('nodes', mac);
     if (node === undefined) return;
     this.#heard.set(mac, { at, wallClockAt: this.#now() });
     if (nextState(node.state, 'heartbeat') === node.state || this.#arriving.has(mac)) return;
     this.#arriving.add(mac);
-    this.#take((draft) => decideStep(draft, mac, { event: 'heartbeat', now: this.#now(), reason: 'heartbeat' }))
+    this.#transact((transaction) =>
+      decideStep(transaction, mac, { event: 'heartbeat', now: this.#now(), reason: 'heartbeat' }),
+    )
       // Not stored: the next heartbeat tries again. That the disk is full was said once for all boards.
       .catch((error: unknown) => {
         if (!isFull(error))
@@ -60,17 +62,17 @@ export class HeartbeatRecord {
     const paused = this.#lastSweep === undefined || now - this.#lastSweep > pauseMs || now < this.#lastSweep;
     if (paused) this.#listeningSince = now;
     this.#lastSweep = now;
-    const due = [...this.#memory.all('nodes').values()].filter((node) => this.#due(node, now) !== undefined);
-    for (const mac of this.#heard.keys()) if (this.#memory.get('nodes', mac) === undefined) this.#heard.delete(mac);
+    const due = [...this.#cache.all('nodes').values()].filter((node) => this.#due(node, now) !== undefined);
+    for (const mac of this.#heard.keys()) if (this.#cache.get('nodes', mac) === undefined) this.#heard.delete(mac);
     if (due.length === 0) return;
-    await this.#take((draft) => {
+    await this.#transact((transaction) => {
       for (const { mac } of due) {
         // Looked at again: while this waited for its turn a heartbeat may have come.
-        const node = draft.get('nodes', mac);
+        const node = transaction.get('nodes', mac);
         const event = node === undefined ? undefined : this.#due(node, now);
         if (event === undefined) continue;
         const limitMs = event === 'loss' ? lostAfterMs : silentAfterMs;
-        decideStep(draft, mac, { event, now: this.#now(), reason: `no heartbeat for ${limitMs / 1000} s` });
+        decideStep(transaction, mac, { event, now: this.#now(), reason: `no heartbeat for ${limitMs / 1000} s` });
       }
     });
   }

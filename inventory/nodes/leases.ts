@@ -1,7 +1,7 @@
 // The addresses that boards have, for the DHCP server.
-import type { Decide, Take } from '../store/writer.ts';
+import type { Decide, Transact } from '../store/writer.ts';
 import type { LeaseDocument } from '../store/documents.ts';
-import type { Memory } from '../store/cache.ts';
+import type { Cache } from '../store/cache.ts';
 
 export type Lease = LeaseDocument;
 
@@ -12,28 +12,28 @@ export interface LeaseStore {
 }
 
 export function leaseStore({
-  memory,
-  take,
-  takeOnReserve,
+  cache,
+  transact,
+  transactOnReserve,
 }: {
-  memory: Memory;
-  take: Take;
-  takeOnReserve: Take;
+  cache: Cache;
+  transact: Transact;
+  transactOnReserve: Transact;
 }): LeaseStore {
   // A board that could not keep its address would stop within the lease: a renewal takes no more room than it has.
-  const isRenewal = ({ ip, mac }: Lease) => memory.get('leases', ip)?.mac === mac;
+  const isRenewal = ({ ip, mac }: Lease) => cache.get('leases', ip)?.mac === mac;
   return {
-    load: () => Promise.resolve([...memory.all('leases').values()]),
+    load: () => Promise.resolve([...cache.all('leases').values()]),
     save: async (leases) => {
       const renewed = leases.filter(isRenewal);
       const given = leases.filter((lease) => !renewed.includes(lease));
-      await Promise.all([takeOnReserve(put(renewed)), take(put(given))]);
+      await Promise.all([transactOnReserve(put(renewed)), transact(put(given))]);
     },
   };
 }
 
 function put(leases: Lease[]): Decide<void> {
-  return (draft) => {
-    for (const lease of leases) draft.put('leases', lease.ip, lease);
+  return (transaction) => {
+    for (const lease of leases) transaction.put('leases', lease.ip, lease);
   };
 }

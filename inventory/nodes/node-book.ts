@@ -6,11 +6,11 @@ import { everything, type PermittedCustomer } from '../../protocol/roll-call.ts'
 import { desired, permitted } from '../customers/placement.ts';
 import type { UnstoredOrders } from '../orders/unstored-orders.ts';
 import type { Refused } from '../refused.ts';
-import type { Memory } from '../store/cache.ts';
+import type { Cache } from '../store/cache.ts';
 import type { Change } from '../store/changes.ts';
 import type { NodeDocument } from '../store/documents.ts';
 import type { NewEvent } from '../store/transaction.ts';
-import type { Take } from '../store/writer.ts';
+import type { Transact } from '../store/writer.ts';
 import { HeartbeatRecord } from './heartbeat-record.ts';
 import {
   beginsBoot,
@@ -83,9 +83,9 @@ export interface NodeBook {
 }
 
 export interface NodeBookOptions {
-  memory: Memory;
-  take: Take;
-  takeOnReserve: Take;
+  cache: Cache;
+  transact: Transact;
+  transactOnReserve: Transact;
   now: () => number;
   random: (bytes: number) => Buffer;
   addEvent: (event: NewEvent) => void;
@@ -96,36 +96,36 @@ export interface NodeBookOptions {
 }
 
 export function nodeBook(options: NodeBookOptions): NodeBook {
-  const { memory, take, takeOnReserve, sessions, unstored } = options;
+  const { cache, transact, transactOnReserve, sessions, unstored } = options;
   const presence = nodePresence(options);
   return {
-    all: () => [...memory.all('nodes').values()],
-    get: (mac) => memory.get('nodes', mac),
+    all: () => [...cache.all('nodes').values()],
+    get: (mac) => cache.get('nodes', mac),
     ...presence,
     session: (id) => sessions.byId(id),
     sessionOf: (mac) => sessions.of(mac),
     patch: (mac, patch, { by = 'operator' } = {}) => {
       const isFence = patch.fenced === true && Object.keys(patch).length === 1;
-      return (isFence ? takeOnReserve : take)((draft) => decidePatch(draft, mac, patch, by), by);
+      return (isFence ? transactOnReserve : transact)((transaction) => decidePatch(transaction, mac, patch, by), by);
     },
     remove: async (mac, by) => {
-      const answer = await takeOnReserve((draft) => decideRemoveNode(draft, mac), by);
+      const answer = await transactOnReserve((transaction) => decideRemoveNode(transaction, mac), by);
       if ('removed' in answer) options.tables.forgetSample(mac);
       return answer;
     },
     saveFacts: (mac, facts) =>
-      take((draft) => {
-        const node = draft.get('nodes', mac);
-        if (node !== undefined) draft.put('nodes', mac, { ...node, facts });
+      transact((transaction) => {
+        const node = transaction.get('nodes', mac);
+        if (node !== undefined) transaction.put('nodes', mac, { ...node, facts });
       }),
 
-    desired: (mac) => desired(memory, mac),
+    desired: (mac) => desired(cache, mac),
     permitted: (mac) =>
       unstored.standingFor(everything) === undefined
-        ? permitted(memory, mac).filter(({ customer }) => unstored.standingFor(customer) === undefined)
+        ? permitted(cache, mac).filter(({ customer }) => unstored.standingFor(customer) === undefined)
         : [],
-    generation: (mac) => memory.generation(mac),
-    generationApplied: (mac, generation) => memory.outrun(mac, generation),
+    generation: (mac) => cache.generation(mac),
+    generationApplied: (mac, generation) => cache.outrun(mac, generation),
   };
 }
 
@@ -143,15 +143,24 @@ type Presence = Pick<
 >;
 
 /** From the first packet to the last heartbeat: who asks for a board's place, and who has it. */
-function nodePresence({ memory, take, now, random, addEvent, subscribe, sessions, tables }: NodeBookOptions): Presence {
-  const record = new HeartbeatRecord({ memory, take, now, addEvent });
+function nodePresence({
+  cache,
+  transact,
+  now,
+  random,
+  addEvent,
+  subscribe,
+  sessions,
+  tables,
+}: NodeBookOptions): Presence {
+  const record = new HeartbeatRecord({ cache, transact, now, addEvent });
   const places = new Places();
   /** The node whose standing session may be alive. */
   const holder = (mac: Mac) =>
-    sessions.of(mac) !== undefined && places.isHeld(mac) ? memory.get('nodes', mac) : undefined;
+    sessions.of(mac) !== undefined && places.isHeld(mac) ? cache.get('nodes', mac) : undefined;
   const strangers = new Strangers(now);
   const newcomers = new Newcomers(now);
-  const admitted = (mac: Mac) => memory.get('nodes', mac) !== undefined || newcomers.admit();
+  const admitted = (mac: Mac) => cache.get('nodes', mac) !== undefined || newcomers.admit();
   const tellRestart = async (before: NodeDocument) => {
     const { mac } = before;
     const last = { heardAt: record.wallClockAt(mac), uptimeSeconds: tables.latestSample(mac)?.uptimeSeconds };
@@ -167,13 +176,13 @@ function nodePresence({ memory, take, now, random, addEvent, subscribe, sessions
     bootStage: async (stage) => {
       if (beginsBoot(stage) && holder(stage.mac) !== undefined)
         return places.contested(stage.mac, `a machine asks for an address as ${stage.firmware}, to boot`);
-      if (admitted(stage.mac)) await take((draft) => decideBootStage(draft, stage, now()));
+      if (admitted(stage.mac)) await transact((transaction) => decideBootStage(transaction, stage, now()));
     },
     issueJoinToken: async (mac, ip) => {
       if (!admitted(mac)) return { refused: 'too many new boards at once: try again in some seconds' };
       const token = random(32).toString('hex');
-      const answer = await take((draft) =>
-        decideJoinToken(draft, mac, { token, ip, now: now(), isHeld: places.isHeld(mac) }),
+      const answer = await transact((transaction) =>
+        decideJoinToken(transaction, mac, { token, ip, now: now(), isHeld: places.isHeld(mac) }),
       );
       if ('held' in answer) places.contested(mac, `${ip ?? 'a machine'} asks for a boot script`);
       return answer;
@@ -185,9 +194,9 @@ function nodePresence({ memory, take, now, random, addEvent, subscribe, sessions
     join: async (request, ip) => {
       const draw = { sessionId: random(16).toString('hex'), key: random(32).toString('hex') };
       let before: NodeDocument | undefined;
-      const answer = await take((draft) => {
-        before = draft.get('nodes', request.mac);
-        const decided = decideJoin(draft, request, { ip, now: now(), draw, isHeld: places.isHeld(request.mac) });
+      const answer = await transact((transaction) => {
+        before = transaction.get('nodes', request.mac);
+        const decided = decideJoin(transaction, request, { ip, now: now(), draw, isHeld: places.isHeld(request.mac) });
         // Within the decision: who asks in the same transaction finds the place held.
         if ('session' in decided) places.joined(request.mac);
         return decided;
@@ -203,19 +212,19 @@ function nodePresence({ memory, take, now, random, addEvent, subscribe, sessions
       record.heard(mac, at);
       if (isReplay) return;
       const rival = places.heard(mac);
-      const node = rival === undefined ? undefined : memory.get('nodes', mac);
+      const node = rival === undefined ? undefined : cache.get('nodes', mac);
       if (node !== undefined) addEvent({ kind: 'node', subject: mac, message: twoMachines(node, rival) });
     },
     lastHeartbeatAt: (mac) => record.at(mac),
     lastHeartbeatWallClock: (mac) => record.wallClockAt(mac),
     sweep: (at) => {
       places.sweep(at);
-      places.forget((mac) => memory.get('nodes', mac) !== undefined);
+      places.forget((mac) => cache.get('nodes', mac) !== undefined);
       return record.sweep(at);
     },
     beaconSeen: ({ uuid, ip, mac }) => {
-      addresses ??= new Set(Array.from(memory.all('nodes').values(), (node) => node.ip ?? ''));
-      const known = (ip !== undefined && addresses.has(ip)) || memory.get('nodes', mac ?? '') !== undefined;
+      addresses ??= new Set(Array.from(cache.all('nodes').values(), (node) => node.ip ?? ''));
+      const known = (ip !== undefined && addresses.has(ip)) || cache.get('nodes', mac ?? '') !== undefined;
       const sender = mac ?? ip;
       if (!known && sender !== undefined && strangers.isNew(sender))
         addEvent({ kind: 'node', subject: sender, message: `beacon of an unknown sender, UUID ${uuid}` });

@@ -81,10 +81,10 @@ test('nobody takes the place of a board that is alive, and one event names both'
   const before = rack.inventory.nodes.get(mac);
   for (let asked = 0; asked < 20; asked++) {
     await rack.inventory.nodes.bootStage({ mac, stage: 'dhcp-discover', firmware: 'uefi' });
-    const ticket = await rack.inventory.nodes.issueJoinToken(mac, '10.77.0.66');
-    assert.ok('refused' in ticket && ticket.held);
+    const issued = await rack.inventory.nodes.issueJoinToken(mac, '10.77.0.66');
+    assert.ok('refused' in issued && issued.held);
     assert.match(
-      ticket.refused,
+      issued.refused,
       /node-c20001 at 10\.77\.0\.50 \(boot one\) has its place until it is silent for 4\.5 s/,
     );
     await alive(rack, 750);
@@ -147,14 +147,14 @@ test('a controller that just started, or was stopped for long, gives no place aw
 
 test('a token is good where its script was sent, or at another address that is leased to its MAC', async () => {
   await using rack = await testRack();
-  const ticket = await rack.inventory.nodes.issueJoinToken(mac, '10.77.0.60');
-  assert.ok('token' in ticket);
+  const issued = await rack.inventory.nodes.issueJoinToken(mac, '10.77.0.60');
+  assert.ok('token' in issued);
   assert.match(
-    JSON.stringify(await rack.join(mac, 'one', ticket)),
-    /the token of 02:00:00:c2:00:01 was given to 10\.77\.0\.60, and 10\.77\.0\.50 is not leased to that MAC/,
+    JSON.stringify(await rack.join(mac, 'one', issued)),
+    /the join token of 02:00:00:c2:00:01 was given to 10\.77\.0\.60, and 10\.77\.0\.50 is not leased to that MAC/,
   );
   await rack.inventory.leases.save([{ ip: '10.77.0.50', mac, state: 'bound', expiresAtMs: rack.now() + 1_000 }]);
-  assert.ok('session' in (await rack.join(mac, 'one', ticket)));
+  assert.ok('session' in (await rack.join(mac, 'one', issued)));
 });
 
 test('a token is good once, for its board, for ten minutes', async () => {
@@ -204,7 +204,7 @@ test('a restarted agent gets its session back, also from a restarted controller;
   assert.equal(rack.inventory.nodes.all().length, 1);
 });
 
-test('a fenced board gets no ticket and may not join, and keeps its session to say what stopped', async () => {
+test('a fenced board gets no join token and may not join, and keeps its session to say what stopped', async () => {
   await using rack = await testRack();
   const answer = await rack.ready(mac);
   const token = await rack.boot(mac);

@@ -8,7 +8,7 @@ import type { Mac } from '../../protocol/mac.ts';
 import { stopsByItselfMs } from '../../protocol/timing.ts';
 import { forgetConfigurations } from '../customers/configurations.ts';
 import type { NodeDocument, SessionDocument } from '../store/documents.ts';
-import type { Draft } from '../store/transaction.ts';
+import type { Transaction } from '../store/transaction.ts';
 import type { Refused } from '../refused.ts';
 import { isPossible, type LifeCycleEvent, nextState } from './life-cycle.ts';
 
@@ -39,9 +39,9 @@ export function beginsBoot({ stage, firmware }: BootProgress): boolean {
   return stage === 'dhcp-discover' && firmware !== undefined;
 }
 
-export function decideBootStage(draft: Draft, boot: BootProgress, now: number): void {
+export function decideBootStage(transaction: Transaction, boot: BootProgress, now: number): void {
   const { mac, stage, detail } = boot;
-  const known = draft.get('nodes', mac) ?? createNode(draft, mac, now);
+  const known = transaction.get('nodes', mac) ?? createNode(transaction, mac, now);
   if (known === undefined) return;
   const begins = beginsBoot(boot);
   // Address traffic is no progress: an operating system renews its lease too.
@@ -53,10 +53,10 @@ export function decideBootStage(draft: Draft, boot: BootProgress, now: number): 
   if (boot.firmware !== undefined && boot.firmware !== node.firmware) node = { ...node, firmware: boot.firmware };
   // A late report of a boot that is over says nothing about where the node is now.
   if (event !== undefined && isPossible(node.state, event))
-    node = step(draft, node, event, { now, reason: describe(boot) });
+    node = step(transaction, node, event, { now, reason: describe(boot) });
   if (node.state === 'seen' || node.state === 'loading') node = { ...node, stage };
-  if (known.stage !== node.stage) draft.event('boot', mac, detail === undefined ? stage : `${stage}: ${detail}`);
-  if (!same(known, node)) draft.put('nodes', mac, node);
+  if (known.stage !== node.stage) transaction.event('boot', mac, detail === undefined ? stage : `${stage}: ${detail}`);
+  if (!same(known, node)) transaction.put('nodes', mac, node);
 }
 
 function describe({ stage, firmware, detail }: BootProgress): string {
@@ -65,17 +65,17 @@ function describe({ stage, firmware, detail }: BootProgress): string {
     .join(' ');
 }
 
-function createNode(draft: Draft, mac: Mac, now: number): NodeDocument | undefined {
-  if (draft.nodeIndex.count >= nodeLimit) {
-    const [oldest] = draft.nodeIndex.neverJoined();
-    const leaving = draft.get('nodes', oldest ?? '');
+function createNode(transaction: Transaction, mac: Mac, now: number): NodeDocument | undefined {
+  if (transaction.nodeIndex.count >= nodeLimit) {
+    const [oldest] = transaction.nodeIndex.neverJoined();
+    const leaving = transaction.get('nodes', oldest ?? '');
     if (leaving === undefined) return undefined;
-    dropNode(draft, leaving, 'it never joined, and a newer board needs the room');
+    dropNode(transaction, leaving, 'it never joined, and a newer board needs the room');
   }
   const node: NodeDocument = {
     mac,
-    name: freeName(draft, mac),
-    slot: draft.nodeIndex.lowestFreeSlot(),
+    name: freeName(transaction, mac),
+    slot: transaction.nodeIndex.lowestFreeSlot(),
     state: 'seen',
     since: now,
     reason: 'first packet',
@@ -93,59 +93,59 @@ function createNode(draft: Draft, mac: Mac, now: number): NodeDocument | undefin
     unreadyAt: null,
     ticket: null,
   };
-  draft.put('nodes', mac, node);
-  draft.event('node', mac, `new node ${node.name} in slot ${node.slot}`);
+  transaction.put('nodes', mac, node);
+  transaction.event('node', mac, `new node ${node.name} in slot ${node.slot}`);
   return node;
 }
 
-function freeName(draft: Draft, mac: Mac): string {
+function freeName(transaction: Transaction, mac: Mac): string {
   const digits = mac.replaceAll(':', '');
   const short = `node-${digits.slice(6)}`;
   // Two vendors' boards may end in the same three bytes.
-  return draft.nodeIndex.named(short) === undefined ? short : `node-${digits}`;
+  return transaction.nodeIndex.named(short) === undefined ? short : `node-${digits}`;
 }
 
 /** One step of the life cycle, with its event. Throws on one that cannot be. */
 export function step(
-  draft: Draft,
+  transaction: Transaction,
   node: NodeDocument,
   event: LifeCycleEvent,
   { now, reason }: { now: number; reason: string },
 ): NodeDocument {
   const state = nextState(node.state, event);
   if (state === node.state) return node;
-  draft.event('node', node.mac, `${node.state} → ${state}: ${reason}`);
+  transaction.event('node', node.mac, `${node.state} → ${state}: ${reason}`);
   const next = { ...node, state, since: now, reason };
   if (state === 'ready') return { ...next, stage: 'joined', readyAt: node.readyAt ?? now, unreadyAt: null };
   return node.state === 'ready' ? { ...next, unreadyAt: now } : next;
 }
 
 export function decideStep(
-  draft: Draft,
+  transaction: Transaction,
   mac: Mac,
   { event, now, reason }: { event: LifeCycleEvent; now: number; reason: string },
 ): void {
-  const node = draft.get('nodes', mac);
+  const node = transaction.get('nodes', mac);
   if (node === undefined) return;
-  const next = step(draft, node, event, { now, reason });
-  if (next !== node) draft.put('nodes', mac, next);
+  const next = step(transaction, node, event, { now, reason });
+  if (next !== node) transaction.put('nodes', mac, next);
 }
 
 export function decideJoinToken(
-  draft: Draft,
+  transaction: Transaction,
   mac: Mac,
   { token, ip, now, isHeld }: { token: string; ip: string | undefined; now: number; isHeld: boolean },
 ): { token: string } | Refused {
-  const node = draft.get('nodes', mac) ?? createNode(draft, mac, now);
+  const node = transaction.get('nodes', mac) ?? createNode(transaction, mac, now);
   if (node === undefined) return { refused: `${nodeLimit} nodes are known, want some of them removed first` };
   if (node.fenced) return { refused: `${node.name} is fenced` };
-  if (isHeld && draft.get('sessions', mac) !== undefined) return heldPlace(node);
+  if (isHeld && transaction.get('sessions', mac) !== undefined) return heldPlace(node);
   const ticket = {
     tokenSha256: sha256(token),
     expiresAt: now + joinTokenValidityMs,
     ...(ip === undefined ? {} : { ip }),
   };
-  draft.put('nodes', mac, { ...node, ticket });
+  transaction.put('nodes', mac, { ...node, ticket });
   return { token };
 }
 
@@ -159,18 +159,18 @@ export function heldPlace({ name, ip, bootId }: NodeDocument): Refused & { held:
 }
 
 export function decideJoin(
-  draft: Draft,
+  transaction: Transaction,
   request: JoinRequest,
   { ip, now, draw, isHeld }: { ip: string; now: number; draw: Draw; isHeld: boolean },
 ): JoinAnswer | Refused {
-  const node = draft.get('nodes', request.mac);
+  const node = transaction.get('nodes', request.mac);
   if (node === undefined) return { refused: `${request.mac} is unknown: it has to boot from this controller` };
   if (node.fenced) return { refused: `${node.name} is fenced` };
-  const standing = draft.get('sessions', request.mac);
+  const standing = transaction.get('sessions', request.mac);
   if (request.session !== undefined) {
     if (standing === undefined || !proves(standing, request))
       return { refused: `the session of ${node.name} is another one: it has to boot again` };
-    return welcome(draft, node, { request, ip, now, session: standing, event: 'rejoin' });
+    return welcome(transaction, node, { request, ip, now, session: standing, event: 'rejoin' });
   }
   if (request.token === undefined) return { refused: 'neither a token nor a session was sent, want one of them' };
   const tokenSha256 = sha256(request.token);
@@ -181,17 +181,17 @@ export function decideJoin(
     standing.bootId === request.bootId &&
     equal(standing.tokenSha256, tokenSha256)
   )
-    return welcome(draft, node, { request, ip, now, session: standing, event: 'join' });
+    return welcome(transaction, node, { request, ip, now, session: standing, event: 'join' });
   if (node.ticket === null || !equal(node.ticket.tokenSha256, tokenSha256))
     return { refused: `the token was not issued for ${request.mac}, or is used up` };
-  if (node.ticket.expiresAt <= now) return { refused: `the token of ${request.mac} has expired` };
+  if (node.ticket.expiresAt <= now) return { refused: `the join token of ${request.mac} has expired` };
   // Its old session came back to life after the token was given: there are two of them.
   if (isHeld && standing !== undefined) return heldPlace(node);
-  const lease = draft.get('leases', ip);
+  const lease = transaction.get('leases', ip);
   const isLeased = lease?.state === 'bound' && lease.mac === request.mac;
   if (node.ticket.ip !== undefined && node.ticket.ip !== ip && !isLeased)
     return {
-      refused: `the token of ${request.mac} was given to ${node.ticket.ip}, and ${ip} is not leased to that MAC`,
+      refused: `the join token of ${request.mac} was given to ${node.ticket.ip}, and ${ip} is not leased to that MAC`,
     };
   const session = {
     mac: request.mac,
@@ -201,14 +201,14 @@ export function decideJoin(
     tokenSha256,
     at: now,
   };
-  draft.put('sessions', request.mac, session);
+  transaction.put('sessions', request.mac, session);
   // Without a DHCP packet of this boot its duration is unknown.
   const known = node.readyAt === null ? node : { ...node, firstDhcpAt: null, readyAt: null };
-  return welcome(draft, { ...known, ticket: null }, { request, ip, now, session, event: 'join' });
+  return welcome(transaction, { ...known, ticket: null }, { request, ip, now, session, event: 'join' });
 }
 
 function welcome(
-  draft: Draft,
+  transaction: Transaction,
   node: NodeDocument,
   {
     request,
@@ -218,11 +218,11 @@ function welcome(
     event,
   }: { request: JoinRequest; ip: string; now: number; session: SessionDocument; event: 'join' | 'rejoin' },
 ): JoinAnswer {
-  const joined = step(draft, node, event, {
+  const joined = step(transaction, node, event, {
     now,
     reason: event === 'join' ? `joined with boot ${request.bootId}` : 'its agent started again',
   });
-  draft.put('nodes', node.mac, {
+  transaction.put('nodes', node.mac, {
     ...joined,
     stage: 'joined',
     ip,
@@ -244,16 +244,16 @@ function proves(session: SessionDocument, { mac, bootId, session: claim }: JoinR
  * A lost node's name and slot may be taken: that is how a board is swapped. The lost one is removed with it.
  * `fenced` leaves the session: the node must still hear permits that list nobody, and say when its containers are gone.
  */
-export function decidePatch(draft: Draft, mac: Mac, patch: NodePatch, by: string): NodeDocument | Refused {
-  const node = draft.get('nodes', mac);
+export function decidePatch(transaction: Transaction, mac: Mac, patch: NodePatch, by: string): NodeDocument | Refused {
+  const node = transaction.get('nodes', mac);
   if (node === undefined) return unknownNode(mac);
   const replaced: NodeDocument[] = [];
   const holders = new Set([
-    patch.name === undefined ? undefined : draft.nodeIndex.named(patch.name),
-    patch.slot === undefined ? undefined : draft.nodeIndex.inSlot(patch.slot),
+    patch.name === undefined ? undefined : transaction.nodeIndex.named(patch.name),
+    patch.slot === undefined ? undefined : transaction.nodeIndex.inSlot(patch.slot),
   ]);
   for (const holder of holders) {
-    const other = holder === undefined || holder === mac ? undefined : draft.get('nodes', holder);
+    const other = holder === undefined || holder === mac ? undefined : transaction.get('nodes', holder);
     if (other === undefined) continue;
     const takes = [
       other.name === patch.name ? `name ${other.name}` : '',
@@ -265,7 +265,7 @@ export function decidePatch(draft: Draft, mac: Mac, patch: NodePatch, by: string
       };
     replaced.push(other);
   }
-  for (const other of replaced) dropNode(draft, other, `replaced by ${mac}`);
+  for (const other of replaced) dropNode(transaction, other, `replaced by ${mac}`);
   const next = {
     ...node,
     name: patch.name ?? node.name,
@@ -275,31 +275,31 @@ export function decidePatch(draft: Draft, mac: Mac, patch: NodePatch, by: string
     // Whoever is fenced may not come in with a token from before.
     ticket: patch.fenced === true ? null : node.ticket,
   };
-  if (next.name !== node.name) draft.event('node', mac, `renamed from ${node.name} to ${next.name}`);
-  if (next.slot !== node.slot) draft.event('node', mac, `moved from slot ${node.slot} to ${next.slot}`);
-  if (next.fenced !== node.fenced) draft.event('node', mac, next.fenced ? 'fenced' : 'no longer fenced');
-  if (!same(node, next)) draft.put('nodes', mac, next);
+  if (next.name !== node.name) transaction.event('node', mac, `renamed from ${node.name} to ${next.name}`);
+  if (next.slot !== node.slot) transaction.event('node', mac, `moved from slot ${node.slot} to ${next.slot}`);
+  if (next.fenced !== node.fenced) transaction.event('node', mac, next.fenced ? 'fenced' : 'no longer fenced');
+  if (!same(node, next)) transaction.put('nodes', mac, next);
   return next;
 }
 
-export function decideRemoveNode(draft: Draft, mac: Mac): { removed: Mac } | Refused {
-  const node = draft.get('nodes', mac);
+export function decideRemoveNode(transaction: Transaction, mac: Mac): { removed: Mac } | Refused {
+  const node = transaction.get('nodes', mac);
   if (node === undefined) return unknownNode(mac);
   if (node.state === 'ready') return { refused: `${node.name} is ready: switch it off, or fence it, and wait` };
-  dropNode(draft, node, 'removed');
+  dropNode(transaction, node, 'removed');
   return { removed: mac };
 }
 
-function dropNode(draft: Draft, { mac, name, slot }: NodeDocument, reason: string): void {
-  draft.remove('nodes', mac);
-  draft.remove('sessions', mac);
-  const instances = draft.instancesOn(mac);
+function dropNode(transaction: Transaction, { mac, name, slot }: NodeDocument, reason: string): void {
+  transaction.remove('nodes', mac);
+  transaction.remove('sessions', mac);
+  const instances = transaction.instancesOn(mac);
   for (const { id, customer, workload } of instances) {
-    draft.remove('instances', `${customer}/${workload}/${id}`);
-    draft.event('instance', id, `removed: its node ${name} is gone`);
+    transaction.remove('instances', `${customer}/${workload}/${id}`);
+    transaction.event('instance', id, `removed: its node ${name} is gone`);
   }
-  forgetConfigurations(draft, instances);
-  draft.event('node', mac, `${name} in slot ${slot} is gone: ${reason}`);
+  forgetConfigurations(transaction, instances);
+  transaction.event('node', mac, `${name} in slot ${slot} is gone: ${reason}`);
 }
 
 function unknownNode(mac: Mac): Refused {

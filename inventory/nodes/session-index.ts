@@ -1,7 +1,7 @@
 // Sessions by their id, as 912 heartbeats a second look them up.
 import type { Mac } from '../../protocol/mac.ts';
 import type { SessionDocument } from '../store/documents.ts';
-import type { DocumentChange, Memory } from '../store/cache.ts';
+import type { DocumentChange, Cache } from '../store/cache.ts';
 
 export interface Session {
   id: string;
@@ -14,8 +14,8 @@ export class SessionIndex {
   readonly #byId = new Map<string, Session>();
   readonly #byMac = new Map<Mac, Session>();
 
-  constructor(memory: Memory) {
-    for (const document of memory.all('sessions').values()) this.#add(document);
+  constructor(cache: Cache) {
+    for (const document of cache.all('sessions').values()) this.#add(document);
   }
 
   apply(change: DocumentChange): void {

@@ -5,10 +5,10 @@ import { everything } from '../../protocol/roll-call.ts';
 import { decideKill, decideLift, named } from '../orders/orders.ts';
 import type { OrderHooks, UnstoredOrders } from '../orders/unstored-orders.ts';
 import type { Refused } from '../refused.ts';
-import type { Memory } from '../store/cache.ts';
+import type { Cache } from '../store/cache.ts';
 import type { ApprovalDocument, OrderDocument } from '../store/documents.ts';
-import { Draft } from '../store/transaction.ts';
-import type { Decide, Take } from '../store/writer.ts';
+import { Transaction } from '../store/transaction.ts';
+import type { Decide, Transact } from '../store/writer.ts';
 import { type Note, noted } from './audited.ts';
 
 /** What two operators are needed for. */
@@ -47,9 +47,9 @@ export interface ApprovalBook {
 }
 
 export interface ApprovalBookOptions {
-  memory: Memory;
+  cache: Cache;
   unstored: UnstoredOrders;
-  take: Take;
+  transact: Transact;
   /** Milliseconds since 1970. */
   now: () => number;
   audit: Note;
@@ -58,7 +58,7 @@ export interface ApprovalBookOptions {
 /** The order that a request becomes. */
 type OrderOf = (request: ApprovalRequest) => OrderDocument;
 
-export function approvalBook({ memory, unstored, take, now, audit }: ApprovalBookOptions): ApprovalBook {
+export function approvalBook({ cache, unstored, transact, now, audit }: ApprovalBookOptions): ApprovalBook {
   /** Approved, in force, and on their way to disk: they cannot expire or be withdrawn any more. */
   const approving = new Set<number>();
 
@@ -69,17 +69,17 @@ export function approvalBook({ memory, unstored, take, now, audit }: ApprovalBoo
   function decided<T extends object>(
     given: { approval: ApprovalDocument | undefined; by: string; targets: Mac[] },
     hooks: OrderHooks,
-    decide: (draft: Draft, note: Note, orderOf: OrderOf) => T | Refused,
+    decide: (transaction: Transaction, note: Note, orderOf: OrderOf) => T | Refused,
   ): Promise<T | Refused> {
     const { approval, targets } = given;
     let orderOf: OrderOf = (request) => orderFrom(request, unstored.nextNumber(), now());
-    const decision = (draft: Draft, note: Note) => decide(draft, note, orderOf);
+    const decision = (transaction: Transaction, note: Note) => decide(transaction, note, orderOf);
     const { action, scope, reason } = approval ?? {};
-    const mayApprove = approval?.by !== given.by && memory.get('operators', given.by) !== undefined;
+    const mayApprove = approval?.by !== given.by && cache.get('operators', given.by) !== undefined;
     if (approval === undefined || scope === undefined || reason === undefined || !mayApprove)
-      return noted(decision, audit, take);
+      return noted(decision, audit, transact);
     const by = bothNames(approval, given.by);
-    let taken: (each: Decide<T | Refused>) => Promise<T | Refused> = take;
+    let taken: (each: Decide<T | Refused>) => Promise<T | Refused> = transact;
     if (action === 'kill' && unstored.killRefusal(scope) === undefined)
       taken = (each) =>
         unstored.kill({ scope, reason, by, targets }, hooks, (order) => {
@@ -92,82 +92,86 @@ export function approvalBook({ memory, unstored, take, now, audit }: ApprovalBoo
     return noted(decision, audit, taken).finally(() => approving.delete(approval.id));
   }
 
-  const waiting = () => [...memory.all('approvals').values()].filter(({ expiresAt }) => now() < expiresAt);
+  const waiting = () => [...cache.all('approvals').values()].filter(({ expiresAt }) => now() < expiresAt);
   return {
     all: () => waiting().toSorted((a, b) => a.id - b.id),
     get: (id) => waiting().find((approval) => approval.id === id),
     request: (request, waitMs, hooks = {}) => {
       const { by, targets, action, scope } = request;
       const approval = waiting().find((each) => each.action === action && each.scope === scope);
-      return decided<RequestAnswer>({ approval, by, targets }, hooks, (draft, note, orderOf) =>
-        decideRequest(draft, { request, now: now(), waitMs, orderOf }, note),
+      return decided<RequestAnswer>({ approval, by, targets }, hooks, (transaction, note, orderOf) =>
+        decideRequest(transaction, { request, now: now(), waitMs, orderOf }, note),
       );
     },
     approve: ({ id, by, targets }, hooks = {}) => {
       const approval = waiting().find((each) => each.id === id);
-      return decided<Approved>({ approval, by, targets }, hooks, (draft, note, orderOf) =>
-        decideApprove(draft, { id, by, targets, now: now(), orderOf }, note),
+      return decided<Approved>({ approval, by, targets }, hooks, (transaction, note, orderOf) =>
+        decideApprove(transaction, { id, by, targets, now: now(), orderOf }, note),
       );
     },
     withdraw: (id, by) =>
       approving.has(id)
         ? Promise.resolve(gone(id))
-        : noted((draft, note) => decideWithdraw(draft, { id, by, now: now() }, note), audit, take),
+        : noted((transaction, note) => decideWithdraw(transaction, { id, by, now: now() }, note), audit, transact),
     expire: async () => {
       const isOver = ({ id, expiresAt }: ApprovalDocument) => now() >= expiresAt && !approving.has(id);
-      if ([...memory.all('approvals').values()].some(isOver))
-        await noted((draft, note) => decideExpire(draft, { isOver, note }), audit, take);
+      if ([...cache.all('approvals').values()].some(isOver))
+        await noted((transaction, note) => decideExpire(transaction, { isOver, note }), audit, transact);
     },
   };
 }
 
 function decideRequest(
-  draft: Draft,
+  transaction: Transaction,
   { request, now, waitMs, orderOf }: { request: ApprovalRequest; now: number; waitMs: number; orderOf: OrderOf },
   note: Note,
 ): RequestAnswer | Refused {
-  decideExpire(draft, { isOver: ({ expiresAt }) => now >= expiresAt, note });
+  decideExpire(transaction, { isOver: ({ expiresAt }) => now >= expiresAt, note });
   const { action, scope, reason, by } = request;
-  if (draft.get('operators', by) === undefined) return notAnOperator(by);
-  const same = Array.from(draft.all('approvals'), ([, approval]) => approval).find(
+  if (transaction.get('operators', by) === undefined) return notAnOperator(by);
+  const same = Array.from(transaction.all('approvals'), ([, approval]) => approval).find(
     (each) => each.action === action && each.scope === scope,
   );
   if (same !== undefined)
-    return decideApprove(draft, { id: same.id, by, targets: request.targets, now, orderOf }, note);
+    return decideApprove(transaction, { id: same.id, by, targets: request.targets, now, orderOf }, note);
   // Nobody should wait for what would be refused.
-  const trial = decideOrder(new Draft(draft), request, { now, orderOf: (each) => orderFrom(each, 1, now) });
+  const trial = decideOrder(new Transaction(transaction), request, { now, orderOf: (each) => orderFrom(each, 1, now) });
   if ('refused' in trial) return trial;
-  const operators = [...draft.all('operators')].length;
+  const operators = [...transaction.all('operators')].length;
   if (operators < 2)
     return {
       refused: `${wording(request)} needs two operators and there is only ${by}: muster operator add NAME makes another`,
     };
-  const id = draft.count('approvals');
+  const id = transaction.count('approvals');
   const approval = { id, action, scope, reason, by, at: now, expiresAt: now + waitMs };
-  draft.put('approvals', String(id), approval);
-  draft.event('approval', subjectOf(id), `${by} asks for a second operator to ${wording(request)}: ${reason}`);
+  transaction.put('approvals', String(id), approval);
+  transaction.event('approval', subjectOf(id), `${by} asks for a second operator to ${wording(request)}: ${reason}`);
   note(subjectOf(id), { step: 'asked', action, scope, reason, by, expiresAt: approval.expiresAt });
   return { approval };
 }
 
 function decideApprove(
-  draft: Draft,
+  transaction: Transaction,
   { id, by, targets, now, orderOf }: { id: number; by: string; targets: Mac[]; now: number; orderOf: OrderOf },
   note: Note,
 ): Approved | Refused {
-  const approval = draft.get('approvals', String(id));
+  const approval = transaction.get('approvals', String(id));
   if (approval === undefined || now >= approval.expiresAt) return gone(id);
   // Between the check of the token and this moment it may have been removed.
-  if (draft.get('operators', by) === undefined) return notAnOperator(by);
+  if (transaction.get('operators', by) === undefined) return notAnOperator(by);
   if (approval.by === by) return { refused: `${by} asked for this (approval ${id}): another operator must confirm it` };
   const { action, scope, reason } = approval;
-  const done = decideOrder(draft, { action, scope, reason, by: bothNames(approval, by), targets }, { now, orderOf });
+  const done = decideOrder(
+    transaction,
+    { action, scope, reason, by: bothNames(approval, by), targets },
+    { now, orderOf },
+  );
   if ('refused' in done) {
-    drop(draft, approval, `no longer possible: ${done.refused}`, note);
+    drop(transaction, approval, `no longer possible: ${done.refused}`, note);
     return done;
   }
-  draft.remove('approvals', String(id));
-  draft.event('approval', subjectOf(id), `${by} confirms what ${approval.by} asked for: ${wording(approval)}`);
+  transaction.remove('approvals', String(id));
+  transaction.event('approval', subjectOf(id), `${by} confirms what ${approval.by} asked for: ${wording(approval)}`);
   note(subjectOf(id), {
     step: 'confirmed',
     action: approval.action,
@@ -191,36 +195,41 @@ function orderFrom({ scope, reason, by, targets }: ApprovalRequest, number: numb
 }
 
 function decideOrder(
-  draft: Draft,
+  transaction: Transaction,
   request: ApprovalRequest,
   { now, orderOf }: { now: number; orderOf: OrderOf },
 ): Approved | Refused {
-  const order = request.action === 'kill' ? decideKill(draft, orderOf(request)) : decideLift(draft, request, now);
+  const order =
+    request.action === 'kill' ? decideKill(transaction, orderOf(request)) : decideLift(transaction, request, now);
   return 'refused' in order ? order : { order, action: request.action };
 }
 
 function decideWithdraw(
-  draft: Draft,
+  transaction: Transaction,
   { id, by, now }: { id: number; by: string; now: number },
   note: Note,
 ): { removed: number } | Refused {
-  const approval = draft.get('approvals', String(id));
+  const approval = transaction.get('approvals', String(id));
   if (approval === undefined || now >= approval.expiresAt) return gone(id);
-  drop(draft, approval, `withdrawn by ${by}`, note);
+  drop(transaction, approval, `withdrawn by ${by}`, note);
   return { removed: id };
 }
 
 function decideExpire(
-  draft: Draft,
+  transaction: Transaction,
   { isOver, note }: { isOver: (approval: ApprovalDocument) => boolean; note: Note },
 ): void {
-  for (const [, approval] of draft.all('approvals'))
-    if (isOver(approval)) drop(draft, approval, 'expired: nobody confirmed it', note);
+  for (const [, approval] of transaction.all('approvals'))
+    if (isOver(approval)) drop(transaction, approval, 'expired: nobody confirmed it', note);
 }
 
-export function drop(draft: Draft, approval: ApprovalDocument, why: string, note: Note): void {
-  draft.remove('approvals', String(approval.id));
-  draft.event('approval', subjectOf(approval.id), `what ${approval.by} asked for (${wording(approval)}) is ${why}`);
+export function drop(transaction: Transaction, approval: ApprovalDocument, why: string, note: Note): void {
+  transaction.remove('approvals', String(approval.id));
+  transaction.event(
+    'approval',
+    subjectOf(approval.id),
+    `what ${approval.by} asked for (${wording(approval)}) is ${why}`,
+  );
   note(subjectOf(approval.id), { step: 'dropped', why });
 }
 

@@ -2,10 +2,10 @@
 import { createHash } from 'node:crypto';
 import type { NewOperator } from '../../protocol/api/operators.ts';
 import type { Refused } from '../refused.ts';
-import type { Memory } from '../store/cache.ts';
+import type { Cache } from '../store/cache.ts';
 import type { OperatorDocument } from '../store/documents.ts';
-import type { Draft } from '../store/transaction.ts';
-import type { Take } from '../store/writer.ts';
+import type { Transaction } from '../store/transaction.ts';
+import type { Transact } from '../store/writer.ts';
 import { drop } from './approvals.ts';
 import { type Note, noted } from './audited.ts';
 
@@ -27,40 +27,40 @@ export interface OperatorBook {
 }
 
 export function operatorBook({
-  memory,
-  take,
+  cache,
+  transact,
   now,
   random,
   audit,
 }: {
-  memory: Memory;
-  take: Take;
+  cache: Cache;
+  transact: Transact;
   /** Milliseconds since 1970. */
   now: () => number;
   random: (bytes: number) => Buffer;
   audit: Note;
 }): OperatorBook {
-  const all = () => [...memory.all('operators').values()];
+  const all = () => [...cache.all('operators').values()];
   return {
     all: () => all().toSorted((a, b) => (a.name < b.name ? -1 : 1)),
     nameOf: (sha256) => all().find((each) => each.tokenSha256 === sha256)?.name,
     setRoot: async (sha256) => {
-      if (memory.get('operators', rootOperator)?.tokenSha256 === sha256) return;
-      await noted((draft, note) => decideRoot(draft, { sha256, now: now() }, note), audit, take);
+      if (cache.get('operators', rootOperator)?.tokenSha256 === sha256) return;
+      await noted((transaction, note) => decideRoot(transaction, { sha256, now: now() }, note), audit, transact);
     },
     add: (name, by) => {
       const token = random(24).toString('hex');
       return noted(
-        (draft, note) => decideAdd(draft, { name, by, token, now: now() }, note),
+        (transaction, note) => decideAdd(transaction, { name, by, token, now: now() }, note),
         audit,
-        (decide) => take(decide, by),
+        (decide) => transact(decide, by),
       );
     },
     remove: (name, by) =>
       noted(
-        (draft, note) => decideRemove(draft, { name, by }, note),
+        (transaction, note) => decideRemove(transaction, { name, by }, note),
         audit,
-        (decide) => take(decide, by),
+        (decide) => transact(decide, by),
       ),
   };
 }
@@ -70,42 +70,43 @@ export function tokenSha256(token: string): string {
   return createHash('sha256').update(token).digest('hex');
 }
 
-function decideRoot(draft: Draft, { sha256, now }: { sha256: string; now: number }, note: Note): void {
-  const known = draft.get('operators', rootOperator);
+function decideRoot(transaction: Transaction, { sha256, now }: { sha256: string; now: number }, note: Note): void {
+  const known = transaction.get('operators', rootOperator);
   const createdAt = known?.createdAt ?? now;
-  draft.put('operators', rootOperator, { name: rootOperator, tokenSha256: sha256, createdAt });
+  transaction.put('operators', rootOperator, { name: rootOperator, tokenSha256: sha256, createdAt });
   if (known === undefined) return;
-  draft.event('operator', rootOperator, 'has another token now');
+  transaction.event('operator', rootOperator, 'has another token now');
   note(`operator ${rootOperator}`, { step: 'token exchanged' });
 }
 
 function decideAdd(
-  draft: Draft,
+  transaction: Transaction,
   { name, by, token, now }: { name: string; by: string; token: string; now: number },
   note: Note,
 ): NewOperator | Refused {
   if (by !== rootOperator) return onlyRoot(by);
-  if (draft.get('operators', name) !== undefined) return { refused: `operator ${name} is there already` };
-  if ([...draft.all('operators')].length >= operatorLimit)
+  if (transaction.get('operators', name) !== undefined) return { refused: `operator ${name} is there already` };
+  if ([...transaction.all('operators')].length >= operatorLimit)
     return { refused: `there are ${operatorLimit} operators already, want no more: remove one first` };
-  draft.put('operators', name, { name, tokenSha256: tokenSha256(token), createdAt: now });
-  draft.event('operator', name, 'added');
+  transaction.put('operators', name, { name, tokenSha256: tokenSha256(token), createdAt: now });
+  transaction.event('operator', name, 'added');
   note(`operator ${name}`, { step: 'added', by });
   return { name, createdAt: now, token };
 }
 
 function decideRemove(
-  draft: Draft,
+  transaction: Transaction,
   { name, by }: { name: string; by: string },
   note: Note,
 ): { removed: string } | Refused {
   if (by !== rootOperator) return onlyRoot(by);
   if (name === rootOperator)
     return { refused: `cannot remove ${rootOperator}: it has the token of the controller's own state directory` };
-  if (draft.get('operators', name) === undefined) return { refused: `there is no operator ${name}` };
-  draft.remove('operators', name);
-  for (const [, approval] of draft.all('approvals')) if (approval.by === name) drop(draft, approval, 'withdrawn', note);
-  draft.event('operator', name, 'removed');
+  if (transaction.get('operators', name) === undefined) return { refused: `there is no operator ${name}` };
+  transaction.remove('operators', name);
+  for (const [, approval] of transaction.all('approvals'))
+    if (approval.by === name) drop(transaction, approval, 'withdrawn', note);
+  transaction.event('operator', name, 'removed');
   note(`operator ${name}`, { step: 'removed', by });
   return { removed: name };
 }

@@ -3,8 +3,8 @@
 // tried until it is stored.
 import type { EscalationStep } from '../../protocol/api/orders.ts';
 import type { Mac } from '../../protocol/mac.ts';
-import type { Take } from '../store/writer.ts';
-import type { Memory } from '../store/cache.ts';
+import type { Transact } from '../store/writer.ts';
+import type { Cache } from '../store/cache.ts';
 import type { UnstoredOrders } from './unstored-orders.ts';
 import { decideEscalation, withStep } from './orders.ts';
 import { StorageError } from '../store/store.ts';
@@ -24,9 +24,9 @@ interface Waiting {
 }
 
 export interface EscalationStepsOptions {
-  memory: Memory;
+  cache: Cache;
   unstored: UnstoredOrders;
-  take: Take;
+  transact: Transact;
   pause: (ms: number) => Promise<void>;
   /** It shows otherwise now, and no document changed. */
   onOrder: (number: number) => void;
@@ -58,7 +58,7 @@ export class EscalationSteps {
   /** Oldest first, with those that are not on disk. */
   of(number: number, mac: Mac): EscalationStep[] {
     const key = `${number}/${mac}`;
-    const stored = this.#options.memory.get('escalations', key)?.steps ?? [];
+    const stored = this.#options.cache.get('escalations', key)?.steps ?? [];
     const waiting = this.#waiting.get(key);
     return waiting === undefined ? stored : [...stored, ...waiting.writing, ...waiting.steps];
   }
@@ -96,9 +96,9 @@ export class EscalationSteps {
   /** False where it has to be tried again. */
   async #attempt({ number, mac, writing }: Waiting): Promise<boolean> {
     try {
-      const isStored = await this.#options.take((draft) => {
-        for (const step of writing) decideEscalation(draft, { number, mac, step });
-        return draft.get('orders', String(number)) !== undefined;
+      const isStored = await this.#options.transact((transaction) => {
+        for (const step of writing) decideEscalation(transaction, { number, mac, step });
+        return transaction.get('orders', String(number)) !== undefined;
       });
       // An order that is not there any more needs no steps; one that waits for the disk itself does.
       return isStored || !this.#isOnItsWay(number);

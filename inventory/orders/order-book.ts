@@ -6,9 +6,9 @@ import type { AuditFeed } from '../audit/feed.ts';
 import { killedBy } from '../customers/placement.ts';
 import type { SessionIndex } from '../nodes/session-index.ts';
 import type { Refused } from '../refused.ts';
-import type { Memory } from '../store/cache.ts';
+import type { Cache } from '../store/cache.ts';
 import type { OrderDocument, ReceiptDocument } from '../store/documents.ts';
-import type { Take } from '../store/writer.ts';
+import type { Transact } from '../store/writer.ts';
 import type { EscalationSteps } from './escalation-steps.ts';
 import { decideKill, decideLift, decideReceipt, type ReceiptFacts, targetsOf } from './orders.ts';
 import type { SentTimes } from './sent-times.ts';
@@ -73,8 +73,8 @@ export interface OrderBook {
 }
 
 export interface OrderBookOptions {
-  memory: Memory;
-  take: Take;
+  cache: Cache;
+  transact: Transact;
   now: () => number;
   unstored: UnstoredOrders;
   steps: EscalationSteps;
@@ -84,43 +84,43 @@ export interface OrderBookOptions {
 }
 
 export function orderBook(options: OrderBookOptions): OrderBook {
-  const { memory, now, unstored, steps, sent } = options;
+  const { cache, now, unstored, steps, sent } = options;
   return {
     kill: ({ scope, reason, by, targets }, hooks = {}) =>
       unstored.kill<OrderDocument>(
         { scope, reason, by, targets },
         hooks,
         (order) =>
-          (draft): OrderDocument | Refused =>
-            decideKill(draft, order),
+          (transaction): OrderDocument | Refused =>
+            decideKill(transaction, order),
       ),
     lift: ({ scope, reason, by = 'operator' }, hooks = {}) =>
       unstored.lift<OrderDocument>(
         { scope, reason, by },
         hooks,
         () =>
-          (draft): OrderDocument | Refused =>
-            decideLift(draft, { scope, reason, by }, now()),
+          (transaction): OrderDocument | Refused =>
+            decideLift(transaction, { scope, reason, by }, now()),
       ),
     isStored: (number) => unstored.isStored(number),
-    all: () => [...memory.all('orders').values(), ...unstored.orders()].toSorted((a, b) => a.number - b.number),
-    get: (number) => unstored.order(number) ?? memory.get('orders', String(number)),
-    standing: () => [...standingOrders(memory, unstored)].toSorted((a, b) => a.number - b.number),
+    all: () => [...cache.all('orders').values(), ...unstored.orders()].toSorted((a, b) => a.number - b.number),
+    get: (number) => unstored.order(number) ?? cache.get('orders', String(number)),
+    standing: () => [...standingOrders(cache, unstored)].toSorted((a, b) => a.number - b.number),
     killedBy: (customer) =>
       (unstored.isEmpty ? undefined : (unstored.standingFor(customer) ?? unstored.standingFor(everything))?.number) ??
-      killedBy(memory, customer),
-    pending: (mac) => pendingOrders(memory, unstored, mac),
+      killedBy(cache, customer),
+    pending: (mac) => pendingOrders(cache, unstored, mac),
     unconfirmed: (mac) =>
-      pendingOrders(memory, unstored, mac).filter(({ number }) => unstored.receipt(number, mac) === undefined),
-    unconfirmedNodes: () => unconfirmedNodes(memory, unstored),
+      pendingOrders(cache, unstored, mac).filter(({ number }) => unstored.receipt(number, mac) === undefined),
+    unconfirmedNodes: () => unconfirmedNodes(cache, unstored),
 
     saveReceipt: (receipt) => saveReceipt(options, receipt),
     receipts: (number) => [
-      ...memory.receipts(number),
-      ...unstored.receipts(number).filter(({ mac }) => !memory.hasReceipt(number, mac)),
+      ...cache.receipts(number),
+      ...unstored.receipts(number).filter(({ mac }) => !cache.hasReceipt(number, mac)),
     ],
     permitSent: ({ number, mac, afterMs }) => sent.note(number, mac, afterMs),
-    sentAfterMs: (number, mac) => memory.get('receipts', `${number}/${mac}`)?.sentAfterMs ?? sent.get(number, mac),
+    sentAfterMs: (number, mac) => cache.get('receipts', `${number}/${mac}`)?.sentAfterMs ?? sent.get(number, mac),
 
     addEscalationStep: ({ number, mac, step }) => steps.add(number, mac, step),
     escalationSteps: (number, mac) => steps.of(number, mac),
@@ -128,43 +128,43 @@ export function orderBook(options: OrderBookOptions): OrderBook {
 }
 
 async function saveReceipt(
-  { memory, take, now, unstored, sent, sessions, feed }: OrderBookOptions,
+  { cache, transact, now, unstored, sent, sessions, feed }: OrderBookOptions,
   { number, mac, receipt: facts, heartbeat }: NewReceipt,
 ): Promise<void> {
-  if (memory.get('receipts', `${number}/${mac}`) !== undefined) return;
+  if (cache.get('receipts', `${number}/${mac}`) !== undefined) return;
   const receipt = { sentAfterMs: sent.get(number, mac), ...facts };
   const key = heartbeat === undefined ? undefined : sessions.byId(heartbeat.session)?.key;
   const proof = heartbeat === undefined || key === undefined ? undefined : { ...heartbeat, key };
   await unstored.hear({ number, mac, ...receipt }, () =>
     feed.withProof(number, mac, proof, () =>
-      take((draft) => decideReceipt(draft, { number, mac, receipt, now: now() })),
+      transact((transaction) => decideReceipt(transaction, { number, mac, receipt, now: now() })),
     ),
   );
 }
 
 /** In no order. */
-function* standingOrders(memory: Memory, unstored: UnstoredOrders): Iterable<OrderDocument> {
-  for (const { number } of memory.all('kill').values()) {
-    const order = memory.get('orders', String(number));
+function* standingOrders(cache: Cache, unstored: UnstoredOrders): Iterable<OrderDocument> {
+  for (const { number } of cache.all('kill').values()) {
+    const order = cache.get('orders', String(number));
     if (order !== undefined) yield order;
   }
   if (!unstored.isEmpty) yield* unstored.standing();
 }
 
 /** Standing orders whose receipt of this node is not on disk, oldest first: until then permits ask for it. */
-function pendingOrders(memory: Memory, unstored: UnstoredOrders, mac: Mac): OrderDocument[] {
+function pendingOrders(cache: Cache, unstored: UnstoredOrders, mac: Mac): OrderDocument[] {
   const pending: OrderDocument[] = [];
-  for (const order of standingOrders(memory, unstored))
-    if (!memory.hasReceipt(order.number, mac) && targetsOf(order).has(mac)) pending.push(order);
+  for (const order of standingOrders(cache, unstored))
+    if (!cache.hasReceipt(order.number, mac) && targetsOf(order).has(mac)) pending.push(order);
   return pending.length < 2 ? pending : pending.toSorted((a, b) => a.number - b.number);
 }
 
 /** The nodes that have not confirmed a standing order. */
-function unconfirmedNodes(memory: Memory, unstored: UnstoredOrders): Mac[] {
+function unconfirmedNodes(cache: Cache, unstored: UnstoredOrders): Mac[] {
   const nodes = new Set<Mac>();
-  for (const { number, targets } of standingOrders(memory, unstored))
+  for (const { number, targets } of standingOrders(cache, unstored))
     for (const mac of targets)
-      if (!memory.hasReceipt(number, mac) && memory.get('nodes', mac) !== undefined && !unstored.receipt(number, mac))
+      if (!cache.hasReceipt(number, mac) && cache.get('nodes', mac) !== undefined && !unstored.receipt(number, mac))
         nodes.add(mac);
   return [...nodes];
 }

@@ -4,7 +4,7 @@ import type { Mac } from '../../protocol/mac.ts';
 import { everything } from '../../protocol/roll-call.ts';
 import { unknownCustomer } from '../customers/unknown.ts';
 import type { OrderDocument, ReceiptDocument } from '../store/documents.ts';
-import type { Draft } from '../store/transaction.ts';
+import type { Transaction } from '../store/transaction.ts';
 import type { Refused } from '../refused.ts';
 import type { View } from '../store/cache.ts';
 
@@ -17,16 +17,16 @@ const stepLimit = 40;
 export type ReceiptFacts = Omit<ReceiptDocument, 'number' | 'mac'>;
 
 /** Of an order that is in force already, see `unstored-orders.ts`. */
-export function decideKill(draft: Draft, order: OrderDocument): OrderDocument | Refused {
+export function decideKill(transaction: Transaction, order: OrderDocument): OrderDocument | Refused {
   const { number, scope, reason, by } = order;
-  if (scope !== everything && draft.get('customers', scope) === undefined) return unknownCustomer(scope);
-  const standing = draft.get('kill', scope);
+  if (scope !== everything && transaction.get('customers', scope) === undefined) return unknownCustomer(scope);
+  const standing = transaction.get('kill', scope);
   if (standing !== undefined) return { refused: `order ${standing.number} stops ${named(scope)} already` };
-  draft.put('counters', 'orders', { value: Math.max(number, draft.get('counters', 'orders')?.value ?? 0) });
-  draft.put('orders', String(number), order);
-  draft.put('kill', scope, { number });
-  forgetOldest(draft);
-  draft.event(
+  transaction.put('counters', 'orders', { value: Math.max(number, transaction.get('counters', 'orders')?.value ?? 0) });
+  transaction.put('orders', String(number), order);
+  transaction.put('kill', scope, { number });
+  forgetOldest(transaction);
+  transaction.event(
     'kill',
     String(number),
     `stop ${named(scope)} on ${order.targets.length} nodes, given by ${by}: ${reason}`,
@@ -34,30 +34,32 @@ export function decideKill(draft: Draft, order: OrderDocument): OrderDocument | 
   return order;
 }
 
-function forgetOldest(draft: Draft): void {
-  const lifted = Array.from(draft.all('orders'), ([, order]) => order).filter(({ liftedAt }) => liftedAt !== null);
+function forgetOldest(transaction: Transaction): void {
+  const lifted = Array.from(transaction.all('orders'), ([, order]) => order).filter(
+    ({ liftedAt }) => liftedAt !== null,
+  );
   const old = lifted.toSorted((a, b) => b.number - a.number).slice(liftedLimit);
   for (const { number, targets } of old) {
-    draft.remove('orders', String(number));
+    transaction.remove('orders', String(number));
     for (const mac of targets) {
-      draft.remove('receipts', `${number}/${mac}`);
-      draft.remove('escalations', `${number}/${mac}`);
+      transaction.remove('receipts', `${number}/${mac}`);
+      transaction.remove('escalations', `${number}/${mac}`);
     }
   }
 }
 
 export function decideLift(
-  draft: Draft,
+  transaction: Transaction,
   { scope, reason, by }: { scope: string; reason: string; by: string },
   now: number,
 ): OrderDocument | Refused {
-  const standing = draft.get('kill', scope);
-  const order = standing === undefined ? undefined : draft.get('orders', String(standing.number));
-  if (order === undefined) return notStanding(draft, scope, draft.get('kill', everything)?.number);
+  const standing = transaction.get('kill', scope);
+  const order = standing === undefined ? undefined : transaction.get('orders', String(standing.number));
+  if (order === undefined) return notStanding(transaction, scope, transaction.get('kill', everything)?.number);
   const lifted = { ...order, liftedAt: now, liftReason: reason, liftedBy: by };
-  draft.put('orders', String(order.number), lifted);
-  draft.remove('kill', scope);
-  draft.event('kill', String(order.number), `lifted by ${by}${reason === '' ? '' : `: ${reason}`}`);
+  transaction.put('orders', String(order.number), lifted);
+  transaction.remove('kill', scope);
+  transaction.event('kill', String(order.number), `lifted by ${by}${reason === '' ? '' : `: ${reason}`}`);
   return lifted;
 }
 
@@ -75,37 +77,41 @@ export function notStanding(view: View, scope: string, above: number | undefined
  * there is no such order.
  */
 export function decideReceipt(
-  draft: Draft,
+  transaction: Transaction,
   { number, mac, receipt, now }: { number: number; mac: Mac; receipt: ReceiptFacts; now: number },
 ): boolean {
   const id = `${number}/${mac}`;
-  const order = draft.get('orders', String(number));
+  const order = transaction.get('orders', String(number));
   if (order === undefined) return false;
-  if (!targetsOf(order).has(mac) || draft.get('receipts', id) !== undefined) return true;
-  draft.put('receipts', id, { number, mac, ...receipt });
+  if (!targetsOf(order).has(mac) || transaction.get('receipts', id) !== undefined) return true;
+  transaction.put('receipts', id, { number, mac, ...receipt });
   // The node's own report follows within seconds: no screen should show as running what is proven gone.
-  for (const instance of draft.instancesOn(mac)) {
-    const key = draft.instanceKey(instance.id);
+  for (const instance of transaction.instancesOn(mac)) {
+    const key = transaction.instanceKey(instance.id);
     const inScope = order.scope === everything || order.scope === instance.customer;
     if (key !== undefined && inScope && instance.state !== 'stopped')
-      draft.put('instances', key, { ...instance, state: 'stopped', reason: '', since: now });
+      transaction.put('instances', key, { ...instance, state: 'stopped', reason: '', since: now });
   }
-  const name = draft.get('nodes', mac)?.name ?? mac;
-  draft.event('kill', String(number), `${name}: ${receipt.evidence} after ${Math.round(receipt.confirmedAfterMs)} ms`);
+  const name = transaction.get('nodes', mac)?.name ?? mac;
+  transaction.event(
+    'kill',
+    String(number),
+    `${name}: ${receipt.evidence} after ${Math.round(receipt.confirmedAfterMs)} ms`,
+  );
   return true;
 }
 
 /** Only of nodes that the order named; no more than `stepLimit`, then the newest in the place of the last of its kind. */
 export function decideEscalation(
-  draft: Draft,
+  transaction: Transaction,
   { number, mac, step }: { number: number; mac: Mac; step: EscalationStep },
 ): void {
-  if (draft.get('orders', String(number))?.targets.includes(mac) !== true) return;
+  if (transaction.get('orders', String(number))?.targets.includes(mac) !== true) return;
   const id = `${number}/${mac}`;
-  const steps = withStep(draft.get('escalations', id)?.steps ?? [], step);
-  draft.put('escalations', id, { number, mac, steps });
-  const name = draft.get('nodes', mac)?.name ?? mac;
-  draft.event('kill', String(number), `${name}: ${step.by} ${step.outcome}: ${step.detail}`);
+  const steps = withStep(transaction.get('escalations', id)?.steps ?? [], step);
+  transaction.put('escalations', id, { number, mac, steps });
+  const name = transaction.get('nodes', mac)?.name ?? mac;
+  transaction.event('kill', String(number), `${name}: ${step.by} ${step.outcome}: ${step.detail}`);
 }
 
 export function withStep(before: EscalationStep[], step: EscalationStep): EscalationStep[] {

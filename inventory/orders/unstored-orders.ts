@@ -10,10 +10,10 @@
 import type { Mac } from '../../protocol/mac.ts';
 import { everything } from '../../protocol/roll-call.ts';
 import { unknownCustomer } from '../customers/unknown.ts';
-import type { Decide, Take } from '../store/writer.ts';
+import type { Decide, Transact } from '../store/writer.ts';
 import type { OrderDocument, ReceiptDocument } from '../store/documents.ts';
 import type { Refused } from '../refused.ts';
-import type { Memory } from '../store/cache.ts';
+import type { Cache } from '../store/cache.ts';
 import { named, notStanding } from './orders.ts';
 import { StorageError } from '../store/store.ts';
 
@@ -63,8 +63,8 @@ interface Heard {
 }
 
 export interface UnstoredOrdersOptions {
-  memory: Memory;
-  take: Take;
+  cache: Cache;
+  transact: Transact;
   /** Milliseconds since 1970. */
   now: () => number;
   pause: (ms: number) => Promise<void>;
@@ -138,7 +138,7 @@ export class UnstoredOrders {
 
   /** Never given twice, also where an order that has it is not on disk yet. */
   nextNumber(): number {
-    const stored = this.#options.memory.get('counters', 'orders')?.value ?? 0;
+    const stored = this.#options.cache.get('counters', 'orders')?.value ?? 0;
     this.#lastNumber = Math.max(this.#lastNumber, stored) + 1;
     return this.#lastNumber;
   }
@@ -155,13 +155,13 @@ export class UnstoredOrders {
   order(number: number): OrderDocument | undefined {
     const order = this.#orders.get(number);
     // What is on disk is the truth about it, but for a lift that is in force here only.
-    return order?.liftedAt === null ? (this.#options.memory.get('orders', String(number)) ?? order) : order;
+    return order?.liftedAt === null ? (this.#options.cache.get('orders', String(number)) ?? order) : order;
   }
 
   /** Those that are not in memory as documents. */
   orders(): OrderDocument[] {
     return [...this.#orders.values()].filter(
-      ({ number }) => this.#options.memory.get('orders', String(number)) === undefined,
+      ({ number }) => this.#options.cache.get('orders', String(number)) === undefined,
     );
   }
 
@@ -211,9 +211,9 @@ export class UnstoredOrders {
   }
 
   killRefusal(scope: string): Refused | undefined {
-    const { memory } = this.#options;
-    if (scope !== everything && memory.get('customers', scope) === undefined) return unknownCustomer(scope);
-    const stored = memory.get('kill', scope)?.number;
+    const { cache } = this.#options;
+    if (scope !== everything && cache.get('customers', scope) === undefined) return unknownCustomer(scope);
+    const stored = cache.get('kill', scope)?.number;
     const number = this.standingFor(scope)?.number ?? (stored !== undefined && !this.#isLifting(stored) ? stored : 0);
     if (number > 0)
       return {
@@ -223,11 +223,11 @@ export class UnstoredOrders {
   }
 
   toBeLifted(scope: string): OrderDocument | Refused {
-    const { memory } = this.#options;
-    const number = this.standingFor(scope)?.number ?? memory.get('kill', scope)?.number;
-    const order = number === undefined ? undefined : (this.order(number) ?? memory.get('orders', String(number)));
+    const { cache } = this.#options;
+    const number = this.standingFor(scope)?.number ?? cache.get('kill', scope)?.number;
+    const order = number === undefined ? undefined : (this.order(number) ?? cache.get('orders', String(number)));
     if (order === undefined)
-      return notStanding(memory, scope, (this.standingFor(everything) ?? memory.get('kill', everything))?.number);
+      return notStanding(cache, scope, (this.standingFor(everything) ?? cache.get('kill', everything))?.number);
     if (this.#isLifting(order.number))
       return { refused: `the lift of order ${order.number} was asked for already, and is not stored yet` };
     return this.#fullRefusal() ?? order;
@@ -261,7 +261,7 @@ export class UnstoredOrders {
       reject,
       inForce,
       attempt: async () => {
-        const answer = await this.#options.take(decide);
+        const answer = await this.#options.transact(decide);
         this.#waiting = this.#waiting.filter((each) => each !== waiting);
         resolve(answer);
       },

@@ -35,7 +35,7 @@ export type DocumentChange = {
 
 type Tables = { [C in Collection]: Map<string, Documents[C]> };
 
-export class Memory implements View {
+export class Cache implements View {
   readonly nodeIndex = new NodeIndex();
   readonly #tables: Tables = {
     nodes: new Map(),

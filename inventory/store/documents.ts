@@ -55,7 +55,7 @@ export const NodeDocument = Type.Object({
   readyAt: NullOr(Instant),
   /** When it stopped being ready; null while it is ready, and before it ever was. */
   unreadyAt: NullOr(Instant),
-  /** The one-time token that its boot script carries. */
+  /** The join token that its boot script carries; called so in older state directories, too. */
   ticket: NullOr(
     Type.Object({
       tokenSha256: Type.String({ pattern: sha256Pattern }),

@@ -12,7 +12,7 @@ import {
   StorageError,
   type Write,
 } from './store.ts';
-import { Turns } from './mutex.ts';
+import { Mutex } from './mutex.ts';
 
 const schemaVersion = 1;
 // Deleted documents stay as rows without a value, so that a watch can tell of them later.
@@ -72,7 +72,7 @@ class SqliteStore implements Store {
   #compacted: number;
   #tombstones: number;
   #queue: Waiting[] = [];
-  readonly #turns = new Turns();
+  readonly #mutex = new Mutex();
   #flushing = false;
   #closed = false;
 
@@ -88,14 +88,14 @@ class SqliteStore implements Store {
   }
 
   get(key: string): Promise<StoredDocument | undefined> {
-    return this.#turns.take(async () => {
+    return this.#mutex.run(async () => {
       const [row] = await this.#connection.all<Row>('SELECT * FROM documents WHERE key = ? AND value NOT NULL', key);
       return row === undefined ? undefined : document(row);
     });
   }
 
   list(prefix: string): Promise<{ documents: StoredDocument[]; revision: number }> {
-    return this.#turns.take(async () => {
+    return this.#mutex.run(async () => {
       // One text instead of a row each: the package takes longest over rows, and this is what a start waits for.
       const [row] = await this.#connection.all<{ all: string }>(
         `SELECT json_group_array(json_array(key, revision, json(value))) AS "all" FROM
@@ -120,8 +120,8 @@ class SqliteStore implements Store {
     if (!this.#flushing) {
       this.#flushing = true;
       // A watcher that throws is a fault of ours: it ends the process instead of the flush.
-      this.#turns
-        .take(() => this.#flush())
+      this.#mutex
+        .run(() => this.#flush())
         .catch((fault: unknown) => {
           setImmediate(() => {
             throw fault;
@@ -132,7 +132,7 @@ class SqliteStore implements Store {
   }
 
   copyTo(file: string): Promise<void> {
-    return this.#turns.take(() => this.#connection.copyTo(file));
+    return this.#mutex.run(() => this.#connection.copyTo(file));
   }
 
   skipTo(revision: number): void {
@@ -140,7 +140,7 @@ class SqliteStore implements Store {
   }
 
   watch({ prefix, fromRevision, onChanges }: Watcher & { fromRevision: number }): Promise<() => void> {
-    return this.#turns.take(async () => {
+    return this.#mutex.run(async () => {
       if (fromRevision < this.#compacted)
         throw new CompactedError(
           `cannot watch from revision ${fromRevision}: want at least ${this.#compacted}, list again`,
@@ -161,7 +161,7 @@ class SqliteStore implements Store {
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    await this.#turns.take(async () => {});
+    await this.#mutex.run(async () => {});
     this.#watchers.clear();
     await this.#connection[Symbol.asyncDispose]();
   }

@@ -17,7 +17,7 @@ export interface NewEvent {
   message: string;
 }
 
-export class Draft implements View {
+export class Transaction implements View {
   readonly #base: View;
   readonly #writes = new Map<Collection, Map<string, unknown>>();
   readonly #instanceKeys = new Map<string, string | undefined>();
@@ -89,7 +89,7 @@ export class Draft implements View {
   }
 
   /** Takes over what a decision wrote. */
-  merge(other: Draft): void {
+  merge(other: Transaction): void {
     for (const { collection, id, value } of other.writes()) this.#write(collection, id, value);
     this.events.push(...other.events);
   }

@@ -2,33 +2,33 @@
 // seeing what those before it decided, and stored in one transaction. So nothing is given twice, and 684 boards that
 // boot at once cost a few disk flushes.
 import { type DiskReserve, isFull } from './disk-reserve.ts';
-import type { Memory } from './cache.ts';
-import { Draft, type NewEvent } from './transaction.ts';
+import type { Cache } from './cache.ts';
+import { type NewEvent, Transaction } from './transaction.ts';
 import { ConflictError, type Store, StorageError, type Write } from './store.ts';
 
-export type Decide<T> = (draft: Draft) => T;
-/** `Decisions.take` as the books use it. `by`: who asked, for the events. */
-export type Take = <T>(decide: Decide<T>, by?: string) => Promise<T>;
+export type Decide<T> = (transaction: Transaction) => T;
+/** `Writer.transact` as the books use it. `by`: who asked, for the events. */
+export type Transact = <T>(decide: Decide<T>, by?: string) => Promise<T>;
 
 const queueLimit = 20_000;
 const batchLimit = 1_000;
 /** Another controller on the same store may win a race; then the batch is decided again on what it wrote. */
 const attemptLimit = 5;
 
-export interface TakeOptions {
+export interface TransactOptions {
   /** It makes things safer: stored also where the disk has no room but the reserve. False when left out. */
   mayUseReserve?: boolean;
 }
 
 interface Waiting {
-  /** Decides on the draft; returns what settles the caller once the transaction is on disk. */
-  decide: (batch: Draft) => () => void;
+  /** Adds its decision to the batch; returns what settles the caller once the transaction is on disk. */
+  decide: (batch: Transaction) => () => void;
   reject: (error: unknown) => void;
 }
 
-export class Decisions {
+export class Writer {
   readonly #store: Store;
-  readonly #memory: Memory;
+  readonly #cache: Cache;
   readonly #onEvents: (events: NewEvent[]) => void;
   readonly #reserve: DiskReserve | undefined;
   #queue: Waiting[] = [];
@@ -36,28 +36,28 @@ export class Decisions {
 
   constructor(options: {
     store: Store;
-    memory: Memory;
+    cache: Cache;
     onEvents: (events: NewEvent[]) => void;
     reserve: DiskReserve | undefined;
   }) {
     this.#store = options.store;
-    this.#memory = options.memory;
+    this.#cache = options.cache;
     this.#onEvents = options.onEvents;
     this.#reserve = options.reserve;
   }
 
   /** Resolves with the decision's value when its writes are on disk and in memory. Rejects with StorageError. */
-  take<T>(decide: Decide<T>, { mayUseReserve = false }: TakeOptions = {}): Promise<T> {
+  transact<T>(decide: Decide<T>, { mayUseReserve = false }: TransactOptions = {}): Promise<T> {
     if (this.#queue.length >= queueLimit)
       return Promise.reject(new StorageError(`cannot store: ${queueLimit} changes are waiting for the disk already`));
     return new Promise<T>((resolve, reject) => {
       this.#queue.push({
         decide: (batch) => {
-          const draft = new Draft(batch);
-          const value = decide(draft);
-          const refusal = mayUseReserve || draft.isEmpty ? undefined : this.#reserve?.refusal();
+          const transaction = new Transaction(batch);
+          const value = decide(transaction);
+          const refusal = mayUseReserve || transaction.isEmpty ? undefined : this.#reserve?.refusal();
           if (refusal !== undefined) throw refusal;
-          batch.merge(draft);
+          batch.merge(transaction);
           return () => resolve(value);
         },
         reject,
@@ -88,22 +88,22 @@ export class Decisions {
   async #commit(batch: Waiting[]): Promise<(() => void)[]> {
     let wasFull = false;
     for (let attempt = 1; ; attempt++) {
-      const draft = new Draft(this.#memory);
+      const transaction = new Transaction(this.#cache);
       const settlements = batch.map(({ decide, reject }) => {
         try {
-          return decide(draft);
+          return decide(transaction);
         } catch (fault) {
           return () => reject(fault);
         }
       });
-      const writes: Write[] = Array.from(draft.writes(), ({ collection, id, value }) => ({
+      const writes: Write[] = Array.from(transaction.writes(), ({ collection, id, value }) => ({
         key: `${collection}/${id}`,
         value,
-        expected: this.#memory.revision(collection, id),
+        expected: this.#cache.revision(collection, id),
       })).filter(({ value, expected }) => value !== undefined || expected !== 0);
       try {
         if (writes.length > 0) await this.#store.transact(writes);
-        this.#onEvents(draft.events);
+        this.#onEvents(transaction.events);
         return settlements;
       } catch (error) {
         if (isFull(error) && this.#reserve !== undefined && !wasFull) {
