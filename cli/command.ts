@@ -40,6 +40,8 @@ export interface Call {
 
 export interface Command {
   words: string[];
+  /** What some type instead of the words; as many as these. */
+  also?: string[];
   /** What follows the words. */
   usage: string;
   summary: string;
@@ -104,7 +106,7 @@ export function leadingWords(argv: readonly string[]): string[] {
 export function findCommand(commands: readonly Command[], words: readonly string[]): Command | undefined {
   const matches = commands.filter(
     (command) =>
-      command.words.every((word, index) => words[index] === word) &&
+      [command.words, command.also].some((own) => own?.every((word, index) => words[index] === word) === true) &&
       (command.applies?.(words.slice(command.words.length)) ?? true),
   );
   return matches.toSorted((a, b) => b.words.length - a.words.length)[0];
@@ -115,7 +117,9 @@ export function unknownCommand(commands: readonly Command[], words: readonly str
   const [first = ''] = words;
   const group = commands.filter((command) => command.words[0] === first).map(({ words: own }) => own.join(' '));
   if (group.length > 0) {
-    const meant = suggestion(words.slice(0, 2).join(' '), group);
+    // `customer list`, as other programs call it.
+    const isList = /^(list|ls)$/.test(words[1] ?? '') && commands.some(({ words: [own] }) => own === `${first}s`);
+    const meant = isList ? `${first}s` : suggestion(words.slice(0, 2).join(' '), group);
     return new UsageError(`want one of: ${group.join(', ')}${meant === undefined ? '' : ` (did you mean ${meant}?)`}`);
   }
   const meant = suggestion(first, [...commands.flatMap(({ words: own }) => own[0] ?? []), 'up', 'help']);

@@ -15,7 +15,7 @@ export const commandFiles: readonly CommandFile[] = [
   { words: ['customers', 'customer'], load: async () => (await import('./commands/customers.ts')).customerCommands },
   { words: ['images', 'image'], load: async () => (await import('./commands/images.ts')).imageCommands },
   {
-    words: ['deploy', 'ps', 'logs', 'rm'],
+    words: ['deploy', 'ps', 'logs', 'rm', 'remove'],
     load: async () => (await import('./commands/workloads.ts')).workloadCommands,
   },
   { words: ['kill', 'kills', 'lift'], load: async () => (await import('./commands/kill.ts')).killCommands },

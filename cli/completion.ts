@@ -1,6 +1,7 @@
 // Completion for shells, from the declarations of the commands: what may come next, and which options there are. The scripts
 // ask no controller and start no program: names of nodes and customers are not completed.
 import { globalOptions, usageOf, type Command, type Option } from './command.ts';
+import { others } from './help.ts';
 
 export const shells = ['bash', 'zsh', 'fish'] as const;
 export type Shell = (typeof shells)[number];
@@ -37,12 +38,6 @@ interface Model {
   valued: Map<string, Value>;
 }
 
-/** What `run.ts` does without a command of the table. */
-const others: Choice[] = [
-  { word: 'up', help: 'serve a rack: the controller itself' },
-  { word: 'help', help: 'say how it is used' },
-];
-
 function modelOf(commands: readonly Command[]): Model {
   const first = new Map<string, string>();
   for (const command of commands) {
@@ -51,7 +46,14 @@ function modelOf(commands: readonly Command[]): Model {
     if (isWhole || !first.has(word)) first.set(word, isWhole ? command.summary : `${word} …`);
   }
   const places: Place[] = [
-    { after: '', choices: [...[...first].map(([word, help]) => ({ word, help })), ...others], isOpen: false },
+    {
+      after: '',
+      choices: [
+        ...[...first].map(([word, help]) => ({ word, help })),
+        ...others.map(([usage, help]) => ({ word: usage.split(' ')[0] ?? '', help })),
+      ],
+      isOpen: false,
+    },
     {
       after: 'help',
       choices: [...first].map(([word, help]) => ({ word, help })),

@@ -19,7 +19,10 @@ test('the help texts are as in help.golden.txt (UPDATE_GOLDEN=1 writes it anew)'
 
 test('each file of commands is found by the first words of all that it has, and no others', async () => {
   for (const { words, load } of commandFiles)
-    assert.deepEqual(new Set((await load()).map(({ words: [first] }) => first)), new Set(words));
+    assert.deepEqual(
+      new Set((await load()).flatMap(({ words: [first], also: [other] = [] }) => [first, other ?? first])),
+      new Set(words),
+    );
 });
 
 async function said(line: string): Promise<{ code: number; out: string; err: string }> {
@@ -81,6 +84,9 @@ test('findCommand() takes the longest words that fit', () => {
     ['node n1', 'node'],
     ['node rename n1 n2', 'node rename'],
     ['--url http://x node rename n1 n2', 'node rename'],
+    ['operator rm anna', 'operator remove'],
+    ['customer rm acme', 'customer remove'],
+    ['remove acme/web', 'rm'],
     ['kill show', 'kill'],
     ['kill show 7', 'kill show'],
     ['kill acme --reason why', 'kill'],
@@ -102,6 +108,7 @@ test('wrong usage gets a sentence with what was meant', () => {
   const table: [string, RegExp][] = [
     ['nods', /no command "nods", did you mean nodes\?/],
     ['customer ad acme', /want one of: customer add, customer remove \(did you mean customer add\?\)/],
+    ['customer list', /\(did you mean customers\?\)/],
     ['deploy acme/web --imgae web', /no option --imgae, did you mean --image\?/],
     ['deploy acme/web --image', /--image/],
     ['node', /want muster node NAME\|MAC/],

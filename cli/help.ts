@@ -2,7 +2,7 @@
 import { globalOptions, usageOf, type Command, type Option } from './command.ts';
 
 /** What `run.ts` does without a command of the table. */
-const others: readonly (readonly [usage: string, summary: string])[] = [
+export const others: readonly (readonly [usage: string, summary: string])[] = [
   ['up --interface NAME [options]', 'serve a rack: the controller itself (see muster up --help)'],
   ['help [COMMAND]', 'say how it is used'],
 ];

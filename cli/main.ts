@@ -29,7 +29,8 @@ process.exitCode = await runCommandLine(argv, {
     colours: isTerminal && process.stderr.isTTY && (noColor ?? '') === '' && terminal !== 'dumb',
   },
   signal: stop.signal,
-  variables: { url, token, state },
+  // What is empty is not set.
+  variables: { url: url || undefined, token: token || undefined, state: state || undefined },
   readToken: (directory) => {
     try {
       const found = readFileSync(join(directory, 'operator-token'), 'utf8').trim();

@@ -9,11 +9,15 @@ export interface Column<Row> {
   readonly value: (row: Row) => string;
   /** Whether the value is good news. */
   readonly tone?: (row: Row) => Tone | undefined;
-  /** Where a terminal is too narrow, columns that say this are cut, and at last left out: those with 1 first. */
+  /** Where a terminal is too narrow, columns that say this are left out: those with 1 first. */
   yields?: number;
+  /** Text that is of use also when its end is missing: it is cut before anything is left out. */
+  cut?: true;
 }
 
 const gap = '  ';
+/** Less of a text tells nothing. */
+const shortestCut = 10;
 
 export function table<Row>(columns: readonly Column<Row>[], rows: readonly Row[]): string {
   return tableParts(columns, rows, undefined)
@@ -68,7 +72,10 @@ function trimEnd(parts: Part[]): void {
 /** The widths with which the table fits, 0 for a column that is left out. What yields nothing may still be too wide. */
 function fitted<Row>(columns: readonly Column<Row>[], needed: readonly number[], terminal: number): number[] {
   const order = columns
-    .flatMap(({ yields, heading }, at) => (yields === undefined ? [] : [{ at, yields, least: width(heading) }]))
+    .flatMap(({ yields, heading, cut: isCut }, at) => {
+      const least = isCut === true ? Math.max(width(heading), shortestCut) : Infinity;
+      return yields === undefined ? [] : [{ at, yields, least }];
+    })
     .toSorted((a, b) => a.yields - b.yields);
   for (let leftOut = 0; ; leftOut += 1) {
     const widths = [...needed];

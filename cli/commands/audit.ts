@@ -46,8 +46,8 @@ async function list(context: Context, call: Call): Promise<void> {
       { heading: 'AT (UTC)', value: ({ at }) => timeText(at) },
       { heading: 'KIND', value: ({ kind }) => kind },
       { heading: 'ABOUT', value: ({ subject }) => subject },
-      { heading: 'HASH', value: ({ hash }) => hash.slice(0, 12), yields: 2 },
-      { heading: 'SAYS', value: ({ body }) => brief(body), yields: 1 },
+      { heading: 'HASH', value: ({ hash }) => hash.slice(0, 12), yields: 1 },
+      { heading: 'SAYS', value: ({ body }) => brief(body), yields: 2, cut: true },
     ],
   });
 }

@@ -504,7 +504,7 @@ describe('muster kill', () => {
     assert.match(err, /^muster: cannot reach a controller at .*\nNO ORDER WAS GIVEN\.\n/);
     assert.match(
       err,
-      /a permit ends 3\.0 s after the node asked for it\..*\n.* customers that hold on silence go on\.\n/,
+      /a permit ends 3\.0 s after the node asked for it\..*\n.* 4\.5 s after .*; customers that hold\non silence go on\./,
     );
     assert.match(err, /What to do, in this order:\n +1\. /);
     const json = await muster('kill acme --json', { url: 'http://127.0.0.1:9' });

@@ -69,6 +69,7 @@ With --on-silence hold its containers go on when their node hears no controller:
   },
   {
     words: ['customer', 'remove'],
+    also: ['customer', 'rm'],
     usage: 'NAME',
     summary: 'remove a customer that has no workloads',
     takes: [1, 1],

@@ -199,11 +199,11 @@ async function list(context: Context, call: Call): Promise<void> {
         tone: ({ outcome }) => (outcome === null ? undefined : outcome === 'passed' ? 'good' : 'bad'),
       },
       { heading: 'STARTED (UTC)', value: ({ startedAt }) => timeText(startedAt) },
-      { heading: 'BY', value: ({ by }) => by, yields: 2 },
+      { heading: 'BY', value: ({ by }) => by, yields: 1 },
       { heading: 'STOPPED', right: true, value: ({ stopped, nodes }) => `${stopped}/${nodes}` },
       { heading: 'MEDIAN', right: true, value: ({ medianMs }) => durationOrNone(medianMs) },
       { heading: 'SLOWEST', right: true, value: ({ slowestMs }) => durationOrNone(slowestMs) },
-      { heading: 'PROBLEM', value: ({ problem }) => problem.slice(0, 80), yields: 1 },
+      { heading: 'PROBLEM', value: ({ problem }) => problem.slice(0, 80), yields: 2, cut: true },
     ],
   });
   context.output.out(`${schedule === null ? 'none is scheduled: muster drill --every 30d' : planText(schedule)}\n`);

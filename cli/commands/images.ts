@@ -23,13 +23,14 @@ export const imageCommands: Command[] = [
         none: 'there are no images yet: muster image import FILE',
         columns: [
           { heading: 'NAME', value: ({ name }) => name },
-          { heading: 'DIGEST', value: ({ digest }) => digest.slice(0, 12), yields: 2 },
+          { heading: 'DIGEST', value: ({ digest }) => digest.slice(0, 12), yields: 1 },
           { heading: 'FOR', value: ({ architecture }) => architecture },
           { heading: 'SIZE', right: true, value: ({ squashfs }) => sizeText(squashfs.sizeBytes) },
           {
             heading: 'COMMAND',
             value: ({ config }) => [...config.entrypoint, ...config.cmd].join(' ').slice(0, 60),
-            yields: 1,
+            yields: 2,
+            cut: true,
           },
           {
             heading: 'IMPORTED',
@@ -57,6 +58,7 @@ export const imageCommands: Command[] = [
   },
   {
     words: ['image', 'remove'],
+    also: ['image', 'rm'],
     usage: 'NAME',
     summary: 'remove an image that no workload uses',
     takes: [1, 1],

@@ -81,7 +81,7 @@ Where the two-person rule is on, --everything waits for a second operator (exit 
             right: true,
             value: ({ slowestMs }) => durationOrNone(slowestMs),
           },
-          { heading: 'REASON', value: ({ reason }) => reason.slice(0, 80), yields: 1 },
+          { heading: 'REASON', value: ({ reason }) => reason.slice(0, 80), yields: 1, cut: true },
         ],
       });
     },
@@ -95,7 +95,7 @@ Exit code 4: the controller's disk has not taken it; it is tried again each seco
     takes: [0, 1],
     options: { everything: everythingOption, reason: { type: 'string', value: 'WHY', help: 'kept with the order' } },
     run: async (context, call) => {
-      const reason = call.text('reason');
+      const reason = reasonOf(call);
       const body = { ...scopeOf(call), ...(reason === undefined ? {} : { reason }) };
       const order = await context.api.ask<Approval | KillOrder>({ method: 'POST', path: '/v1/lift', body });
       if ('expiresAt' in order) return printWaiting(context, call, order);
@@ -110,6 +110,16 @@ function scopeOf(call: Call): { customer: string } | { everything: true } {
   if (customer !== undefined && !everything) return { customer: checkedName('customer', customer) };
   if (customer === undefined && everything) return { everything };
   throw new UsageError('want either the name of a customer or --everything');
+}
+
+const reasonLimit = 500;
+
+/** Nothing where it is left out or empty. */
+function reasonOf(call: Call): string | undefined {
+  const reason = call.text('reason') ?? '';
+  if (reason.length > reasonLimit)
+    throw new UsageError(`--reason has ${reason.length} characters, want at most ${reasonLimit}`);
+  return reason === '' ? undefined : reason;
 }
 
 /** Gives the exit code. */
@@ -157,8 +167,7 @@ export function who(scope: string): string {
 const pollMs = 50;
 
 async function kill(context: Context, call: Call): Promise<number> {
-  const reason = call.text('reason') ?? 'asked for on the command line';
-  const body = { ...scopeOf(call), reason };
+  const body = { ...scopeOf(call), reason: reasonOf(call) ?? 'asked for on the command line' };
   const asked = { method: 'POST', path: '/v1/kill', body, timeoutMs: boundMs } as const;
   const order = await context.api.ask<Approval | KillOrder>(asked).catch((error: unknown) => {
     throw error instanceof ApiError ? (notGiven(error) ?? error) : error;
@@ -177,9 +186,9 @@ function notGiven(error: ApiError): FailedError | undefined {
 }
 
 const withoutController = `
-What nodes do by themselves: a permit ends ${durationText(permitValidityMs)} after the node asked for it. If the controller is down, every node has
-stopped every customer ${durationText(stopsByItselfMs)} after that; customers that hold on silence go on.
-If the controller runs, and only this command cannot reach it, nodes get permits as before, and nothing stops.
+What nodes do by themselves: a permit ends ${durationText(permitValidityMs)} after the node asked for it. If the controller is down,
+every node has stopped every customer ${durationText(stopsByItselfMs)} after it asked for the last one that it got; customers that hold
+on silence go on. If the controller runs, and only this command cannot reach it, nothing stops.
 
 What to do, in this order:
   1. Is that the controller's address? Give the order again with --url, or on the controller's own machine.
@@ -282,8 +291,8 @@ async function show(context: Context, call: Call): Promise<void> {
     ...tableParts(
       [
         { heading: 'NODE', value: ({ name }) => name },
-        { heading: 'MAC', value: ({ mac }) => mac, yields: 2 },
-        { heading: 'SENT', right: true, value: ({ sentAfterMs }) => durationOrNone(sentAfterMs), yields: 3 },
+        { heading: 'MAC', value: ({ mac }) => mac, yields: 1 },
+        { heading: 'SENT', right: true, value: ({ sentAfterMs }) => durationOrNone(sentAfterMs), yields: 2 },
         { heading: 'STOPPED IN', right: true, value: ({ stoppedAfterMs }) => durationOrNone(stoppedAfterMs) },
         { heading: 'CONFIRMED', right: true, value: ({ confirmedAfterMs }) => durationOrNone(confirmedAfterMs) },
         {
@@ -291,8 +300,8 @@ async function show(context: Context, call: Call): Promise<void> {
           value: ({ evidence }) => evidence ?? 'unconfirmed',
           tone: ({ evidence }) => (evidence === null ? 'bad' : undefined),
         },
-        { heading: 'PROCESSES', right: true, value: ({ processes }) => String(processes), yields: 4 },
-        { heading: 'ESCALATION', value: escalationText, yields: 1 },
+        { heading: 'PROCESSES', right: true, value: ({ processes }) => String(processes), yields: 3 },
+        { heading: 'ESCALATION', value: escalationText, yields: 4, cut: true },
       ],
       slowestFirst(order.timeline),
       context.output.columns,

@@ -14,30 +14,30 @@ function columns(now: number): Column<Node>[] {
   return [
     { heading: 'SLOT', right: true, value: ({ slot }) => String(slot) },
     { heading: 'NAME', value: ({ name }) => name },
-    { heading: 'MAC', value: ({ mac }) => mac, yields: 7 },
-    { heading: 'IP', value: ({ ip }) => ip ?? '-', yields: 6 },
+    { heading: 'MAC', value: ({ mac }) => mac, yields: 2 },
+    { heading: 'IP', value: ({ ip }) => ip ?? '-', yields: 5 },
     {
       heading: 'STATE',
       value: ({ state, fenced }) => `${state}${fenced ? ', fenced' : ''}`,
       tone: ({ state, fenced }) => (fenced ? 'warning' : stateTones[state]),
     },
-    { heading: 'FOR', right: true, value: ({ since }) => durationText(now - since), yields: 5 },
-    { heading: 'STAGE', value: ({ stage }) => stage, yields: 2 },
+    { heading: 'FOR', right: true, value: ({ since }) => durationText(now - since), yields: 1 },
+    { heading: 'STAGE', value: ({ stage }) => stage, yields: 6 },
     {
       heading: 'CPU',
       right: true,
       value: ({ sample }) => (sample === null ? '-' : `${Math.round(sample.cpu * 100)}%`),
-      yields: 4,
+      yields: 3,
     },
     {
       heading: 'MEMORY',
       right: true,
       value: ({ sample }) =>
         sample === null ? '-' : `${sizeText(sample.memoryUsedBytes)}/${sizeText(sample.memoryTotalBytes)}`,
-      yields: 3,
+      yields: 4,
     },
     { heading: 'RUNS', right: true, value: ({ instances }) => String(instances) },
-    { heading: 'CUSTOMERS', value: ({ customers }) => customers.join(' '), yields: 1 },
+    { heading: 'CUSTOMERS', value: ({ customers }) => customers.join(' '), yields: 7, cut: true },
   ];
 }
 
@@ -172,6 +172,7 @@ export const nodeCommands: Command[] = [
   },
   {
     words: ['node', 'remove'],
+    also: ['node', 'rm'],
     usage: 'NAME|MAC',
     summary: 'forget a node that is gone for good',
     takes: [1, 1],

@@ -29,7 +29,7 @@ export const operatorCommands: Command[] = [
           { heading: 'ASKED BY', value: ({ by }) => by },
           { heading: 'AT (UTC)', value: ({ at }) => timeText(at) },
           { heading: 'EXPIRES IN', right: true, value: ({ expiresAt }) => durationText(expiresAt - context.now()) },
-          { heading: 'REASON', value: ({ reason }) => reason.slice(0, 80), yields: 1 },
+          { heading: 'REASON', value: ({ reason }) => reason.slice(0, 80), yields: 1, cut: true },
         ],
       });
     },
@@ -94,7 +94,8 @@ Its owner then uses it as $MUSTER_TOKEN or --token, or in the dashboard's addres
     },
   },
   {
-    words: ['operator', 'rm'],
+    words: ['operator', 'remove'],
+    also: ['operator', 'rm'],
     usage: 'NAME',
     summary: 'remove an operator: its token is worth nothing from then on',
     takes: [1, 1],
