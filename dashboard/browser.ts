@@ -2,6 +2,7 @@
 // downloaded. A page opened by it collects whatever it complains about, so that a test can ask for silence.
 import { mkdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import axe from 'axe-core';
 import { chromium, type Browser, type Locator, type Page } from 'playwright-core';
 
 const chromiumPath = '/usr/bin/chromium';
@@ -75,8 +76,8 @@ export async function live(page: Page): Promise<void> {
   await page.locator('body[data-connection="live"]').waitFor();
 }
 
-/** Waits until so many boards are ready on the page. */
-export async function readyBoards(
+/** Waits until so many nodes are ready on the page. */
+export async function readyNodes(
   page: Page,
   { count, timeoutMs }: { count: number; timeoutMs: number },
 ): Promise<void> {
@@ -131,6 +132,18 @@ const pictures = fileURLToPath(new URL('../artefacts/dashboard/', import.meta.ur
 export async function picture(page: Page, name: string, fullPage = false): Promise<void> {
   mkdirSync(pictures, { recursive: true });
   await page.screenshot({ path: `${pictures}${name}.png`, fullPage });
+}
+
+/** Every rule there is, experimental ones too; `region` of page structure and contrast among them. */
+const axeTags = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice', 'experimental'];
+
+/** What axe finds wrong with the page as it is now, each with its rule and the element; empty where it finds nothing. */
+export async function axeFindings(page: Page): Promise<unknown> {
+  // Not as a script element: the page's own policy forbids that.
+  await page.evaluate(axe.source);
+  return page.evaluate(`axe.run(document, ${JSON.stringify({ runOnly: axeTags, resultTypes: ['violations'] })}).then(({ violations }) =>
+    violations.flatMap(({ id, nodes }) => nodes.slice(0, 5).map(({ html, failureSummary }) =>
+      id + ': ' + html.slice(0, 200) + ' | ' + failureSummary.slice(0, 300))))`);
 }
 
 /** Text that is hard to read, each with its ratio; empty where all can be read. */

@@ -23,7 +23,7 @@ test('a customer is killed by its typed name, with a live count, and lifted agai
 
   await customerEntry(page, 'acme').getByTestId('kill').click();
   const submit = page.getByTestId('kill-submit');
-  await says(dialog, '2 containers on 2 boards');
+  await says(dialog, '2 containers on 2 nodes');
   assert.equal(await submit.isDisabled(), true);
   await page.getByTestId('kill-name').fill('acm');
   await page.getByTestId('kill-reason').fill('runaway mailer');
@@ -47,7 +47,7 @@ test('a customer is killed by its typed name, with a live count, and lifted agai
   await picture(page, 'kill-count-running');
   const late = page.locator('[data-testid="kill-progress"][data-outcome="late"]');
   await late.waitFor();
-  await says(page.getByTestId('kill-unconfirmed'), 'After five seconds. Not confirmed: node-c20002');
+  await says(page.getByTestId('kill-unconfirmed'), 'After 5 s. Not acknowledged: node-c20002');
   await picture(page, 'kill-count-late');
   rack.tell('kill', scriptedOrder({ ...order, stopped: 2, slowestMs: 143 }));
   await says(page.getByTestId('kill-count'), '2/2 stopped, slowest 143 ms');
@@ -141,5 +141,5 @@ test('the kill of everything is filled in by the helper that the tests of the wh
   await using opened = await browser.open(rack.pageUrl);
   await opened.page.getByTestId('kill-everything').click();
   await confirmKill(opened.page, { typed: 'everything', reason: 'drill' });
-  await says(opened.page.getByTestId('kill-count'), 'No board was running it.');
+  await says(opened.page.getByTestId('kill-count'), 'No node was running it.');
 });

@@ -1,4 +1,4 @@
-// Kill orders board by board, what waits for a second operator, and what holds on silence; see `page.e2e.ts`.
+// Kill orders node by node, what waits for a second operator, and what holds on silence; see `page.e2e.ts`.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import {
@@ -21,7 +21,7 @@ before(async () => (browser = await launchBrowser()));
 after(() => browser[Symbol.asyncDispose]());
 
 for (const { look, ...options } of looks) {
-  test(`an order is told board by board, unconfirmed ones on top, then the slowest: ${look}`, async () => {
+  test(`an order is told node by node, those without evidence on top, then the slowest: ${look}`, async () => {
     await using rack = await rackOf(wholeRack);
     const timeline = scriptedTimeline(4, wholeRack);
     rack.reads.set('/v1/kill/4', timeline);
@@ -34,22 +34,25 @@ for (const { look, ...options } of looks) {
     await page.getByTestId('order').getByTestId('order-show').click();
     const dialog = page.getByTestId('order-dialog');
     await says(dialog, 'Order 4: EVERYTHING');
-    await says(dialog, 'anna, confirmed by ben: fire in row 4.');
+    await says(dialog, 'anna, approved by ben: fire in row 4.');
     await says(
       page.getByTestId('order-summary'),
-      /^683\/684 boards stopped, half of them within \d+ ms, the slowest 3.91 s$/,
+      /^683\/684 nodes stopped, half of them within \d+ ms, the slowest 3.91 s$/,
     );
     const rows = page.getByTestId('timeline-node');
     assert.equal(await rows.count(), wholeRack);
     const names = await rows.locator('strong').allTextContents();
     assert.deepEqual(names.slice(0, 4), ['node-c2017c', 'node-c200d4', 'node-c2017d', 'node-c2012c']);
-    await says(rows.nth(0), /unconfirmed.*not confirmed.*nothing proves yet.*by its power: tried \(outlet 12 of pdu-3/);
+    await says(
+      rows.nth(0),
+      /not acknowledged.*not acknowledged.*nothing proves yet.*by its power: tried \(outlet 12 of pdu-3/,
+    );
     await says(rows.nth(1), /silence past the bound.*3.91 s/);
     await says(rows.nth(2), /power.*3.38 s.*connection refused.*stopped it/);
     await says(rows.nth(3), /SSH.*2.64 s.*emptied 3 control groups/);
     await says(
       rows.nth(4),
-      /receipt.*permit sent after \d+ ms · stopped within \d+ ms of it, 3 processes · confirmed after \d+ ms/,
+      /receipt.*permit sent after \d+ ms · stopped within \d+ ms of it, 3 processes · acknowledged after \d+ ms/,
     );
     await says(
       dialog,
@@ -68,7 +71,7 @@ for (const { look, ...options } of looks) {
     assert.deepEqual(await poorContrast(page, looked), []);
     await picture(page, `order-${look}`);
 
-    // The last board is proven silent: the open view follows without being asked.
+    // The last node is proven silent: the open view follows without being asked.
     const [first, ...others] = timeline.timeline;
     assert.ok(first);
     const nodes = [first, ...others].map((node) =>
@@ -77,7 +80,7 @@ for (const { look, ...options } of looks) {
     const later = { ...timeline, stopped: wholeRack, unconfirmed: [], slowestMs: 4_020, timeline: nodes };
     rack.reads.set('/v1/kill/4', later);
     rack.tell('kill', scriptedOrder({ ...later, number: 4, scope: '*' }));
-    await says(page.getByTestId('order-summary'), '684/684 boards stopped');
+    await says(page.getByTestId('order-summary'), '684/684 nodes stopped');
     await page.keyboard.press('Escape');
     await dialog.waitFor({ state: 'hidden' });
     assert.deepEqual(complaints, []);
@@ -129,7 +132,7 @@ test('what waits for a second operator is across the page until it is confirmed,
   const lift = { id: 8, action: 'lift', scope: 'acme', reason: '' } as const;
   rack.tell('approval', scriptedApproval({ ...lift, by: 'ben' }));
   const own = banners.filter({ hasText: 'lift the order on acme' });
-  await says(own, 'You asked for it: another operator must confirm.');
+  await says(own, 'You asked for it: another operator must approve.');
   assert.equal(await own.getByTestId('approve').isVisible(), false);
   rack.answer = () => ({});
   await own.getByTestId('withdraw').click();
@@ -144,17 +147,17 @@ test('what waits for a second operator is across the page until it is confirmed,
 
   await banners.getByTestId('approve').click();
   await says(page.getByTestId('approve-dialog'), 'anna asked for it');
-  // Nobody confirms by a key that was held down.
+  // Nobody approves by a key that was held down.
   assert.equal(await page.evaluate('document.activeElement.id'), 'approve-cancel');
   await picture(page, 'approve-dialog');
-  rack.answer = () => scriptedOrder({ number: 4, scope: '*', by: 'anna, confirmed by ben' });
+  rack.answer = () => scriptedOrder({ number: 4, scope: '*', by: 'anna, approved by ben' });
   await page.getByTestId('approve-submit').click();
   await says(page.getByTestId('order-dialog'), 'Order 4: EVERYTHING');
   assert.deepEqual(rack.asked.at(-1), { path: '/v1/approvals/7', body: undefined });
   assert.deepEqual(complaints, []);
 });
 
-test('a refused confirmation is told in the words of the controller', async () => {
+test('a refused approval is told in the words of the controller', async () => {
   await using rack = await rackOf(2);
   rack.snapshot.approvals.push(scriptedApproval({ id: 7 }));
   await using opened = await browser.open(rack.pageUrl, { width: 390, height: 844 });
@@ -169,7 +172,7 @@ test('a refused confirmation is told in the words of the controller', async () =
   await picture(page, 'phone-approve-refused');
 });
 
-test('with the two-person rule nothing is said to be stopped or lifted before a second operator confirms', async () => {
+test('with the two-person rule nothing is said to be stopped or lifted before a second operator approves', async () => {
   await using rack = await rackOf(12);
   rack.snapshot.status.twoPersonRule = true;
   rack.snapshot.kills.push(scriptedOrder({ number: 4, scope: 'acme', stopped: 2 }));
@@ -177,13 +180,13 @@ test('with the two-person rule nothing is said to be stopped or lifted before a 
   const { page } = opened;
   rack.answer = () => scriptedApproval({ id: 7, by: 'root' });
   await page.getByTestId('kill-everything').click();
-  await says(page.getByTestId('kill-dialog'), 'A second operator must confirm it first.');
+  await says(page.getByTestId('kill-dialog'), 'A second operator must approve it first.');
   await page.getByTestId('kill-name').fill('everything');
   await page.getByTestId('kill-reason').fill('fire');
   await page.getByTestId('kill-submit').click();
   await says(
     page.getByTestId('kill-waiting'),
-    /Nothing is stopped yet. Another operator must confirm it by .*muster approve 7/,
+    /Nothing is stopped yet. Another operator must approve it by .*muster approve 7/,
   );
   assert.equal(await page.getByTestId('kill-progress').isVisible(), false);
   await picture(page, 'kill-waits');
@@ -193,7 +196,7 @@ test('with the two-person rule nothing is said to be stopped or lifted before a 
   rack.answer = () => scriptedApproval({ id: 8, action: 'lift', scope: 'acme', by: 'root' });
   await customerEntry(page, 'acme').getByTestId('lift').click();
   await page.getByTestId('lift-submit').click();
-  await says(page.getByTestId('lift-waiting'), /The order still stands. Another operator must confirm it/);
+  await says(page.getByTestId('lift-waiting'), /The order still stands. Another operator must approve it/);
   await page.keyboard.press('Escape');
   assert.equal(await customerEntry(page, 'acme').getAttribute('data-killed'), 'true');
 });

@@ -1,4 +1,4 @@
-// The page in headless Chromium, at the size of a whole rack, with a stream that follows a script: the rack, its boards
+// The page in headless Chromium, at the size of a whole rack, with a stream that follows a script: the rack, its nodes
 // and its events. Kills, orders and the proof are in `kill.e2e.ts`, `orders.e2e.ts` and `proof.e2e.ts`. Screenshots
 // are kept under `artefacts/dashboard/`.
 import assert from 'node:assert/strict';
@@ -10,7 +10,7 @@ import {
   live,
   picture,
   poorContrast,
-  readyBoards,
+  readyNodes,
   says,
   sidewaysOverflow,
   type DashboardBrowser,
@@ -32,7 +32,7 @@ before(async () => (browser = await launchBrowser()));
 after(() => browser[Symbol.asyncDispose]());
 
 for (const colorScheme of ['light', 'dark'] as const) {
-  test(`a whole rack shows every board by its state, in ${colorScheme}`, async () => {
+  test(`a whole rack shows every node by its state, in ${colorScheme}`, async () => {
     await using rack = await rackOf(wholeRack);
     await using opened = await browser.open(rack.pageUrl, { colorScheme });
     const { page, complaints } = opened;
@@ -40,8 +40,12 @@ for (const colorScheme of ['light', 'dark'] as const) {
     assert.equal(await page.getByTestId('ready-count').textContent(), '676/684');
     assert.equal(await page.getByTestId('rack-name').textContent(), 'rack-07');
     assert.equal(await page.getByTestId('connection').textContent(), 'Live');
-    assert.equal(await page.locator('[data-testid="cell"][data-state="silent"] .mark').textContent(), '!');
-    assert.equal(await page.locator('[data-testid="cell"][data-fenced="true"] .mark').textContent(), 'F');
+    // Which one it is matters most where something is wrong with it.
+    assert.equal(await page.locator('[data-slot="212"] .mark').getAttribute('data-mark'), '!');
+    for (const slot of [31, 32, 35, 212, 380, 381, 540])
+      assert.equal(await page.locator(`[data-slot="${slot}"]`).innerText(), String(slot));
+    assert.equal(await page.getByTestId('ready-note').textContent(), '1 silent, 1 lost, 1 stuck');
+    assert.equal(await page.getByTestId('operator').textContent(), 'as root');
     assert.equal(await sidewaysOverflow(page), 0);
     await picture(page, `rack-684-${colorScheme}`);
     await page.setViewportSize({ width: 1440, height: 1200 });
@@ -51,7 +55,7 @@ for (const colorScheme of ['light', 'dark'] as const) {
   });
 }
 
-test('two boards are shown as cards, one of them on its way up', async () => {
+test('two nodes are shown as cards, one of them on its way up', async () => {
   await using rack = await rackOf(2);
   const [, second] = rack.snapshot.nodes;
   assert.ok(second);
@@ -62,7 +66,7 @@ test('two boards are shown as cards, one of them on its way up', async () => {
   await says(page.getByTestId('node-name'), second.name);
   const current = page.getByTestId('boot-steps').locator('[aria-current="step"]');
   assert.equal(await current.textContent(), 'kernel');
-  await picture(page, 'two-boards-booting');
+  await picture(page, 'two-nodes-booting');
   rack.tell('node', { ...second, stage: 'root-verified' });
   await page.locator('[aria-current="step"]', { hasText: 'root' }).waitFor();
   rack.tell('node', {
@@ -73,12 +77,12 @@ test('two boards are shown as cards, one of them on its way up', async () => {
     bootDurationMs: 41_230,
     sample: sampleOf(() => 0.5),
   });
-  await readyBoards(page, { count: 2, timeoutMs: 10_000 });
+  await readyNodes(page, { count: 2, timeoutMs: 10_000 });
   await says(page.getByTestId('node-panel'), 'Booted in 41.2 s.');
   assert.equal(await page.getByRole('meter', { name: 'CPU core 1' }).getAttribute('aria-valuenow'), '25');
-  await picture(page, 'two-boards-light');
+  await picture(page, 'two-nodes-light');
   await page.emulateMedia({ colorScheme: 'dark' });
-  await picture(page, 'two-boards-dark');
+  await picture(page, 'two-nodes-dark');
   assert.deepEqual(complaints, []);
 });
 
@@ -111,26 +115,29 @@ test('the rack is walked with the arrow keys, and Tab enters it once', async () 
   assert.equal(await page.locator('[aria-selected="true"]').getAttribute('data-slot'), '5');
   await page.keyboard.press('Escape');
   await page.getByTestId('tip').waitFor({ state: 'hidden' });
-  // The focus stays where it is when boards come and go.
+  // The focus stays where it is when nodes come and go.
   rack.tell('node-removed', { mac: macOf(3) });
   await page.locator('.cell.hole').waitFor();
   assert.equal(await focusedSlot(), '5');
 });
 
-test('boards are found by slot and customer, and by state', async () => {
+test('nodes are found by slot and customer, and by state', async () => {
   await using rack = await rackOf(wholeRack);
   await using opened = await browser.open(rack.pageUrl);
   const { page } = opened;
   await page.getByTestId('find').fill('212');
   assert.equal(await page.locator('.cell[data-mac]:not(.faded)').count(), 1);
   await page.getByTestId('find').press('Enter');
-  await says(page.getByTestId('node-panel'), 'no heartbeat for 3.0 s');
+  await says(page.getByTestId('node-panel'), 'no heartbeat for 3 s');
   await page.getByTestId('find').fill('acme');
   assert.equal(await page.locator('.cell[data-mac]:not(.faded)').count(), 2);
   await page.getByTestId('find').fill('');
   await page.getByTestId('legend-lost').click();
   assert.equal(await page.getByTestId('legend-lost').getAttribute('aria-pressed'), 'true');
-  assert.equal(await page.getByTestId('rack').getAttribute('data-only'), 'lost');
+  assert.equal(await page.locator('.cell[data-mac]:not(.faded)').getAttribute('data-slot'), '380');
+  await says(page.getByTestId('found'), '1 found');
+  await page.getByTestId('find').fill('no such node');
+  await says(page.getByTestId('found'), '0 found');
 });
 
 test('the page comes back after a cut, and shows what the controller then says', async () => {
@@ -164,9 +171,11 @@ test('events are appended live, filtered, and bounded', async () => {
   assert.equal(await page.getByTestId('event').count(), 200);
   await page.getByTestId('event-filter').fill('LAST one');
   assert.equal(await page.getByTestId('event').count(), 1);
+  await page.getByTestId('event-filter').fill('no such event');
+  await says(page.locator('#events-empty'), '0 found: none of the last 200 events has “no such event”.');
 });
 
-test('what a board or a customer says is text, never markup, and never a way out', async () => {
+test('what a node or a customer says is text, never markup, and never a way out', async () => {
   await using rack = await rackOf(2);
   const evil = '<img src=x onerror="document.title=1"><script>document.title=1</script>';
   // Read from right to left, and with what is no character at all.
@@ -287,15 +296,56 @@ test('a whole rack that reports each second costs little of each second', async 
   assert.ok(spent('TaskDuration') < 100, `${spent('TaskDuration')} ms of main thread for each second's samples`);
 });
 
+test('a node that starts anew does not show what it was before; one that is not heard shows it as old', async () => {
+  await using rack = await rackOf(2);
+  await using opened = await browser.open(rack.pageUrl);
+  const { page } = opened;
+  const [first] = rack.snapshot.nodes;
+  assert.ok(first);
+  const sample = page.getByTestId('node-sample');
+  await says(sample, 'Temperature');
+  rack.tell('node', { ...first, state: 'silent' });
+  await says(page.getByTestId('node-panel'), /As it was when it was last heard, \d\d:\d\d:\d\d:/);
+  assert.equal(await sample.getAttribute('data-stale'), 'true');
+  rack.tell('node', { ...first, state: 'loading', stage: 'kernel' });
+  await says(page.getByTestId('boot-steps'), 'kernel');
+  assert.equal(await sample.textContent(), '');
+  rack.tell('samples', { [first.mac]: first.sample });
+  rack.tell('event', { ...scriptedEvent(700, Date.now()), message: 'drawn by now' });
+  await says(page.getByTestId('event').first(), 'drawn by now');
+  assert.equal(await sample.textContent(), '');
+  assert.equal(await page.getByTestId('cell').first().locator('.word').textContent(), 'loading · kernel');
+});
+
+test('a rack without a ready node looks and sounds like an alarm, and so does a controller in trouble', async () => {
+  await using rack = await rackOf(wholeRack);
+  for (const node of rack.snapshot.nodes) Object.assign(node, { state: 'lost', sample: null });
+  rack.snapshot.status.problems.push('the disk takes nothing: no space left');
+  await using opened = await browser.open(rack.pageUrl);
+  const { page } = opened;
+  await says(page.getByTestId('alarms'), 'NO NODE IS READY: 684 lost.');
+  await says(page.getByTestId('alarms'), 'the disk takes nothing');
+  await says(page.getByTestId('announce'), /NO NODE IS READY.*the disk takes nothing/);
+  assert.equal(await page.getByTestId('announce').getAttribute('role'), 'alert');
+  assert.match(await page.title(), /^ALARM · 0\/684 ready/);
+  const background = (selector: string) =>
+    page.evaluate(`getComputedStyle(document.querySelector('${selector}')).backgroundColor`);
+  assert.notEqual(await background('.figures div:first-child'), await background('.figures div:last-child'));
+  await picture(page, 'alarm');
+  for (const node of rack.snapshot.nodes) rack.tell('node', { ...node, state: 'ready' });
+  await says(page.getByTestId('ready-count'), '684/684');
+  assert.equal(await page.getByTestId('alarms').textContent(), 'the disk takes nothing: no space left');
+});
+
 test('everything at once: a boot of the whole rack is drawn as it comes', async () => {
   await using rack = await rackOf(wholeRack);
   const { nodes } = rack.snapshot;
   rack.snapshot = { ...rack.snapshot, nodes: [], instances: [] };
   await using opened = await browser.open(rack.pageUrl);
   const { page } = opened;
-  await says(page.locator('#rack-empty'), 'No board has been seen yet');
+  await says(page.locator('#rack-empty'), 'No node has been seen yet');
   for (const node of nodes) rack.tell('node', { ...node, state: 'loading', stage: 'kernel', sample: null });
   for (const node of nodes) rack.tell('node', { ...node, state: 'ready' });
-  await readyBoards(page, { count: wholeRack, timeoutMs: 10_000 });
+  await readyNodes(page, { count: wholeRack, timeoutMs: 10_000 });
   await says(page.getByTestId('ready-count'), '684/684');
 });

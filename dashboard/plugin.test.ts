@@ -41,10 +41,24 @@ test('the page names each of its modules, so that the browser fetches them at on
   assert.deepEqual(new Set(named), new Set(files));
 });
 
+test('every module that the page imports is served, and named by the page', async () => {
+  await using served = await serve();
+  const { body } = await served.app.inject('/');
+  const named = [...body.matchAll(/(?:href|src)="(\/[\w/-]+\.ts)"/g)].map(([, path = '']) => path);
+  for (const path of named) {
+    const module = await served.app.inject(path);
+    for (const [, specifier = ''] of module.body.matchAll(
+      /^(?:import|export) .*from '(\.[^']+)';|^} from '(\.[^']+)';/gm,
+    ))
+      assert.ok(named.includes(new URL(specifier, `http://rack${path}`).pathname), `${path} imports ${specifier}`);
+  }
+  assert.ok(named.includes('/protocol/timing.ts'));
+});
+
 test('a known version is answered with 304, and every file of the page is there', async () => {
   await using served = await serve();
   const page = await served.app.inject('/');
-  for (const [, path = ''] of page.body.matchAll(/(?:href|src)="(\/page\/[^"]+)"/g)) {
+  for (const [, path = ''] of page.body.matchAll(/(?:href|src)="(\/(?:page|protocol)\/[^"]+)"/g)) {
     const first = await served.app.inject(path);
     assert.equal(first.statusCode, 200, path);
     const etag = String(first.headers.etag);

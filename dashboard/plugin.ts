@@ -52,7 +52,10 @@ const headers = {
   vary: 'accept-encoding',
 };
 
-/** Registers `GET /` and `GET /page/*`. Throws when the page's files cannot be read. */
+// What the page has in common with both ends. It imports them by the paths that they have here.
+const sharedModules = ['protocol/timing.ts'];
+
+/** Registers `GET /`, `GET /page/*` and the modules of `protocol/` that the page imports. Throws when a file cannot be read. */
 export async function dashboard(app: FastifyInstance): Promise<void> {
   const sources = await readSources();
   const prepared = new Map<string, PageFile>();
@@ -69,13 +72,18 @@ export async function dashboard(app: FastifyInstance): Promise<void> {
   app.get<{ Params: { '*': string } }>('/page/*', (request, reply) =>
     send(request, reply, fileNamed(request.params['*'])),
   );
+  for (const path of sharedModules) app.get(`/${path}`, (request, reply) => send(request, reply, fileNamed(path)));
 }
 
-/** The page's files by name; `x.test.ts` and `tsconfig.json` are not part of it. */
+/** The page's files by name, shared ones by path; `x.test.ts` and `tsconfig.json` are not part of it. */
 async function readSources(): Promise<Map<string, Buffer>> {
   const folder = new URL('page/', import.meta.url);
   const names = (await readdir(folder)).filter((name) => types.has(extname(name)) && !name.endsWith('.test.ts'));
-  return new Map(await Promise.all(names.map(async (name) => [name, await readFile(new URL(name, folder))] as const)));
+  const own = names.map(async (name) => [name, await readFile(new URL(name, folder))] as const);
+  const shared = sharedModules.map(
+    async (path) => [path, await readFile(new URL(`../${path}`, import.meta.url))] as const,
+  );
+  return new Map(await Promise.all([...own, ...shared]));
 }
 
 function prepare(name: string, source: Buffer): PageFile {

@@ -24,7 +24,7 @@ test('without a drill the page says how to have one, and starts it', async () =>
   await says(page.getByTestId('drill-schedule'), 'No schedule. muster drill --every 30d makes one.');
 
   await page.getByTestId('drill-start').click();
-  await says(page.getByTestId('drill-dialog'), /every ready board \(12 boards now\).*No other customer is touched/);
+  await says(page.getByTestId('drill-dialog'), /every ready node \(12 nodes now\).*No other customer is touched/);
   await picture(page, 'drill-dialog');
   const running = {
     number: 1,
@@ -42,12 +42,12 @@ test('without a drill the page says how to have one, and starts it', async () =>
   await page.getByTestId('drill-dialog').waitFor({ state: 'hidden' });
   assert.deepEqual(rack.asked, [{ path: '/v1/drills', body: {} }]);
   rack.tell('drill', deploying);
-  await says(page.getByTestId('drill-last'), /running Drill 1, .* by operator: puts the canary on the boards/);
+  await says(page.getByTestId('drill-last'), /running Drill 1, .* by operator: puts the canary on the nodes/);
   rack.tell('drill', scriptedDrill({ ...running, phase: 'killing', stopped: 3 }));
-  await says(page.getByTestId('drill-figures'), '3/12 boards stopped');
+  await says(page.getByTestId('drill-figures'), '3/12 nodes stopped');
   rack.tell('drill', scriptedDrill({ number: 1, by: 'operator', nodes: 12, stopped: 12 }));
   await says(page.getByTestId('drill-last'), 'passed');
-  await says(page.getByTestId('drill-figures'), '12/12 boards stopped, median 97 ms, slowest 398 ms');
+  await says(page.getByTestId('drill-figures'), '12/12 nodes stopped, median 97 ms, slowest 398 ms');
   assert.deepEqual(complaints, []);
 });
 
@@ -103,9 +103,9 @@ for (const { look, ...options } of looks) {
     await using opened = await browser.open(rack.pageUrl, options);
     const { page, complaints } = opened;
     await says(page.getByTestId('drill-last'), 'late Drill 3');
-    await says(page.getByTestId('drill-figures'), '675/676 boards stopped, median 97 ms, slowest 6.21 s');
+    await says(page.getByTestId('drill-figures'), '675/676 nodes stopped, median 97 ms, slowest 6.21 s');
     await says(page.getByTestId('drills'), 'one board was late');
-    await says(page.getByTestId('drills'), 'Not confirmed: node-c2017c');
+    await says(page.getByTestId('drills'), 'Not acknowledged: node-c2017c');
     await says(page.getByTestId('drills'), 'Not measured: node-c200d4: silent');
     await says(page.getByTestId('drill-schedule'), /^Every 30 days; next .*, in 28 d 23 h\.$/);
     await page.getByTestId('audit-verify').click();

@@ -1,4 +1,4 @@
-// A rack out of thin air for the page's own tests: 684 boards by the API's schemas, and a server that plays the
+// A rack out of thin air for the page's own tests: 684 nodes by the API's schemas, and a server that plays the
 // stream by a script and notes what the page asks for. It stands in for no room of ours: the same page is tested
 // against the real controller in `test/`.
 import type { ServerResponse } from 'node:http';
@@ -12,13 +12,14 @@ import { Node } from '../protocol/api/nodes.ts';
 import { KillOrder, KillTimeline } from '../protocol/api/orders.ts';
 import { Sample } from '../protocol/api/samples.ts';
 import { Snapshot } from '../protocol/api/stream.ts';
+import { lostAfterMs, silentAfterMs } from '../protocol/timing.ts';
 import { dashboard } from './plugin.ts';
 
 export const token = 'a-token-for-tests';
 const GiB = 2 ** 30;
 const minute = 60_000;
 
-/** Repeatable chance: the same boards in every run, so that two screenshots can be compared. */
+/** Repeatable chance: the same nodes in every run, so that two screenshots can be compared. */
 function dice(seed: number): () => number {
   let state = seed;
   return () => {
@@ -48,14 +49,17 @@ export function sampleOf(roll: () => number): Sample {
   };
 }
 
+/** As the life cycle says it. */
+const heardNothing = (ms: number) => `no heartbeat for ${ms / 1000} s`;
+
 const exceptions: Record<number, Partial<Node>> = {
   31: { state: 'seen', stage: 'dhcp-discover', reason: 'asked for an address', ip: null },
   32: { state: 'loading', stage: 'tftp', reason: 'loads its system' },
   33: { state: 'loading', stage: 'kernel', reason: 'loads its system' },
   34: { state: 'loading', stage: 'root', reason: 'loads its system' },
   35: { state: 'joining', stage: 'joined', reason: 'its agent has joined, no heartbeat yet' },
-  212: { state: 'silent', reason: 'no heartbeat for 3.0 s' },
-  380: { state: 'lost', reason: 'no heartbeat for 30.1 s' },
+  212: { state: 'silent', reason: heardNothing(silentAfterMs) },
+  380: { state: 'lost', reason: heardNothing(lostAfterMs) },
   381: { state: 'loading', stage: 'refused-kernel', reason: 'the kernel it got has the wrong hash' },
   540: { fenced: true, reason: 'fenced by an operator: fan broken' },
 };
@@ -103,10 +107,10 @@ const tenants: readonly Tenant[] = [
   { name: 'initech', onSilence: 'stop', workload: 'reports', instances: 560 },
 ];
 
-/** A snapshot of a rack with so many boards, checked against the schema. */
-export function scriptedSnapshot({ boards, now }: { boards: number; now: number }): Snapshot {
+/** A snapshot of a rack with so many nodes, checked against the schema. */
+export function scriptedSnapshot({ nodes: total, now }: { nodes: number; now: number }): Snapshot {
   const roll = dice(7);
-  const nodes = Array.from({ length: boards }, (_, index) => nodeOf(index + 1, now, roll));
+  const nodes = Array.from({ length: total }, (_, index) => nodeOf(index + 1, now, roll));
   const ready = nodes.filter(({ state, fenced }) => state === 'ready' && !fenced);
   const instances: Instance[] = [];
   for (const { name, workload, instances: wanted } of tenants) {
@@ -244,12 +248,13 @@ export function scriptedDrill(drill: Partial<Drill> & { number: number }): Drill
   return Value.Parse(Drill, { ...usual, ...measured, unconfirmed: [], ...drill });
 }
 
-/** An order on a whole rack: most boards answer at once, and each kind of evidence is there. */
-export function scriptedTimeline(number: number, boards: number): KillTimeline {
+const step = (afterMs: number, by: string, outcome: string, detail: string) => ({ afterMs, by, outcome, detail });
+
+/** An order on a whole rack: most nodes answer at once, and each kind of evidence is there. */
+export function scriptedTimeline(number: number, nodes: number): KillTimeline {
   const roll = dice(11);
   const usual = { evidence: 'receipt', processes: 3, escalation: [] };
   const unheard = { sentAfterMs: null, stoppedAfterMs: null, processes: 0 };
-  const step = (afterMs: number, by: string, outcome: string, detail: string) => ({ afterMs, by, outcome, detail });
   const odd: Record<number, object> = {
     212: { ...unheard, evidence: 'silence', confirmedAfterMs: 3_912 },
     300: {
@@ -278,7 +283,7 @@ export function scriptedTimeline(number: number, boards: number): KillTimeline {
       ],
     },
   };
-  const timeline = Array.from({ length: boards }, (_, index) => {
+  const timeline = Array.from({ length: nodes }, (_, index) => {
     const sentAfterMs = 1 + Math.round(roll() * 20);
     const stoppedAfterMs = 4 + Math.round(roll() * 30);
     const confirmedAfterMs = sentAfterMs + stoppedAfterMs + Math.round(roll() ** 3 * 300);
@@ -294,11 +299,11 @@ export function scriptedTimeline(number: number, boards: number): KillTimeline {
   const order = scriptedOrder({
     number,
     scope: '*',
-    by: 'anna, confirmed by ben',
+    by: 'anna, approved by ben',
     reason: 'fire in row 4',
     at: Date.now() - 6_000,
-    nodes: boards,
-    stopped: boards - unconfirmed.length,
+    nodes,
+    stopped: nodes - unconfirmed.length,
     slowestMs: 3_912,
     unconfirmed,
     holding: ['globex'],
@@ -368,6 +373,7 @@ export async function scriptedRack(snapshot: Snapshot): Promise<ScriptedRack> {
       return reply.status('expiresAt' in answer ? 202 : 201).send(answer);
     },
   });
+  app.get('/v1/status', () => rack.snapshot.status);
   app.get('/v1/whoami', () => ({ name: rack.operator }));
   app.get('/v1/*', (request, reply) => {
     const found = rack.reads.get(request.url);
@@ -394,9 +400,9 @@ export async function scriptedRack(snapshot: Snapshot): Promise<ScriptedRack> {
   return rack;
 }
 
-/** A scripted rack with so many boards. */
-export const rackOf = (boards: number): Promise<ScriptedRack> =>
-  scriptedRack(scriptedSnapshot({ boards, now: Date.now() }));
+/** A scripted rack with so many nodes. */
+export const rackOf = (nodes: number): Promise<ScriptedRack> =>
+  scriptedRack(scriptedSnapshot({ nodes, now: Date.now() }));
 
 function messageText(kind: string, data: unknown): string {
   return `event: ${kind}\ndata: ${JSON.stringify(data)}\n\n`;

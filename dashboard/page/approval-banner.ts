@@ -3,7 +3,8 @@ import type { Approval } from '../../protocol/api/approvals.ts';
 import type { KillOrder } from '../../protocol/api/orders.ts';
 import { byId, element, setText } from './element.ts';
 import { everything, waitingApprovals, type Changes, type RackState } from './rack-state.ts';
-import { change, operatorName } from './requests.ts';
+import { change } from './requests.ts';
+import { operatorName } from './token.ts';
 import { duration, moment } from './words.ts';
 
 /** More than these are counted. */
@@ -13,14 +14,14 @@ interface Banner {
   root: HTMLElement;
   left: HTMLElement;
   refusal: HTMLElement;
-  confirm: HTMLButtonElement;
+  approve: HTMLButtonElement;
   own: HTMLElement;
 }
 
 export interface ApprovalBannerOptions {
   state: RackState;
   section: HTMLElement;
-  /** After a confirmation that stops something. */
+  /** After an approval that stops something. */
   show: (order: number) => void;
 }
 
@@ -40,7 +41,7 @@ export function approvalBanner({ state, section, show }: ApprovalBannerOptions):
 
   form.addEventListener('submit', (event) => {
     event.preventDefault();
-    if (chosen !== undefined && !submit.disabled) void confirm(chosen);
+    if (chosen !== undefined && !submit.disabled) void approve(chosen);
   });
 
   function draw(): void {
@@ -62,31 +63,31 @@ export function approvalBanner({ state, section, show }: ApprovalBannerOptions):
     else rest.remove();
   }
 
-  /** Who asked cannot confirm: the page does not offer what would be refused. */
+  /** Who asked cannot approve: the page does not offer what would be refused. */
   async function markOwn(): Promise<void> {
     const name = banners.size === 0 ? null : await operatorName();
-    for (const [id, { confirm, own }] of banners) {
+    for (const [id, { approve: button, own }] of banners) {
       const isOwn = name !== null && state.approvals.get(id)?.by === name;
-      confirm.hidden = isOwn;
+      button.hidden = isOwn;
       own.hidden = !isOwn;
     }
   }
 
   function build(approval: Approval): Banner {
     const { id, by, at, reason } = approval;
-    const wish = wishOf(approval);
+    const request = requestOf(approval);
     const left = element('p', { class: 'approval-left' });
     const failed = element('p', { class: 'approval-refusal', role: 'alert' });
-    const own = element('p', { hidden: true }, 'You asked for it: another operator must confirm.');
+    const own = element('p', { hidden: true }, 'You asked for it: another operator must approve.');
     const button = element(
       'button',
       { type: 'button', 'aria-haspopup': 'dialog', 'data-testid': 'approve' },
-      'Confirm…',
+      'Approve…',
     );
-    button.setAttribute('aria-label', `Confirm: ${wish}`);
+    button.setAttribute('aria-label', `Approve: ${request}`);
     button.addEventListener('click', () => open(approval));
     const withdraw = element('button', { type: 'button', 'data-testid': 'withdraw' }, 'Withdraw');
-    withdraw.setAttribute('aria-label', `Withdraw: ${wish}`);
+    withdraw.setAttribute('aria-label', `Withdraw: ${request}`);
     withdraw.addEventListener('click', () => {
       void change<object>({ method: 'DELETE', path: `/v1/approvals/${id}` }).then((outcome) => {
         setText(failed, 'refused' in outcome ? outcome.refused : '');
@@ -100,7 +101,7 @@ export function approvalBanner({ state, section, show }: ApprovalBannerOptions):
       element(
         'p',
         { class: 'approval-words' },
-        element('strong', {}, `WAITS FOR A SECOND OPERATOR: ${wish}`),
+        element('strong', {}, `WAITS FOR A SECOND OPERATOR: ${request}`),
         ` asked for by ${by}, ${moment(at, Date.now())}${why}`,
       ),
       left,
@@ -109,7 +110,7 @@ export function approvalBanner({ state, section, show }: ApprovalBannerOptions):
       withdraw,
       failed,
     );
-    const banner = { root, left, refusal: failed, confirm: button, own };
+    const banner = { root, left, refusal: failed, approve: button, own };
     banners.set(id, banner);
     return banner;
   }
@@ -117,22 +118,22 @@ export function approvalBanner({ state, section, show }: ApprovalBannerOptions):
   function open(approval: Approval): void {
     chosen = approval;
     const { action, by, at, reason } = approval;
-    const wish = wishOf(approval);
-    setText(byId('approve-title', HTMLElement), `Confirm: ${wish}`);
+    const request = requestOf(approval);
+    setText(byId('approve-title', HTMLElement), `Approve: ${request}`);
     setText(
       byId('approve-what', HTMLElement),
       `${by} asked for it, ${moment(at, Date.now())}${reason === '' ? '' : `: ${reason}`}. ` +
         'You are the second operator: it is carried out at once, under both names.',
     );
     setText(refusal, '');
-    setText(submit, action === 'kill' ? 'Confirm and stop' : 'Confirm and lift');
+    setText(submit, action === 'kill' ? 'Approve and stop' : 'Approve and lift');
     submit.className = action === 'kill' ? 'danger' : 'primary';
     submit.disabled = false;
     dialog.showModal();
     byId('approve-cancel', HTMLButtonElement).focus();
   }
 
-  async function confirm(approval: Approval): Promise<void> {
+  async function approve(approval: Approval): Promise<void> {
     submit.disabled = true;
     setText(refusal, '');
     const outcome = await change<KillOrder>({ path: `/v1/approvals/${approval.id}` });
@@ -157,7 +158,7 @@ export function approvalBanner({ state, section, show }: ApprovalBannerOptions):
   };
 }
 
-function wishOf({ action, scope }: Approval): string {
+function requestOf({ action, scope }: Approval): string {
   const what = scope === everything ? 'everything' : scope;
   return action === 'kill' ? `stop ${what}` : `lift the order on ${what}`;
 }

@@ -13,7 +13,8 @@ import {
   type Changes,
   type RackState,
 } from './rack-state.ts';
-import { bytes, clock, holdBound, plural } from './words.ts';
+import { boundMs } from '../../protocol/timing.ts';
+import { bytes, clock, holdBound, plural, seconds } from './words.ts';
 
 /** Rows drawn for one customer; what does not run comes first, so that nothing of note is cut off. */
 const rowLimit = 200;
@@ -103,7 +104,7 @@ export function customerList(options: CustomerListOptions): CustomerList {
     entry.drawn = next;
     const focus = entry.root.contains(document.activeElement) ? document.activeElement?.getAttribute('data-key') : null;
 
-    const boards = new Set(instances.map(({ node }) => node)).size;
+    const nodes = new Set(instances.map(({ node }) => node)).size;
     const running = instances.filter((each) => each.state === 'running').length;
     entry.root.dataset['killed'] = String(order !== undefined);
     entry.head.replaceChildren(
@@ -116,7 +117,7 @@ export function customerList(options: CustomerListOptions): CustomerList {
       ...(order?.scope === customer.name ? [liftButton(customer.name)] : [killButton(customer.name)]),
     );
     entry.bound.hidden = customer.onSilence !== 'hold';
-    setText(entry.summary, `${running}/${plural(instances.length, 'container')} running on ${plural(boards, 'board')}`);
+    setText(entry.summary, `${running}/${plural(instances.length, 'container')} running on ${plural(nodes, 'node')}`);
     if (isOpen) entry.body.replaceChildren(...bodyOf(customer, workloads, instances));
     else entry.body.replaceChildren();
     if (focus !== null && focus !== undefined) {
@@ -148,31 +149,31 @@ export function customerList(options: CustomerListOptions): CustomerList {
   }
 
   function bodyOf(customer: Customer, workloads: readonly Workload[], instances: readonly Instance[]): HTMLElement[] {
-    const limits = `At most ${bytes(customer.memoryBytes)} and ${customer.processes} processes a board.`;
-    const find = element('button', { type: 'button', class: 'link', 'data-key': 'find' }, 'Show its boards');
+    const limits = `At most ${bytes(customer.memoryBytes)} and ${customer.processes} processes a node.`;
+    const find = element('button', { type: 'button', class: 'link', 'data-key': 'find' }, 'Show its nodes');
     find.addEventListener('click', () => showOnRack(customer.name));
     const silence =
       customer.onSilence === 'hold'
         ? element(
             'p',
             { class: 'muted', 'data-testid': 'on-silence' },
-            'Holds on silence: it goes on where a board is cut off. Boards that are heard stop it within five seconds.',
+            `Holds on silence: it goes on where a node is cut off. Nodes that are heard stop it within ${seconds(boundMs)}.`,
           )
         : element(
             'p',
             { class: 'muted', 'data-testid': 'on-silence' },
-            'Stops on silence: a board that is cut off stops it by itself, within five seconds.',
+            `Stops on silence: a node that is cut off stops it by itself, within ${seconds(boundMs)}.`,
           );
     return [
       silence,
       element('p', { class: 'muted' }, `${limits} `, find),
       element('ul', { class: 'workloads' }, ...workloads.map(workloadLine)),
-      ...(instances.length === 0 ? [] : [instanceTable(instances)]),
+      ...(instances.length === 0 ? [] : [instanceTable(customer.name, instances)]),
     ];
   }
 
-  function instanceTable(instances: readonly Instance[]): HTMLElement {
-    const header = ['Container', 'State', 'Board', 'Endpoint', 'Restarts', 'Since'];
+  function instanceTable(customer: string, instances: readonly Instance[]): HTMLElement {
+    const header = ['Container', 'State', 'Node', 'Endpoint', 'Restarts', 'Since'];
     const rows = instances.slice(0, rowLimit).map(instanceRow);
     const table = element(
       'table',
@@ -182,12 +183,17 @@ export function customerList(options: CustomerListOptions): CustomerList {
     );
     const left = instances.length - rows.length;
     const more = left > 0 ? [element('p', { class: 'muted' }, `and ${left} more, all ${instances.at(-1)?.state}`)] : [];
-    return element('div', { class: 'table', tabindex: 0, role: 'region', 'aria-label': 'Containers' }, table, ...more);
+    return element(
+      'div',
+      { class: 'table', tabindex: 0, role: 'region', 'aria-label': `Containers of ${customer}` },
+      table,
+      ...more,
+    );
   }
 
   function instanceRow(instance: Instance): HTMLElement {
-    const board = element('button', { type: 'button', class: 'link', 'data-key': instance.id }, instance.nodeName);
-    board.addEventListener('click', () => showNode(instance.node));
+    const node = element('button', { type: 'button', class: 'link', 'data-key': instance.id }, instance.nodeName);
+    node.addEventListener('click', () => showNode(instance.node));
     const why = instance.state === 'running' || instance.reason === '' ? '' : instance.reason;
     return element(
       'tr',
@@ -198,7 +204,7 @@ export function customerList(options: CustomerListOptions): CustomerList {
         badge(instance.state, instance.state),
         ...(why === '' ? [] : [element('span', { class: 'muted' }, ` ${why}`)]),
       ),
-      cell('Board', board),
+      cell('Node', node),
       cell('Endpoint', endpointLink(instance)),
       cell('Restarts', String(instance.restarts)),
       cell('Since', clock(instance.since)),

@@ -31,7 +31,7 @@ export function drillCard({ state, body, showOrder }: DrillCardOptions): DrillCa
     const ready = [...state.nodes.values()].filter((node) => node.state === 'ready' && !node.fenced).length;
     setText(
       byId('drill-what', HTMLElement),
-      `A canary, a customer made for the drill, is put on every ready board (${plural(ready, 'board')} now), stopped by ` +
+      `A canary, a customer made for the drill, is put on every ready node (${plural(ready, 'node')} now), stopped by ` +
         'a kill order, measured and removed. No other customer is touched.',
     );
     dialog.showModal();
@@ -105,7 +105,7 @@ export function drillCard({ state, body, showOrder }: DrillCardOptions): DrillCa
       ...(problem === '' ? [] : [element('p', { class: 'warning' }, problem)]),
       ...(unconfirmed.length === 0
         ? []
-        : [element('p', { class: 'unconfirmed' }, `Not confirmed: ${some(unconfirmed)}`)]),
+        : [element('p', { class: 'unconfirmed' }, `Not acknowledged: ${some(unconfirmed)}`)]),
       ...(leftOut.length === 0 ? [] : [element('p', { class: 'muted' }, `Not measured: ${some(leftOut)}`)]),
       ...(order === null ? [] : [element('p', {}, link)]),
     ];
@@ -126,7 +126,7 @@ export function drillCard({ state, body, showOrder }: DrillCardOptions): DrillCa
 }
 
 const phases = {
-  deploying: 'puts the canary on the boards',
+  deploying: 'puts the canary on the nodes',
   killing: 'stops the canary',
   removing: 'cleans up',
   done: 'is over',
@@ -142,9 +142,9 @@ function headOf({ number, by, startedAt, phase, outcome }: Drill): (HTMLElement 
 }
 
 function figures({ drawn, nodes, stopped, medianMs, slowestMs, phase }: Drill): string {
-  if (phase === 'deploying') return `${nodes}/${plural(drawn, 'board')} run it`;
-  if (nodes === 0) return 'no board ran it';
-  const count = `${stopped}/${plural(nodes, 'board')} stopped`;
+  if (phase === 'deploying') return `${nodes}/${plural(drawn, 'node')} run it`;
+  if (nodes === 0) return 'no node ran it';
+  const count = `${stopped}/${plural(nodes, 'node')} stopped`;
   if (medianMs === null || slowestMs === null) return count;
   return `${count}, median ${span(medianMs)}, slowest ${span(slowestMs)}`;
 }

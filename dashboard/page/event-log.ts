@@ -1,6 +1,6 @@
 // The last events, newest first. New ones are put on top of those that are drawn already.
 import type { Event } from '../../protocol/api/events.ts';
-import { element } from './element.ts';
+import { element, setText } from './element.ts';
 import { eventLimit, eventsMatching, type Changes, type RackState } from './rack-state.ts';
 import { clock } from './words.ts';
 
@@ -9,11 +9,21 @@ export interface EventLogOptions {
   list: HTMLElement;
   filter: HTMLInputElement;
   empty: HTMLElement;
+  /** Somebody has typed another filter. */
+  filtered: (text: string) => void;
 }
 
-export function eventLog({ state, list, filter, empty }: EventLogOptions): { draw(changes: Changes): void } {
+export interface EventLog {
+  draw(changes: Changes): void;
+  filter(text: string): void;
+}
+
+export function eventLog({ state, list, filter, empty, filtered }: EventLogOptions): EventLog {
   let newestDrawn = -1;
-  filter.addEventListener('input', drawAll);
+  filter.addEventListener('input', () => {
+    drawAll();
+    filtered(filter.value);
+  });
 
   function draw(changes: Changes): void {
     if (changes.everything) return drawAll();
@@ -31,11 +41,23 @@ export function eventLog({ state, list, filter, empty }: EventLogOptions): { dra
 
   function finish(): void {
     newestDrawn = state.events.at(-1)?.id ?? -1;
+    const wanted = filter.value.trim();
+    setText(
+      empty,
+      wanted === '' ? 'No event yet.' : `0 found: none of the last ${state.events.length} events has “${wanted}”.`,
+    );
     empty.hidden = list.children.length > 0;
     list.hidden = list.children.length === 0;
   }
 
-  return { draw };
+  return {
+    draw,
+    filter: (text) => {
+      if (filter.value === text) return;
+      filter.value = text;
+      drawAll();
+    },
+  };
 }
 
 function line({ at, kind, subject, message }: Event): HTMLElement {

@@ -1,10 +1,11 @@
 // Stopping a customer, or everything: the name has to be typed, the reason has to be given, and then the count is
-// live until every board has confirmed. And the way back: lifting the order.
+// live until every node has stopped it. And the way back: lifting the order.
 import type { Approval } from '../../protocol/api/approvals.ts';
 import type { KillOrder } from '../../protocol/api/orders.ts';
 import { byId, meter, setMeter, setText } from './element.ts';
+import { boundMs } from '../../protocol/timing.ts';
+import { holdingIn, killScope } from './kill-scope.ts';
 import {
-  counts,
   everything,
   killProgress,
   standingOrders,
@@ -14,11 +15,9 @@ import {
   type RackState,
 } from './rack-state.ts';
 import { change, waits, type OrderAnswer } from './requests.ts';
-import { clock, holdBound, plural, some } from './words.ts';
+import { clock, holdBound, seconds, some } from './words.ts';
 
 const wordForEverything = 'everything';
-/** A board that has not confirmed by then is said to be so in strong words: see `boundMs` in `protocol/timing.ts`. */
-const boundMs = 5_000;
 
 export interface KillDialog {
   /** A customer's name, or `*`. */
@@ -33,11 +32,12 @@ export function killDialog({ state, hear }: { state: RackState; hear: (message: 
   const name = byId('kill-name', HTMLInputElement);
   const reason = byId('kill-reason', HTMLInputElement);
   const refusal = byId('kill-refusal', HTMLElement);
+  const needs = byId('kill-needs', HTMLElement);
   const submit = byId('kill-submit', HTMLButtonElement);
   const progress = byId('kill-progress', HTMLElement);
   const waiting = byId('kill-waiting', HTMLElement);
   const waitingText = byId('kill-waiting-words', HTMLElement);
-  const bar = meter(0, 'Boards that have stopped it');
+  const bar = meter(0, 'Nodes that have stopped it');
   byId('kill-meter', HTMLElement).replaceChildren(bar);
   let scope = '';
   let isSending = false;
@@ -45,13 +45,25 @@ export function killDialog({ state, hear }: { state: RackState; hear: (message: 
   let waitingFor: Approval | undefined;
 
   const wanted = () => (scope === everything ? wordForEverything : scope);
+  /** What is still wanted before the order can be given, and the field where it goes. */
+  const missing = () => [
+    ...(name.value.trim() === wanted() ? [] : [{ field: name, words: `the name “${wanted()}”` }]),
+    ...(reason.value.trim() === '' ? [{ field: reason, words: 'a reason' }] : []),
+  ];
+  // Not `disabled`: who cannot see the button must reach it too, and hear what it waits for.
   const check = () => {
-    submit.disabled = isSending || name.value.trim() !== wanted() || reason.value.trim() === '';
+    const open = missing();
+    submit.setAttribute('aria-disabled', String(isSending || open.length > 0));
+    const words = open.map((each) => each.words).join(' and ');
+    setText(needs, open.length === 0 ? '' : `Still needed: ${words}.`);
   };
   form.addEventListener('input', check);
   form.addEventListener('submit', (event) => {
     event.preventDefault();
-    if (!submit.disabled) void send();
+    if (isSending) return;
+    const [first] = missing();
+    if (first === undefined) void send();
+    else first.field.focus();
   });
   dialog.addEventListener('close', () => {
     following = undefined;
@@ -90,9 +102,9 @@ export function killDialog({ state, hear }: { state: RackState; hear: (message: 
     if (waitingFor === undefined) return;
     const order = standingOrders(state).find((each) => each.scope === scope);
     if (isWaiting(state, waitingFor)) setText(waitingText, waitingWords(waitingFor));
-    // Confirmed: from here on it is a kill like any other.
+    // Approved: from here on it is a kill like any other.
     else if (order !== undefined) follow(order, performance.now());
-    else setText(waitingText, 'Nothing was stopped: it was withdrawn, or nobody confirmed it in time.');
+    else setText(waitingText, 'Nothing was stopped: it was withdrawn, or nobody approved it in time.');
   }
 
   function follow(order: KillOrder, sentAt: number): void {
@@ -115,33 +127,23 @@ export function killDialog({ state, hear }: { state: RackState; hear: (message: 
     const late = !done && performance.now() - following.sentAt > boundMs;
     progress.dataset['outcome'] = done ? 'done' : late ? 'late' : 'running';
     setText(byId('kill-progress-title', HTMLElement), `${done ? 'Stopped' : 'Stopping'} ${wanted()}`);
-    setText(byId('kill-count', HTMLElement), order.nodes === 0 ? 'No board was running it.' : count);
+    setText(byId('kill-count', HTMLElement), order.nodes === 0 ? 'No node was running it.' : count);
     setText(
       byId('kill-unconfirmed', HTMLElement),
-      unconfirmed === '' ? '' : late ? `After five seconds. ${unconfirmed}` : unconfirmed,
+      unconfirmed === '' ? '' : late ? `After ${seconds(boundMs)}. ${unconfirmed}` : unconfirmed,
     );
     setMeter(bar, order.nodes === 0 ? 1 : order.stopped / order.nodes);
   }
 
   function describe(): void {
     const all = scope === everything;
-    const { running } = counts(state);
-    const customer = state.customers.get(scope);
-    const own = [...state.instances.values()].filter((each) => each.customer === scope && each.state === 'running');
-    const boards = new Set(own.map(({ node }) => node)).size;
-    const holding = all
-      ? [...state.customers.values()].filter(({ onSilence }) => onSilence === 'hold').map((each) => each.name)
-      : customer?.onSilence === 'hold'
-        ? [customer.name]
-        : [];
+    const holding = holdingIn(state, scope);
     setText(byId('kill-title', HTMLElement), all ? 'Stop everything' : `Stop ${scope}`);
-    const what = all
-      ? `Every container of every customer, ${plural(running, 'container')} now`
-      : `${plural(own.length, 'container')} on ${plural(boards, 'board')}`;
     setText(
       byId('kill-what', HTMLElement),
-      `${what}: stopped within five seconds, and kept stopped until somebody lifts the order.` +
-        (all && state.status?.twoPersonRule === true ? ' A second operator must confirm it first.' : ''),
+      `${all ? 'Every customer: ' : ''}${killScope(state, scope)}. What runs is stopped within ${seconds(boundMs)}, and ` +
+        'nothing starts until somebody lifts the order.' +
+        (all && state.status?.twoPersonRule === true ? ' A second operator must approve it first.' : ''),
     );
     const warning = byId('kill-warning', HTMLElement);
     warning.hidden = holding.length === 0;
@@ -166,7 +168,10 @@ export function killDialog({ state, hear }: { state: RackState; hear: (message: 
       name.focus();
     },
     draw: (changes) => {
-      if (!dialog.open || !(changes.everything || changes.kills || changes.approvals)) return;
+      if (!dialog.open) return;
+      // What an operator reads before the order is given is what is there now.
+      if (!form.hidden && (changes.everything || changes.customers.size > 0)) describe();
+      if (!(changes.everything || changes.kills || changes.approvals)) return;
       drawProgress();
       drawWaiting();
     },
@@ -234,7 +239,7 @@ export function liftDialog({ state, hear }: { state: RackState; hear: (message: 
     if (waitingFor === undefined) return;
     if (isWaiting(state, waitingFor)) setText(waitingText, waitingWords(waitingFor));
     else if (!standingOrders(state).some((each) => each.scope === scope)) dialog.close();
-    else setText(waitingText, 'The order still stands: it was withdrawn, or nobody confirmed it in time.');
+    else setText(waitingText, 'The order still stands: it was withdrawn, or nobody approved it in time.');
   }
 
   return {
@@ -251,7 +256,7 @@ export function liftDialog({ state, hear }: { state: RackState; hear: (message: 
         (all
           ? 'Customers without an order of their own start again at once.'
           : `The containers of ${scope} start again at once, unless an order for everything stands.`) +
-          (state.status?.twoPersonRule === true ? ' A second operator must confirm it first.' : ''),
+          (state.status?.twoPersonRule === true ? ' A second operator must approve it first.' : ''),
       );
       dialog.showModal();
       submit.focus();
@@ -269,5 +274,5 @@ function isWaiting(state: RackState, { id }: Approval): boolean {
 
 function waitingWords({ action, id, expiresAt }: Approval): string {
   const not = action === 'kill' ? 'Nothing is stopped yet.' : 'The order still stands.';
-  return `${not} Another operator must confirm it by ${clock(expiresAt)}: at the top of this page, or by “muster approve ${id}”.`;
+  return `${not} Another operator must approve it by ${clock(expiresAt)}: at the top of this page, or by “muster approve ${id}”.`;
 }

@@ -1,43 +1,49 @@
 // The page: hears the stream, keeps the state, and draws what has changed, at most once per frame.
+import type { Status } from '../../protocol/api/status.ts';
 import { approvalBanner } from './approval-banner.ts';
 import { auditCard } from './audit-card.ts';
 import { customerList } from './customer-list.ts';
+import { returnFocus } from './dialog-focus.ts';
 import { drillCard } from './drill-card.ts';
-import { byId, setText } from './element.ts';
+import { byId } from './element.ts';
 import { eventLog } from './event-log.ts';
+import { header } from './header.ts';
 import { killDialog, liftDialog } from './kill-dialog.ts';
 import { nodePanel } from './node-panel.ts';
 import { orderBanner } from './order-banner.ts';
 import { orderList } from './order-list.ts';
 import { orderView } from './order-view.ts';
 import { rackGrid } from './rack-grid.ts';
-import {
-  apply,
-  counts,
-  emptyState,
-  everything,
-  noChanges,
-  standingOrders,
-  type Changes,
-  type Message,
-} from './rack-state.ts';
-import { takeTokenFromAddress } from './requests.ts';
-import { followRack, type Connection } from './stream.ts';
-import { clock } from './words.ts';
+import { apply, emptyState, everything, noChanges, type Message } from './rack-state.ts';
+import { read } from './requests.ts';
+import { followRack } from './stream.ts';
+import { takeTokenFromAddress } from './token.ts';
+import { hashOf, viewOf, type View } from './view-address.ts';
 
 takeTokenFromAddress();
+
+/** The controller's own troubles come with no change of the stream. */
+const statusIntervalMs = 15_000;
 
 const state = emptyState();
 let changes = noChanges();
 let isDrawingAsked = false;
+let view = viewOf(location.hash);
+/** The node of the view, or the first there is. */
 let chosen: string | undefined;
+let isViewShown = false;
 
+returnFocus(document.querySelectorAll('dialog'));
+const top = header(state);
 const head = byId('head', HTMLElement);
 const alerts = byId('alerts', HTMLElement);
 const kill = killDialog({ state, hear });
 const lift = liftDialog({ state, hear });
-const order = orderView({ state });
-const showOrder = (number: number) => order.open(number);
+const order = orderView({ state, closed: () => look({ order: undefined }, 'push') });
+const showOrder = (number: number) => {
+  look({ order: number }, 'push');
+  order.open(number);
+};
 const panel = nodePanel({ state, panel: byId('node', HTMLElement) });
 const grid = rackGrid({
   state,
@@ -45,8 +51,10 @@ const grid = rackGrid({
   legend: byId('legend', HTMLElement),
   tip: byId('tip', HTMLElement),
   find: byId('find', HTMLInputElement),
+  found: byId('found', HTMLElement),
   empty: byId('rack-empty', HTMLElement),
   choose: chooseNode,
+  filtered: (find, only) => look({ find, only }, only === view.only ? 'replace' : 'push'),
 });
 const customers = customerList({
   state,
@@ -55,7 +63,11 @@ const customers = customerList({
   kill: (customer) => kill.open(customer),
   lift: (scope) => lift.open(scope),
   showNode: chooseNode,
-  showOnRack: (customer) => grid.filter(customer),
+  showOnRack: (customer) => {
+    look({ find: customer, only: undefined }, 'push');
+    grid.filter(customer, undefined);
+    byId('find', HTMLInputElement).scrollIntoView({ block: 'nearest' });
+  },
 });
 const banner = orderBanner({
   state,
@@ -77,6 +89,7 @@ const log = eventLog({
   list: byId('events', HTMLElement),
   filter: byId('event-filter', HTMLInputElement),
   empty: byId('events-empty', HTMLElement),
+  filtered: (events) => look({ events }, 'replace'),
 });
 
 byId('kill-everything', HTMLButtonElement).addEventListener('click', () => kill.open(everything));
@@ -102,7 +115,7 @@ stays.observe(alerts);
 const unlock = byId('unlock', HTMLButtonElement);
 void followRack({
   hear,
-  changed: showConnection,
+  changed: (connection) => top.connection(connection),
   unlock: () => new Promise((resolve) => unlock.addEventListener('click', () => resolve(), { once: true })),
 });
 
@@ -117,7 +130,7 @@ function draw(): void {
   isDrawingAsked = false;
   const drawn = changes;
   changes = noChanges();
-  drawHeader(drawn);
+  top.draw(drawn);
   waiting.draw(drawn);
   banner.draw(drawn);
   list.draw(drawn);
@@ -130,50 +143,63 @@ function draw(): void {
   lift.draw(drawn);
   if (chosen === undefined) {
     const [first] = [...state.nodes.values()].toSorted((a, b) => a.slot - b.slot);
-    if (first !== undefined) {
-      chosen = first.mac;
-      grid.show(first.mac);
-      panel.show(first.mac);
-    }
+    if (first !== undefined) mark(view.node ?? first.mac);
   } else panel.draw(drawn);
+  if (drawn.everything && !isViewShown) showView();
 }
 
-function drawHeader(drawn: Changes): void {
-  if (drawn.everything && state.status !== undefined) {
-    setText(byId('rack-name', HTMLElement), state.status.rack);
-    setText(byId('version', HTMLElement), `version ${state.status.version}`);
-  }
-  if (!drawn.everything && !drawn.kills && drawn.nodes.size === 0 && drawn.customers.size === 0) return;
-  const { nodes, total, instances, running } = counts(state);
-  const standing = standingOrders(state);
-  setText(byId('ready-count', HTMLElement), `${nodes.ready}/${total}`);
-  setText(byId('running-count', HTMLElement), `${running}/${instances}`);
-  setText(byId('order-count', HTMLElement), standing.length === 0 ? 'none' : String(standing.length));
-  document.body.dataset['killed'] = String(standing.length > 0);
-  document.body.dataset['ready'] = String(total > 0 && nodes.ready === total);
-  const stopped = standing.map(({ scope }) => (scope === everything ? 'EVERYTHING' : scope));
-  const killed = stopped.length === 0 ? '' : `KILLED ${stopped.slice(0, 3).join(', ')} · `;
-  document.title = `${killed}${nodes.ready}/${total} ready · ${state.status?.rack ?? 'Muster'}`;
+/** Shows what the address says; before there is a rack there is nothing to show. */
+function showView(): void {
+  isViewShown = true;
+  grid.filter(view.find, view.only);
+  log.filter(view.events);
+  if (view.node !== undefined && view.node !== chosen) mark(view.node);
+  if (view.order === undefined) order.close();
+  else if (!order.isOpen(view.order)) order.open(view.order);
 }
 
-function showConnection(connection: Connection): void {
-  if (document.body.dataset['connection'] === connection) return;
-  unlock.hidden = connection !== 'locked';
-  document.body.dataset['connection'] = connection;
-  const words = {
-    connecting: 'Connecting',
-    live: 'Live',
-    // What is on the page is old from here on, and must not be taken for the present.
-    reconnecting: `Reconnecting: shown as of ${clock(Date.now())}`,
-    locked: 'No operator’s token: nothing can be shown',
-  };
-  setText(byId('connection', HTMLElement), words[connection]);
+/** Notes in the address what is looked at. `push`: the browser's button leads back to what was looked at before. */
+function look(part: Partial<View>, how: 'push' | 'replace'): void {
+  view = { ...view, ...part };
+  const next = hashOf(view);
+  if (next === location.hash) return;
+  const address = `${location.pathname}${location.search}${next}`;
+  if (how === 'push') history.pushState(null, '', address);
+  else history.replaceState(null, '', address);
 }
 
-function chooseNode(mac: string): void {
+addEventListener('popstate', () => {
+  takeTokenFromAddress();
+  view = viewOf(location.hash);
+  if (isViewShown) showView();
+});
+
+// The address behind the `#` is the view's: links within the page scroll without it.
+for (const link of document.querySelectorAll('a[href^="#"]'))
+  link.addEventListener('click', (event) => {
+    event.preventDefault();
+    const target = document.getElementById(link.getAttribute('href')?.slice(1) ?? '');
+    target?.scrollIntoView({ block: 'start' });
+    const stop = target?.hasAttribute('tabindex') === true ? target : target?.querySelector('[tabindex="0"]');
+    if (stop instanceof HTMLElement) stop.focus({ preventScroll: true });
+  });
+
+setInterval(() => {
+  if (document.body.dataset['connection'] !== 'live') return;
+  void read<Status>('/v1/status').then((answer) => {
+    if ('value' in answer) hear({ kind: 'status', data: answer.value });
+  });
+}, statusIntervalMs);
+
+function mark(mac: string): void {
   chosen = mac;
   grid.show(mac);
   panel.show(mac);
+}
+
+function chooseNode(mac: string): void {
+  look({ node: mac }, 'push');
+  mark(mac);
   // On a narrow screen the panel is below the rack.
   if (matchMedia('(max-width: 1000px)').matches) byId('node', HTMLElement).scrollIntoView({ block: 'nearest' });
 }

@@ -1,9 +1,9 @@
-// One board in full. What changes each second is written in place; the rest is built anew only when it differs.
+// One node in full. What changes each second is written in place; the rest is built anew only when it differs.
 import type { Instance } from '../../protocol/api/instances.ts';
-import type { Node as Board } from '../../protocol/api/nodes.ts';
+import type { Node as RackNode } from '../../protocol/api/nodes.ts';
 import type { Sample } from '../../protocol/api/samples.ts';
 import { badge, element, meter, setMeter, setText } from './element.ts';
-import { bootProgress, bootSteps, instancesOn, type Changes, type RackState } from './rack-state.ts';
+import { bootProgress, bootSteps, instancesOn, isBooting, type Changes, type RackState } from './rack-state.ts';
 import { bytes, clock, duration, holdBound, percent, some, webAddress } from './words.ts';
 
 export interface NodePanel {
@@ -29,7 +29,7 @@ export function nodePanel({ state, panel }: { state: RackState; panel: HTMLEleme
   function draw(changes: Changes): void {
     if (shown === undefined) return;
     if (changes.everything || changes.nodes.has(shown) || changes.customers.size > 0) build(shown);
-    else if (changes.samples.has(shown)) drawSample(state.nodes.get(shown)?.sample ?? null);
+    else if (changes.samples.has(shown)) drawSample(sampleOf(state.nodes.get(shown)));
   }
 
   function build(mac: string): void {
@@ -41,14 +41,16 @@ export function nodePanel({ state, panel }: { state: RackState; panel: HTMLEleme
       return;
     }
     const instances = instancesOn(state, mac);
-    const { sample, lastHeartbeatAt: _, ...lasting } = node;
+    const { sample: _sample, lastHeartbeatAt, ...lasting } = node;
+    const sample = sampleOf(node);
+    const isStale = node.state === 'silent' || node.state === 'lost';
     const holding = node.customers.filter((name) => state.customers.get(name)?.onSilence === 'hold');
-    const next = JSON.stringify([lasting, instances, holding, sample === null]);
+    const next = JSON.stringify([lasting, instances, holding, sample === null, isStale && lastHeartbeatAt]);
     if (next === built) return drawSample(sample);
     built = next;
     live = {
       since: element('span', { 'data-testid': 'node-since' }),
-      sample: element('div', { class: 'sample' }),
+      sample: element('div', { class: 'sample', 'data-stale': String(isStale), 'data-testid': 'node-sample' }),
       cores: [],
       memory: undefined,
       fields: new Map(),
@@ -57,6 +59,7 @@ export function nodePanel({ state, panel }: { state: RackState; panel: HTMLEleme
       heading(node),
       element('p', { class: 'reason', 'data-testid': 'node-reason' }, live.since, ` · ${node.reason}`),
       ...boot(node),
+      ...(isStale && sample !== null ? [element('p', { class: 'muted' }, lastHeardWords(lastHeartbeatAt))] : []),
       live.sample,
       facts(node),
       instanceList(instances, holding),
@@ -136,7 +139,16 @@ export function nodePanel({ state, panel }: { state: RackState; panel: HTMLEleme
   };
 }
 
-function heading(node: Board): HTMLElement {
+/** A node that starts anew is not what it was: what it last said of itself belongs to its life before. */
+function sampleOf(node: RackNode | undefined): Sample | null {
+  return node === undefined || isBooting(node) ? null : node.sample;
+}
+
+function lastHeardWords(at: number | null): string {
+  return at === null ? 'As it was when it was last heard:' : `As it was when it was last heard, ${clock(at)}:`;
+}
+
+function heading(node: RackNode): HTMLElement {
   return element(
     'div',
     { class: 'card-head' },
@@ -147,8 +159,8 @@ function heading(node: Board): HTMLElement {
   );
 }
 
-/** The way from the first packet to ready. A board that is ready has it behind it: one line tells how long it took. */
-function boot(node: Board): HTMLElement[] {
+/** The way from the first packet to ready. A node that is ready has it behind it: one line tells how long it took. */
+function boot(node: RackNode): HTMLElement[] {
   if (node.state === 'ready') {
     if (node.bootDurationMs === null) return [];
     return [element('p', { class: 'muted' }, `Booted in ${(node.bootDurationMs / 1000).toFixed(1)} s.`)];
@@ -168,7 +180,7 @@ function boot(node: Board): HTMLElement[] {
   ];
 }
 
-function facts(node: Board): HTMLElement {
+function facts(node: RackNode): HTMLElement {
   const rows: [string, string | null | undefined][] = [
     ['Address', node.ip],
     ['MAC', node.mac],
@@ -191,12 +203,12 @@ function facts(node: Board): HTMLElement {
   );
 }
 
-function linkWords({ name, ip, speedMbps }: NonNullable<Board['facts']>['interfaces'][number]): string {
+function linkWords({ name, ip, speedMbps }: NonNullable<RackNode['facts']>['interfaces'][number]): string {
   const speed = speedMbps === null || speedMbps <= 0 ? '' : ` ${speedMbps} Mbit/s`;
   return `${name}${ip === '' ? '' : ` ${ip}`}${speed}`;
 }
 
-/** A board has room for some dozens; more than this says more about the board than each line would. */
+/** A node has room for some dozens; more than this says more about the node than each line would. */
 const shownLimit = 100;
 
 function instanceList(instances: readonly Instance[], holding: readonly string[]): HTMLElement {
@@ -208,7 +220,6 @@ function instanceList(instances: readonly Instance[], holding: readonly string[]
         {},
         badge(instance.state, instance.state),
         element('span', { class: 'grow' }, `${instance.customer}/${instance.workload}`),
-        ...(holding.includes(instance.customer) ? [badge('holds', 'holds')] : []),
         endpointLink(instance),
       ),
     );

@@ -40,7 +40,7 @@ export function orderBanner({
     for (const [index, order] of shown.entries()) {
       const banner = bannerOf(order);
       const { done, count, unconfirmed } = killProgress(order);
-      setText(banner.count, order.nodes === 0 ? 'no board had it' : count);
+      setText(banner.count, order.nodes === 0 ? 'no node had it' : count);
       setText(banner.unconfirmed, unconfirmed);
       banner.root.dataset['done'] = String(done);
       const follows = section.children[index] ?? null;

@@ -51,7 +51,7 @@ export function orderList({ state, list, empty, show }: OrderListOptions): { dra
         button,
         badge(stands ? 'killed' : 'stopped', stands ? 'STANDS' : 'lifted'),
         element('span', { class: 'grow' }),
-        element('span', { class: 'figure' }, nodes === 0 ? 'no board had it' : count),
+        element('span', { class: 'figure' }, nodes === 0 ? 'no node had it' : count),
       ),
       element('p', { class: 'muted' }, `${moment(at, Date.now())} by ${by}: ${reason}`),
       ...(unconfirmed === '' ? [] : [element('p', { class: 'unconfirmed' }, unconfirmed)]),

@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { KillNode, KillTimeline } from '../../protocol/api/orders.ts';
-import { boundMs as boundOnTheWire } from '../../protocol/timing.ts';
-import { boundMs, summaryWords, timelineView } from './order-timeline.ts';
+import { summaryWords, timelineView } from './order-timeline.ts';
 
 const at = 1_700_000_000_000;
 const node = (name: string, more: Partial<KillNode> = {}): KillNode => ({
@@ -25,9 +24,7 @@ function order(timeline: KillNode[], more: Partial<KillTimeline> = {}): KillTime
   return { ...usual, ...counts, timeline, ...more };
 }
 
-test('the bound is the one of the protocol', () => assert.equal(boundMs, boundOnTheWire));
-
-test('unconfirmed boards are on top, then the slowest; bars are shares of a round scale', () => {
+test('nodes without evidence are on top, then the slowest; bars are shares of a round scale', () => {
   const view = timelineView(
     order([node('a'), node('b', { confirmedAfterMs: 160 }), node('d', silent), node('c', silent)]),
     at + 100,
@@ -41,24 +38,36 @@ test('unconfirmed boards are on top, then the slowest; bars are shares of a roun
   assert.deepEqual(
     view.rows.map(({ sent, end, figure }) => [sent, end, figure]),
     [
-      [0.01, 0.5, 'not confirmed'],
-      [0.01, 0.5, 'not confirmed'],
+      [0.01, 0.5, 'not acknowledged'],
+      [0.01, 0.5, 'not acknowledged'],
       [0.01, 0.8, '160 ms'],
       [0.01, 0.45, '90 ms'],
     ],
   );
 });
 
-test('a board that is missing for hours leaves the others their bars, and the bound its place', () => {
+test('a node that is missing for hours leaves the others their bars, and the bound its place', () => {
   const view = timelineView(order([node('a', silent), node('b', { confirmedAfterMs: 4_100 })]), at + 3_600_000);
   assert.deepEqual([view.scaleMs, view.bound], [10_000, 0.5]);
   assert.deepEqual([view.rows[0]?.end, view.rows[0]?.late, view.rows[1]?.late], [1, true, false]);
 });
 
-test('a clock that is behind, and an order for no board, draw nothing odd', () => {
+for (const [slowest, ticks] of [
+  [90, '0@0 100 ms@1'],
+  [4_100, '0@0 bound 5 s@1'],
+  [9_000, '0@0 bound 5 s@0.5 10.0 s@1'],
+  [45_000, 'bound 5 s@0.1 50.0 s@1'],
+] as const) {
+  test(`the axis of an order whose slowest took ${slowest} ms says ${ticks}, each in a place of its own`, () => {
+    const view = timelineView(order([node('a', { confirmedAfterMs: slowest })]), at);
+    assert.equal(view.ticks.map(({ words, at: place }) => `${words}@${place}`).join(' '), ticks);
+  });
+}
+
+test('a clock that is behind, and an order for no node, draw nothing odd', () => {
   assert.deepEqual(timelineView(order([node('a', silent)]), at - 5_000).rows[0]?.end, 0);
   assert.deepEqual(timelineView(order([]), at).rows, []);
-  assert.equal(summaryWords(order([])), 'No board was running it.');
+  assert.equal(summaryWords(order([])), 'No node was running it.');
 });
 
 test('evidence, processes and escalation are told in words', () => {
@@ -78,9 +87,12 @@ test('evidence, processes and escalation are told in words', () => {
   const of = (name: string) => rows.find((row) => row.name === name);
   assert.equal(
     of('a')?.words,
-    'permit sent after 2 ms · stopped within 5 ms of it, 1 process · confirmed after 90 ms: the board says so itself, signed',
+    'permit sent after 2 ms · stopped within 5 ms of it, 1 process · acknowledged after 90 ms: the node says so itself, signed',
   );
-  assert.match(of('b')?.words ?? '', /^no permit could be sent · confirmed after 4.00 s: not heard for so long/);
+  assert.match(
+    of('b')?.words ?? '',
+    /^no permit could be sent · counted as stopped after 4.00 s: not heard for so long/,
+  );
   assert.deepEqual(of('c')?.escalation, [
     'after 1.20 s, by SSH: failed (no answer on port 22)',
     'after 2.50 s, by its power: stopped it',
@@ -88,12 +100,12 @@ test('evidence, processes and escalation are told in words', () => {
   assert.match(of('d')?.words ?? '', /nothing proves yet that it has stopped$/);
 });
 
-test('the summary has the median and the slowest of those that confirmed', () => {
+test('the summary has the median and the slowest of those that stopped', () => {
   const timeline = [
     node('a'),
     node('b', { confirmedAfterMs: 1_500 }),
     node('c', { confirmedAfterMs: 100 }),
     node('d', silent),
   ];
-  assert.equal(summaryWords(order(timeline)), '3/4 boards stopped, half of them within 100 ms, the slowest 1.50 s');
+  assert.equal(summaryWords(order(timeline)), '3/4 nodes stopped, half of them within 100 ms, the slowest 1.50 s');
 });

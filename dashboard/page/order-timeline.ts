@@ -1,15 +1,14 @@
-// What the timeline of a kill order says of each board, in words and figures. No DOM here, so that it is tested in Node.
+// What the timeline of a kill order says of each node, in words and figures. No DOM here, so that it is tested in Node.
 import type { EscalationStep, Evidence, KillNode, KillTimeline } from '../../protocol/api/orders.ts';
-import { plural, span } from './words.ts';
+import { boundMs } from '../../protocol/timing.ts';
+import { plural, seconds, span } from './words.ts';
 
-/** See `boundMs` in `protocol/timing.ts`. */
-export const boundMs = 5_000;
-/** A board that is not there for hours must not press all the others' bars to nothing. */
+/** A node that is not there for hours must not press all the others' bars to nothing. */
 const openBarMs = 2 * boundMs;
 
-/** How a board came to count as stopped, as a badge and as a sentence. */
+/** How a node came to count as stopped, as a badge and as a sentence. */
 export const evidenceWords: Record<Evidence, { short: string; long: string }> = {
-  receipt: { short: 'receipt', long: 'the board says so itself, signed' },
+  receipt: { short: 'receipt', long: 'the node says so itself, signed' },
   silence: { short: 'silence past the bound', long: 'not heard for so long that its permits have run out' },
   ssh: { short: 'SSH', long: 'the controller emptied its control groups' },
   power: { short: 'power', long: 'its power is off' },
@@ -23,7 +22,7 @@ export interface TimelineRow {
   sent: number;
   end: number;
   late: boolean;
-  /** `143 ms`, or `not confirmed`. */
+  /** `143 ms`, or `not acknowledged`. */
   figure: string;
   words: string;
   escalation: string[];
@@ -35,9 +34,18 @@ export interface TimelineView {
   scaleMs: number;
   /** Where the bound is on it, 0 to 1; undefined where it is beyond. */
   bound: number | undefined;
+  /** What stands below the bars: no two of them in one place. */
+  ticks: Tick[];
 }
 
-/** Unconfirmed boards on top, then the slowest. `now` by the controller's clock, as far as the page knows it. */
+export interface Tick {
+  words: string;
+  /** 0 to 1 */
+  at: number;
+  isBound: boolean;
+}
+
+/** Nodes without evidence on top, then the slowest. `now` by the controller's clock, as far as the page knows it. */
 export function timelineView(order: KillTimeline, now: number): TimelineView {
   const openMs = Math.min(openBarMs, Math.max(0, (order.liftedAt ?? now) - order.at));
   const endOf = ({ confirmedAfterMs }: KillNode) => confirmedAfterMs ?? openMs;
@@ -48,6 +56,7 @@ export function timelineView(order: KillTimeline, now: number): TimelineView {
   return {
     scaleMs,
     bound: boundMs <= scaleMs ? boundMs / scaleMs : undefined,
+    ticks: ticksOf(scaleMs),
     rows: sorted.map((node) => ({
       mac: node.mac,
       name: node.name,
@@ -55,11 +64,25 @@ export function timelineView(order: KillTimeline, now: number): TimelineView {
       sent: Math.min(node.sentAfterMs ?? 0, endOf(node)) / scaleMs,
       end: endOf(node) / scaleMs,
       late: endOf(node) > boundMs,
-      figure: node.confirmedAfterMs === null ? 'not confirmed' : span(node.confirmedAfterMs),
+      figure: node.confirmedAfterMs === null ? 'not acknowledged' : span(node.confirmedAfterMs),
       words: wordsOf(node),
       escalation: node.escalation.map(stepWords),
     })),
   };
+}
+
+/** A word this near to another, as a share of a phone's width, would be written over it. */
+const tickRoom = 0.16;
+
+/** The bound goes before the ends of the scale, which say nothing that it does not. */
+function ticksOf(scaleMs: number): Tick[] {
+  const ends = [
+    { words: '0', at: 0, isBound: false },
+    { words: span(scaleMs), at: 1, isBound: false },
+  ];
+  if (boundMs > scaleMs) return ends;
+  const bound = { words: `bound ${seconds(boundMs)}`, at: boundMs / scaleMs, isBound: true };
+  return [...ends.filter(({ at }) => Math.abs(at - bound.at) >= tickRoom), bound].toSorted((a, b) => a.at - b.at);
 }
 
 function wordsOf({ evidence, sentAfterMs, stoppedAfterMs, confirmedAfterMs, processes }: KillNode): string {
@@ -68,7 +91,7 @@ function wordsOf({ evidence, sentAfterMs, stoppedAfterMs, confirmedAfterMs, proc
     ...(stoppedAfterMs === null ? [] : [`stopped within ${span(stoppedAfterMs)} of it, ${processWords(processes)}`]),
     confirmedAfterMs === null || evidence === null
       ? 'nothing proves yet that it has stopped'
-      : `confirmed after ${span(confirmedAfterMs)}: ${evidenceWords[evidence].long}`,
+      : `${evidence === 'receipt' ? 'acknowledged' : 'counted as stopped'} after ${span(confirmedAfterMs)}: ${evidenceWords[evidence].long}`,
   ].join(' · ');
 }
 
@@ -89,13 +112,13 @@ function roundUp(ms: number): number {
   return [1, 2, 5, 10].map((step) => step * power).find((step) => step >= ms) ?? ms;
 }
 
-/** `all 684 boards, half of them within 97 ms, the slowest 398 ms` */
+/** `all 684 nodes, half of them within 97 ms, the slowest 398 ms` */
 export function summaryWords(order: KillTimeline): string {
-  if (order.nodes === 0) return 'No board was running it.';
+  if (order.nodes === 0) return 'No node was running it.';
   const times = order.timeline.flatMap(({ confirmedAfterMs }) => confirmedAfterMs ?? []).toSorted((a, b) => a - b);
   const median = times[Math.ceil(times.length / 2) - 1];
   const slowest = times.at(-1);
-  const stopped = `${order.stopped}/${plural(order.nodes, 'board')} stopped`;
+  const stopped = `${order.stopped}/${plural(order.nodes, 'node')} stopped`;
   if (median === undefined || slowest === undefined) return stopped;
   return `${stopped}, half of them within ${span(median)}, the slowest ${span(slowest)}`;
 }

@@ -1,23 +1,31 @@
-// One kill order, board by board: from the stored order to the permit that left, to the confirmation, and by what
+// One kill order, node by node: from the stored order to the permit that left, to the acknowledgement, and by what
 // evidence. It is read from the controller when it is opened, and again while its count moves.
 import type { KillTimeline } from '../../protocol/api/orders.ts';
 import { badge, byId, element, setText } from './element.ts';
 import { evidenceWords, summaryWords, timelineView, type TimelineRow } from './order-timeline.ts';
 import { everything, type Changes, type RackState } from './rack-state.ts';
 import { read, readDocument } from './requests.ts';
-import { holdBound, moment, some, span } from './words.ts';
+import { holdBound, moment, some } from './words.ts';
 
-/** A count that moves is read this often at most: 684 boards are 200 kB. */
+/** A count that moves is read this often at most: 684 nodes are 200 kB. */
 const rereadMs = 500;
 
 export interface OrderView {
   open(number: number): void;
+  close(): void;
+  isOpen(number: number): boolean;
   draw(changes: Changes): void;
-  /** Once a second: bars of what is not confirmed grow. */
+  /** Once a second: bars of what is not acknowledged grow. */
   tick(): void;
 }
 
-export function orderView({ state }: { state: RackState }): OrderView {
+export interface OrderViewOptions {
+  state: RackState;
+  /** The view was closed, by whatever. */
+  closed: () => void;
+}
+
+export function orderView({ state, closed }: OrderViewOptions): OrderView {
   const dialog = byId('order-dialog', HTMLDialogElement);
   const body = byId('order-body', HTMLElement);
   const title = byId('order-title', HTMLElement);
@@ -32,6 +40,7 @@ export function orderView({ state }: { state: RackState }): OrderView {
     order = undefined;
     clearTimeout(rereading);
     rereading = undefined;
+    closed();
   });
 
   async function load(number: number): Promise<void> {
@@ -52,32 +61,37 @@ export function orderView({ state }: { state: RackState }): OrderView {
     }, rereadMs);
   }
 
-  function build(read: KillTimeline): void {
-    const view = timelineView(read, Date.now());
-    const who = read.scope === everything ? 'EVERYTHING' : read.scope;
-    setText(title, `Order ${read.number}: ${who}`);
+  function build(told: KillTimeline): void {
+    const view = timelineView(told, Date.now());
+    const who = told.scope === everything ? 'EVERYTHING' : told.scope;
+    setText(title, `Order ${told.number}: ${who}`);
     const lifted =
-      read.liftedAt === null
+      told.liftedAt === null
         ? ''
-        : ` Lifted ${moment(read.liftedAt, Date.now())}${read.liftedBy === null ? '' : ` by ${read.liftedBy}`}.`;
+        : ` Lifted ${moment(told.liftedAt, Date.now())}${told.liftedBy === null ? '' : ` by ${told.liftedBy}`}.`;
     const axis = element(
       'div',
       { class: 'axis', 'aria-hidden': true },
-      element('span', {}, '0'),
-      ...(view.bound === undefined ? [] : [placed(element('span', { class: 'bound' }, '5 s'), 'left', view.bound)]),
-      element('span', {}, span(view.scaleMs)),
+      ...view.ticks.map(({ words, at, isBound }) => {
+        const side = at < 0.1 ? 'start' : at > 0.9 ? 'end' : 'middle';
+        return placed(
+          element('span', { class: isBound ? 'tick bound' : 'tick', 'data-side': side }, words),
+          'left',
+          at,
+        );
+      }),
     );
     body.replaceChildren(
       element(
         'p',
         {},
-        badge(read.liftedAt === null ? 'killed' : 'stopped', read.liftedAt === null ? 'STANDS' : 'lifted'),
-        ` Given ${moment(read.at, Date.now())} by ${read.by}: ${read.reason}.${lifted}`,
+        badge(told.liftedAt === null ? 'killed' : 'stopped', told.liftedAt === null ? 'STANDS' : 'lifted'),
+        ` Given ${moment(told.at, Date.now())} by ${told.by}: ${told.reason}.${lifted}`,
       ),
-      element('p', { class: 'order-summary', 'data-testid': 'order-summary' }, summaryWords(read)),
-      ...(read.holding.length === 0
+      element('p', { class: 'order-summary', 'data-testid': 'order-summary' }, summaryWords(told)),
+      ...(told.holding.length === 0
         ? []
-        : [element('p', { class: 'warning' }, `${some(read.holding)}: holds on silence. ${holdBound}`)]),
+        : [element('p', { class: 'warning' }, `${some(told.holding)}: holds on silence. ${holdBound}`)]),
       ...(view.rows.length === 0
         ? []
         : [
@@ -87,7 +101,7 @@ export function orderView({ state }: { state: RackState }): OrderView {
               keyOf('wait'),
               ' stored until sent ',
               keyOf('stop'),
-              ' sent until confirmed',
+              ' sent until acknowledged',
             ),
             axis,
             element(
@@ -95,7 +109,7 @@ export function orderView({ state }: { state: RackState }): OrderView {
               {
                 class: 'timeline',
                 tabindex: 0,
-                'aria-label': 'Boards, unconfirmed first, then the slowest',
+                'aria-label': 'Nodes, those without evidence first, then the slowest',
                 'data-testid': 'timeline',
               },
               ...view.rows.map((row) => rowOf(row, view.bound)),
@@ -113,6 +127,8 @@ export function orderView({ state }: { state: RackState }): OrderView {
   });
 
   return {
+    close: () => dialog.close(),
+    isOpen: (number) => shown === number,
     open: (number) => {
       shown = number;
       order = undefined;
@@ -150,7 +166,7 @@ function rowOf(row: TimelineRow, bound: number | undefined): HTMLElement {
       'div',
       { class: 'row-head' },
       element('strong', {}, row.name),
-      badge(`by-${row.evidence ?? 'none'}`, words?.short ?? 'unconfirmed'),
+      badge(`by-${row.evidence ?? 'none'}`, words?.short ?? 'not acknowledged'),
       element('span', { class: 'grow' }),
       element('span', { class: 'figure' }, row.figure),
     ),

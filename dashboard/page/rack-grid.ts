@@ -1,24 +1,25 @@
-// The rack as a grid of slots. Few boards are drawn as cards, many as small cells; both are the same elements.
-// A cell is touched only when what it shows has changed: 684 boards report every second.
-import type { Node as Board, NodeState } from '../../protocol/api/nodes.ts';
+// The rack as a grid of slots. Few nodes are drawn as cards, many as small cells; both are the same elements.
+// A cell is touched only when what it shows has changed: 684 nodes report every second.
+import type { Node as RackNode, NodeState } from '../../protocol/api/nodes.ts';
+import { lostAfterMs, silentAfterMs } from '../../protocol/timing.ts';
 import { element, setAttribute, setText } from './element.ts';
 import { bootProgress, bootSteps, counts, isBooting, slotsOf, type Changes, type RackState } from './rack-state.ts';
-import { bytes, clampShare, percent } from './words.ts';
+import { onlyWords, type Only } from './view-address.ts';
+import { bytes, clampShare, percent, seconds } from './words.ts';
 
-/** Up to so many boards there is room to say more about each. */
+/** Up to so many nodes there is room to say more about each. */
 const cardLimit = 24;
 
-/** A letter beside the colour, for those who do not see it; in a dense rack a ready board shows its slot instead. */
+/** A letter beside the colour, for those who do not see it; in a dense rack a ready node shows its slot alone. */
 const marks: Record<NodeState, string> = { seen: 'S', loading: 'L', joining: 'J', ready: 'R', silent: '!', lost: '×' };
 const meanings: Record<NodeState, string> = {
   seen: 'asked for an address',
   loading: 'loads its system over the network',
   joining: 'its agent is joining',
   ready: 'takes work',
-  silent: 'not heard for 3 s: its permits have run out',
-  lost: 'not heard for 30 s: its work is placed elsewhere',
+  silent: `not heard for ${seconds(silentAfterMs)}: its permits have run out`,
+  lost: `not heard for ${seconds(lostAfterMs)}: its work is placed elsewhere`,
 };
-const statesInOrder: readonly NodeState[] = ['ready', 'seen', 'loading', 'joining', 'silent', 'lost'];
 
 interface Cell {
   root: HTMLElement;
@@ -38,19 +39,23 @@ export interface RackGridOptions {
   legend: HTMLElement;
   tip: HTMLElement;
   find: HTMLInputElement;
+  found: HTMLElement;
   empty: HTMLElement;
   choose: (mac: string) => void;
+  /** Somebody searches for something else, or wants to see one state only. */
+  filtered: (find: string, only: Only | undefined) => void;
 }
 
 export interface RackGrid {
   draw(changes: Changes): void;
-  /** Marks the board as chosen and brings it into view. */
+  /** Marks the node as chosen and brings it into view. */
   show(mac: string): void;
-  /** Fades the boards that do not match. */
-  filter(text: string): void;
+  /** Fades the nodes that do not match. */
+  filter(text: string, state: Only | undefined): void;
 }
 
-export function rackGrid({ state, grid, legend, tip, find, empty, choose }: RackGridOptions): RackGrid {
+export function rackGrid(options: RackGridOptions): RackGrid {
+  const { state, grid, legend, tip, find, found, empty, choose, filtered } = options;
   const cells = new Map<string, Cell>();
   let order: string[] = [];
   let layout = '';
@@ -58,9 +63,10 @@ export function rackGrid({ state, grid, legend, tip, find, empty, choose }: Rack
   /** The one cell that Tab reaches. */
   let reachable: string | undefined;
   let tipFor: string | undefined;
+  let only: Only | undefined;
   const legendItems = new Map<string, { button: HTMLElement; count: HTMLElement }>();
 
-  for (const name of [...statesInOrder, 'fenced'] as const) buildLegendItem(name);
+  for (const name of onlyWords) buildLegendItem(name);
   grid.addEventListener('click', (event) => {
     const mac = macOf(event.target);
     if (mac === undefined) return;
@@ -80,7 +86,10 @@ export function rackGrid({ state, grid, legend, tip, find, empty, choose }: Rack
   });
   grid.addEventListener('pointerleave', hideTip);
   addEventListener('scroll', hideTip, { passive: true });
-  find.addEventListener('input', fade);
+  find.addEventListener('input', () => {
+    fade();
+    filtered(find.value, only);
+  });
   find.addEventListener('keydown', (event) => {
     if (event.key !== 'Enter') return;
     event.preventDefault();
@@ -97,7 +106,7 @@ export function rackGrid({ state, grid, legend, tip, find, empty, choose }: Rack
       const touched = changes.everything ? state.nodes.keys() : changes.nodes;
       for (const mac of touched) drawNode(mac);
       drawLegend();
-      if (find.value !== '') fade();
+      if (find.value !== '' || only !== undefined) fade();
     }
     for (const mac of changes.samples) drawSample(mac);
     if (tipFor !== undefined) fillTip(tipFor);
@@ -107,7 +116,7 @@ export function rackGrid({ state, grid, legend, tip, find, empty, choose }: Rack
   function place(): void {
     const slots = slotsOf(state);
     empty.hidden = slots.length > 0;
-    if (slots.length === 0) setText(empty, 'No board has been seen yet. Power one on: it will show up here.');
+    if (slots.length === 0) setText(empty, 'No node has been seen yet. Power a board on: it will show up here.');
     const next = slots.map(({ slot, node }) => `${slot} ${node?.mac ?? ''}`).join();
     if (next === layout) return;
     layout = next;
@@ -158,11 +167,15 @@ export function rackGrid({ state, grid, legend, tip, find, empty, choose }: Rack
     setAttribute(cell.root, 'data-slot', String(node.slot));
     const stuck = isBooting(node) && bootProgress(node).stuck;
     setAttribute(cell.root, 'data-stuck', String(stuck));
-    const fenced = node.fenced ? ', fenced' : '';
-    const stage = isBooting(node) ? `, at ${node.stage}` : '';
-    setAttribute(cell.root, 'aria-label', `Slot ${node.slot}, ${node.name}, ${node.state}${stage}${fenced}`);
+    // A card is read as it stands there; a small cell has no room for words.
+    if (grid.dataset['density'] === 'cards') cell.root.removeAttribute('aria-label');
+    else {
+      const fenced = node.fenced ? ', fenced' : '';
+      const stage = isBooting(node) ? `, at ${node.stage}` : '';
+      setAttribute(cell.root, 'aria-label', `Slot ${node.slot} ${node.name}, ${node.state}${stage}${fenced}`);
+    }
     setText(cell.slot, String(node.slot));
-    setText(cell.mark, node.fenced ? 'F' : marks[node.state]);
+    setAttribute(cell.mark, 'data-mark', node.fenced ? 'F' : marks[node.state]);
     setText(cell.name, node.name);
     drawSample(mac);
   }
@@ -182,7 +195,7 @@ export function rackGrid({ state, grid, legend, tip, find, empty, choose }: Rack
     setText(cell.word, cardWords(node));
   }
 
-  function buildLegendItem(name: NodeState | 'fenced'): void {
+  function buildLegendItem(name: Only): void {
     const count = element('span', { class: 'legend-count' }, '0');
     const mark = element('span', { class: 'mark' }, name === 'fenced' ? 'F' : marks[name]);
     const swatch = element('span', { class: 'cell swatch', 'aria-hidden': 'true' }, mark);
@@ -197,13 +210,17 @@ export function rackGrid({ state, grid, legend, tip, find, empty, choose }: Rack
       count,
     );
     button.addEventListener('click', () => {
-      const only = grid.dataset['only'] === name ? undefined : name;
-      if (only === undefined) delete grid.dataset['only'];
-      else grid.dataset['only'] = only;
-      for (const [each, item] of legendItems) setAttribute(item.button, 'aria-pressed', String(each === only));
+      setOnly(only === name ? undefined : name);
+      filtered(find.value, only);
     });
     legendItems.set(name, { button, count });
     legend.append(element('li', {}, button));
+  }
+
+  function setOnly(name: Only | undefined): void {
+    only = name;
+    for (const [each, item] of legendItems) setAttribute(item.button, 'aria-pressed', String(each === name));
+    fade();
   }
 
   function drawLegend(): void {
@@ -220,13 +237,22 @@ export function rackGrid({ state, grid, legend, tip, find, empty, choose }: Rack
     const node = state.nodes.get(mac);
     const text = find.value.trim().toLowerCase();
     if (node === undefined) return false;
+    if (only !== undefined && (only === 'fenced' ? !node.fenced : node.state !== only)) return false;
     if (text === '' || String(node.slot) === text || node.customers.includes(text)) return true;
     if (/^\d+$/.test(text)) return false;
     return [node.name, node.mac, node.ip ?? ''].some((field) => field.includes(text));
   }
 
   function fade(): void {
-    for (const [mac, cell] of cells) cell.root.classList.toggle('faded', !matches(mac));
+    let count = 0;
+    for (const [mac, cell] of cells) {
+      const isMatch = matches(mac);
+      if (isMatch) count += 1;
+      cell.root.classList.toggle('faded', !isMatch);
+    }
+    const isAsked = find.value.trim() !== '' || only !== undefined;
+    setText(found, isAsked ? `${count} found` : '');
+    found.dataset['none'] = String(isAsked && count === 0);
   }
 
   function onKey(event: KeyboardEvent): void {
@@ -347,10 +373,10 @@ export function rackGrid({ state, grid, legend, tip, find, empty, choose }: Rack
       cell?.scrollIntoView({ block: 'nearest' });
       reach(mac);
     },
-    filter: (text) => {
+    filter: (text, name) => {
+      if (find.value === text && only === name) return;
       find.value = text;
-      fade();
-      find.scrollIntoView({ block: 'nearest' });
+      setOnly(name);
     },
   };
 }
@@ -361,7 +387,7 @@ function macOf(target: EventTarget | null): string | undefined {
   return cell instanceof HTMLElement ? cell.dataset['mac'] : undefined;
 }
 
-function memoryShare({ memoryUsedBytes, memoryTotalBytes }: NonNullable<Board['sample']>): number {
+function memoryShare({ memoryUsedBytes, memoryTotalBytes }: NonNullable<RackNode['sample']>): number {
   return memoryTotalBytes > 0 ? clampShare(memoryUsedBytes / memoryTotalBytes) : 0;
 }
 
@@ -376,7 +402,8 @@ function emptySlot(slot: number): HTMLElement {
   return element('div', { class: 'cell hole', role: 'none', title: `Slot ${slot} is empty` });
 }
 
-function cardWords(node: Board): string {
+function cardWords(node: RackNode): string {
+  if (node.fenced) return `fenced · ${node.state}`;
   if (isBooting(node)) return node.stage === '' ? node.state : `${node.state} · ${node.stage}`;
   if (node.state !== 'ready') return node.state;
   if (node.sample === null) return 'ready';

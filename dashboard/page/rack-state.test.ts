@@ -247,7 +247,7 @@ test('the count of a kill in words', () => {
   const unstored = killProgress(order(1, 'acme', { stopped: 2, slowestMs: 143, stored: false }));
   assert.match(unstored.unconfirmed, /^In force, but NOT STORED/);
   const some = killProgress(order(1, 'acme', { stopped: 1, unconfirmed: ['node-2'] }));
-  assert.deepEqual(some, { done: false, count: '1/2 stopped', unconfirmed: 'Not confirmed: node-2' });
+  assert.deepEqual(some, { done: false, count: '1/2 stopped', unconfirmed: 'Not acknowledged: node-2' });
   const many = killProgress(
     order(1, '*', { nodes: 684, unconfirmed: Array.from({ length: 20 }, (_, index) => `n${index}`) }),
   );

@@ -18,7 +18,7 @@ export const everything = '*';
 /** Older events are let go; the whole log is at `/v1/events`. */
 export const eventLimit = 200;
 
-/** One message of `GET /v1/stream`. */
+/** One message of `GET /v1/stream`, or an answer that is applied in the same way. */
 export type Message =
   | { kind: 'snapshot'; data: Snapshot }
   | { kind: 'node'; data: Node }
@@ -34,7 +34,9 @@ export type Message =
   | { kind: 'approval-removed'; data: { id: number } }
   | { kind: 'drill'; data: Drill }
   | { kind: 'event'; data: Event }
-  | { kind: 'samples'; data: Record<string, Sample> };
+  | { kind: 'samples'; data: Record<string, Sample> }
+  /** Not of the stream, which has it in the snapshot only: it is asked for from time to time. */
+  | { kind: 'status'; data: Status };
 
 export const messageKinds = [
   'snapshot',
@@ -52,7 +54,7 @@ export const messageKinds = [
   'drill',
   'event',
   'samples',
-] as const satisfies readonly Message['kind'][];
+] as const satisfies readonly Exclude<Message['kind'], 'status'>[];
 
 export interface RackState {
   status: Status | undefined;
@@ -83,6 +85,7 @@ export interface Changes {
   approvals: boolean;
   drills: boolean;
   events: boolean;
+  status: boolean;
 }
 
 export function emptyState(): RackState {
@@ -109,6 +112,7 @@ export function noChanges(): Changes {
     approvals: false,
     drills: false,
     events: false,
+    status: false,
   };
 }
 
@@ -192,6 +196,10 @@ export function apply(state: RackState, message: Message, changes: Changes): voi
       state.events.push(message.data);
       if (state.events.length > eventLimit) state.events.splice(0, state.events.length - eventLimit);
       changes.events = true;
+      return;
+    case 'status':
+      state.status = message.data;
+      changes.status = true;
       return;
     case 'samples':
       for (const [mac, sample] of Object.entries(message.data)) {
@@ -296,7 +304,7 @@ export function slotsOf(state: RackState): { slot: number; node: Node | undefine
 export const bootSteps = ['dhcp', 'tftp', 'script', 'kernel', 'initrd', 'root', 'joined', 'ready'] as const;
 export type BootStep = (typeof bootSteps)[number];
 
-/** Stages as the boot server and the board report them (`protocol/boot-stage.ts`), by the step that they belong to. */
+/** Stages as the boot server and the node report them (`boot/stage.ts`), by the step that they belong to. */
 const stepByStage = new Map<string, BootStep>([
   ...bootSteps.map((step) => [step, step] as const),
   ['dhcp-discover', 'dhcp'],
@@ -334,7 +342,7 @@ export interface KillProgress {
   done: boolean;
   /** `2/2 stopped, slowest 143 ms` */
   count: string;
-  /** Names of nodes that have not confirmed, in words, and that the order is not stored; empty when neither is so. */
+  /** Names of nodes that have not acknowledged it, in words, and that the order is not stored; empty when neither is so. */
   unconfirmed: string;
 }
 
@@ -350,7 +358,7 @@ export function killProgress(order: KillOrder): KillProgress {
     count: `${order.stopped}/${order.nodes} stopped${slowest}`,
     unconfirmed: [
       ...(order.stored ? [] : [notStored]),
-      ...(order.unconfirmed.length === 0 ? [] : [`Not confirmed: ${names}${more}`]),
+      ...(order.unconfirmed.length === 0 ? [] : [`Not acknowledged: ${names}${more}`]),
     ].join(' '),
   };
 }

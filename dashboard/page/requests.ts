@@ -1,19 +1,7 @@
-// What the page asks beside the stream. Each request carries the operator's token, which comes from `#token=…` of the
-// address that `npm start` prints, or is asked for; it lives in this tab's session storage and nowhere else.
+// What the page asks beside the stream. Each request carries the operator's token.
 import type { Approval } from '../../protocol/api/approvals.ts';
-import type { Whoami } from '../../protocol/api/operators.ts';
 import type { KillOrder } from '../../protocol/api/orders.ts';
-import { byId, setText } from './element.ts';
-
-const storageKey = 'muster-token';
-
-/** Takes the token out of the address, so that it is in no history, bookmark or screenshot. */
-export function takeTokenFromAddress(): void {
-  const token = new URLSearchParams(location.hash.slice(1)).get('token');
-  if (token === null) return;
-  sessionStorage.setItem(storageKey, token.replaceAll(/[^!-~]/g, ''));
-  history.replaceState(null, '', `${location.pathname}${location.search}`);
-}
+import { askedToken, keptToken, refuseToken } from './token.ts';
 
 export type Outcome<Answer> = { done: Answer } | { refused: string } | { cancelled: true };
 
@@ -30,35 +18,10 @@ export interface Change {
   body?: object;
 }
 
-/** The operator's token; asks where this tab has none. Undefined where the operator gave up. */
-export async function askedToken(question: string): Promise<string | undefined> {
-  const kept = sessionStorage.getItem(storageKey);
-  if (kept !== null) return kept;
-  // The stream and a change may want it at the same time: there is one dialog.
-  asking ??= askForToken(wasRefused ? 'That token was refused. Please try again.' : question).finally(
-    () => (asking = undefined),
-  );
-  const token = await asking;
-  if (token !== undefined) sessionStorage.setItem(storageKey, token);
-  return token;
-}
-let asking: Promise<string | undefined> | undefined;
-let wasRefused = false;
-
-/** The controller does not know it (any more). */
-export function refuseToken(token: string): void {
-  // Another may have been entered meanwhile.
-  if (sessionStorage.getItem(storageKey) !== token) return;
-  sessionStorage.removeItem(storageKey);
-  wasRefused = true;
-}
-
 /** Sends a change; asks for the token when there is none or it is refused, until it fits or the operator gives up. */
 export async function change<Answer>(asked: Change): Promise<Outcome<Answer>> {
   for (;;) {
-    const token = await askedToken(
-      'Changes need your operator’s token: the one printed when the controller was started, or your own.',
-    );
+    const token = await askedToken();
     if (token === undefined) return { cancelled: true };
     const answer = await send<Answer>(asked, token);
     if (answer.status !== 401) return answer.outcome;
@@ -96,7 +59,8 @@ async function send<Answer>(
 }
 
 function sentenceOf(said: unknown, status: number): string {
-  const sentence = typeof said === 'object' && said !== null && 'error' in said ? said.error : undefined;
+  if (typeof said !== 'object' || said === null) return `The controller answered ${status}.`;
+  const sentence = 'detail' in said ? said.detail : 'error' in said ? said.error : undefined;
   return typeof sentence === 'string' ? sentence : `The controller answered ${status}.`;
 }
 
@@ -119,7 +83,7 @@ async function answerOf<Value>(
   { patienceMs, take }: { patienceMs: number; take: (response: Response) => Promise<Value> },
 ): Promise<{ value: Value } | { refused: string }> {
   try {
-    const token = sessionStorage.getItem(storageKey);
+    const token = keptToken();
     const response = await fetch(path, {
       headers: token === null ? {} : { authorization: `Bearer ${token}` },
       signal: AbortSignal.timeout(patienceMs),
@@ -129,38 +93,4 @@ async function answerOf<Value>(
   } catch (error) {
     return { refused: `The controller did not answer (${error instanceof Error ? error.message : String(error)}).` };
   }
-}
-
-let known: { token: string; name: string } | undefined;
-
-/** The operator whose token this tab has; null where it has none, or nobody's. */
-export async function operatorName(): Promise<string | null> {
-  const token = sessionStorage.getItem(storageKey);
-  if (token === null) return null;
-  if (known?.token === token) return known.name;
-  const answer = await read<Whoami>('/v1/whoami');
-  if ('refused' in answer) return null;
-  known = { token, name: answer.value.name };
-  return known.name;
-}
-
-function askForToken(question: string): Promise<string | undefined> {
-  const dialog = byId('token-dialog', HTMLDialogElement);
-  const input = byId('token-input', HTMLInputElement);
-  setText(byId('token-question', HTMLElement), question);
-  input.value = '';
-  dialog.returnValue = '';
-  dialog.showModal();
-  return new Promise((resolve) => {
-    dialog.addEventListener(
-      'close',
-      () => {
-        // A header carries visible ASCII only; what is none of it cannot be the token.
-        const token = input.value.replaceAll(/[^!-~]/g, '');
-        input.value = '';
-        resolve(dialog.returnValue === 'ok' && token !== '' ? token : undefined);
-      },
-      { once: true },
-    );
-  });
 }

@@ -2,13 +2,13 @@
 // begins again after a cut, after an answer that is an error, and when the other end went without a word.
 import { eventParser } from './event-parser.ts';
 import { messageKinds, type Message } from './rack-state.ts';
-import { askedToken, refuseToken } from './requests.ts';
+import { askedToken, refuseToken } from './token.ts';
 
 /** `locked`: without a token there is nothing to see. */
 export type Connection = 'connecting' | 'live' | 'reconnecting' | 'locked';
 
 const retryAfterMs = 1_500;
-/** The controller sends samples each second while boards are ready; after this long without a word we ask anew. */
+/** The controller sends samples each second while nodes are ready; after this long without a word we ask anew. */
 const quietLimitMs = 30_000;
 
 export interface Following {
@@ -21,9 +21,7 @@ export interface Following {
 export async function followRack(following: Following): Promise<never> {
   const { changed, unlock } = following;
   for (;;) {
-    const token = await askedToken(
-      'This page needs your operator’s token: the one printed when the controller was started, or your own.',
-    );
+    const token = await askedToken();
     if (token === undefined) {
       changed('locked');
       await unlock();

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { bytes, clampShare, duration, percent, plural, webAddress } from './words.ts';
+import { bytes, clampShare, duration, percent, plural, seconds, webAddress } from './words.ts';
 
 test('durations', () => {
   const cases = [
@@ -29,7 +29,10 @@ test('shares from outside are held to 0 to 1', () => {
   assert.equal(percent(0.344), '34 %');
 });
 
-test('plural', () => assert.deepEqual([plural(1, 'board'), plural(1684, 'board')], ['1 board', '1,684 boards']));
+test('plural', () => assert.deepEqual([plural(1, 'node'), plural(1684, 'node')], ['1 node', '1,684 nodes']));
+
+test('limits are told in round seconds', () =>
+  assert.deepEqual([5_000, 750, 3_250].map(seconds), ['5 s', '0.75 s', '3.25 s']));
 
 test('only web addresses become links', () => {
   assert.equal(webAddress('http://10.77.0.51:20000')?.host, '10.77.0.51:20000');

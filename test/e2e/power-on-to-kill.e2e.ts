@@ -10,7 +10,7 @@ import { Instance } from '../../protocol/api/instances.ts';
 import { KillTimeline } from '../../protocol/api/orders.ts';
 import { buildSamples } from '../../images/customer/samples.ts';
 import { silentProgress } from '../../images/progress.ts';
-import { killCustomer, launchBrowser, liftCustomer, readyBoards } from '../../dashboard/browser.ts';
+import { killCustomer, launchBrowser, liftCustomer, readyNodes } from '../../dashboard/browser.ts';
 import { defaultCacheDir, virtualRack, type VirtualRack } from '../qemu/rack.ts';
 import { until } from '../until.ts';
 import { answers, watchService } from './service.ts';
@@ -114,7 +114,7 @@ test('from power-on to the kill switch', { timeout: 900_000 }, async (t) => {
     const url = `${rack.controller.url}/#token=${await rack.controller.token()}`;
     await using dashboard = await browser.open(url, { width: 1280, height: 900, colorScheme: 'dark' });
     const { page } = dashboard;
-    await readyBoards(page, { count: 2, timeoutMs: 60_000 });
+    await readyNodes(page, { count: 2, timeoutMs: 60_000 });
     await page.screenshot({ path: join(rack.artefactsDir, 'dashboard.png'), fullPage: true });
     const stopping = await endpoints(rack, 'bolt');
     await killCustomer(page, { customer: 'bolt', reason: 'end-to-end' });

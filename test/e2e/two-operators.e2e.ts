@@ -74,7 +74,7 @@ test(
     await anna.page.getByTestId('kill-submit').click();
     await says(anna.page.getByTestId('kill-waiting'), 'Nothing is stopped yet.');
     assert.deepEqual(inventory.orders.all(), []);
-    await says(anna.page.getByTestId('approval'), 'You asked for it: another operator must confirm.');
+    await says(anna.page.getByTestId('approval'), 'You asked for it: another operator must approve.');
 
     await says(ben.page.getByTestId('approval'), 'stop everything asked for by anna');
     await ben.page.getByTestId('approve').click();
