@@ -26,7 +26,7 @@ export const testArtefacts: BootArtefacts = {
 /** Its address is 10.77.0.7, and its way pxelinux's. */
 export const fencedMac = '02:00:00:c2:00:07';
 
-/** Its address is 10.77.0.8, its way pxelinux's too, and an earlier start of it is alive until two tickets were refused. */
+/** Its address is 10.77.0.8, its way pxelinux's too, and an earlier start of it is alive until two tokens were refused. */
 export const heldMac = '02:00:00:c2:00:08';
 
 function say(line: object): void {
@@ -67,7 +67,7 @@ if (import.meta.main) {
     },
     {
       leases: { load: async () => [], save: async (leases) => say({ saved: leases.map(({ ip }) => ip) }) },
-      ticket: async (mac) => {
+      joinToken: async (mac) => {
         if (mac === fencedMac) return { refused: 'fenced' };
         if (mac === heldMac && ++heldAsked % 3 !== 0) return { refused: 'it is alive', held: true };
         return { token: '0'.repeat(64) };
@@ -77,7 +77,7 @@ if (import.meta.main) {
       trouble: (message) => say({ trouble: message }),
       refusal: (mac) => (mac === fencedMac ? 'fenced' : undefined),
       stage: (event) => say({ event }),
-      log: (line) => say({ line }),
+      log: (line) => say({ line: line() }),
     },
   );
   say({ ready: server.http });

@@ -6,8 +6,9 @@
 //   UEFI     DHCP ─ TFTP ipxe.efi ─ iPXE        UEFI HTTP boot   DHCP ─ HTTP /ipxe.efi ─ iPXE
 //   iPXE     DHCP ─ HTTP /boot.ipxe, /kernel/…, /initrd/…        initramfs   DHCP ─ HTTP /image/…
 //
-// This room decides nothing about nodes: it asks its host for a ticket, and tells it every sign of life. It may import
-// ipxe, images, inventory and protocol.
+// This room decides nothing about nodes: it asks its host for a join token, and tells it every sign of life. It may import
+// ipxe, images, inventory and protocol. All of it but `process/boot-process.ts` runs in a process of its own
+// (docs/decisions/0010).
 
 import { type Socket, createSocket } from 'node:dgram';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -29,19 +30,19 @@ import { type HttpCounters, serveHttp } from './http.ts';
 import { type Ipv4, sameNetwork } from '../protocol/ipv4.ts';
 import { type TftpCounters, serveTftp } from './tftp/server.ts';
 
-/** What the controller provides. */
+/** What the controller provides: the process's own end of it is in `process/main.ts`. */
 export interface BootHost {
   leases: LeaseStore;
   /**
-   * A one-time ticket for this start of the board, which asks from `ip`: when a script or a pxelinux configuration is
+   * A one-time join token for this start of the board, which asks from `ip`: when a script or a pxelinux configuration is
    * written. `refused` is a reason such as `fenced`, which the board shows on its console; `held` where an earlier start
    * of the board may still be alive, and a second from now may be better.
    */
-  ticket(mac: Mac, ip: Ipv4): Promise<{ token: string } | { refused: string; held?: true }>;
-  /** Who has the place of this MAC as far as `ticket` would be `held` now: no other machine is answered in its name. */
+  joinToken(mac: Mac, ip: Ipv4): Promise<TokenAnswer>;
+  /** Who has the place of this MAC as far as `joinToken` would be `held` now: no other machine is answered in its name. */
   placeHolder(mac: Mac): string | undefined;
   /**
-   * Why this board gets no system, as `ticket` would say it; undefined where it may have one. Asked for each file of the
+   * Why this board gets no system, as `joinToken` would say it; undefined where it may have one. Asked for each file of the
    * system: a board may hold a script from before it was fenced.
    */
   refusal(mac: Mac): string | undefined;
@@ -51,9 +52,11 @@ export interface BootHost {
   isBoard(mac: Mac): boolean;
   /** What an operator should know, in one sentence; seldom. */
   trouble(message: string): void;
-  /** One line for whoever watches the boot server closely. */
-  log(line: string): void;
+  /** One line for whoever watches the boot server closely; made only where it is kept. */
+  log(line: () => string): void;
 }
+
+export type TokenAnswer = { token: string } | { refused: string; held?: true };
 
 export interface BootEvent {
   mac: Mac;
@@ -118,7 +121,9 @@ export async function startBoot(options: BootOptions, host: BootHost): Promise<B
     reservations: options.reservations,
     excluded: options.gateway === undefined ? [address] : [address, options.gateway],
   });
-  const table = new LeaseTable(await host.leases.load());
+  const leases = await host.leases.load();
+  const stored = new Map(leases.map((lease) => [lease.ip, lease]));
+  const table = new LeaseTable(leases);
   const http = `http://${address}:${options.httpPort}`;
   const cmdline = (token: string): string =>
     encodeCmdline({ ...options.cmdline, http, token, root: artefacts.root.sha256 });
@@ -131,7 +136,8 @@ export async function startBoot(options: BootOptions, host: BootHost): Promise<B
   };
   // iPXE 1.21 cannot close the network before it starts Linux, which under U-Boot costs one boot in five (ipxe/script.ts).
   const ipxeSuitsUboot = artefacts.ipxe.hashCheck;
-  if (!ipxeSuitsUboot) host.log(`iPXE ${artefacts.ipxe.version} is too old for U-Boot: its boards load by pxelinux`);
+  if (!ipxeSuitsUboot)
+    host.log(() => `iPXE ${artefacts.ipxe.version} is too old for U-Boot: its boards load by pxelinux`);
   const chainOf = (mac: Mac): UbootChain =>
     ipxeSuitsUboot ? (options.ubootOf?.get(mac) ?? options.uboot) : 'pxelinux';
 
@@ -139,6 +145,7 @@ export async function startBoot(options: BootOptions, host: BootHost): Promise<B
   const world: World = {
     table,
     pool,
+    stored: (ip) => stored.get(ip),
     address,
     netmask: options.netmask,
     gateway: options.gateway,
@@ -155,10 +162,11 @@ export async function startBoot(options: BootOptions, host: BootHost): Promise<B
       socket: await udpSocket({ fd: options.sockets.dhcpFd, address: '0.0.0.0', port: 67 }),
       world,
       store: host.leases,
+      stored,
       now: () => options.now(),
       heard: (event) => host.stage(dhcpStage(event)),
       trouble: (message) => host.trouble(message),
-      log: (line) => host.log(`dhcp: ${line}`),
+      log: (line) => host.log(() => `dhcp: ${line()}`),
     }),
   );
 
@@ -176,18 +184,18 @@ export async function startBoot(options: BootOptions, host: BootHost): Promise<B
     if (mac === undefined) return { missing: `no board has the address ${ip}` };
     if (path === pxelinuxPath(mac)) {
       if (chainOf(mac) === 'ipxe') return Buffer.from(pxelinuxGoOn);
-      const ticket = await pxelinuxTicket(mac, ip);
-      if ('refused' in ticket) {
-        if (!ticket.held) host.stage({ mac, ip, stage: 'fenced', detail: ticket.refused, firmware: 'uboot' });
+      const answer = await pxelinuxToken(mac, ip);
+      if ('refused' in answer) {
+        if (!answer.held) host.stage({ mac, ip, stage: 'fenced', detail: answer.refused, firmware: 'uboot' });
         // U-Boot goes on to its next target, and so to the iPXE script that tells the reason, or waits longer.
-        return { missing: `this board gets no system: ${ticket.refused}` };
+        return { missing: `this board gets no system: ${answer.refused}` };
       }
       return Buffer.from(
         pxelinuxLinux({
           kernel: `kernel/${(isQemu(mac) ? artefacts.kernel : artefacts.kernelGz).sha256}`,
           initrd: `initrd/${artefacts.initrd.sha256}`,
           fdt: deviceTree(mac),
-          cmdline: cmdline(ticket.token),
+          cmdline: cmdline(answer.token),
         }),
       );
     }
@@ -202,13 +210,13 @@ export async function startBoot(options: BootOptions, host: BootHost): Promise<B
   };
 
   /** U-Boot has nothing to wait with: the answer is late instead. */
-  async function pxelinuxTicket(mac: Mac, ip: Ipv4): ReturnType<BootHost['ticket']> {
-    let ticket = await host.ticket(mac, ip);
-    for (let tries = 1; 'refused' in ticket && ticket.held && tries < pxelinuxHold.tries; tries++) {
+  async function pxelinuxToken(mac: Mac, ip: Ipv4): Promise<TokenAnswer> {
+    let answer = await host.joinToken(mac, ip);
+    for (let tries = 1; 'refused' in answer && answer.held && tries < pxelinuxHold.tries; tries++) {
       await delay(pxelinuxHold.pauseMs, undefined, { ref: false });
-      ticket = await host.ticket(mac, ip);
+      answer = await host.joinToken(mac, ip);
     }
-    return ticket;
+    return answer;
   }
 
   function deviceTree(mac: Mac): string | undefined {
@@ -221,29 +229,29 @@ export async function startBoot(options: BootOptions, host: BootHost): Promise<B
       address,
       file: tftpFile,
       ended: ({ path, ip, outcome, detail }) => {
-        host.log(`tftp: ${path} to ${ip}: ${outcome}${detail === '' ? '' : `, ${detail}`}`);
+        host.log(() => `tftp: ${path} to ${ip}: ${outcome}${detail === '' ? '' : `, ${detail}`}`);
         const mac = macOf(ip);
         if (mac === undefined || outcome !== 'done') return;
         const stage = path.startsWith('kernel/') ? 'kernel' : path.startsWith('initrd/') ? 'initrd' : 'tftp';
         host.stage({ mac, ip, stage, detail: path });
       },
-      log: (line) => host.log(`tftp: ${line}`),
+      log: (line) => host.log(() => `tftp: ${line}`),
     }),
   );
 
   const script = async (mac: Mac, ip: Ipv4): Promise<string> => {
-    const ticket = await host.ticket(mac, ip);
-    if ('refused' in ticket && ticket.held) return waitScript({ mac, reason: ticket.refused, http });
-    if ('refused' in ticket) {
-      host.stage({ mac, stage: 'fenced', detail: ticket.refused, firmware: 'ipxe' });
-      return refusalScript({ mac, reason: ticket.refused });
+    const answer = await host.joinToken(mac, ip);
+    if ('refused' in answer && answer.held) return waitScript({ mac, reason: answer.refused, http });
+    if ('refused' in answer) {
+      host.stage({ mac, stage: 'fenced', detail: answer.refused, firmware: 'ipxe' });
+      return refusalScript({ mac, reason: answer.refused });
     }
     return bootScript({
       mac,
       http,
       kernel: artefacts.kernel.sha256,
       initrd: artefacts.initrd.sha256,
-      cmdline: cmdline(ticket.token),
+      cmdline: cmdline(answer.token),
       hashCheck: artefacts.ipxe.hashCheck,
     });
   };
@@ -268,7 +276,7 @@ export async function startBoot(options: BootOptions, host: BootHost): Promise<B
       refusal: (mac) => host.refusal(mac),
       script,
       stage: (event) => host.stage(event),
-      log: (line) => host.log(`http: ${line}`),
+      log: (line) => host.log(() => `http: ${line}`),
     }),
   );
 
@@ -314,7 +322,8 @@ function dhcpStage(event: DhcpEvent): BootEvent {
 
 /** An inherited socket, or one bound here, which hears every interface of this machine. */
 async function udpSocket(wanted: { fd: number | undefined; address: Ipv4; port: number }): Promise<Socket> {
-  const socket = createSocket('udp4');
+  // Nobody is sent to by name, and Node's own look-up of an address waits a turn and makes some objects for each datagram.
+  const socket = createSocket({ type: 'udp4', lookup: (address, _options, found) => found(null, address, 4) });
   await new Promise<void>((resolve, reject) => {
     socket.once('error', (error: NodeJS.ErrnoException) => {
       const why = error.code === 'EADDRINUSE' ? 'another program has this port' : error.message;

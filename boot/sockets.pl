@@ -22,7 +22,15 @@ while (defined(my $wanted = shift @ARGV)) {
     setsockopt($socket, SOL_SOCKET, SO_BROADCAST, 1) or fail("cannot broadcast on $interface: $!");
     # 684 boards ask at once. The larger buffer needs CAP_NET_ADMIN; without it, what the system allows has to do.
     setsockopt($socket, SOL_SOCKET, $SO_RCVBUFFORCE, 4 << 20) or setsockopt($socket, SOL_SOCKET, SO_RCVBUF, 4 << 20);
-    bind($socket, pack_sockaddr_in($port, inet_aton($address))) or fail(
+    my ($bound, $why);
+    for (1 .. 60) {
+        $bound = bind($socket, pack_sockaddr_in($port, inet_aton($address))) and last;
+        $why = $! + 0;
+        # A controller that was killed takes its boot process along, which may be a moment later.
+        $!{EADDRINUSE} ? select(undef, undef, undef, 0.05) : last;
+    }
+    $! = $why unless $bound;
+    $bound or fail(
         $!{EADDRINUSE} ? "port $port/udp on $interface is in use by " . owner($port)
         : $!{EADDRNOTAVAIL} ? "this machine does not have the address $address"
         :                     "cannot listen on $address:$port/udp of $interface: $!");

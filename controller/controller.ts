@@ -5,7 +5,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { dashboard } from '../dashboard/plugin.ts';
-import { startBoot, type BootServer } from '../boot/server.ts';
+import { type BootProcess, startBootProcess } from '../boot/process/boot-process.ts';
 import { openInventory } from '../inventory/inventory.ts';
 import { statusCounts } from './api/views.ts';
 import { StorageError } from '../inventory/store/store.ts';
@@ -16,7 +16,7 @@ import { killResendMs, rollCallPort } from '../protocol/timing.ts';
 import { startScheduler } from '../scheduler/loop.ts';
 import { registerAgentApi } from './api/agent-api.ts';
 import type { Configuration } from './configuration.ts';
-import { loadBootArtefacts } from '../boot/artefacts.ts';
+import { bootHost } from './boot-host.ts';
 import { loadCredentials } from './credentials.ts';
 import { connectionBudget, openFilesLimit } from './descriptors.ts';
 import { startEscalation } from './kill/escalation.ts';
@@ -72,14 +72,8 @@ export async function startController(options: ControllerOptions): Promise<Contr
   const startedAt = wallClock();
   const budget = connectionBudget(openFilesLimit());
 
-  // Read and checked while everything else starts.
-  const bootFiles = loadBootArtefacts({ cacheDir: configuration.cacheDirectory });
-  bootFiles.catch(() => undefined);
-  // A start that fails meanwhile must not end the process while other threads still read and hash.
-  stack.defer(async () => {
-    const [loaded] = await Promise.allSettled([bootFiles]);
-    if (loaded.status === 'fulfilled') await loaded.value[Symbol.asyncDispose]();
-  });
+  // Its process reads and checks the boot files while everything else starts.
+  const boot = stack.use(startBootProcess({ cacheDirectory: configuration.cacheDirectory, sockets }));
   const said = warningsAndEvents(log);
   const credentials = await loadCredentials(configuration.stateDirectory, random);
   const inventory = stack.use(
@@ -140,21 +134,21 @@ export async function startController(options: ControllerOptions): Promise<Contr
   );
 
   let startupMs = 0;
-  let boot: BootServer | undefined;
   let eventLoop: EventLoopWatch | undefined;
-  const others = (): Pick<Status, 'otherServers'> => {
-    const found = boot?.neighbours() ?? [];
-    return found.length === 0 ? {} : { otherServers: found };
+  const status = (): Status => {
+    const counts = statusCounts(inventory);
+    const [otherServers, problem] = [boot.neighbours(), boot.problem()];
+    return {
+      version,
+      startedAt,
+      startupMs,
+      rack: configuration.rack,
+      twoPersonRule: configuration.twoPersonRule,
+      ...counts,
+      problems: problem === undefined ? counts.problems : [...counts.problems, problem],
+      ...(otherServers.length === 0 ? {} : { otherServers }),
+    };
   };
-  const status = (): Status => ({
-    version,
-    startedAt,
-    startupMs,
-    rack: configuration.rack,
-    twoPersonRule: configuration.twoPersonRule,
-    ...statusCounts(inventory),
-    ...others(),
-  });
   const stream = startStream({ inventory, status });
   // An upload takes as long as it takes.
   const operators = createServer({
@@ -200,47 +194,28 @@ export async function startController(options: ControllerOptions): Promise<Contr
         'stopped at once, until there is another (muster operator add NAME)',
     });
 
-  boot = stack.use(
-    await startBoot(
-      {
-        address: configuration.address,
-        netmask: configuration.netmask,
-        range: configuration.range,
-        ...(configuration.gateway === undefined ? {} : { gateway: configuration.gateway }),
-        leaseSeconds: configuration.leaseSeconds,
-        reservations: configuration.reservations,
-        httpPort: bootHttpPort,
-        httpConnections: budget.boot,
-        uboot: configuration.uboot,
-        sockets,
-        artefacts: await bootFiles,
-        now: wallClock,
-        cmdline: {
-          api: `${configuration.address}:${agentApiPort}`,
-          udp: `${configuration.address}:${rollCallPort}`,
-          fingerprint: credentials.fingerprint,
-          ssh: credentials.sshPublicKey,
-          console: configuration.console,
-        },
+  // Before the inventory, which stores for it; on the way of a start that fails it ends as it was made.
+  stack.defer(() => boot[Symbol.asyncDispose]());
+  await boot.serve(
+    {
+      address: configuration.address,
+      netmask: configuration.netmask,
+      range: configuration.range,
+      ...(configuration.gateway === undefined ? {} : { gateway: configuration.gateway }),
+      leaseSeconds: configuration.leaseSeconds,
+      reservations: [...configuration.reservations],
+      httpPort: bootHttpPort,
+      httpConnections: budget.boot,
+      uboot: configuration.uboot,
+      cmdline: {
+        api: `${configuration.address}:${agentApiPort}`,
+        udp: `${configuration.address}:${rollCallPort}`,
+        fingerprint: credentials.fingerprint,
+        ssh: credentials.sshPublicKey,
+        console: configuration.console,
       },
-      {
-        leases: inventory.leases,
-        ticket: (mac, ip) => inventory.nodes.issueJoinToken(mac, ip),
-        placeHolder: (mac) => inventory.nodes.placeHolder(mac),
-        isBoard: (mac) => (inventory.nodes.get(mac)?.bootId ?? null) !== null,
-        trouble: (message) => inventory.events.add({ kind: 'controller', subject: 'dhcp', message }),
-        refusal: (mac) => {
-          const node = inventory.nodes.get(mac);
-          return node?.fenced === true ? `${node.name} is fenced` : undefined;
-        },
-        stage: ({ firmware, ...event }) => {
-          // iPXE and Linux are steps of a boot that some firmware began.
-          const began = firmware === 'ipxe' || firmware === 'linux' ? undefined : firmware;
-          inventory.nodes.bootStage(began === undefined ? event : { ...event, firmware: began }).catch(onFailure);
-        },
-        log: (message) => log({ level: 'info', subject: 'boot', message }),
-      },
-    ),
+    },
+    bootHost({ inventory, log, onFailure }),
   );
   startupMs = Math.round(monotonic());
   // Not before: a start loads its code in turns as long as they take.
@@ -394,13 +369,13 @@ function connectionMetrics(servers: Record<string, Server>): Metric[] {
   ];
 }
 
-function bootMetrics(boot: BootServer | undefined): Metric[] {
+function bootMetrics(boot: BootProcess): Metric[] {
   return [
     {
       name: 'muster_boot_total',
       help: 'What the boot servers did.',
       type: 'counter',
-      values: Object.entries(boot?.counters ?? {}).flatMap(([server, counters]) =>
+      values: Object.entries(boot.counters).flatMap(([server, counters]) =>
         Object.entries(counters).map(([what, value]) => ({ labels: { server, what }, value })),
       ),
     },

@@ -14,6 +14,8 @@ import { type Packet, addressOption } from './packet.ts';
 export interface World {
   table: LeaseTable;
   pool: Pool;
+  /** The lease of this address that is on disk: `table` also has what is on its way there. */
+  stored(ip: Ipv4): Lease | undefined;
   /** Our own address on the rack: server identifier, TFTP server, and where HTTP is. */
   address: Ipv4;
   netmask: Ipv4;
@@ -39,6 +41,8 @@ export type Answer = (
   leases: Lease[];
   /** There was no address for it: an operator should know. */
   isShort?: true;
+  /** It was not even considered. */
+  isTurnedAway?: true;
 };
 
 /** The longest lease of a machine that never joined: more than any board needs from its firmware to its join. */
@@ -47,6 +51,9 @@ const firstLeaseSeconds = 300;
 const quarantineMs = 600_000;
 /** A board that declines one address after the other must not use up the pool: above this share they are forgotten. */
 const quarantineShareLimit = 1 / 4;
+
+/** A board asks three or four times in one boot: it is given what is on disk while so much of its time is left. */
+const storedShare = 3 / 4;
 
 const ports = { server: 67, client: 68 };
 
@@ -159,10 +166,20 @@ function answerRequest(question: Question): Answer {
   if (holder !== undefined && held?.state === 'bound' && held.ip !== ip)
     return silent(question, `it has ${held.ip}, and asks for ${ip}: ${holder}`);
   if (isTurnedAway(question)) return tooMany(question);
+  const leftMs = timeLeft(ip, question);
+  if (leftMs >= leaseSeconds * 1000 * storedShare)
+    return reply({ ...question, leaseSeconds: Math.min(leaseSeconds, leftMs / 1000) }, 'ack', { ip });
   const leases: Lease[] = [{ ip, mac: packet.mac, state: 'bound', expiresAtMs: nowMs + leaseSeconds * 1000 }];
   // One address a board: what it had before is free again.
   if (held !== undefined && held.ip !== ip) leases.unshift({ ...held, state: 'released', expiresAtMs: nowMs });
   return reply(question, 'ack', { ip, leases });
+}
+
+/** Of the lease on disk, where that is this board's and nothing else is decided about it. */
+function timeLeft(ip: Ipv4, { packet: { mac }, world, nowMs, held }: Question): number {
+  const stored = world.stored(ip);
+  if (held?.ip !== ip || held.state !== 'bound' || stored?.mac !== mac || stored.state !== 'bound') return 0;
+  return stored.expiresAtMs - nowMs;
 }
 
 function answerInform(question: Question): Answer {
@@ -196,7 +213,7 @@ function isTurnedAway({ packet, world, held }: Question): boolean {
 }
 
 function tooMany(question: Question): Answer {
-  return { ...silent(question, 'too many new machines at once'), isShort: true };
+  return { ...silent(question, 'too many new machines at once'), isShort: true, isTurnedAway: true };
 }
 
 function silent({ class: client }: Question, reason: string, leases: Lease[] = []): Answer {

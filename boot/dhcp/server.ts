@@ -1,10 +1,12 @@
-// The DHCP loop: receive, decide (answer.ts), store, send. Answers that come close together share one write to the
-// store, so that a rack that powers on at once does not wait for 684 commits.
+// The DHCP loop: receive, wait for a turn (backlog.ts), decide (answer.ts), store, send. Answers that come close together
+// share one write to the store, so that a rack that powers on at once does not wait for 684 commits; an answer that changes
+// nothing on disk waits for none.
 
 import type { Socket } from 'node:dgram';
 import type { Mac } from '../../protocol/mac.ts';
-import { broadcastAddress, ipv4Number } from '../../protocol/ipv4.ts';
+import { type Ipv4, broadcastAddress, ipv4Number } from '../../protocol/ipv4.ts';
 import { type Answer, type World, answer } from './answer.ts';
+import { Backlog, headerBytes } from './backlog.ts';
 import type { ClientClass } from './client-class.ts';
 import type { Lease, LeaseStore } from '../../inventory/nodes/leases.ts';
 import { type Neighbour, Neighbours, askIntervalMs, neighbourIn, question } from './neighbours.ts';
@@ -17,7 +19,7 @@ export interface DhcpCounters {
   refused: number;
   /** Packets that we rightly did not answer. */
   silent: number;
-  /** Packets dropped because the store had not caught up. */
+  /** Packets dropped because there were more than could be decided or stored, or whose sender has given up. */
   dropped: number;
   /** Answers lost because their lease could not be stored, or the network would not take them. */
   failed: number;
@@ -38,11 +40,14 @@ export interface DhcpOptions {
   socket: Socket;
   world: World;
   store: LeaseStore;
+  /** The leases that are on disk, by address. The server adds what it stores. */
+  stored: Map<Ipv4, Lease>;
   now(): number;
   heard(event: DhcpEvent): void;
   /** What an operator should know, in one sentence: that addresses run short, or that another server is here. Seldom. */
   trouble(message: string): void;
-  log(line: string): void;
+  /** A line is made only where somebody reads it. */
+  log(line: () => string): void;
 }
 
 export interface DhcpServer extends AsyncDisposable {
@@ -51,13 +56,15 @@ export interface DhcpServer extends AsyncDisposable {
   neighbours(): Neighbour[];
 }
 
-/** Six times a rack. Beyond it packets are dropped: the boards ask again, and the store is what we wait for. */
-const maximumWaiting = 4096;
+/** Answers that wait for their lease to be stored. Beyond it packets are dropped: the boards ask again. */
+const unstoredLimit = 4096;
+/** Decided about before the socket is read again, which gives up to 32: what waits is known before it is old. */
+const turnLength = 8;
 
 const shortageIntervalMs = 60_000;
 
 export function serveDhcp(options: DhcpOptions): DhcpServer {
-  const { socket, world, store } = options;
+  const { socket, world, store, stored } = options;
   const counters: DhcpCounters = {
     received: 0,
     refused: 0,
@@ -68,8 +75,10 @@ export function serveDhcp(options: DhcpOptions): DhcpServer {
     acks: 0,
     naks: 0,
   };
-  let waiting: { packet: Packet; answer: Answer }[] = [];
+  const backlog = new Backlog((mac) => world.isBoard(mac) || world.table.of(mac) !== undefined);
+  let unstored: { packet: Packet; answer: Answer }[] = [];
   let flushing: Promise<void> | undefined;
+  let isWorking = false;
   let closed = false;
   let troubledAt = -Infinity;
   const neighbours = new Neighbours(() => options.now());
@@ -79,12 +88,37 @@ export function serveDhcp(options: DhcpOptions): DhcpServer {
 
   socket.on('message', (datagram) => {
     counters.received++;
+    if (datagram.length < headerBytes) counters.refused++;
+    else if (!backlog.put(datagram, options.now())) counters.dropped++;
+    else if (!isWorking) {
+      isWorking = true;
+      setImmediate(work);
+    }
+  });
+  // Nothing that a board sends may end the server: an ICMP error or a full buffer is the network's, not ours.
+  socket.on('error', (error) => {
+    counters.failed++;
+    options.log(() => `DHCP socket: ${error.message}`);
+  });
+
+  function work(): void {
+    if (closed) return;
+    for (let count = 0; count < turnLength; count++) {
+      const datagram = backlog.take(options.now(), () => counters.dropped++);
+      if (datagram === undefined) break;
+      decide(datagram);
+    }
+    isWorking = backlog.length > 0;
+    if (isWorking) setImmediate(work);
+  }
+
+  function decide(datagram: Buffer): void {
     const packet = decodePacket(datagram);
     if ('refused' in packet) {
       counters.refused++;
       return;
     }
-    if (waiting.length >= maximumWaiting) {
+    if (unstored.length >= unstoredLimit) {
       counters.dropped++;
       return;
     }
@@ -93,21 +127,17 @@ export function serveDhcp(options: DhcpOptions): DhcpServer {
     if (news !== undefined) options.trouble(news);
     const decided = answer(packet, world, options.now());
     for (const lease of decided.leases) world.table.put(lease);
-    if (packet.type === 'discover' && decided.class !== 'controller')
+    if (packet.type === 'discover' && decided.class !== 'controller' && decided.isTurnedAway !== true)
       options.heard({ mac: packet.mac, type: 'discover', class: decided.class });
     if (decided.isShort === true) tellShortage(packet.mac);
-    if ('silent' in decided && decided.leases.length === 0) {
-      counters.silent++;
+    if (decided.leases.every(({ state }) => state === 'offered')) {
+      if ('silent' in decided) counters.silent++;
+      else send(packet, decided);
       return;
     }
-    waiting.push({ packet, answer: decided });
+    unstored.push({ packet, answer: decided });
     flushing ??= flush();
-  });
-  // Nothing that a board sends may end the controller: an ICMP error or a full buffer is the network's, not ours.
-  socket.on('error', (error) => {
-    counters.failed++;
-    options.log(`DHCP socket: ${error.message}`);
-  });
+  }
 
   function tellShortage(mac: Mac): void {
     const now = options.now();
@@ -120,20 +150,19 @@ export function serveDhcp(options: DhcpOptions): DhcpServer {
   async function flush(): Promise<void> {
     // Let the datagrams that the kernel already holds join the first batch.
     await new Promise(setImmediate);
-    while (waiting.length > 0) {
-      const batch = waiting;
-      waiting = [];
-      const leases = batch.flatMap((entry) => entry.answer.leases.filter(({ state }) => state !== 'offered'));
-      if (leases.length > 0) {
-        try {
-          await store.save(latest(leases));
-        } catch (error) {
-          counters.failed += batch.length;
-          options.log(`cannot store ${leases.length} leases, so their boards get no answer: ${String(error)}`);
-          // Not stored is not given. The board's claim on its address stays in memory; it asks again.
-          continue;
-        }
+    while (unstored.length > 0) {
+      const batch = unstored;
+      unstored = [];
+      const leases = latestOf(batch.flatMap((entry) => entry.answer.leases.filter(({ state }) => state !== 'offered')));
+      try {
+        await store.save(leases);
+      } catch (error) {
+        counters.failed += batch.length;
+        options.log(() => `cannot store ${leases.length} leases, so their boards get no answer: ${String(error)}`);
+        // Not stored is not given. The board's claim on its address stays in memory; it asks again.
+        continue;
       }
+      for (const lease of leases) stored.set(lease.ip, lease);
       for (const entry of batch) if (!closed) send(entry.packet, entry.answer);
     }
     flushing = undefined;
@@ -142,19 +171,19 @@ export function serveDhcp(options: DhcpOptions): DhcpServer {
   function send(packet: Packet, decided: Answer): void {
     if ('silent' in decided) {
       counters.silent++;
-      options.log(`${packet.mac} ${decided.silent}`);
+      options.log(() => `${packet.mac} ${decided.silent}`);
       return;
     }
     const { reply, to } = decided;
     socket.send(encodePacket(reply), to.port, to.address, (error) => {
       if (error === null) return;
       counters.failed++;
-      options.log(`cannot send ${reply.type} for ${reply.mac} to ${to.address}: ${error.message}`);
+      options.log(() => `cannot send ${reply.type} for ${reply.mac} to ${to.address}: ${error.message}`);
     });
     if (reply.type === 'offer') counters.offers++;
     if (reply.type === 'ack') counters.acks++;
     if (reply.type === 'nak') counters.naks++;
-    options.log(summary(packet, decided.class, reply));
+    options.log(() => summary(packet, decided.class, reply));
     if (reply.type === 'ack' && reply.yiaddr !== '0.0.0.0')
       options.heard({ mac: reply.mac, ip: reply.yiaddr, type: 'ack', class: decided.class });
     if (reply.type === 'nak') options.heard({ mac: reply.mac, type: 'nak', class: decided.class });
@@ -195,7 +224,7 @@ function shortage({ pool, table, isBoard }: World, mac: Mac, now: number): strin
 }
 
 /** The last word on each address, in order of address. */
-function latest(leases: Lease[]): Lease[] {
+function latestOf(leases: Lease[]): Lease[] {
   const byIp = new Map(leases.map((lease) => [lease.ip, lease]));
   return [...byIp.values()].toSorted((a, b) => ipv4Number(a.ip) - ipv4Number(b.ip));
 }

@@ -11,6 +11,8 @@ export function testWorld(
     leases?: Lease[];
     reservations?: [Mac, string][];
     range?: { from: string; to: string };
+    /** Nothing is on disk when left out. */
+    stored?: (ip: string) => Lease | undefined;
     alive?: Mac[];
     /** Never joined: all are boards when left out. */
     isBoard?: (mac: Mac) => boolean;
@@ -24,6 +26,7 @@ export function testWorld(
       reservations: new Map(wanted.reservations),
       excluded: ['10.77.0.1'],
     }),
+    stored: wanted.stored ?? (() => undefined),
     address: '10.77.0.1',
     netmask: '255.255.255.0',
     gateway: undefined,

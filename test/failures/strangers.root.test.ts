@@ -3,12 +3,14 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { after, before, test, type TestContext } from 'node:test';
+import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { Check } from 'typebox/value';
 import { KillOrder } from '../../protocol/api/orders.ts';
 import { permitValidityMs } from '../../protocol/timing.ts';
 import { rackCustomer } from '../bench/seeded-store.ts';
 import { rackAddress } from '../qemu/rack-network.ts';
+import { startBoards } from '../qemu/dhcp-boards.ts';
 import { runTied } from '../qemu/tied-process.ts';
 import { rackUnderAttack, type RackUnderAttack } from './rack-under-attack.ts';
 
@@ -86,6 +88,14 @@ test('forged heartbeats, of no session and of sessions that were seen', { timeou
   const sessions = rack.nodes.slice(0, 50).map(({ session }) => session);
   await permitsLast(t, () => rack.fromSegment(['perl', forger, rackAddress, '3', '20000']));
   await permitsLast(t, () => rack.fromSegment(['perl', forger, rackAddress, '3', '20000', ...sessions]));
+});
+
+test('20,000 DISCOVERs a second, in the name of boards that are alive', { timeout: 300_000 }, async (t) => {
+  const boardsProgram = new URL('../bench/dhcp-load.ts', import.meta.url);
+  await permitsLast(t, async () => {
+    const flood = await startBoards(rack.network, boardsProgram, String(boards), '20000', '5');
+    return flood.stdout === null ? undefined : text(flood.stdout);
+  });
 });
 
 test('after all that the controller is small', async (t) => {
