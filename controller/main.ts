@@ -18,6 +18,7 @@ import {
 } from './configuration.ts';
 import type { ControllerOptions } from './controller.ts';
 import { isJournal, openLog } from './log.ts';
+import { keptSockets, managerVariables, tellManager } from './service-manager.ts';
 import { version } from './version.ts';
 
 enableCompileCache();
@@ -70,13 +71,19 @@ async function main(): Promise<void> {
   const file = config === undefined ? {} : readConfigurationFile(config);
   const configuration = resolveConfiguration({ ...file, ...checkConfiguration(flags, 'the flags') }, readInterfaces());
 
-  const sockets = inheritedSockets(process.env[deviceSocketsVariable]);
+  const wanted = controllerSockets(configuration.address);
+  const sockets =
+    keptSockets(managerVariables(process.env), {
+      pid: process.pid,
+      interface: configuration.interface,
+      sockets: wanted,
+    }) ?? inheritedSockets(process.env[deviceSocketsVariable]);
   const [dhcpFd, tftpFd, rollCallFd] = [sockets.get('dhcp'), sockets.get('tftp'), sockets.get('udp')];
   if (dhcpFd === undefined || tftpFd === undefined || rollCallFd === undefined) {
     // Becomes the launcher, which opens the sockets and becomes this program again.
     const [program = '', ...args] = withDeviceSockets({
       interface: configuration.interface,
-      sockets: controllerSockets(configuration.address),
+      sockets: wanted,
       command: controllerCommand({
         node: process.execPath,
         flags: process.execArgv,
@@ -106,6 +113,11 @@ async function serve(given: Pick<ControllerOptions, 'configuration' | 'sockets' 
   process.on('uncaughtExceptionMonitor', (error) =>
     log.lastWords({ level: 'error', subject: 'controller', message: `it crashed: ${error.stack ?? String(error)}` }),
   );
+  const manager = tellManager(managerVariables(process.env), (message) =>
+    log.log({ level: 'error', subject: 'controller', message }),
+  );
+  // Programs that we start have nothing to tell it.
+  delete process.env['NOTIFY_SOCKET'];
   const { startController } = await import('./controller.ts');
   const controller = await startController({
     ...given,
@@ -121,12 +133,15 @@ async function serve(given: Pick<ControllerOptions, 'configuration' | 'sockets' 
   const say = (message: string): void => log.log({ level: 'info', subject: 'controller', message });
   const { startupMs, rack } = controller.status();
   say(`version ${version} serves ${rack} on ${configuration.interface} after ${startupMs} ms (process ${process.pid})`);
+  manager.ready(`serves ${rack} on ${configuration.interface}`);
   process.stdout.write(`${JSON.stringify({ ready: true, startupMs, url: controller.operatorUrl })}\n`);
   // For the next start: a process that is killed writes nothing at its end.
   setTimeout(flushCompileCache, 5_000).unref();
   const stop = async (signal: string): Promise<void> => {
     say(`ends: ${signal}`);
+    manager.stopping();
     await controller[Symbol.asyncDispose]();
+    manager[Symbol.dispose]();
     await log[Symbol.asyncDispose]();
     process.exit(0);
   };

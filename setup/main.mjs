@@ -1,4 +1,4 @@
-// `npm start`, `npm test` and `npm run check`, `bench` and `simulate` begin here, on a machine that may have nothing yet
+// `npm start`, `npm test` and `npm run check`, `bench`, `package` and `simulate` begin here, on a machine that may have nothing yet
 // but Node 20: plain JavaScript with no package. Each step looks at the machine itself (dpkg, npm's own record, the
 // files) and does only what is missing, so that a second run costs well under two seconds. Then the command runs on
 // the pinned Node 24, and its exit code is ours.
@@ -29,6 +29,7 @@ const commands = {
   test: { entry: ['test/run.ts'], needsRack: true },
   check: { entry: ['test/run.ts', '--check'], needsRack: false },
   simulate: { entry: ['test/simulation/main.ts'], needsRack: false },
+  package: { entry: ['setup/package/main.ts'], needsRack: true },
   bench: { entry: ['test/bench/main.ts'], needsRack: true },
 };
 

@@ -44,6 +44,10 @@ const peers = {
   'dropbear-bin': 'the SSH of a board in the tests, without its service',
 };
 
+const service = {
+  systemd: 'runs the installed package in a root of its own',
+};
+
 const anchors = {
   serf: 'spreads an event beside a kill order, for comparison',
 };
@@ -54,7 +58,8 @@ const forStart = { ...compile, ...rack, ...images };
 export const packagesByCommand = {
   check: { ...compile, 'squashfs-tools': images['squashfs-tools'], cpio: images.cpio },
   simulate: compile,
+  package: forStart,
   start: forStart,
   bench: { ...forStart, ...containers, ...anchors },
-  test: { ...forStart, ...containers, ...peers },
+  test: { ...forStart, ...containers, ...peers, ...service },
 };

@@ -197,7 +197,7 @@ function bootFiles({ bootFiles: problem }: Machine): Finding {
     check: 'boot files',
     verdict: 'problem',
     text: problem,
-    advice: 'build them: npm start in the checkout, or muster-images where the package is installed',
+    advice: 'build them with npm start in the checkout, or install the package again',
   };
 }
 
