@@ -1,9 +1,7 @@
 // The composition root: opens the store, the sockets and the servers, and runs the loops between them.
 // Order matters at start: the store first, then the roll call (permits are running out), then everything else.
-import { createSocket, type Socket } from 'node:dgram';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import { dashboard } from '../dashboard/plugin.ts';
 import { type BootProcess, startBootProcess } from '../boot/process/boot-process.ts';
 import { openInventory } from '../inventory/inventory.ts';
@@ -12,7 +10,7 @@ import { StorageError } from '../inventory/store/store.ts';
 import type { Event } from '../protocol/api/events.ts';
 import { nodeStates } from '../protocol/api/nodes.ts';
 import type { Status } from '../protocol/api/status.ts';
-import { killResendMs, rollCallPort } from '../protocol/timing.ts';
+import { rollCallPort } from '../protocol/timing.ts';
 import { startScheduler } from '../scheduler/loop.ts';
 import { registerAgentApi } from './api/agent-api.ts';
 import type { Configuration } from './configuration.ts';
@@ -32,7 +30,7 @@ import type { Log } from './log.ts';
 import { createNodeShell } from './kill/node-shell.ts';
 import { registerOperatorApi } from './api/operator-api.ts';
 import { startPower } from './power/power.ts';
-import { startRollCall } from './kill/roll-call.ts';
+import { startRollCallThread } from './kill/roll-call-link.ts';
 import { startStream } from './api/stream.ts';
 import { version } from './version.ts';
 
@@ -45,6 +43,9 @@ const drillIntervalMs = 100;
 /** Of requests that no second operator confirmed: an expired one is refused at once, and leaves the screens this late. */
 const expiryIntervalMs = 1_000;
 
+/** The process's, beside those of main.ts. */
+const exitCodes = { threadEnded: 70 };
+
 export interface ControllerOptions {
   configuration: Configuration;
   /** Sockets that were bound to the interface by the launcher: Node cannot set SO_BINDTODEVICE. */
@@ -56,6 +57,8 @@ export interface ControllerOptions {
   monotonic: () => number;
   wallClock: () => number;
   log: Log;
+  /** For a process that ends in this moment. */
+  lastWords: Log;
   /** Lines of the log that were lost. */
   lostLines: () => number;
 }
@@ -72,6 +75,13 @@ export async function startController(options: ControllerOptions): Promise<Contr
   const startedAt = wallClock();
   const budget = connectionBudget(openFilesLimit());
 
+  // Without it no node would get a permit: its end is the process's, and the supervisor starts another.
+  const rollCallThread = startRollCallThread((why) => {
+    options.lastWords({ level: 'error', subject: 'roll call', message: `${why}: the controller ends` });
+    process.stderr.write(`muster: ${why}: the controller ends\n`);
+    process.exit(exitCodes.threadEnded);
+  });
+  stack.defer(() => rollCallThread[Symbol.asyncDispose]());
   // Its process reads and checks the boot files while everything else starts.
   const boot = stack.use(startBootProcess({ cacheDirectory: configuration.cacheDirectory, sockets }));
   const said = warningsAndEvents(log);
@@ -87,26 +97,30 @@ export async function startController(options: ControllerOptions): Promise<Contr
     log({ level: 'error', subject: 'controller', message: `cannot keep a change: ${chain(error)}` });
   };
 
-  const rollCallSocket = await bindInherited(sockets.rollCallFd);
-  stack.defer(() => void rollCallSocket.close());
-  const rollCall = startRollCall({ socket: rollCallSocket, inventory, now: monotonic, wallClock, nextTurn, onFailure });
+  // Once more: it ends before the inventory does.
+  stack.use(rollCallThread);
+  let sweptAt = -Infinity;
+  const rollCall = rollCallThread.serve({
+    fd: sockets.rollCallFd,
+    inventory,
+    now: monotonic,
+    wallClock,
+    onFailure,
+    onHeard: () => {
+      escalation.pursue();
+      // By the time up to which all is known that was heard: a pause of this thread is no node's silence.
+      const heardUpTo = rollCall.heardUpTo();
+      if (heardUpTo - sweptAt < sweepIntervalMs) return;
+      sweptAt = heardUpTo;
+      void inventory.nodes.sweep(heardUpTo).catch(onFailure);
+    },
+  });
   const shell = createNodeShell(credentials.sshPrivateKey);
   const power =
     configuration.power === undefined
       ? undefined
       : startPower(configuration.power, { boards: () => inventory.nodes.all() });
   const escalation = stack.use(startEscalation({ inventory, rollCall, shell, power, now: monotonic, onFailure }));
-  stack.adopt(
-    setInterval(() => {
-      void rollCall.pursue().catch(onFailure);
-      escalation.pursue();
-    }, killResendMs),
-    clearInterval,
-  );
-  stack.adopt(
-    setInterval(() => void inventory.nodes.sweep(monotonic()).catch(onFailure), sweepIntervalMs),
-    clearInterval,
-  );
   stack.adopt(
     setInterval(() => void inventory.approvals.expire().catch(onFailure), expiryIntervalMs),
     clearInterval,
@@ -253,19 +267,6 @@ function warningsAndEvents(log: Log): { warn: (message: string) => void; event: 
       if (event.kind !== 'controller' || !warned.delete(event.message)) log(logLineOf(event));
     },
   };
-}
-
-async function bindInherited(fd: number): Promise<Socket> {
-  // Nobody is sent to by name, and Node's own look-up of an address waits a turn and makes some objects for each datagram.
-  const socket = createSocket({ type: 'udp4', lookup: (address, _options, found) => found(null, address, 4) });
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  socket.once('error', reject);
-  socket.bind({ fd }, resolve);
-  await promise;
-  socket.off('error', reject);
-  // A send to a board that is gone reports here (ECONNREFUSED by ICMP); its silence is what counts.
-  socket.on('error', () => undefined);
-  return socket;
 }
 
 async function listen(app: Server, { host, port }: { host: string; port: number }): Promise<void> {

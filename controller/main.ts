@@ -125,6 +125,7 @@ async function serve(given: Pick<ControllerOptions, 'configuration' | 'sockets' 
     monotonic: () => performance.now(),
     wallClock: Date.now,
     log: log.log,
+    lastWords: log.lastWords,
     lostLines: () => log.lost(),
   }).catch((error: unknown) => {
     log.lastWords({ level: 'error', subject: 'controller', message: errorChain(error) });

@@ -53,11 +53,12 @@ export async function describeApi(): Promise<string> {
     counters: { beacons: 0, heartbeats: 0, permits: 0, refused: 0, sendErrors: 0 },
     enforce() {},
     orderGiven() {},
-    pursue: () => Promise.resolve(),
     sinceGiven: () => 0,
     askedForMs: () => 0,
     listeningForMs: () => 0,
     mayHold: () => false,
+    heardUpTo: () => 0,
+    taken: () => Promise.resolve(),
   };
   const clocks = { now: () => 0, wallClock: () => 0 };
   const images = await openImageStore({ directory, inventory, random: randomBytes, ...clocks });

@@ -80,10 +80,11 @@ export function idleRollCall(): RollCall {
     counters: { beacons: 0, heartbeats: 0, permits: 0, refused: 0, sendErrors: 0 },
     enforce: () => undefined,
     orderGiven: () => undefined,
-    pursue: () => Promise.resolve(),
     sinceGiven: () => 0,
     askedForMs: () => 0,
     listeningForMs: () => 0,
     mayHold: () => false,
+    heardUpTo: () => 0,
+    taken: () => Promise.resolve(),
   };
 }

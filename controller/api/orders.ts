@@ -8,9 +8,9 @@ import type { OrderHooks } from '../../inventory/orders/unstored-orders.ts';
 import type { Refused } from '../../inventory/refused.ts';
 import type { RequestAnswer, ApprovalRequest } from '../../inventory/operators/approvals.ts';
 import type { OrderDocument } from '../../inventory/store/documents.ts';
-import { giveKillOrder, killHooks, killTargets, liftHooks, liftKillOrder } from '../kill/kill-order.ts';
+import { giveKillOrder, killHooks, killTargets, liftHooks, liftKillOrder, notInForce } from '../kill/kill-order.ts';
 import type { RollCall } from '../kill/roll-call.ts';
-import { orRefuse, shown } from './http.ts';
+import { orRefuse, RefusedError, shown } from './http.ts';
 import { orderView } from './views.ts';
 
 export interface OrdersOptions {
@@ -50,6 +50,8 @@ export function createOrders({ inventory, rollCall, twoPersonWaitMs, pause = rea
     // After an answer without it the inventory says by itself what became of it.
     done.catch(() => undefined);
     const first = await Promise.race([done.then((settled) => ({ done: settled })), waited]);
+    const isLate = await notInForce(rollCall, pause);
+    if (isLate !== undefined) throw new RefusedError(503, isLate.refused);
     const number = 'done' in first ? numberIn(first.done) : undefined;
     return number === undefined ? first : { number };
   }

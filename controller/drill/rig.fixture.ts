@@ -21,7 +21,7 @@ import { drillMetrics, registerDrillApi } from '../api/drill-api.ts';
 import { canaryImage, startDrills, type DrillRunner } from './drill.ts';
 import { renderMetrics } from '../api/metrics.ts';
 import { openOperatorApi, type OperatorApi } from '../api/operator-api.fixture.ts';
-import { startRollCall, type RollCall } from '../kill/roll-call.ts';
+import { startRollCall, type LocalRollCall } from '../kill/roll-call.ts';
 
 const beatMs = 25;
 const lookMs = 10;
@@ -29,7 +29,7 @@ const boundMs = 60_000;
 
 interface Running extends AsyncDisposable {
   inventory: Inventory;
-  rollCall: RollCall;
+  rollCall: LocalRollCall;
   drills: DrillRunner;
   port: number;
   ask: OperatorApi['ask'];

@@ -48,6 +48,7 @@ for (const disk of ['refuses', 'hangs'] as const)
           inventory,
           rollCall: {
             askedForMs: () => clock - givenAt,
+            heardUpTo: () => clock,
             listeningForMs: () => 100_000,
             mayHold: () => false,
             sinceGiven: () => clock - givenAt,

@@ -32,7 +32,7 @@ import type { Feed } from '../power/configuration.ts';
 import { startPdu, v3, type Pdu } from '../power/pdu.fixture.ts';
 import { startPower } from '../power/power.ts';
 import { snmpDriver } from '../power/snmp.ts';
-import { startRollCall, type RollCall } from './roll-call.ts';
+import { startRollCall, type LocalRollCall } from './roll-call.ts';
 
 const groups = '/sys/fs/cgroup/customers';
 const pduAddress = '127.0.0.9';
@@ -100,7 +100,7 @@ interface Speaker {
 
 interface Rig {
   inventory: Inventory;
-  rollCall: RollCall;
+  rollCall: LocalRollCall;
   boards: Board[];
   escalation: Escalation;
   /** Another controller process in the place of this one, on the same store. */

@@ -24,13 +24,13 @@ import type { RollCall } from './roll-call.ts';
 const closingMs = 500;
 
 export interface Escalation extends AsyncDisposable {
-  /** Begins what is due, and returns at once. Called every `killResendMs`, after the roll call's `pursue`. */
+  /** Begins what is due, and returns at once. Called every `killResendMs`, when the roll call has told what it heard. */
   pursue(): void;
 }
 
 export interface EscalationOptions {
   inventory: Inventory;
-  rollCall: Pick<RollCall, 'askedForMs' | 'listeningForMs' | 'mayHold' | 'sinceGiven'>;
+  rollCall: Pick<RollCall, 'askedForMs' | 'heardUpTo' | 'listeningForMs' | 'mayHold' | 'sinceGiven'>;
   shell: NodeShell;
   /** Undefined where no PDU is configured. */
   power: Power | undefined;
@@ -74,7 +74,7 @@ export function startEscalation(options: EscalationOptions): Escalation {
       sinceGivenMs,
       listeningMs: rollCall.listeningForMs(),
       askedMs: rollCall.askedForMs(mac, order.number),
-      heardAgoMs: heardAt === undefined ? undefined : now() - heardAt,
+      heardAgoMs: heardAt === undefined ? undefined : rollCall.heardUpTo() - heardAt,
       holds: rollCall.mayHold(mac, order.scope),
       ssh: attemptsOf(steps, 'ssh'),
       power: attemptsOf(steps, 'power'),

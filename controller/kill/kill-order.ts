@@ -6,6 +6,9 @@ import type { OrderHooks } from '../../inventory/orders/unstored-orders.ts';
 import type { Refused } from '../../inventory/refused.ts';
 import type { RollCall } from './roll-call.ts';
 
+/** The roll call takes an order within a turn of its event loop. */
+const takenMs = 3_000;
+
 interface Rooms {
   inventory: Inventory;
   rollCall: RollCall;
@@ -16,16 +19,20 @@ export function killTargets(inventory: Inventory): Mac[] {
   return inventory.nodes.all().flatMap(({ mac }) => (inventory.nodes.sessionOf(mac) === undefined ? [] : [mac]));
 }
 
-/** `scope`: a customer's name or `*`. The first permits are out when it returns, the order is on disk when it resolves. */
-export function giveKillOrder(
+/**
+ * `scope`: a customer's name or `*`. The roll call is told when it returns; when it resolves, the order is on disk, and no permit
+ * that leaves lists whom it stops.
+ */
+export async function giveKillOrder(
   rooms: Rooms,
   { scope, reason, by }: { scope: string; reason: string; by: string },
   accepted?: OrderHooks['accepted'],
 ): Promise<OrderDocument | Refused> {
-  return rooms.inventory.orders.kill(
-    { scope, reason, by, targets: killTargets(rooms.inventory) },
-    killHooks(rooms, accepted),
-  );
+  const { inventory, rollCall } = rooms;
+  const wanted = { scope, reason, by, targets: killTargets(inventory) };
+  const order = await inventory.orders.kill(wanted, killHooks(rooms, accepted));
+  await rollCall.taken();
+  return order;
 }
 
 /** Who may run again hears of it at once when that is so. */
@@ -35,6 +42,23 @@ export function liftKillOrder(
   accepted?: OrderHooks['accepted'],
 ): Promise<OrderDocument | Refused> {
   return rooms.inventory.orders.lift({ scope, reason, by }, liftHooks(rooms, accepted));
+}
+
+/**
+ * Resolves with undefined when permits follow all orders and lifts that were given until now, and in bounded time: nobody is told
+ * of an order that they do not follow yet.
+ */
+export async function notInForce(
+  rollCall: RollCall,
+  pause: (ms: number) => Promise<unknown>,
+): Promise<Refused | undefined> {
+  const isTaken = await Promise.race([rollCall.taken().then(() => true), pause(takenMs).then(() => false)]);
+  if (isTaken) return undefined;
+  return {
+    refused:
+      `cannot say whether the order is in force: the roll call has not taken it within ${takenMs / 1_000} s. ` +
+      'Look again with muster kill list; nodes that get no permit for 3 s stop everybody by themselves',
+  };
 }
 
 /** Before the disk has the order: a disk that is slow or full must not delay the stop. */

@@ -15,13 +15,13 @@ import { testHeartbeat } from '../../protocol/heartbeat.fixture.ts';
 import { decodePermit, encodeHeartbeat, type Permit, type Receipt } from '../../protocol/roll-call.ts';
 import { killResendMs, stopsByItselfMs } from '../../protocol/timing.ts';
 import { openOperatorApi } from '../api/operator-api.fixture.ts';
-import { startRollCall, type RollCall } from './roll-call.ts';
+import { startRollCall, type LocalRollCall } from './roll-call.ts';
 
 const mac = '02:00:00:c2:00:01';
 
 interface Rig {
   inventory: Inventory;
-  rollCall: RollCall;
+  rollCall: LocalRollCall;
   board: Board;
   readonly post: (url: string, payload: object) => Promise<{ status: number; body: unknown }>;
   readonly timeline: (number: number) => Promise<KillTimeline>;

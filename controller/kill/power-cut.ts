@@ -20,7 +20,7 @@ const namesShown = 8;
 
 export interface PowerCutParts {
   inventory: Inventory;
-  rollCall: Pick<RollCall, 'listeningForMs'>;
+  rollCall: Pick<RollCall, 'heardUpTo' | 'listeningForMs'>;
   power: Power;
   record: EscalationRecord;
   /** Monotonic ms, the clock of heartbeats. */
@@ -91,10 +91,10 @@ async function untilOff(
   throw trouble;
 }
 
-/** Until a board that still had power must have been heard again. A pause of ours makes it longer. */
+/** Until we know of all that a board that still had power must have said. A pause of ours makes it longer. */
 async function untilSettled(parts: PowerCutParts, offAt: number): Promise<void> {
-  const { rollCall, now } = parts;
-  while (Math.min(now() - offAt, rollCall.listeningForMs()) < settledMs) await rest(parts);
+  const { rollCall } = parts;
+  while (Math.min(rollCall.heardUpTo() - offAt, rollCall.listeningForMs()) < settledMs) await rest(parts);
 }
 
 async function rest({ record, pause }: PowerCutParts): Promise<void> {

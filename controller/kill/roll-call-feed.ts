@@ -141,7 +141,7 @@ export function startRollCallFeed({
     const node: ToldNode = {
       type: 'node',
       mac,
-      session: session === undefined ? undefined : { id: session.id, key: session.key },
+      session: session === undefined ? undefined : { id: session.id, key: new Uint8Array(session.key) },
       generation: inventory.nodes.generation(mac),
       customers: inventory.nodes.permitted(mac),
     };

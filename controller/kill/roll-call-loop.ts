@@ -16,12 +16,15 @@ export interface RollCallLoop {
   enforce(macs: Iterable<Mac>): void;
   /** Resends to the unconfirmed, and counts a node as stopped whose silence proves it. Called every `killResendMs`. */
   pursue(): Promise<void>;
-  /** True once a whole turn of the event loop brought no datagram: all that had arrived at the call has been read. */
-  drained(): Promise<boolean>;
+  /** When all is read that had arrived by then, which is the time of the call. */
+  readUpTo(): Promise<number>;
 }
 
 /** Permits between two looks at the socket: receipts that wait there spare the permits that would ask for them. */
 const permitBatch = 32;
+
+/** More than the socket's buffer holds: whoever has read so many has read what was in it. */
+const bufferLimit = 16_384;
 
 /** Turns of the event loop, each of which brings datagrams: somebody sends more than we read. */
 const turnLimit = 1_000;
@@ -71,11 +74,23 @@ export function startRollCallLoop({
       if (actions.length > 0 && ++sent % permitBatch === 0) await nextTurn();
     }
     if (quiet.length === 0) return;
-    const readUpTo = time().now;
+    const arrivedAt = time().now;
     if (!(await drained())) return;
-    for (const mac of quiet) act(state.judgeSilence(mac, readUpTo, time()));
+    for (const mac of quiet) act(state.judgeSilence(mac, arrivedAt, time()));
   }
 
+  async function readUpTo(): Promise<number> {
+    const at = time().now;
+    const first = received;
+    for (let turns = 0; turns < bufferLimit; turns++) {
+      const before = received;
+      await nextTurn();
+      if (received === before || received - first >= bufferLimit) break;
+    }
+    return at;
+  }
+
+  /** True once a whole turn of the event loop brought no datagram: all that had arrived at the call has been read. */
   async function drained(): Promise<boolean> {
     for (let turns = 0; turns < turnLimit; turns++) {
       const before = received;
@@ -87,7 +102,7 @@ export function startRollCallLoop({
 
   return {
     state,
-    drained,
+    readUpTo,
     tell: (told) => {
       for (const each of told) state.tell(each);
     },

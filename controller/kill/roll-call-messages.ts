@@ -83,3 +83,14 @@ export function sinceGiven(
 ): number {
   return since === undefined ? Math.max(time.now - startedAt, time.wall - at) : time.now - since;
 }
+
+/** An order that a node has not confirmed, for the escalation. */
+export interface Overdue {
+  mac: Mac;
+  number: number;
+  scope: string;
+  /** Monotonic ms; undefined while it waits for its place in the permit, -Infinity where nobody hears. */
+  askedSince: number | undefined;
+  /** Silence of that node proves nothing for it: a customer that holds on silence may run there. */
+  mayHold: boolean;
+}

@@ -31,6 +31,7 @@ import {
   type Confirmed,
   type GivenOrder,
   type Instant,
+  type Overdue,
   type RollCallCounters,
   sinceGiven,
   type Told,
@@ -373,6 +374,19 @@ export class RollCallState {
     const node = this.#nodes.get(mac);
     if (node?.peer === undefined || node.peer.sessionId !== node.session?.id) return -Infinity;
     return node.peer.asked.get(number);
+  }
+
+  /** What nodes have not confirmed of orders that were given this long ago. */
+  overdue(afterMs: number, time: Instant): Overdue[] {
+    this.#time = time;
+    const old = [...this.#orders.values()].filter((order) => order.open.size > 0 && this.#sinceGiven(order) >= afterMs);
+    return old.flatMap(({ number, scope, open }) =>
+      [...open].flatMap((mac) =>
+        this.#nodes.has(mac)
+          ? { mac, number, scope, askedSince: this.askedSince(mac, number), mayHold: this.mayHold(mac, scope) }
+          : [],
+      ),
+    );
   }
 }
 

@@ -18,7 +18,7 @@ import {
 } from '../../protocol/roll-call.ts';
 import { startEscalation } from './escalation.ts';
 import { giveKillOrder } from './kill-order.ts';
-import { startRollCall, type RollCall } from './roll-call.ts';
+import { startRollCall, type LocalRollCall } from './roll-call.ts';
 import type { RollCallSocket } from './roll-call-loop.ts';
 
 const mac = macOf(1);
@@ -27,7 +27,7 @@ type Credentials = Awaited<ReturnType<typeof joinBoard>>;
 
 interface Life extends AsyncDisposable {
   inventory: Inventory;
-  rollCall: RollCall;
+  rollCall: LocalRollCall;
   /** The permit that answers a heartbeat of a board that has obeyed and applied so much. */
   readonly answer: (credentials: Credentials, obeyed: bigint, said?: Partial<Heartbeat>) => Permit;
 }

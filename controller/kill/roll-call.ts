@@ -15,8 +15,8 @@ export interface RollCall {
   readonly counters: RollCallCounters;
   /** A fresh permit to each node now, for an order that was just given. */
   enforce(macs: Iterable<Mac>): void;
-  /** Resends to the unconfirmed, and counts a node as stopped whose silence proves it. Called every `killResendMs`. */
-  pursue(): Promise<void>;
+  /** Everything that it was told until now is in the permits that leave from now on. */
+  taken(): Promise<void>;
   /** From now on counts the time of this order. */
   orderGiven(order: OrderDocument): void;
   /**
@@ -30,6 +30,14 @@ export interface RollCall {
   askedForMs(mac: Mac, order: number): number;
   /** Silence of that node proves nothing for an order of that scope: a customer that holds on silence may run there. */
   mayHold(mac: Mac, scope: string): boolean;
+  /** Monotonic ms: what was heard until then, the inventory knows. */
+  heardUpTo(): number;
+}
+
+/** In this thread, without a timer of its own. */
+export interface LocalRollCall extends RollCall {
+  /** Resends to the unconfirmed, and counts a node as stopped whose silence proves it. Called every `killResendMs`. */
+  pursue(): Promise<void>;
 }
 
 export function startRollCall({
@@ -50,7 +58,7 @@ export function startRollCall({
   nextTurn: () => Promise<void>;
   /** A write that failed: the receipt stays unconfirmed and the node will repeat it. */
   onFailure: (error: unknown) => void;
-}): RollCall {
+}): LocalRollCall {
   const time = () => ({ now: now(), wall: wallClock() });
   const startedAt = now();
   const { state, ...loop } = startRollCallLoop({
@@ -69,6 +77,8 @@ export function startRollCall({
     listeningForMs: () => now() - state.listeningSince,
     askedForMs: (mac, number) => now() - (state.askedSince(mac, number) ?? now()),
     mayHold: (mac, scope) => state.mayHold(mac, scope),
+    heardUpTo: now,
+    taken: () => Promise.resolve(),
     enforce: (macs) => {
       feed.look();
       loop.enforce(macs);
