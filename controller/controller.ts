@@ -107,9 +107,9 @@ export async function startController(options: ControllerOptions): Promise<Contr
     wallClock,
     onFailure,
     onHeard: () => {
-      escalation.pursue();
       // By the time up to which all is known that was heard: a pause of this thread is no node's silence.
       const heardUpTo = rollCall.heardUpTo();
+      escalation.pursue();
       if (heardUpTo - sweptAt < sweepIntervalMs) return;
       sweptAt = heardUpTo;
       void inventory.nodes.sweep(heardUpTo).catch(onFailure);

@@ -151,14 +151,17 @@ export function startRollCallFeed({
   }
 
   function confirmed({ number, mac, evidence, confirmedAfterMs, receipt, signed }: Confirmed): void {
+    // Lifted meanwhile.
+    if (!orders.has(number)) return;
     const facts = {
       evidence,
       confirmedAfterMs,
       stoppedAfterMs: receipt?.stoppedAfterMs ?? null,
       processes: receipt?.processes ?? 0,
     };
+    const heartbeat = signed === undefined ? undefined : { ...signed, datagram: viewOf(signed.datagram) };
     inventory.orders
-      .saveReceipt({ number, mac, receipt: facts, heartbeat: signed })
+      .saveReceipt({ number, mac, receipt: facts, heartbeat })
       .catch(onFailure)
       .finally(() => {
         // Neither on disk nor on its way there, for want of room: what the node repeats counts then.
@@ -192,6 +195,11 @@ export function startRollCallFeed({
       }
     },
   };
+}
+
+/** Another thread's bytes come without Node's methods. */
+function viewOf(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
 function isSame(a: ToldNode, b: ToldNode): boolean {

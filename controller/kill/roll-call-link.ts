@@ -28,7 +28,7 @@ export interface ServeOptions {
   now: () => number;
   /** Ms since 1970. */
   wallClock: () => number;
-  /** Told the inventory all that was heard up to `RollCall.heardUpTo`: some ten times a second. */
+  /** `RollCall.heardUpTo` has moved on: ten times a second. */
   onHeard: () => void;
   /** A write that failed: the receipt stays unconfirmed and the node will repeat it. */
   onFailure: (error: unknown) => void;
@@ -88,6 +88,7 @@ function serve(
   worker.on('message', (batch: FromThread) => {
     watch.spoke();
     Object.assign(counters, batch.counters);
+    const isLater = batch.heardUpTo > heard.heardUpTo;
     heard = batch;
     overdue.clear();
     for (const each of batch.overdue) {
@@ -100,7 +101,7 @@ function serve(
     waiting = waiting.filter((each) => each.number > done);
     feed.look();
     send({ type: 'next' });
-    onHeard();
+    if (isLater) onHeard();
   });
 
   return {

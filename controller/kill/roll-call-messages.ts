@@ -67,7 +67,7 @@ export interface Confirmed {
   confirmedAfterMs: number;
   receipt: Receipt | undefined;
   /** The datagram with the receipt in it, as it came, and the session that signed it. */
-  signed: { session: string; datagram: Buffer } | undefined;
+  signed: { session: string; datagram: Uint8Array } | undefined;
 }
 
 /** All that is no datagram: for the inventory to know. */

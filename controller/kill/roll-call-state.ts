@@ -231,7 +231,8 @@ export class RollCallState {
     const isReplay = heartbeat.permitSequence <= peer.base;
     const actions: Action[] = [{ type: 'heard', mac, at: now, isReplay, generation: heartbeat.generation }];
     actions.push(...this.#permit(node));
-    const signed = { session: sessionId, datagram: bytes };
+    const signed =
+      heartbeat.receipts.length === 0 ? undefined : { session: sessionId, datagram: new Uint8Array(bytes) };
     for (const receipt of heartbeat.receipts) {
       const order = this.#orders.get(Number(receipt.order));
       if (order !== undefined) actions.push(...this.#confirm(order, mac, { evidence: 'receipt', receipt, signed }));

@@ -63,7 +63,7 @@ async function obey(command: string, argument: string): Promise<object> {
     case 'state':
       return {
         node: inventory.nodes.get(mac)?.state,
-        receipts: inventory.orders.all().flatMap(({ number }) => inventory.orders.receipts(number)),
+        audit: await inventory.audit.verify(),
         events: (await inventory.events.list({ limit: 1_000, subject: mac })).map(({ message }) => message),
       };
     default:

@@ -34,6 +34,7 @@ const Line = Type.Object({
   number: Type.Optional(Type.Integer()),
   refused: Type.Optional(Type.String()),
   node: Type.Optional(Type.String()),
+  audit: Type.Optional(Type.Object({ receipts: Type.Integer(), problems: Type.Array(Type.Unknown()) })),
   events: Type.Optional(Type.Array(Type.String())),
 });
 type Line = Type.Static<typeof Line>;
@@ -158,6 +159,9 @@ test(
     assert.deepEqual(killed.orders, [{ order: BigInt(number), scope: 'acme' }]);
     for (let asked = killed; asked.orders.length > 0;)
       asked = await it.heartbeat([{ order: BigInt(number), stoppedAfterMs: 1, processes: 1 }]);
+    it.ask('state');
+    const { audit } = await it.line();
+    assert.deepEqual([audit?.receipts, audit?.problems], [1, []], 'the datagram that signs the receipt is kept');
     it.ask('lift acme');
     await it.line();
     assert.deepEqual(names(await it.heartbeat()), ['acme', 'bolt']);

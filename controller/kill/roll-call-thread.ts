@@ -2,55 +2,46 @@
 // keeps little, reads nothing from disk, and knows nobody but the main thread, see `roll-call-link.ts`. An error here ends the
 // process: without it nobody would get a permit.
 import { createSocket, type Socket } from 'node:dgram';
+import { flushCompileCache } from 'node:module';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { parentPort } from 'node:worker_threads';
+import { type MessagePort, parentPort } from 'node:worker_threads';
 import { killResendMs } from '../../protocol/timing.ts';
 import { ReportQueue } from './report-queue.ts';
 import type { FromThread, ToThread } from './roll-call-channel.ts';
-import { type RollCallLoop, startRollCallLoop } from './roll-call-loop.ts';
-
-if (parentPort === null) throw new Error('cannot take the roll call: want to be started as a thread');
-const port = parentPort;
+import { startRollCallLoop } from './roll-call-loop.ts';
 
 /** Younger orders are no matter for the escalation. */
 const overdueMs = 1_000;
+const flushCacheMs = 5_000;
 
-const queue = new ReportQueue();
-let loop: RollCallLoop | undefined;
-let now = (): number => 0;
-const time = () => ({ now: now(), wall: Date.now() });
-let done = 0;
-let heardUpTo = 0;
-let overdue: FromThread['overdue'] = [];
-let isUnread = false;
-/** There is something that should not wait for the next tick. */
-let isUrgent = false;
-let isTicking = false;
+if (parentPort === null) throw new Error('cannot take the roll call: want to be started as a thread');
+serve(parentPort);
 
-port.on('message', (message: ToThread) => {
-  switch (message.type) {
-    case 'start':
-      start(message);
-      break;
-    case 'told':
-      loop?.tell(message.told);
-      break;
-    case 'enforce':
-      loop?.enforce(message.macs);
-      break;
-    case 'next':
-      isUnread = false;
-      if (isUrgent) post();
-      return;
-  }
-  done = message.number;
-  post();
-});
+function serve(port: MessagePort): void {
+  port.once('message', (message: ToThread) => {
+    if (message.type !== 'start') throw new Error(`cannot begin with ${message.type}: want start`);
+    const { begun, carryOut } = begin(port, message);
+    port.on('message', carryOut);
+    begun();
+  });
+}
 
-function start({ fd, epoch, clockOrigin, told }: ToThread & { type: 'start' }): void {
-  now = () => Number(process.hrtime.bigint() - clockOrigin) / 1e6;
-  heardUpTo = now();
-  loop = startRollCallLoop({
+function begin(
+  port: MessagePort,
+  { fd, epoch, clockOrigin, told, number }: ToThread & { type: 'start' },
+): { begun: () => void; carryOut: (message: ToThread) => void } {
+  const now = () => Number(process.hrtime.bigint() - clockOrigin) / 1e6;
+  const time = () => ({ now: now(), wall: Date.now() });
+  const queue = new ReportQueue();
+  let done = number;
+  let heardUpTo = now();
+  let overdue: FromThread['overdue'] = [];
+  let isUnread = false;
+  /** There is something that should not wait for the next tick. */
+  let isUrgent = false;
+  let isTicking = false;
+
+  const loop = startRollCallLoop({
     socket: inherited(fd),
     epoch,
     report: (report) => {
@@ -64,41 +55,64 @@ function start({ fd, epoch, clockOrigin, told }: ToThread & { type: 'start' }): 
     nextTurn,
   });
   loop.tell(told);
-  setInterval(() => void tick(), killResendMs);
+
+  function carryOut(message: ToThread): void {
+    switch (message.type) {
+      case 'start':
+        throw new Error('cannot begin twice');
+      case 'told':
+        loop.tell(message.told);
+        break;
+      case 'enforce':
+        loop.enforce(message.macs);
+        break;
+      case 'next':
+        isUnread = false;
+        if (isUrgent) post();
+        return;
+    }
+    done = message.number;
+    post();
+  }
+
+  async function tick(): Promise<void> {
+    const pursued = loop.pursue();
+    if (isTicking) return pursued;
+    isTicking = true;
+    await pursued;
+    heardUpTo = await loop.readUpTo();
+    overdue = loop.state.overdue(overdueMs, time());
+    isTicking = false;
+    post();
+  }
+
+  /** One batch is on its way at a time: a main thread that stands still finds the sum of what happened meanwhile. */
+  function post(): void {
+    isUrgent = isUnread;
+    if (isUnread) return;
+    isUnread = true;
+    const { counters, listeningSince } = loop.state;
+    const batch: FromThread = { done, heardUpTo, listeningSince, counters, reports: queue.take(), overdue };
+    port.postMessage(batch);
+  }
+
+  return {
+    carryOut,
+    begun: () => {
+      setInterval(() => void tick(), killResendMs);
+      // For the next start, which permits wait for: a process that is killed writes nothing at its end.
+      setTimeout(flushCompileCache, flushCacheMs);
+      post();
+    },
+  };
 }
 
+/** A UDP socket that was bound by the launcher. */
 function inherited(fd: number): Socket {
   // Nobody is sent to by name, and Node's own look-up of an address waits a turn and makes some objects for each datagram.
   const socket = createSocket({ type: 'udp4', lookup: (address, _options, found) => found(null, address, 4) });
-  socket.once('listening', () => {
-    socket.removeAllListeners('error');
-    // A send to a board that is gone reports here (ECONNREFUSED by ICMP); its silence is what counts.
-    socket.on('error', () => undefined);
-  });
+  // A send to a board that is gone reports here (ECONNREFUSED by ICMP); its silence is what counts.
+  socket.once('listening', () => socket.on('error', () => undefined));
   socket.bind({ fd });
   return socket;
-}
-
-async function tick(): Promise<void> {
-  if (loop === undefined) return;
-  const pursued = loop.pursue();
-  if (isTicking) return pursued;
-  isTicking = true;
-  await pursued;
-  heardUpTo = await loop.readUpTo();
-  overdue = loop.state.overdue(overdueMs, time());
-  isTicking = false;
-  post();
-}
-
-/** One batch is on its way at a time: a main thread that stands still finds the sum of what happened meanwhile. */
-function post(): void {
-  if (loop === undefined) return;
-  isUrgent = true;
-  if (isUnread) return;
-  isUrgent = false;
-  isUnread = true;
-  const { counters, listeningSince } = loop.state;
-  const batch: FromThread = { done, heardUpTo, listeningSince, counters, reports: queue.take(), overdue };
-  port.postMessage(batch);
 }

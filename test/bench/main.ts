@@ -20,6 +20,7 @@ import { renderFigures, type Bench, type Figure } from './figure.ts';
 import { measureIcountKill, measureBoardKill } from './kill-board.ts';
 import { measureDhcp } from './dhcp.ts';
 import { measureKill } from './kill.ts';
+import { measurePermits } from './permits.ts';
 import { measureSizes } from './sizes.ts';
 import { measureTftp } from './tftp.ts';
 
@@ -30,6 +31,7 @@ const benches: Record<string, { bench: Bench; what: string }> = {
     bench: measureKill,
     what: '684 and more simulated agents: what they cost the controller, receipts of a kill order, Serf beside it',
   },
+  permits: { bench: measurePermits, what: 'how long a permit takes, also while the controller is busy' },
   tftp: { bench: measureTftp, what: '50 transfers at once, beside tftpd-hpa' },
   dhcp: { bench: measureDhcp, what: 'exchanges a second, and what each costs, with and without a flood' },
   boot: { bench: measureBoot, what: 'power-on to ready, each firmware path' },

@@ -1,8 +1,9 @@
 // A program: as many agents' ends of the roll call as it is told of, one UDP socket each, in one process.
 //
 //   stdin   one line: {"controller": "10.77.0.1", "port": 5670, "heartbeatMs": 750, "agents": [{"session", "key"}, …]}
-//   stdout  one JSON line a second: {"heartbeats", "permits", "refused"} since its start, and {"oldestMs"}: how old the
-//           oldest permit of any agent became since the line before, from when its nonce was sent
+//   stdout  one JSON line a second: {"heartbeats", "permits", "refused"} since its start, and since the line before
+//           {"oldestMs"}: how old the oldest permit of any agent became, from when its nonce was sent, and {"answersMs"}:
+//           how long after its heartbeat each permit came
 //
 // What they do as real agents do: regular heartbeats, a receipt at once for each order in a permit, repeated in every
 // heartbeat, and when a permit still asks for it, until none does. What they leave out is the work of stopping: this
@@ -25,6 +26,7 @@ const Orders = Type.Object({
 });
 
 const counts = { heartbeats: 0, permits: 0, refused: 0, oldestMs: 0 };
+let answersMs: number[] = [];
 /** Of each agent that has had one: how old its permit is. */
 const ages: (() => number)[] = [];
 /** Heartbeats that may still be answered. */
@@ -51,6 +53,7 @@ function startAgent(
   let lastBeatMs = 0;
   const sentMs = new Map<string, number>();
   let permittedFromMs: number | undefined;
+  let answered = '';
 
   function beat(): void {
     const nonce = randomBytes(16);
@@ -76,7 +79,12 @@ function startAgent(
       const permit = decodePermit(bytes, keyObject);
       if (permit.sequence <= permitSequence) return;
       counts.permits++;
-      const fromMs = sentMs.get(permit.nonce.toString('latin1'));
+      const nonce = permit.nonce.toString('latin1');
+      const fromMs = sentMs.get(nonce);
+      // Permits that were sent unasked answer a nonce once more.
+      if (fromMs !== undefined && nonce !== answered)
+        answersMs.push(Math.round(10 * (performance.now() - fromMs)) / 10);
+      answered = nonce;
       if (permittedFromMs === undefined) ages.push(() => performance.now() - (permittedFromMs ?? 0));
       else counts.oldestMs = Math.max(counts.oldestMs, performance.now() - permittedFromMs);
       permittedFromMs = Math.max(permittedFromMs ?? 0, fromMs ?? 0);
@@ -105,8 +113,9 @@ for await (const line of createInterface({ input: process.stdin })) {
     startAgent(agent, { controller, port, heartbeatMs, firstAfterMs: (index * heartbeatMs) / agents.length });
   setInterval(() => {
     counts.oldestMs = Math.round(ages.reduce((oldest, age) => Math.max(oldest, age()), counts.oldestMs));
-    process.stdout.write(`${JSON.stringify(counts)}\n`);
+    process.stdout.write(`${JSON.stringify({ ...counts, answersMs })}\n`);
     counts.oldestMs = 0;
+    answersMs = [];
   }, 1_000);
   break;
 }

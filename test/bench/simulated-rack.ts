@@ -26,6 +26,8 @@ const ticksPerSecond = 100;
 
 export interface SimulatedRack extends AsyncDisposable {
   controller: ControllerProcess;
+  network: RackNetwork;
+  agents: SimulatedAgents;
   /** Drops this share of what arrives at the controller, and of what arrives at the agents. */
   lose(percent: number): Promise<void>;
 }
@@ -34,6 +36,8 @@ interface RackOptions {
   nodes: number;
   /** Of each agent; the real one's where left out. */
   heartbeatMs?: number;
+  /** Of the controller. */
+  environment?: ReadonlyMap<string, string>;
   print: (text: string) => void;
 }
 
@@ -45,7 +49,7 @@ export async function simulatedRack(options: RackOptions): Promise<SimulatedRack
   options.print(`making a store of ${options.nodes} nodes`);
   const nodes = await seedStore(stateDir, options.nodes);
   await settleStore(stateDir);
-  const alone = stack.use(await startedController(stateDir));
+  const alone = stack.use(await startedController(stateDir, options.environment));
   const rack = stack.use(await connectAgents(alone, nodes, options));
   await allReady(rack.controller, nodes.length);
   const running = stack.move();
@@ -83,9 +87,12 @@ export async function settleStore(stateDir: string): Promise<void> {
   await alone.controller.kill9();
 }
 
-async function startedController(stateDir: string): Promise<ControllerAlone> {
+async function startedController(
+  stateDir: string,
+  environment: ReadonlyMap<string, string> = new Map(),
+): Promise<ControllerAlone> {
   await using stack = new AsyncDisposableStack();
-  const alone = stack.use(await controllerAlone(stateDir));
+  const alone = stack.use(await controllerAlone(stateDir, { environment }));
   await alone.controller.start();
   const running = stack.move();
   return { ...alone, [Symbol.asyncDispose]: () => running.disposeAsync() };
@@ -99,6 +106,8 @@ async function connectAgents(
   const agents = await startAgents(network, nodes, heartbeatMs);
   return {
     controller,
+    network,
+    agents,
     lose: async (percent) => {
       for (const pid of [network.holderPid, agents.pid]) await loseArrivals(network, pid, percent);
     },
@@ -115,13 +124,17 @@ export async function allReady(controller: ControllerProcess, count: number): Pr
   }
 }
 
-const AgentCount = Type.Object({ oldestMs: Type.Number() });
+const AgentCount = Type.Object({ oldestMs: Type.Number(), answersMs: Type.Array(Type.Number()) });
+type AgentCount = Type.Static<typeof AgentCount>;
 
 export interface SimulatedAgents extends AsyncDisposable {
   /** Its network is theirs, with the address 10.77.0.2. */
   pid: number;
-  /** Resolves when the program has counted once more, with how old the oldest permit of any agent became meanwhile. */
-  nextCount(): Promise<{ oldestMs: number }>;
+  /**
+   * Resolves when the program has counted once more, with how old the oldest permit of any agent became meanwhile, and how
+   * long each permit took.
+   */
+  nextCount(): Promise<AgentCount>;
 }
 
 /** In a network namespace of their own, on the rack's bridge: what the controller hears comes in by its interface. */
