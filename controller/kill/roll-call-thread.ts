@@ -3,6 +3,7 @@
 // process: without it nobody would get a permit.
 import { createSocket, type Socket } from 'node:dgram';
 import { flushCompileCache } from 'node:module';
+import { setPriority } from 'node:os';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type MessagePort, parentPort } from 'node:worker_threads';
 import { killResendMs } from '../../protocol/timing.ts';
@@ -13,9 +14,21 @@ import { startRollCallLoop } from './roll-call-loop.ts';
 /** Younger orders are no matter for the escalation. */
 const overdueMs = 1_000;
 const flushCacheMs = 5_000;
+/** Three times the share of an ordinary thread: a flood of datagrams must leave the main thread enough for an order. */
+const threadPriority = -5;
 
 if (parentPort === null) throw new Error('cannot take the roll call: want to be started as a thread');
+hurry();
 serve(parentPort);
+
+/** Of this thread alone, where we may: a permit waits for no other work of this machine, and is none itself. */
+function hurry(): void {
+  try {
+    setPriority(threadPriority);
+  } catch {
+    // Without CAP_SYS_NICE it is a thread like the others.
+  }
+}
 
 function serve(port: MessagePort): void {
   port.once('message', (message: ToThread) => {
