@@ -21,8 +21,9 @@ test('a state directory of an older version opens, and nothing in it is lost', a
     await using store = await openSqliteStore(join(directory, 'inventory.sqlite'));
     await store.transact(Object.entries(older).map(([key, value]: [string, unknown]) => ({ key, value })));
   }
-  const now = () => 1_800_000_001_000;
-  const inventory = stack.use(await openInventory({ directory, now, random: (bytes) => Buffer.alloc(bytes, 7) }));
+  const inventory = stack.use(
+    await openInventory({ directory, now: () => 1_800_000_001_000, random: (bytes) => Buffer.alloc(bytes, 7) }),
+  );
   const [first, second] = [macOf(1), macOf(2)];
   assert.equal(inventory.epoch, 2);
   assert.deepEqual(inventory.problems(), []);

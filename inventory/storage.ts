@@ -64,34 +64,19 @@ export interface Storage {
 /** A log that another process has open must not hold up a start: permits are running out. */
 const auditPatienceMs = 700;
 
-export async function openStorage(
-  stack: AsyncDisposableStack,
-  {
-    found = [],
-    reserve,
-    openStore,
-    openMark,
-    keepAside = () => Promise.resolve(''),
-    openTables,
-    openAudit,
-    now,
-    warn,
-    pause = (ms) => realPause(ms, undefined, { ref: false }),
-  }: StorageOptions,
-): Promise<Storage> {
+export async function openStorage(stack: AsyncDisposableStack, options: StorageOptions): Promise<Storage> {
+  const { found = [], reserve, now, warn, pause = (ms) => realPause(ms, undefined, { ref: false }) } = options;
   stack.use(reserve);
-  const mark = stack.use(await openMark?.());
-  const store = stack.use(await openStore());
+  const mark = stack.use(await options.openMark?.());
+  const store = stack.use(await options.openStore());
   const notes: string[] = [];
   const noted = (message: string) => {
     notes.push(message);
     warn?.(message);
   };
-  const listeners = new Set<(change: Change) => void>();
-  const tell = (change: Change) => {
-    for (const listener of listeners) listener(change);
-  };
-  const tables = stack.use(await openTables((event) => tell({ kind: 'event', event }), noted));
+  const subscribers = new Subscribers();
+  const tell = (change: Change) => subscribers.tell(change);
+  const tables = stack.use(await options.openTables((event) => tell({ kind: 'event', event }), noted));
   const addEvent = (event: NewEvent) => tables.addEvent({ at: now(), ...event });
   const say = (subject: string) => (message: string) => {
     warn?.(message);
@@ -102,11 +87,11 @@ export async function openStorage(
   const { documents, revision, foundRevision } = await openDocuments(store);
   cache.load(documents, revision);
   const feed = new AuditFeed(cache, revision);
-  const audit = stack.use(openAudit?.({ now, source: feed, say: say('audit') }));
+  const audit = stack.use(options.openAudit?.({ now, source: feed, say: say('audit') }));
   const told = await Promise.race([audit?.told() ?? 'none is kept', pause(auditPatienceMs).then(() => 'it is locked')]);
   const witnesses = { revision: foundRevision, mark: mark?.found, audit: told };
   if (isBehind(witnesses)) {
-    noted(lossText(witnesses, await keepAside()));
+    noted(lossText(witnesses, (await options.keepAside?.()) ?? ''));
     // Nobody may take a new change for one that was told of before the loss.
     store.skipTo(knownRevision(witnesses));
   }
@@ -125,39 +110,30 @@ export async function openStorage(
 
   const writer = new Writer({ store, cache, reserve, onEvents: (events) => events.forEach(addEvent) });
   stack.defer(() => writer.idle());
-  const transact = transactWith(writer, {});
   const transactOnReserve = transactWith(writer, { mayUseReserve: true });
-  for (const message of await transactOnReserve((transaction) => decideRecovery(transaction, witnesses, now())))
-    noted(message);
-  for (const message of found) noted(message);
+  const recovered = await transactOnReserve((transaction) => decideRecovery(transaction, witnesses, now()));
+  for (const message of [...recovered, ...found]) noted(message);
   for (const message of notes) addEvent({ kind: 'controller', subject: 'state', message });
   reserve?.begin(say('disk'));
   const epoch = await transactOnReserve((transaction) => transaction.count('epoch'));
   // Writing the epoch moved the store on: whatever a node was told by an earlier process is older than this.
   cache.startGenerations(cache.revision('counters', 'epoch'));
+  const kept = { store, cache, sessions, sent, tables, audit, feed };
+  const ways = { transact: transactWith(writer, {}), transactOnReserve, addEvent, tell, say, pause };
+  return { epoch, ...kept, ...ways, subscribe: (listener) => subscribers.add(listener), notes };
+}
 
-  const subscribe = (listener: (change: Change) => void) => {
-    listeners.add(listener);
-    return () => void listeners.delete(listener);
-  };
-  return {
-    epoch,
-    store,
-    cache,
-    sessions,
-    sent,
-    tables,
-    audit,
-    feed,
-    transact,
-    transactOnReserve,
-    addEvent,
-    subscribe,
-    tell,
-    say,
-    notes,
-    pause,
-  };
+class Subscribers {
+  readonly #listeners = new Set<(change: Change) => void>();
+
+  add(listener: (change: Change) => void): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  }
+
+  tell(change: Change): void {
+    for (const listener of this.#listeners) listener(change);
+  }
 }
 
 function transactWith(writer: Writer, options: TransactOptions): Transact {

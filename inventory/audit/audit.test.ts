@@ -291,8 +291,6 @@ test('whatever is changed, dropped, inserted or put elsewhere is found', { timeo
   const forgery = await Forgery.of(rack, directory);
   whole(await forgery.verdict('SELECT 1'), entries.length, 2);
 
-  const text = (value: string) => `CAST(x'${Buffer.from(value).toString('hex')}' AS TEXT)`;
-  const raw = (value: Buffer) => `CAST(x'${value.toString('hex')}' AS TEXT)`;
   const columns = ['kind', 'subject', 'body', 'previous', 'hash'] as const;
   const row = () => 1 + below(entries.length);
   const entryAt = (sequence: number): AuditEntry => {
@@ -405,3 +403,11 @@ test('a log that was written anew to fit a lie is found by what the inventory an
     assert.match(problems.join('\n'), wanted);
   }
 });
+
+function text(value: string): string {
+  return raw(Buffer.from(value));
+}
+
+function raw(value: Buffer): string {
+  return `CAST(x'${value.toString('hex')}' AS TEXT)`;
+}

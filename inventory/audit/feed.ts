@@ -1,5 +1,4 @@
 // Between the documents and the audit log: tells the log what changed, and what it may have missed.
-import type { Mac } from '../../protocol/mac.ts';
 import { type Audited, entriesOf, entriesOfChange, type NewEntry } from './entries.ts';
 import type { AuditedDocuments } from './verification.ts';
 import type { AuditLog, AuditSource, ReceiptProof } from './audit.ts';
@@ -29,10 +28,9 @@ export class AuditFeed implements AuditSource {
     }
   }
 
-  /** While `work` stores the receipt. */
-  async withProof<T>(number: number, mac: Mac, proof: ReceiptProof | undefined, work: () => Promise<T>): Promise<T> {
+  /** While `work` stores the receipt, which has the key `receipts/<id>`. */
+  async withProof<T>(id: string, proof: ReceiptProof | undefined, work: () => Promise<T>): Promise<T> {
     if (proof === undefined) return work();
-    const id = `${number}/${mac}`;
     this.#proofs.set(id, proof);
     try {
       return await work();

@@ -53,7 +53,6 @@ test('replicas share one configuration, which goes with the last of them', async
   });
   await rack.inventory.instances.apply(placements(1, { from: 4, specRevision: 2 }));
   assert.equal((await stored(rack)).length, 2);
-  const remove = (number: number) => ({ kind: 'remove' as const, id: `web-0000000${number}`, reason: 'old' });
   await rack.inventory.instances.apply([remove(1), remove(2)]);
   assert.equal((await stored(rack)).length, 2, 'one of the old ones is left');
   await rack.inventory.instances.apply([remove(3)]);
@@ -127,7 +126,6 @@ test('a thousand instances on a board, and not one more', async () => {
 test('an instance that its node no longer reports is not shown as running', async () => {
   await using rack = await withWeb({});
   await rack.inventory.instances.apply(placements(3));
-  const running = (id: string) => ({ id, state: 'running' as const, reason: '', restarts: 0 });
   const states = () => [1, 2, 3].map((number) => rack.inventory.instances.get(`web-0000000${number}`)?.state);
   await rack.inventory.instances.report(mac, [running('web-00000001'), running('web-00000002')]);
   assert.deepEqual(states(), ['running', 'running', 'placed']);
@@ -143,3 +141,11 @@ test('an instance that its node no longer reports is not shown as running', asyn
   await rack.inventory.instances.report(mac, []);
   assert.deepEqual(states(), ['stopped', 'placed', 'failed']);
 });
+
+function remove(number: number) {
+  return { kind: 'remove' as const, id: `web-0000000${number}`, reason: 'old' };
+}
+
+function running(id: string) {
+  return { id, state: 'running' as const, reason: '', restarts: 0 };
+}

@@ -97,16 +97,21 @@ export interface NodeBookOptions {
 
 export function nodeBook(options: NodeBookOptions): NodeBook {
   const { cache, transact, transactOnReserve, sessions, unstored } = options;
-  const presence = nodePresence(options);
+  const places = new Places();
+  const record = new HeartbeatRecord(options);
   return {
     all: () => [...cache.all('nodes').values()],
     get: (mac) => cache.get('nodes', mac),
-    ...presence,
+    ...admission(options, places, record),
+    ...presence(options, places, record),
     session: (id) => sessions.byId(id),
     sessionOf: (mac) => sessions.of(mac),
     patch: (mac, patch, { by = 'operator' } = {}) => {
       const isFence = patch.fenced === true && Object.keys(patch).length === 1;
-      return (isFence ? transactOnReserve : transact)((transaction) => decidePatch(transaction, mac, patch, by), by);
+      return (isFence ? transactOnReserve : transact)(
+        (transaction) => decidePatch(transaction, mac, { patch, by }),
+        by,
+      );
     },
     remove: async (mac, by) => {
       const answer = await transactOnReserve((transaction) => decideRemoveNode(transaction, mac), by);
@@ -129,49 +134,16 @@ export function nodeBook(options: NodeBookOptions): NodeBook {
   };
 }
 
-type Presence = Pick<
-  NodeBook,
-  | 'bootStage'
-  | 'issueJoinToken'
-  | 'placeHolder'
-  | 'join'
-  | 'heartbeat'
-  | 'lastHeartbeatAt'
-  | 'lastHeartbeatWallClock'
-  | 'sweep'
-  | 'beaconSeen'
->;
+type Admission = Pick<NodeBook, 'bootStage' | 'issueJoinToken' | 'placeHolder' | 'join'>;
 
-/** From the first packet to the last heartbeat: who asks for a board's place, and who has it. */
-function nodePresence({
-  cache,
-  transact,
-  now,
-  random,
-  addEvent,
-  subscribe,
-  sessions,
-  tables,
-}: NodeBookOptions): Presence {
-  const record = new HeartbeatRecord({ cache, transact, now, addEvent });
-  const places = new Places();
+/** From the first packet to the session: who asks for a board's place, and who gets it. */
+function admission(options: NodeBookOptions, places: Places, record: HeartbeatRecord): Admission {
+  const { cache, transact, now, random, sessions } = options;
   /** The node whose standing session may be alive. */
   const holder = (mac: Mac) =>
     sessions.of(mac) !== undefined && places.isHeld(mac) ? cache.get('nodes', mac) : undefined;
-  const strangers = new Strangers(now);
   const newcomers = new Newcomers(now);
   const admitted = (mac: Mac) => cache.get('nodes', mac) !== undefined || newcomers.admit();
-  const tellRestart = async (before: NodeDocument) => {
-    const { mac } = before;
-    const last = { heardAt: record.wallClockAt(mac), uptimeSeconds: tables.latestSample(mac)?.uptimeSeconds };
-    const events = await tables.events({ limit: restartEventsLimit, subject: mac });
-    addEvent({ kind: 'node', subject: mac, message: restartText({ before, ...last, events }) });
-  };
-  /** Of all nodes, made when a beacon asks for it. */
-  let addresses: Set<string> | undefined;
-  subscribe(({ kind }) => {
-    if (kind === 'node') addresses = undefined;
-  });
   return {
     bootStage: async (stage) => {
       if (beginsBoot(stage) && holder(stage.mac) !== undefined)
@@ -204,10 +176,39 @@ function nodePresence({
       if ('held' in answer) places.contested(request.mac, `${ip} wants to join with boot ${request.bootId}`);
       if ('session' in answer && isRestart(before, request.bootId)) {
         // A help to whoever reads the events: a table that cannot be read has said so itself.
-        tellRestart(before).catch(() => undefined);
+        tellRestart(options, before, record.wallClockAt(request.mac)).catch(() => undefined);
       }
       return answer;
     },
+  };
+}
+
+async function tellRestart(
+  { tables, addEvent }: NodeBookOptions,
+  before: NodeDocument,
+  heardAt: number | undefined,
+): Promise<void> {
+  const { mac } = before;
+  const uptimeSeconds = tables.latestSample(mac)?.uptimeSeconds;
+  const events = await tables.events({ limit: restartEventsLimit, subject: mac });
+  addEvent({ kind: 'node', subject: mac, message: restartText({ before, heardAt, uptimeSeconds, events }) });
+}
+
+type Presence = Pick<NodeBook, 'heartbeat' | 'lastHeartbeatAt' | 'lastHeartbeatWallClock' | 'sweep' | 'beaconSeen'>;
+
+/** Who is heard, and who no longer is. */
+function presence(
+  { cache, now, addEvent, subscribe }: NodeBookOptions,
+  places: Places,
+  record: HeartbeatRecord,
+): Presence {
+  const strangers = new Strangers(now);
+  /** Of all nodes, made when a beacon asks for it. */
+  let addresses: Set<string> | undefined;
+  subscribe(({ kind }) => {
+    if (kind === 'node') addresses = undefined;
+  });
+  return {
     heartbeat: (mac, at, { isReplay } = { isReplay: false }) => {
       record.heard(mac, at);
       if (isReplay) return;

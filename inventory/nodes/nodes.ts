@@ -244,7 +244,11 @@ function proves(session: SessionDocument, { mac, bootId, session: claim }: JoinR
  * A lost node's name and slot may be taken: that is how a board is swapped. The lost one is removed with it.
  * `fenced` leaves the session: the node must still hear permits that list nobody, and say when its containers are gone.
  */
-export function decidePatch(transaction: Transaction, mac: Mac, patch: NodePatch, by: string): NodeDocument | Refused {
+export function decidePatch(
+  transaction: Transaction,
+  mac: Mac,
+  { patch, by }: { patch: NodePatch; by: string },
+): NodeDocument | Refused {
   const node = transaction.get('nodes', mac);
   if (node === undefined) return unknownNode(mac);
   const replaced: NodeDocument[] = [];

@@ -92,6 +92,7 @@ export function approvalBook({ cache, unstored, transact, now, audit }: Approval
     return noted(decision, audit, taken).finally(() => approving.delete(approval.id));
   }
 
+  const isOver = ({ id, expiresAt }: ApprovalDocument) => now() >= expiresAt && !approving.has(id);
   const waiting = () => [...cache.all('approvals').values()].filter(({ expiresAt }) => now() < expiresAt);
   return {
     all: () => waiting().toSorted((a, b) => a.id - b.id),
@@ -114,7 +115,6 @@ export function approvalBook({ cache, unstored, transact, now, audit }: Approval
         ? Promise.resolve(gone(id))
         : noted((transaction, note) => decideWithdraw(transaction, { id, by, now: now() }, note), audit, transact),
     expire: async () => {
-      const isOver = ({ id, expiresAt }: ApprovalDocument) => now() >= expiresAt && !approving.has(id);
       if ([...cache.all('approvals').values()].some(isOver))
         await noted((transaction, note) => decideExpire(transaction, { isOver, note }), audit, transact);
     },
@@ -167,7 +167,7 @@ function decideApprove(
     { now, orderOf },
   );
   if ('refused' in done) {
-    drop(transaction, approval, `no longer possible: ${done.refused}`, note);
+    drop(transaction, approval, { why: `no longer possible: ${done.refused}`, note });
     return done;
   }
   transaction.remove('approvals', String(id));
@@ -211,7 +211,7 @@ function decideWithdraw(
 ): { removed: number } | Refused {
   const approval = transaction.get('approvals', String(id));
   if (approval === undefined || now >= approval.expiresAt) return gone(id);
-  drop(transaction, approval, `withdrawn by ${by}`, note);
+  drop(transaction, approval, { why: `withdrawn by ${by}`, note });
   return { removed: id };
 }
 
@@ -220,10 +220,14 @@ function decideExpire(
   { isOver, note }: { isOver: (approval: ApprovalDocument) => boolean; note: Note },
 ): void {
   for (const [, approval] of transaction.all('approvals'))
-    if (isOver(approval)) drop(transaction, approval, 'expired: nobody confirmed it', note);
+    if (isOver(approval)) drop(transaction, approval, { why: 'expired: nobody confirmed it', note });
 }
 
-export function drop(transaction: Transaction, approval: ApprovalDocument, why: string, note: Note): void {
+export function drop(
+  transaction: Transaction,
+  approval: ApprovalDocument,
+  { why, note }: { why: string; note: Note },
+): void {
   transaction.remove('approvals', String(approval.id));
   transaction.event(
     'approval',

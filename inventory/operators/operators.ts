@@ -105,7 +105,7 @@ function decideRemove(
   if (transaction.get('operators', name) === undefined) return { refused: `there is no operator ${name}` };
   transaction.remove('operators', name);
   for (const [, approval] of transaction.all('approvals'))
-    if (approval.by === name) drop(transaction, approval, 'withdrawn', note);
+    if (approval.by === name) drop(transaction, approval, { why: 'withdrawn', note });
   transaction.event('operator', name, 'removed');
   note(`operator ${name}`, { step: 'removed', by });
   return { removed: name };

@@ -136,7 +136,7 @@ async function saveReceipt(
   const key = heartbeat === undefined ? undefined : sessions.byId(heartbeat.session)?.key;
   const proof = heartbeat === undefined || key === undefined ? undefined : { ...heartbeat, key };
   await unstored.hear({ number, mac, ...receipt }, () =>
-    feed.withProof(number, mac, proof, () =>
+    feed.withProof(`${number}/${mac}`, proof, () =>
       transact((transaction) => decideReceipt(transaction, { number, mac, receipt, now: now() })),
     ),
   );
