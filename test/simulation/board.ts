@@ -239,6 +239,8 @@ export class Board {
 
   /** A container of the customer, unless one is there. The agent may die meanwhile, the start goes on. */
   start(customer: string): void {
+    // What an agent had begun when its board went off comes to nothing.
+    if (!this.isUp) return;
     const group = this.#group(customer);
     if (group.running || group.starting || group.forbidden) return;
     group.starting = true;

@@ -51,6 +51,7 @@ const regressions: [what: string, options: RunOptions][] = [
   ['an overtaken desired state removes who may run', { seed: 129 }],
   ['a lift while a process hangs in the kernel', { seed: 531 }],
   ['a held customer is vouched for by the step that stops it', { seed: 333 }],
+  ['a container starts on a board without power', { seed: 149 }],
 ];
 for (const [what, options] of regressions) test(`once broken: ${what}`, async () => void (await run(options)));
 
