@@ -4,6 +4,7 @@
 // permits, so every node is stopping everybody, and whoever gave an order waits in vain. The supervisor starts us again.
 import { Worker } from 'node:worker_threads';
 import type { Inventory } from '../../inventory/inventory.ts';
+import { QuietWatch } from './quiet-watch.ts';
 import type { FromThread, ToThread } from './roll-call-channel.ts';
 import { startRollCallFeed } from './roll-call-feed.ts';
 import { type Overdue, sinceGiven, type Told } from './roll-call-messages.ts';
@@ -50,10 +51,15 @@ export function startRollCallThread(ended: (why: string) => void): RollCallThrea
   });
   return {
     serve: (options) => {
-      const watch = new Watch(options.now, (quietMs) => {
-        if (!isClosing) ended(`the roll call's thread has said nothing for ${Math.round(quietMs)} ms`);
-      });
-      stack.defer(() => watch[Symbol.dispose]());
+      const watch = new QuietWatch({ now: options.now(), longestGapMs: 2 * watchIntervalMs });
+      let limitMs = startLimitMs;
+      worker.once('message', () => (limitMs = silenceLimitMs));
+      const timer = setInterval(() => {
+        const quietMs = watch.look(options.now());
+        if (quietMs > limitMs && !isClosing)
+          ended(`the roll call's thread has said nothing for ${Math.round(quietMs)} ms`);
+      }, watchIntervalMs);
+      stack.adopt(timer, clearInterval);
       return serve(worker, watch, options);
     },
     [Symbol.asyncDispose]: () => stack.disposeAsync(),
@@ -62,7 +68,7 @@ export function startRollCallThread(ended: (why: string) => void): RollCallThrea
 
 function serve(
   worker: Worker,
-  watch: Watch,
+  watch: QuietWatch,
   { fd, inventory, now, wallClock, onHeard, onFailure }: ServeOptions,
 ): RollCall {
   const time = () => ({ now: now(), wall: wallClock() });
@@ -129,34 +135,4 @@ function serve(
 /** `process.hrtime` and `performance.now` read the same clock from different starts, and each thread has its own start. */
 function originOf(now: number): bigint {
   return process.hrtime.bigint() - BigInt(Math.round(now * 1e6));
-}
-
-/** Notices a thread that says nothing. Time in which this thread did not run itself does not count. */
-class Watch {
-  readonly #now: () => number;
-  readonly #timer: NodeJS.Timeout;
-  #lookedAt: number;
-  #quietMs = 0;
-  #limitMs = startLimitMs;
-
-  constructor(now: () => number, onSilence: (quietMs: number) => void) {
-    this.#now = now;
-    this.#lookedAt = now();
-    this.#timer = setInterval(() => {
-      const at = this.#now();
-      this.#quietMs += Math.min(at - this.#lookedAt, 2 * watchIntervalMs);
-      this.#lookedAt = at;
-      if (this.#quietMs > this.#limitMs) onSilence(this.#quietMs);
-    }, watchIntervalMs);
-    this.#timer.unref();
-  }
-
-  spoke(): void {
-    this.#quietMs = 0;
-    this.#limitMs = silenceLimitMs;
-  }
-
-  [Symbol.dispose](): void {
-    clearInterval(this.#timer);
-  }
 }

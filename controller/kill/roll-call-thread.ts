@@ -2,11 +2,13 @@
 // keeps little, reads nothing from disk, and knows nobody but the main thread, see `roll-call-link.ts`. An error here ends the
 // process: without it nobody would get a permit.
 import { createSocket, type Socket } from 'node:dgram';
+import { writeSync } from 'node:fs';
 import { flushCompileCache } from 'node:module';
 import { setPriority } from 'node:os';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type MessagePort, parentPort } from 'node:worker_threads';
 import { killResendMs } from '../../protocol/timing.ts';
+import { QuietWatch } from './quiet-watch.ts';
 import { ReportQueue } from './report-queue.ts';
 import type { FromThread, ToThread } from './roll-call-channel.ts';
 import { startRollCallLoop } from './roll-call-loop.ts';
@@ -14,6 +16,8 @@ import { startRollCallLoop } from './roll-call-loop.ts';
 /** Younger orders are no matter for the escalation. */
 const overdueMs = 1_000;
 const flushCacheMs = 5_000;
+/** A main thread that stands still for so long takes no orders: better nobody runs than somebody whom nobody can stop. */
+const standstillLimitMs = 60_000;
 /** Three times the share of an ordinary thread: a flood of datagrams must leave the main thread enough for an order. */
 const threadPriority = -5;
 
@@ -53,6 +57,8 @@ function begin(
   /** There is something that should not wait for the next tick. */
   let isUrgent = false;
   let isTicking = false;
+  /** Runs while a batch is unread. */
+  const watch = new QuietWatch({ now: heardUpTo, longestGapMs: 2 * killResendMs });
 
   const loop = startRollCallLoop({
     socket: inherited(fd),
@@ -81,6 +87,7 @@ function begin(
         break;
       case 'next':
         isUnread = false;
+        watch.spoke();
         if (isUrgent) post();
         return;
     }
@@ -89,6 +96,9 @@ function begin(
   }
 
   async function tick(): Promise<void> {
+    const quietMs = watch.look(now());
+    if (!isUnread) watch.spoke();
+    else if (quietMs > standstillLimitMs) endProcess(`the main thread has stood still for ${Math.round(quietMs)} ms`);
     const pursued = loop.pursue();
     if (isTicking) return pursued;
     isTicking = true;
@@ -118,6 +128,12 @@ function begin(
       post();
     },
   };
+}
+
+/** The main thread, which would end it, does not run. */
+function endProcess(why: string): void {
+  writeSync(2, `muster: ${why}: the controller ends\n`);
+  process.kill(process.pid, 'SIGKILL');
 }
 
 /** A UDP socket that was bound by the launcher. */
