@@ -11,18 +11,14 @@
 // (docs/decisions/0010).
 
 import { type Socket, createSocket } from 'node:dgram';
-import { setTimeout as delay } from 'node:timers/promises';
 import { type NodeCmdline, encodeCmdline } from '../protocol/cmdline.ts';
-import { pxelinuxGoOn, pxelinuxLinux, pxelinuxPath } from '../ipxe/pxelinux.ts';
-import { bootScript, refusalScript, waitScript } from '../ipxe/script.ts';
-import { bootScriptImage } from '../ipxe/uboot-script.ts';
-import type { LeaseStore } from '../inventory/nodes/leases.ts';
 import { Newcomers } from '../inventory/nodes/strangers.ts';
 import type { BootStage } from '../protocol/boot-stage.ts';
 import type { Mac } from '../protocol/mac.ts';
-import type { Artefact, BootArtefacts } from './artefacts.ts';
+import type { BootArtefacts } from './artefacts.ts';
+import { BoardFiles } from './board-files.ts';
 import type { World } from './dhcp/answer.ts';
-import { bootFiles } from './dhcp/boot-file.ts';
+import type { Lease, LeaseStore } from '../inventory/nodes/leases.ts';
 import { LeaseTable, createPool } from './dhcp/lease.ts';
 import type { Neighbour } from './dhcp/neighbours.ts';
 import { type DhcpCounters, type DhcpEvent, serveDhcp } from './dhcp/server.ts';
@@ -105,33 +101,20 @@ export interface BootServer extends AsyncDisposable {
   macOf(ip: Ipv4): Mac | undefined;
 }
 
-/** U-Boot waits for a file for 50 s, asking anew every 5 s. A place is held for some 4.5 s after a reset. */
-const pxelinuxHold = { tries: 12, pauseMs: 500 };
-
-const c2DeviceTree = 'amlogic/meson-gxbb-odroidc2.dtb';
-
 /** Resolves once all three protocols are served. Throws one sentence where a port, an address or an option is wrong. */
 export async function startBoot(options: BootOptions, host: BootHost): Promise<BootServer> {
   const { artefacts, address } = options;
-  for (const ip of [options.range.from, options.range.to, ...options.reservations.values()])
-    if (!sameNetwork(ip, address, options.netmask))
-      throw new Error(`cannot lease ${ip}: it is not in the network of ${address}, netmask ${options.netmask}`);
-  const pool = createPool({
-    range: options.range,
-    reservations: options.reservations,
-    excluded: options.gateway === undefined ? [address] : [address, options.gateway],
-  });
-  const leases = await host.leases.load();
-  const stored = new Map(leases.map((lease) => [lease.ip, lease]));
-  const table = new LeaseTable(leases);
   const http = `http://${address}:${options.httpPort}`;
   const cmdline = (token: string): string =>
     encodeCmdline({ ...options.cmdline, http, token, root: artefacts.root.sha256 });
   // Every value but the token is known now: a wrong one is found at the start and not when the first board boots.
   cmdline('0'.repeat(64));
 
+  const leases = await host.leases.load();
+  const stored = new Map(leases.map((lease) => [lease.ip, lease]));
+  const world = createWorld(options, { host, http, leases, stored });
   const macOf = (ip: Ipv4): Mac | undefined => {
-    const lease = table.at(ip);
+    const lease = world.table.at(ip);
     return lease?.state === 'bound' && lease.expiresAtMs > options.now() ? lease.mac : undefined;
   };
   // iPXE 1.21 cannot close the network before it starts Linux, which under U-Boot costs one boot in five (ipxe/script.ts).
@@ -140,21 +123,6 @@ export async function startBoot(options: BootOptions, host: BootHost): Promise<B
     host.log(() => `iPXE ${artefacts.ipxe.version} is too old for U-Boot: its boards load by pxelinux`);
   const chainOf = (mac: Mac): UbootChain =>
     ipxeSuitsUboot ? (options.ubootOf?.get(mac) ?? options.uboot) : 'pxelinux';
-
-  const newcomers = new Newcomers(() => options.now());
-  const world: World = {
-    table,
-    pool,
-    stored: (ip) => stored.get(ip),
-    address,
-    netmask: options.netmask,
-    gateway: options.gateway,
-    leaseSeconds: options.leaseSeconds,
-    http,
-    placeHolder: (mac) => host.placeHolder(mac),
-    isBoard: (mac) => options.reservations.has(mac) || host.isBoard(mac),
-    admitNewcomer: () => newcomers.admit(),
-  };
 
   await using stack = new AsyncDisposableStack();
   const dhcp = stack.use(
@@ -170,64 +138,12 @@ export async function startBoot(options: BootOptions, host: BootHost): Promise<B
     }),
   );
 
-  const byTftp = new Map<string, Artefact>([
-    [bootFiles.ipxeForUboot, artefacts.ipxe.patched],
-    [bootFiles.ipxeForUefi, artefacts.ipxe.plain],
-    [`kernel/${artefacts.kernel.sha256}`, artefacts.kernel],
-    [`kernel/${artefacts.kernelGz.sha256}`, artefacts.kernelGz],
-    [`initrd/${artefacts.initrd.sha256}`, artefacts.initrd],
-    ...[...artefacts.dtb].map(([name, artefact]) => [`dtb/${name}`, artefact] as const),
-  ]);
-
-  const tftpFile = async (path: string, { ip }: { ip: Ipv4 }): Promise<Uint8Array | { missing: string }> => {
-    const mac = macOf(ip);
-    if (mac === undefined) return { missing: `no board has the address ${ip}` };
-    if (path === pxelinuxPath(mac)) {
-      if (chainOf(mac) === 'ipxe') return Buffer.from(pxelinuxGoOn);
-      const answer = await pxelinuxToken(mac, ip);
-      if ('refused' in answer) {
-        if (!answer.held) host.stage({ mac, ip, stage: 'fenced', detail: answer.refused, firmware: 'uboot' });
-        // U-Boot goes on to its next target, and so to the iPXE script that tells the reason, or waits longer.
-        return { missing: `this board gets no system: ${answer.refused}` };
-      }
-      return Buffer.from(
-        pxelinuxLinux({
-          kernel: `kernel/${(isQemu(mac) ? artefacts.kernel : artefacts.kernelGz).sha256}`,
-          initrd: `initrd/${artefacts.initrd.sha256}`,
-          fdt: deviceTree(mac),
-          cmdline: cmdline(answer.token),
-        }),
-      );
-    }
-    if (path === bootFiles.script) return bootScriptImage({ ipxe: bootFiles.ipxeForUboot, fdt: deviceTree(mac) });
-    const refused = /^(kernel|initrd)\//.test(path) ? host.refusal(mac) : undefined;
-    if (refused !== undefined) {
-      host.stage({ mac, ip, stage: 'fenced', detail: refused });
-      return { missing: `this board gets no system: ${refused}` };
-    }
-    if (path.startsWith('dtb/') && deviceTree(mac) === undefined) return { missing: 'this board has its own' };
-    return (await byTftp.get(path)?.bytes()) ?? { missing: 'no such file' };
-  };
-
-  /** U-Boot has nothing to wait with: the answer is late instead. */
-  async function pxelinuxToken(mac: Mac, ip: Ipv4): Promise<TokenAnswer> {
-    let answer = await host.joinToken(mac, ip);
-    for (let tries = 1; 'refused' in answer && answer.held && tries < pxelinuxHold.tries; tries++) {
-      await delay(pxelinuxHold.pauseMs, undefined, { ref: false });
-      answer = await host.joinToken(mac, ip);
-    }
-    return answer;
-  }
-
-  function deviceTree(mac: Mac): string | undefined {
-    return isQemu(mac) || !artefacts.dtb.has(c2DeviceTree) ? undefined : `dtb/${c2DeviceTree}`;
-  }
-
+  const files = new BoardFiles({ artefacts, http, cmdline, chainOf, macOf, host });
   const tftp = stack.use(
     serveTftp({
       socket: await udpSocket({ fd: options.sockets.tftpFd, address, port: 69 }),
       address,
-      file: tftpFile,
+      file: (path, { ip }) => files.byTftp(path, ip),
       ended: ({ path, ip, outcome, detail }) => {
         host.log(() => `tftp: ${path} to ${ip}: ${outcome}${detail === '' ? '' : `, ${detail}`}`);
         const mac = macOf(ip);
@@ -239,42 +155,15 @@ export async function startBoot(options: BootOptions, host: BootHost): Promise<B
     }),
   );
 
-  const script = async (mac: Mac, ip: Ipv4): Promise<string> => {
-    const answer = await host.joinToken(mac, ip);
-    if ('refused' in answer && answer.held) return waitScript({ mac, reason: answer.refused, http });
-    if ('refused' in answer) {
-      host.stage({ mac, stage: 'fenced', detail: answer.refused, firmware: 'ipxe' });
-      return refusalScript({ mac, reason: answer.refused });
-    }
-    return bootScript({
-      mac,
-      http,
-      kernel: artefacts.kernel.sha256,
-      initrd: artefacts.initrd.sha256,
-      cmdline: cmdline(answer.token),
-      hashCheck: artefacts.ipxe.hashCheck,
-    });
-  };
-
-  const binary = 'application/octet-stream';
   const httpServer = stack.use(
     await serveHttp({
       address,
       port: options.httpPort,
       connections: options.httpConnections,
-      artefacts: new Map([
-        // EDK2 boots what calls itself application/efi.
-        [`/${bootFiles.ipxeForUefi}`, { artefact: artefacts.ipxe.plain, type: 'application/efi', stage: undefined }],
-        [`/kernel/${artefacts.kernel.sha256}`, { artefact: artefacts.kernel, type: binary, stage: 'kernel' }],
-        [`/initrd/${artefacts.initrd.sha256}`, { artefact: artefacts.initrd, type: binary, stage: 'initrd' }],
-        [`/image/${artefacts.root.sha256}`, { artefact: artefacts.root, type: binary, stage: 'root' }],
-        ...[...artefacts.dtb.values()].map(
-          (artefact) => [`/dtb/${artefact.sha256}`, { artefact, type: binary, stage: undefined }] as const,
-        ),
-      ]),
+      artefacts: files.byHttp(),
       macOf,
       refusal: (mac) => host.refusal(mac),
-      script,
+      script: (mac, ip) => files.script(mac, ip),
       stage: (event) => host.stage(event),
       log: (line) => host.log(() => `http: ${line}`),
     }),
@@ -290,12 +179,29 @@ export async function startBoot(options: BootOptions, host: BootHost): Promise<B
   };
 }
 
-/**
- * QEMU's MAC addresses begin so. Such a board has a device tree of its own, whatever its environment says of a C2, and
- * its U-Boot has set no room aside to unpack a compressed kernel.
- */
-function isQemu(mac: Mac): boolean {
-  return mac.startsWith('52:54:00:');
+/** Throws one sentence where an address is outside of the network. */
+function createWorld(
+  options: BootOptions,
+  { host, http, leases, stored }: { host: BootHost; http: string; leases: Lease[]; stored: ReadonlyMap<Ipv4, Lease> },
+): World {
+  const { address, netmask, range, reservations, gateway, leaseSeconds } = options;
+  for (const ip of [range.from, range.to, ...reservations.values()])
+    if (!sameNetwork(ip, address, netmask))
+      throw new Error(`cannot lease ${ip}: it is not in the network of ${address}, netmask ${netmask}`);
+  const newcomers = new Newcomers(() => options.now());
+  return {
+    table: new LeaseTable(leases),
+    pool: createPool({ range, reservations, excluded: gateway === undefined ? [address] : [address, gateway] }),
+    stored: (ip) => stored.get(ip),
+    address,
+    netmask,
+    gateway,
+    leaseSeconds,
+    http,
+    placeHolder: (mac) => host.placeHolder(mac),
+    isBoard: (mac) => reservations.has(mac) || host.isBoard(mac),
+    admitNewcomer: () => newcomers.admit(),
+  };
 }
 
 const firmwareOf = {

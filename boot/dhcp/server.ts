@@ -42,12 +42,12 @@ export interface DhcpOptions {
   store: LeaseStore;
   /** The leases that are on disk, by address. The server adds what it stores. */
   stored: Map<Ipv4, Lease>;
-  now(): number;
-  heard(event: DhcpEvent): void;
+  now: () => number;
+  heard: (event: DhcpEvent) => void;
   /** What an operator should know, in one sentence: that addresses run short, or that another server is here. Seldom. */
-  trouble(message: string): void;
+  trouble: (message: string) => void;
   /** A line is made only where somebody reads it. */
-  log(line: () => string): void;
+  log: (line: () => string) => void;
 }
 
 export interface DhcpServer extends AsyncDisposable {
@@ -63,9 +63,13 @@ const turnLength = 8;
 
 const shortageIntervalMs = 60_000;
 
+/** Serves from now on. */
 export function serveDhcp(options: DhcpOptions): DhcpServer {
-  const { socket, world, store, stored } = options;
-  const counters: DhcpCounters = {
+  return new Loop(options);
+}
+
+class Loop implements DhcpServer {
+  readonly counters: DhcpCounters = {
     received: 0,
     refused: 0,
     silent: 0,
@@ -75,130 +79,144 @@ export function serveDhcp(options: DhcpOptions): DhcpServer {
     acks: 0,
     naks: 0,
   };
-  const backlog = new Backlog((mac) => world.isBoard(mac) || world.table.of(mac) !== undefined);
-  let unstored: { packet: Packet; answer: Answer }[] = [];
-  let flushing: Promise<void> | undefined;
-  let isWorking = false;
-  let closed = false;
-  let troubledAt = -Infinity;
-  const neighbours = new Neighbours(() => options.now());
-  const ask = () => socket.send(encodePacket(question(world.address)), 67, broadcastAddress, () => undefined);
-  const asking = setInterval(ask, askIntervalMs);
-  ask();
+  readonly #options: DhcpOptions;
+  readonly #backlog: Backlog;
+  readonly #neighbours: Neighbours;
+  readonly #asking: NodeJS.Timeout;
+  #unstored: { packet: Packet; answer: Answer }[] = [];
+  #flushing: Promise<void> | undefined;
+  #isWorking = false;
+  #isClosed = false;
+  #troubledAt = -Infinity;
 
-  socket.on('message', (datagram) => {
-    counters.received++;
-    if (datagram.length < headerBytes) counters.refused++;
-    else if (!backlog.put(datagram, options.now())) counters.dropped++;
-    else if (!isWorking) {
-      isWorking = true;
-      setImmediate(work);
-    }
-  });
-  // Nothing that a board sends may end the server: an ICMP error or a full buffer is the network's, not ours.
-  socket.on('error', (error) => {
-    counters.failed++;
-    options.log(() => `DHCP socket: ${error.message}`);
-  });
-
-  function work(): void {
-    if (closed) return;
-    for (let count = 0; count < turnLength; count++) {
-      const datagram = backlog.take(options.now(), () => counters.dropped++);
-      if (datagram === undefined) break;
-      decide(datagram);
-    }
-    isWorking = backlog.length > 0;
-    if (isWorking) setImmediate(work);
+  constructor(options: DhcpOptions) {
+    this.#options = options;
+    const { socket, world } = options;
+    this.#backlog = new Backlog((mac) => world.isBoard(mac) || world.table.of(mac) !== undefined);
+    this.#neighbours = new Neighbours(() => options.now());
+    const ask = () => socket.send(encodePacket(question(world.address)), 67, broadcastAddress, () => undefined);
+    this.#asking = setInterval(ask, askIntervalMs);
+    ask();
+    socket.on('message', (datagram) => this.#hear(datagram));
+    // Nothing that a board sends may end the server: an ICMP error or a full buffer is the network's, not ours.
+    socket.on('error', (error) => {
+      this.counters.failed++;
+      options.log(() => `DHCP socket: ${error.message}`);
+    });
   }
 
-  function decide(datagram: Buffer): void {
+  neighbours(): Neighbour[] {
+    return this.#neighbours.all();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#isClosed = true;
+    clearInterval(this.#asking);
+    await this.#flushing;
+    await new Promise<void>((resolve) => this.#options.socket.close(resolve));
+  }
+
+  #hear(datagram: Buffer): void {
+    this.counters.received++;
+    if (datagram.length < headerBytes) this.counters.refused++;
+    else if (!this.#backlog.put(datagram, this.#options.now())) this.counters.dropped++;
+    else if (!this.#isWorking) {
+      this.#isWorking = true;
+      setImmediate(() => this.#work());
+    }
+  }
+
+  #work(): void {
+    if (this.#isClosed) return;
+    for (let count = 0; count < turnLength; count++) {
+      const datagram = this.#backlog.take(this.#options.now(), () => this.counters.dropped++);
+      if (datagram === undefined) break;
+      this.#decide(datagram);
+    }
+    this.#isWorking = this.#backlog.length > 0;
+    if (this.#isWorking) setImmediate(() => this.#work());
+  }
+
+  #decide(datagram: Buffer): void {
+    const { world, heard, trouble, now } = this.#options;
     const packet = decodePacket(datagram);
     if ('refused' in packet) {
-      counters.refused++;
+      this.counters.refused++;
       return;
     }
-    if (unstored.length >= unstoredLimit) {
-      counters.dropped++;
+    if (this.#unstored.length >= unstoredLimit) {
+      this.counters.dropped++;
       return;
     }
     const neighbour = neighbourIn(packet, world.address);
-    const news = neighbour === undefined ? undefined : neighbours.heard(neighbour);
-    if (news !== undefined) options.trouble(news);
-    const decided = answer(packet, world, options.now());
+    const news = neighbour === undefined ? undefined : this.#neighbours.heard(neighbour);
+    if (news !== undefined) trouble(news);
+    const decided = answer(packet, world, now());
     for (const lease of decided.leases) world.table.put(lease);
     if (packet.type === 'discover' && decided.class !== 'controller' && decided.isTurnedAway !== true)
-      options.heard({ mac: packet.mac, type: 'discover', class: decided.class });
-    if (decided.isShort === true) tellShortage(packet.mac);
+      heard({ mac: packet.mac, type: 'discover', class: decided.class });
+    if (decided.isShort === true) this.#tellShortage(packet.mac);
     if (decided.leases.every(({ state }) => state === 'offered')) {
-      if ('silent' in decided) counters.silent++;
-      else send(packet, decided);
+      if ('silent' in decided) this.counters.silent++;
+      else this.#send(packet, decided);
       return;
     }
-    unstored.push({ packet, answer: decided });
-    flushing ??= flush();
+    this.#unstored.push({ packet, answer: decided });
+    this.#flushing ??= this.#flush();
   }
 
-  function tellShortage(mac: Mac): void {
-    const now = options.now();
+  #tellShortage(mac: Mac): void {
+    const now = this.#options.now();
     // A clock that was set back must not silence us for as long.
-    if (now - troubledAt < shortageIntervalMs && now >= troubledAt) return;
-    troubledAt = now;
-    options.trouble(shortage(world, mac, now));
+    if (now - this.#troubledAt < shortageIntervalMs && now >= this.#troubledAt) return;
+    this.#troubledAt = now;
+    this.#options.trouble(shortage(this.#options.world, mac, now));
   }
 
-  async function flush(): Promise<void> {
+  async #flush(): Promise<void> {
+    const { store, stored, log } = this.#options;
     // Let the datagrams that the kernel already holds join the first batch.
     await new Promise(setImmediate);
-    while (unstored.length > 0) {
-      const batch = unstored;
-      unstored = [];
+    while (this.#unstored.length > 0) {
+      const batch = this.#unstored;
+      this.#unstored = [];
       const leases = latestOf(batch.flatMap((entry) => entry.answer.leases.filter(({ state }) => state !== 'offered')));
       try {
         await store.save(leases);
       } catch (error) {
-        counters.failed += batch.length;
-        options.log(() => `cannot store ${leases.length} leases, so their boards get no answer: ${String(error)}`);
+        this.counters.failed += batch.length;
+        log(() => `cannot store ${leases.length} leases, so their boards get no answer: ${String(error)}`);
         // Not stored is not given. The board's claim on its address stays in memory; it asks again.
         continue;
       }
       for (const lease of leases) stored.set(lease.ip, lease);
-      for (const entry of batch) if (!closed) send(entry.packet, entry.answer);
+      for (const entry of batch) if (!this.#isClosed) this.#send(entry.packet, entry.answer);
     }
-    flushing = undefined;
+    this.#flushing = undefined;
   }
 
-  function send(packet: Packet, decided: Answer): void {
+  #send(packet: Packet, decided: Answer): void {
+    const { socket, heard, log } = this.#options;
+    const { counters } = this;
     if ('silent' in decided) {
       counters.silent++;
-      options.log(() => `${packet.mac} ${decided.silent}`);
+      log(() => `${packet.mac} ${decided.silent}`);
       return;
     }
     const { reply, to } = decided;
     socket.send(encodePacket(reply), to.port, to.address, (error) => {
       if (error === null) return;
       counters.failed++;
-      options.log(() => `cannot send ${reply.type} for ${reply.mac} to ${to.address}: ${error.message}`);
+      log(() => `cannot send ${reply.type} for ${reply.mac} to ${to.address}: ${error.message}`);
     });
     if (reply.type === 'offer') counters.offers++;
     if (reply.type === 'ack') counters.acks++;
     if (reply.type === 'nak') counters.naks++;
-    options.log(() => summary(packet, decided.class, reply));
+    log(() => summary(packet, decided.class, reply));
     if (reply.type === 'ack' && reply.yiaddr !== '0.0.0.0')
-      options.heard({ mac: reply.mac, ip: reply.yiaddr, type: 'ack', class: decided.class });
-    if (reply.type === 'nak') options.heard({ mac: reply.mac, type: 'nak', class: decided.class });
+      heard({ mac: reply.mac, ip: reply.yiaddr, type: 'ack', class: decided.class });
+    if (reply.type === 'nak') heard({ mac: reply.mac, type: 'nak', class: decided.class });
   }
-
-  return {
-    counters,
-    neighbours: () => neighbours.all(),
-    async [Symbol.asyncDispose]() {
-      closed = true;
-      clearInterval(asking);
-      await flushing;
-      await new Promise<void>((resolve) => socket.close(resolve));
-    },
-  };
 }
 
 /** One line for a person: who asked as what, and what it was told. */
