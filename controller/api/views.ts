@@ -2,7 +2,7 @@
 // Each returns undefined where there is no such thing (any more).
 import type { Customer } from '../../protocol/api/customers.ts';
 import type { Instance } from '../../protocol/api/instances.ts';
-import { type Node, nodeStates } from '../../protocol/api/nodes.ts';
+import { type Node, type NodeState, nodeStates } from '../../protocol/api/nodes.ts';
 import type { KillNode, KillOrder, KillTimeline } from '../../protocol/api/orders.ts';
 import type { Status } from '../../protocol/api/status.ts';
 import type { Workload } from '../../protocol/api/workloads.ts';
@@ -37,8 +37,13 @@ export function nodeView(inventory: Inventory, mac: Mac): Node | undefined {
     bootDurationMs: node.readyAt === null || node.firstDhcpAt === null ? null : node.readyAt - node.firstDhcpAt,
     instances: instances.length,
     customers: [...new Set(instances.map(({ customer }) => customer))].toSorted(),
-    sample: inventory.samples.latest(mac) ?? null,
+    // What a node said of itself before it started anew is not how it is.
+    sample: isBooting(state) ? null : (inventory.samples.latest(mac) ?? null),
   };
+}
+
+function isBooting(state: NodeState): boolean {
+  return state === 'seen' || state === 'loading' || state === 'joining';
 }
 
 export function customerView(inventory: Inventory, name: string): Customer | undefined {

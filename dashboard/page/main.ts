@@ -32,6 +32,7 @@ let view = viewOf(location.hash);
 /** The node of the view, or the first there is. */
 let chosen: string | undefined;
 let isViewShown = false;
+let isSnapshotHeard = false;
 
 returnFocus(document.querySelectorAll('dialog'));
 const top = header(state);
@@ -115,7 +116,11 @@ stays.observe(alerts);
 const unlock = byId('unlock', HTMLButtonElement);
 void followRack({
   hear,
-  changed: (connection) => top.connection(connection),
+  changed: (connection) => {
+    isSnapshotHeard = connection === 'live';
+    // What is shown is what is only once it is drawn.
+    if (!isSnapshotHeard) top.connection(connection);
+  },
   unlock: () => new Promise((resolve) => unlock.addEventListener('click', () => resolve(), { once: true })),
 });
 
@@ -146,6 +151,7 @@ function draw(): void {
     if (first !== undefined) mark(view.node ?? first.mac);
   } else panel.draw(drawn);
   if (drawn.everything && !isViewShown) showView();
+  if (isSnapshotHeard) top.connection('live');
 }
 
 /** Shows what the address says; before there is a rack there is nothing to show. */
