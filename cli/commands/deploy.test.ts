@@ -116,6 +116,12 @@ test('a wrong token is said at once, with where it came from', async (t) => {
   assert.match(err, /does not know the token from --token: want .*muster operator add NAME/);
 });
 
+test('a name that is not there, and nearly another one, gets that one', async (t) => {
+  const { muster } = await controller(t);
+  assert.match((await muster('kill', 'acmee')).err, /there is no customer acmee, did you mean acme\?\n$/);
+  assert.match((await muster('kill', 'zebra')).err, /there is no customer zebra\n$/);
+});
+
 test('logs and events say why they are empty', async (t) => {
   const { muster } = await controller(t);
   await muster('deploy', 'acme/web', '--no-wait', '--image', 'web');

@@ -1,17 +1,15 @@
 // Drills: a canary on every node, killed and measured by the controller; this only asks for one and watches.
 import type { Drill, DrillPlan, DrillRequest, Drills } from '../../protocol/api/drills.ts';
-import { ApiError } from '../api.ts';
 import { checkedCount, checkedName } from '../argument.ts';
 import { UsageError, type Call, type Command, type Context } from '../command.ts';
 import { durationText, timeText } from '../figures.ts';
 import { countOption, durationOption } from '../limits.ts';
+import { askPatiently } from '../patience.ts';
 import { liveLine, printDone, printJson, printList } from '../print.ts';
 import { runFaults } from '../process.ts';
 import { printable } from '../../protocol/printable.ts';
 
 const pollMs = 200;
-/** A controller that is restarted goes on with the drill: it is asked for this long before it is given up. */
-const unreachableLimitMs = 60_000;
 const hourSeconds = 3_600;
 const longestSeconds = 366 * 86_400;
 const runsLimit = 10_000;
@@ -130,18 +128,14 @@ function planText({ everySeconds, nextAt, request: { customer, share, image } }:
 async function watch(context: Context, call: Call, begun: Drill): Promise<Drill> {
   const line = liveLine(context, call);
   let latest = begun;
-  let answeredAt = context.monotonic();
   try {
     while (latest.phase !== 'done') {
       line.show(progressText(latest));
       await context.sleep(pollMs);
-      try {
-        latest = await context.api.ask<Drill>({ path: `/v1/drills/${begun.number}`, timeoutMs: 5_000 });
-        answeredAt = context.monotonic();
-      } catch (error) {
-        const unanswered = error instanceof ApiError && error.status === 0;
-        if (!unanswered || context.monotonic() - answeredAt > unreachableLimitMs) throw error;
-      }
+      latest = await askPatiently(context, {
+        ask: () => context.api.ask<Drill>({ path: `/v1/drills/${begun.number}`, timeoutMs: 5_000 }),
+        tell: (text) => line.show(text),
+      });
     }
   } finally {
     line.end();

@@ -4,6 +4,7 @@ import type { Call, Command, Context } from '../command.ts';
 import { timeText } from '../figures.ts';
 import { countOption } from '../limits.ts';
 import { nodeNamePattern } from '../../protocol/names.ts';
+import { askPatiently } from '../patience.ts';
 import { printJson } from '../print.ts';
 import { printable, printableJson } from '../../protocol/printable.ts';
 
@@ -46,9 +47,10 @@ async function events(context: Context, call: Call): Promise<void> {
   let after = first.events.at(-1)?.id ?? 0;
   for (;;) {
     await context.sleep(500);
-    const next = await context.api.ask<Events>({
-      path: '/v1/events',
-      query: { subject, limit: '1000', after: String(after) },
+    const query = { subject, limit: '1000', after: String(after) };
+    const next = await askPatiently(context, {
+      ask: () => context.api.ask<Events>({ path: '/v1/events', query }),
+      tell: (text) => context.output.err(`${text}\n`),
     });
     next.events.forEach((event) => show(context, call, event));
     after = next.events.at(-1)?.id ?? after;

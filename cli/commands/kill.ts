@@ -16,6 +16,7 @@ import { ApiError } from '../api.ts';
 import { checkedCount, checkedName } from '../argument.ts';
 import { FailedError, UsageError, type Call, type Command, type Context } from '../command.ts';
 import { durationText, timeText } from '../figures.ts';
+import { customerNames, orMeant } from '../meant.ts';
 import { liveLine, printDone, printJson, printList } from '../print.ts';
 import { holdNote } from './silence.ts';
 import { printable } from '../../protocol/printable.ts';
@@ -169,9 +170,12 @@ const pollMs = 50;
 async function kill(context: Context, call: Call): Promise<number> {
   const body = { ...scopeOf(call), reason: reasonOf(call) ?? 'asked for on the command line' };
   const asked = { method: 'POST', path: '/v1/kill', body, timeoutMs: boundMs } as const;
-  const order = await context.api.ask<Approval | KillOrder>(asked).catch((error: unknown) => {
-    throw error instanceof ApiError ? (notGiven(error) ?? error) : error;
-  });
+  const order = await context.api
+    .ask<Approval | KillOrder>(asked)
+    .catch((error: unknown) => {
+      throw error instanceof ApiError ? (notGiven(error) ?? error) : error;
+    })
+    .catch(orMeant(call.positionals[0] ?? '', () => customerNames(context.api)));
   return 'expiresAt' in order ? printWaiting(context, call, order) : follow(context, call, order);
 }
 

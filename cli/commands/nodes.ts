@@ -2,6 +2,7 @@ import type { Diagnosis, Node, NodePatch, NodePower } from '../../protocol/api/n
 import { checkedName, checkedNode, checkedNumber } from '../argument.ts';
 import { UsageError, type Call, type Command, type Context } from '../command.ts';
 import { durationText, sizeText, timeText } from '../figures.ts';
+import { nodeNames, orMeant } from '../meant.ts';
 import { printDone, printJson, printList, type Tone } from '../print.ts';
 import { printable } from '../../protocol/printable.ts';
 import type { Column } from '../table.ts';
@@ -131,7 +132,8 @@ export const nodeCommands: Command[] = [
     takes: [1, 1],
     run: async (context, call) => {
       const name = checkedNode(call.positionals[0]);
-      const node = await context.api.ask<Node>({ path: nodePath(name) });
+      const known = () => nodeNames(context.api);
+      const node = await context.api.ask<Node>({ path: nodePath(name) }).catch(orMeant(name, known));
       if (call.json) printJson(context, node);
       else context.output.out(details(node, context.now()));
     },

@@ -3,7 +3,9 @@ import { printable } from '../../protocol/printable.ts';
 import type { Command } from '../command.ts';
 import { figuresText, outcomeText } from './drill.ts';
 import { durationText } from '../figures.ts';
-import { printJson } from '../print.ts';
+import { printJson, type Tone } from '../print.ts';
+
+const rule: [string, string] = ['rule', 'lifting, and stopping everything, need two operators'];
 
 export const statusCommands: Command[] = [
   {
@@ -16,7 +18,7 @@ export const statusCommands: Command[] = [
       const states = Object.entries(status.nodes).filter(([, count]) => count > 0);
       const nodes = states.map(([state, count]) => `${count} ${state}`).join(', ');
       const { standingOrders: orders } = status;
-      const lines = [
+      const lines: [label: string, value: string, tone?: Tone | undefined][] = [
         ['rack', status.rack],
         ['nodes', nodes === '' ? 'none seen yet' : nodes],
         ['customers', String(status.customers)],
@@ -26,20 +28,22 @@ export const statusCommands: Command[] = [
           orders === 0
             ? 'no kill order stands'
             : `${orders} kill order${orders === 1 ? ' stands' : 's stand'} (muster kills)`,
+          orders === 0 ? undefined : 'bad',
         ],
         ['last drill', drillText(status, context.now())],
-        ...(status.twoPersonRule ? [['rule', 'lifting, and stopping everything, need two operators']] : []),
-        ...(status.otherServers ?? []).map(({ address, kind }) => [
+        ...(status.twoPersonRule ? [rule] : []),
+        ...(status.otherServers ?? []).map(({ address, kind }): [string, string, Tone] => [
           'warning',
           `another ${kind === 'muster' ? 'Muster controller' : 'DHCP server'} answers on this segment: ${address}`,
+          'warning',
         ]),
         [
           'controller',
           `${status.version} at ${context.api.url}, up for ${durationText(context.now() - status.startedAt)}`,
         ],
-        ...status.problems.map((problem) => ['PROBLEM', printable(problem)]),
+        ...status.problems.map((problem): [string, string, Tone] => ['PROBLEM', printable(problem), 'bad']),
       ];
-      context.output.out(lines.map(([label = '', value = '']) => `${label.padEnd(10)}  ${value}\n`).join(''));
+      context.output.out(lines.map(([label, value, tone]) => ({ text: `${label.padEnd(10)}  ${value}\n`, tone })));
       return undefined;
     },
   },

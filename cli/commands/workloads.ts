@@ -8,6 +8,7 @@ import { checkedName, checkedWorkload, type WorkloadName } from '../argument.ts'
 import { FailedError, UsageError, type Call, type Command, type Context } from '../command.ts';
 import { durationText, sizeText, timeText } from '../figures.ts';
 import { coresOption, countOption, durationOption, sizeOption } from '../limits.ts';
+import { askPatiently } from '../patience.ts';
 import { liveLine, printDone, printJson, printList, type Tone } from '../print.ts';
 import { holdNote } from './silence.ts';
 import { printable, printableJson } from '../../protocol/printable.ts';
@@ -365,7 +366,11 @@ async function logs(context: Context, call: Call): Promise<void> {
   fresh(lines);
   for (;;) {
     await context.sleep(500);
-    const next = await context.api.ask<LogPage>({ path, query: { tail: '1000', instance } });
+    const query = { tail: '1000', instance };
+    const next = await askPatiently(context, {
+      ask: () => context.api.ask<LogPage>({ path, query }),
+      tell: (text) => context.output.err(`${text}\n`),
+    });
     fresh(next.lines).forEach(show);
   }
 }
