@@ -2,17 +2,18 @@ import assert from 'node:assert/strict';
 import { readFile, writeFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import { findCommand, leadingWords, parseCall, unknownCommand, UsageError } from './command.ts';
-import { allCommands, commandFiles } from './commands.ts';
+import { allCommands, commandFiles, commandParts } from './commands.ts';
 import { commandHelp, groupHelp, overview } from './help.ts';
 import { runCommandLine } from './run.ts';
 
 const commands = await allCommands();
+const parts = await commandParts();
 
 test('the help texts are as in help.golden.txt (UPDATE_GOLDEN=1 writes it anew)', async () => {
   const golden = new URL('help.golden.txt', import.meta.url);
   const line = `${'-'.repeat(80)}\n`;
   const each = commands.map((command) => commandHelp(command, commands));
-  const text = [overview(commands), groupHelp('image', commands), ...each].join(line);
+  const text = [overview(parts), groupHelp('image', commands), ...each].join(line);
   if (process.env['UPDATE_GOLDEN'] === '1') await writeFile(golden, text);
   assert.equal(text, await readFile(golden, 'utf8'));
 });
@@ -63,7 +64,13 @@ test('help of everything, of a group and of a command, however it is asked for',
   }
   assert.equal((await said('help nods')).code, 2);
   const nothing = await said('');
-  assert.deepEqual([nothing.code, nothing.out, nothing.err], [2, '', overview(commands)]);
+  assert.deepEqual([nothing.code, nothing.out, nothing.err], [2, '', overview(parts)]);
+});
+
+test('on a narrow terminal what stands right is wrapped', () => {
+  const text = overview(parts, { columns: 80 });
+  assert.match(text, /\n {2}kill show NUMBER +show what each node said to a\n {47}kill order,/);
+  assert.ok(text.split('\n').every((line) => line.length <= 80));
 });
 
 test('version, by a word or an option', async () => {

@@ -13,7 +13,7 @@ import {
   UsageError,
   type Context,
 } from './command.ts';
-import { allCommands, commandsOf } from './commands.ts';
+import { allCommands, commandParts, commandsOf } from './commands.ts';
 import { guarded, type Output, type Screen } from './print.ts';
 
 export interface Environment {
@@ -85,7 +85,7 @@ async function help(words: readonly string[], screen: Screen): Promise<number> {
   }
   const { commandHelp, groupHelp, overview } = await import('./help.ts');
   if (first === '' || first === 'help') {
-    screen.out(overview(await allCommands()));
+    screen.out(overview(await commandParts(), screen));
     return 0;
   }
   const commands = await commandsOf(first);
@@ -94,8 +94,8 @@ async function help(words: readonly string[], screen: Screen): Promise<number> {
     commands.map(({ applies: _applies, ...declared }) => declared),
     words,
   );
-  if (command !== undefined) screen.out(commandHelp(command, commands));
-  else if (commands.length > 0 && second === undefined) screen.out(groupHelp(first, commands));
+  if (command !== undefined) screen.out(commandHelp(command, commands, screen));
+  else if (commands.length > 0 && second === undefined) screen.out(groupHelp(first, commands, screen));
   else throw unknownCommand(await allCommands(), words);
   return 0;
 }
@@ -106,7 +106,7 @@ async function withoutCommand(argv: readonly string[], environment: Environment,
   const unknown = argv.find((arg) => arg.startsWith('-') && !(arg.slice(2).replace(/=.*/, '') in globalOptions));
   if (unknown !== undefined) throw new UsageError(`there is no option ${unknown} (see muster help)`);
   const { overview } = await import('./help.ts');
-  screen.err(overview(await allCommands()));
+  screen.err(overview(await commandParts(), screen));
   return 2;
 }
 
