@@ -136,7 +136,7 @@ function ports({ holders }: Machine): Finding[] {
 
 /** The kernel keeps fifteen characters of a title. */
 export function isMuster(program: string): boolean {
-  return program.startsWith('muster-controll');
+  return program.startsWith('muster-controll') || program === 'muster-boot';
 }
 
 function otherServers({ otherServers: others }: Machine): Finding {
