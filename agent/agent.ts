@@ -11,7 +11,7 @@ import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setTimeout as wait } from 'node:timers/promises';
 import { Value } from 'typebox/value';
 import type { JoinAnswer } from '../protocol/api/agent.ts';
-import { Refusal } from '../protocol/api/refusal.ts';
+import { Problem } from '../protocol/api/problem.ts';
 import { configurationLimitBytes } from '../protocol/desired-state.ts';
 import { silentAfterMs } from '../protocol/timing.ts';
 import { startBeacon } from './beacon.ts';
@@ -205,8 +205,8 @@ export async function runAgent(options: AgentOptions): Promise<void> {
 /** The controller's own sentence, where it sent one. */
 function saidIn(body: Buffer): string | undefined {
   try {
-    const refusal: unknown = JSON.parse(body.toString('utf8'));
-    return Value.Check(Refusal, refusal) ? refusal.error : undefined;
+    const problem: unknown = JSON.parse(body.toString('utf8'));
+    return Value.Check(Problem, problem) ? problem.detail : undefined;
   } catch {
     // Not ours: the status is all there is to say.
     return undefined;

@@ -1,36 +1,5 @@
-// `PATCH /v1/workloads/:customer/:name`: what it does not name stays; null takes something away (RFC 7396).
-import { Type, type Static } from 'typebox';
-import { WorkloadSpec } from './api/workloads.ts';
-
-const { image, command, port, memoryBytes, cpu, processes } = WorkloadSpec.properties;
-const Removal = Type.Null();
-
-export const WorkloadPatch = Type.Object(
-  {
-    image: Type.Optional(image),
-    // Without the default that a new workload has.
-    replicas: Type.Optional(Type.Integer({ minimum: 0, maximum: 10_000 })),
-    /** Null: the image's own. */
-    command: Type.Optional(Type.Union([command, Removal])),
-    /** Variable by variable: null takes one away, and null instead of all takes all away. */
-    env: Type.Optional(
-      Type.Union([
-        Type.Record(
-          Type.String({ pattern: '^[A-Za-z_][A-Za-z0-9_]*$' }),
-          Type.Union([Type.String({ maxLength: 4096 }), Removal]),
-        ),
-        Removal,
-      ]),
-    ),
-    port: Type.Optional(Type.Union([port, Removal])),
-    /** Null, here and below: the default. */
-    memoryBytes: Type.Optional(Type.Union([memoryBytes, Removal])),
-    cpu: Type.Optional(Type.Union([cpu, Removal])),
-    processes: Type.Optional(Type.Union([processes, Removal])),
-  },
-  { additionalProperties: false },
-);
-export type WorkloadPatch = Static<typeof WorkloadPatch>;
+// `PATCH /v1/workloads/:customer/:name`: what it does not name stays; null takes something away (RFC 7396). Pure.
+import type { WorkloadPatch, WorkloadSpec } from './api/workloads.ts';
 
 export function patchedSpec(spec: WorkloadSpec, patch: WorkloadPatch): WorkloadSpec {
   const next: WorkloadSpec = { image: patch.image ?? spec.image, replicas: patch.replicas ?? spec.replicas };

@@ -1,6 +1,6 @@
 // A copy of everything that must survive, made by the controller while it runs.
 import type { Static } from 'typebox';
-import type { Backup } from '../../protocol/api/backups.ts';
+import type { Backup } from '../../protocol/api/status.ts';
 import { printable } from '../../protocol/printable.ts';
 import type { Command } from '../command.ts';
 import { printDone } from '../print.ts';

@@ -15,8 +15,7 @@ import { LogLine } from '../../protocol/api/logs.ts';
 import { Node, NodePatch } from '../../protocol/api/nodes.ts';
 import { OperatorSpec } from '../../protocol/api/operators.ts';
 import { KillOrder, KillRequest, LiftRequest } from '../../protocol/api/orders.ts';
-import { Workload, WorkloadSpec } from '../../protocol/api/workloads.ts';
-import { WorkloadPatch } from '../../protocol/workload-patch.ts';
+import { Workload, WorkloadSpec, WorkloadPatch } from '../../protocol/api/workloads.ts';
 import { newLines } from './workloads.ts';
 import { runCommandLine } from '../run.ts';
 

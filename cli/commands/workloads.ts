@@ -1,8 +1,7 @@
 import type { Customer } from '../../protocol/api/customers.ts';
 import type { Instance } from '../../protocol/api/instances.ts';
 import type { LogLine, LogPage } from '../../protocol/api/logs.ts';
-import type { Workload, WorkloadSpec } from '../../protocol/api/workloads.ts';
-import type { WorkloadPatch } from '../../protocol/workload-patch.ts';
+import type { Workload, WorkloadSpec, WorkloadPatch } from '../../protocol/api/workloads.ts';
 import { ApiError } from '../api.ts';
 import { checkedName, checkedWorkload, type WorkloadName } from '../argument.ts';
 import { FailedError, UsageError, type Call, type Command, type Context } from '../command.ts';

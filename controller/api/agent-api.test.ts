@@ -56,12 +56,10 @@ test('a report of half a million wrong items is refused by its first, in one sen
   const { status, error, tookMs } = await post(report, body, proof);
   t.diagnostic(`${Math.round(tookMs)} ms`);
   assert.equal(status, 400);
-  assert.ok(error.length <= 500, error.slice(0, 600));
+  assert.equal(error, 'cannot accept "instances": it is a list of 499001, want a list of at most 2000 items');
   const items = await post(report, JSON.stringify({ ...empty, logs: Array.from({ length: 1_000 }, () => 1) }), proof);
   assert.equal(items.status, 400);
-  assert.equal(items.error.split('must be').length, 2, items.error);
-  // All errors of it were seven seconds.
-  assert.ok(tookMs < 2_000, `${tookMs} ms`);
+  assert.equal(items.error, 'cannot accept "logs.0": it is 1, want an object');
 });
 
 test('without a session a report is not read, and its connection ends', async (t) => {

@@ -2,23 +2,14 @@
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Type } from 'typebox';
 import { claimedSessionId, isAuthorized } from '../../protocol/agent-authorization.ts';
-import { Desired, JoinAnswer, JoinRequest, Report } from '../../protocol/api/agent.ts';
-import { Refusal } from '../../protocol/api/refusal.ts';
+import { agentRoutes } from '../../protocol/api/agent.ts';
 import { configurationProblem, configurationText } from '../../protocol/desired-state.ts';
-import { macPattern } from '../../protocol/mac.ts';
-import { sha256Pattern, squashfsName } from '../../protocol/names.ts';
+import { squashfsName } from '../../protocol/names.ts';
 import type { Inventory } from '../../inventory/inventory.ts';
-import { RefusedError, type Server } from './http.ts';
+import { RefusedError, served, type Server } from './http.ts';
 import { RateLimit } from '../rate-limit.ts';
 import { startRepeatedEvents } from '../kill/repeated-events.ts';
-
-const MacParams = Type.Object({ mac: Type.String({ pattern: macPattern }) });
-const ConfigurationParams = Type.Object({
-  mac: Type.String({ pattern: macPattern }),
-  sha256: Type.String({ pattern: sha256Pattern }),
-});
 
 /** The longest join of an honest board, with 32 interfaces, is under 8 kB. Who sends it has proven nothing yet. */
 const joinLimitBytes = 16_384;
@@ -55,17 +46,21 @@ export function registerAgentApi(app: Server, { inventory, squashfsDirectory, no
     now,
   });
 
-  app.post(
-    '/v1/join',
-    {
-      bodyLimit: joinLimitBytes,
-      schema: { body: JoinRequest, response: { 200: JoinAnswer, 403: Refusal } },
-      onRequest: (request, _reply, done) => {
-        const isGranted = ofAddress.admit(request.ip) && together.admit();
-        done(isGranted ? undefined : new RefusedError(429, 'cannot join: too many joins lately, want a pause'));
-      },
+  app.route({
+    ...served(agentRoutes.join),
+    bodyLimit: joinLimitBytes,
+
+    onRequest: (request, _reply, done) => {
+      const isGranted = ofAddress.admit(request.ip) && together.admit();
+      done(
+        isGranted
+          ? undefined
+          : new RefusedError(429, 'cannot join: too many joins lately, want a pause', {
+              headers: { 'retry-after': '1' },
+            }),
+      );
     },
-    async (request) => {
+    handler: async (request) => {
       const { mac } = request.body;
       const answer = await inventory.nodes.join(request.body, request.ip);
       if ('refused' in answer) {
@@ -74,41 +69,38 @@ export function registerAgentApi(app: Server, { inventory, squashfsDirectory, no
           subject: mac,
           message: `join from ${request.ip} refused: ${answer.refused}`,
         });
-        throw new RefusedError(403, `cannot join: ${answer.refused}`);
+        throw new RefusedError(403, `cannot join: ${answer.refused}`, { code: 'join-refused' });
       }
       app.connections.prove(request.raw.socket);
       return answer;
     },
-  );
+  });
 
   /** The session that the request proves; the node in the path, if any, must be the session's own. */
   function authorize(request: Claim, mac?: string): string {
     const header = request.headers.authorization ?? '';
     const session = inventory.nodes.session(claimedSessionId(header) ?? '');
     if (session === undefined || !isAuthorized(header, session, request.method, request.url))
-      throw new RefusedError(401, 'cannot accept request: no standing session proves it, want a join first');
+      throw new RefusedError(401, 'cannot accept request: no standing session proves it, want a join first', {
+        code: 'no-session',
+        headers: { 'www-authenticate': 'Muster realm="muster agents"' },
+      });
     if (mac !== undefined && mac !== session.mac)
       throw new RefusedError(403, `cannot accept request: the session is of ${session.mac}, not of its path`);
     app.connections.prove(request.raw.socket);
     return session.mac;
   }
 
-  app.get(
-    '/v1/nodes/:mac/desired',
-    {
-      schema: { params: MacParams, response: { 200: Desired } },
-      onRequest: async (request) => void authorize(request, request.params.mac),
-    },
-    (request) => Promise.resolve(inventory.nodes.desired(request.params.mac)),
-  );
+  app.route({
+    ...served(agentRoutes.getDesired),
+    onRequest: async (request) => void authorize(request, request.params.mac),
+    handler: (request) => Promise.resolve(inventory.nodes.desired(request.params.mac)),
+  });
 
-  app.get(
-    '/v1/nodes/:mac/configurations/:sha256',
-    {
-      schema: { params: ConfigurationParams },
-      onRequest: async (request) => void authorize(request, request.params.mac),
-    },
-    async (request, reply) => {
+  app.route({
+    ...served(agentRoutes.getConfiguration),
+    onRequest: async (request) => void authorize(request, request.params.mac),
+    handler: async (request, reply) => {
       const { mac, sha256 } = request.params;
       // Environments hold secrets: a node gets those of the instances that are placed on it.
       const isPlaced = inventory.instances.on(mac).some(({ desired }) => desired.configuration === sha256);
@@ -120,20 +112,20 @@ export function registerAgentApi(app: Server, { inventory, squashfsDirectory, no
       // The very bytes that were hashed: the node checks them.
       return reply.type('application/json').send(Buffer.from(configurationText(configuration)));
     },
-  );
+  });
 
-  app.post(
-    '/v1/nodes/:mac/report',
-    {
-      bodyLimit: reportLimitBytes,
-      schema: { params: MacParams, body: Report },
-      // Before the body is read: whoever has no session has nothing to report.
-      onRequest: async (request) => {
-        if (!reports.admit(authorize(request, request.params.mac)))
-          throw new RefusedError(429, 'cannot accept report: too many of this node lately, want a pause');
-      },
+  app.route({
+    ...served(agentRoutes.report),
+    bodyLimit: reportLimitBytes,
+
+    // Before the body is read: whoever has no session has nothing to report.
+    onRequest: async (request) => {
+      if (!reports.admit(authorize(request, request.params.mac)))
+        throw new RefusedError(429, 'cannot accept report: too many of this node lately, want a pause', {
+          headers: { 'retry-after': '1' },
+        });
     },
-    async (request) => {
+    handler: async (request) => {
       const { mac } = request.params;
       const { instances, sample, facts, logs } = request.body;
       await inventory.instances.report(mac, instances);
@@ -152,20 +144,17 @@ export function registerAgentApi(app: Server, { inventory, squashfsDirectory, no
       );
       return {};
     },
-  );
+  });
 
-  app.get(
-    '/v1/squashfs/:sha256',
-    {
-      schema: { params: Type.Object({ sha256: Type.String({ pattern: sha256Pattern }) }) },
-      onRequest: async (request) => void authorize(request),
-    },
-    async (request, reply) => {
+  app.route({
+    ...served(agentRoutes.getSquashfs),
+    onRequest: async (request) => void authorize(request),
+    handler: async (request, reply) => {
       const path = join(squashfsDirectory, squashfsName(request.params.sha256));
       const found = await stat(path).catch(() => undefined);
       if (found === undefined)
         throw new RefusedError(404, `there is no image with the digest ${request.params.sha256}`);
       return reply.header('content-length', found.size).type('application/octet-stream').send(createReadStream(path));
     },
-  );
+  });
 }

@@ -4,8 +4,8 @@ import { copyFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Inventory } from '../../inventory/inventory.ts';
 import { rootOperator } from '../../inventory/operators/operators.ts';
-import { Backup } from '../../protocol/api/backups.ts';
-import { RefusedError, type Server } from './http.ts';
+import { statusRoutes } from '../../protocol/api/status.ts';
+import { RefusedError, served, type Server } from './http.ts';
 
 const secrets = ['tls-certificate.pem', 'tls-key.pem', 'ssh-key', 'operator-token'];
 
@@ -14,16 +14,23 @@ export function registerBackupApi(
   { inventory, stateDirectory }: { inventory: Inventory; stateDirectory: string },
 ): void {
   let running = false;
-  app.post('/v1/backup', { schema: { response: { 201: Backup } } }, async (request, reply) => {
-    if (request.operator !== rootOperator)
-      throw new RefusedError(403, `${request.operator} cannot make a backup, want ${rootOperator}: it holds every key`);
-    if (running) throw new RefusedError(409, 'a backup is being made already');
-    running = true;
-    try {
-      return await reply.status(201).send({ directory: await backup(inventory, stateDirectory) });
-    } finally {
-      running = false;
-    }
+  app.route({
+    ...served(statusRoutes.backUp),
+
+    handler: async (request, reply) => {
+      if (request.operator !== rootOperator)
+        throw new RefusedError(
+          403,
+          `${request.operator} cannot make a backup, want ${rootOperator}: it holds every key`,
+        );
+      if (running) throw new RefusedError(409, 'a backup is being made already');
+      running = true;
+      try {
+        return await reply.status(201).send({ directory: await backup(inventory, stateDirectory) });
+      } finally {
+        running = false;
+      }
+    },
   });
 }
 

@@ -1,24 +1,54 @@
-import { Type } from 'typebox';
-import { Customer, CustomerSpec } from '../../protocol/api/customers.ts';
-import { customerPattern } from '../../protocol/names.ts';
+import { customerRoutes } from '../../protocol/api/customers.ts';
 import type { Inventory } from '../../inventory/inventory.ts';
-import { orRefuse, shown, type Server } from './http.ts';
+import { orRefuse, RefusedError, served, shown, type Server } from './http.ts';
+import { pageOf } from './pages.ts';
+import { etagOf, requireVersion, startTurns } from './versions.ts';
 import { customerView } from './views.ts';
 
-const CustomerParams = Type.Object({ customer: Type.String({ pattern: customerPattern }) });
-
 export function registerCustomersApi(app: Server, inventory: Inventory): void {
-  app.get('/v1/customers', { schema: { response: { 200: Type.Object({ customers: Type.Array(Customer) }) } } }, () =>
-    Promise.resolve({
-      customers: inventory.customers.all().flatMap(({ name }) => customerView(inventory, name) ?? []),
-    }),
-  );
-  app.post('/v1/customers', { schema: { body: CustomerSpec, response: { 201: Customer } } }, async (request, reply) => {
-    orRefuse(await inventory.customers.add(request.body, request.operator));
-    return reply.status(201).send(shown(customerView(inventory, request.body.name)));
+  const inTurn = startTurns();
+  app.route({
+    ...served(customerRoutes.listCustomers),
+    handler: ({ query }) => {
+      const { items, rest } = pageOf(inventory.customers.all(), { query, key: ({ name }) => name });
+      return Promise.resolve({ customers: items.flatMap(({ name }) => customerView(inventory, name) ?? []), ...rest });
+    },
   });
-  app.delete('/v1/customers/:customer', { schema: { params: CustomerParams } }, async (request) => {
-    orRefuse(await inventory.customers.remove(request.params.customer, request.operator));
-    return {};
+  app.route({
+    ...served(customerRoutes.getCustomer),
+    handler: async ({ params: { customer } }, reply) => {
+      const etag = versionOf(inventory, customer);
+      if (etag === undefined) throw new RefusedError(404, `there is no customer ${customer}`);
+      return reply.header('etag', etag).send(shown(customerView(inventory, customer)));
+    },
   });
+  app.route({
+    ...served(customerRoutes.addCustomer),
+    handler: async (request, reply) => {
+      orRefuse(await inventory.customers.add(request.body, request.operator));
+      const { name } = request.body;
+      return reply
+        .status(201)
+        .header('etag', versionOf(inventory, name) ?? '')
+        .send(shown(customerView(inventory, name)));
+    },
+  });
+  app.route({
+    ...served(customerRoutes.removeCustomer),
+    handler: (request) => {
+      const { customer } = request.params;
+      return inTurn(customer, async () => {
+        requireVersion(request, { name: customer, etag: versionOf(inventory, customer) });
+        orRefuse(await inventory.customers.remove(customer, request.operator));
+        return {};
+      });
+    },
+  });
+}
+
+function versionOf(inventory: Inventory, name: string): string | undefined {
+  const customer = inventory.customers.get(name);
+  if (customer === undefined) return undefined;
+  const { onSilence, memoryBytes, processes, uidBase, createdAt } = customer;
+  return etagOf(name, onSilence, memoryBytes, processes, uidBase, createdAt);
 }

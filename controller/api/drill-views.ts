@@ -1,5 +1,5 @@
 // Drills as the API shows them, with the figures of the one under way as they are now.
-import type { Drill, Drills } from '../../protocol/api/drills.ts';
+import type { Drill } from '../../protocol/api/drills.ts';
 import type { Mac } from '../../protocol/mac.ts';
 import type { DrillDocument, OrderDocument, ReceiptDocument } from '../../inventory/store/documents.ts';
 import { canaryName, orderedBy } from '../../inventory/drills/drills.ts';
@@ -66,10 +66,6 @@ export function measured({
     slowestMs: times.at(-1) ?? null,
     unconfirmed: nodes.flatMap((mac) => (byNode.has(mac) ? [] : [nameOf(mac)])).toSorted(),
   };
-}
-
-export function drillsView(inventory: Inventory, limit = Infinity): Drills {
-  return { drills: newest(inventory, limit), schedule: inventory.drills.schedule() ?? null };
 }
 
 export function newest(inventory: Inventory, limit: number): Drill[] {

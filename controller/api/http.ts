@@ -3,23 +3,48 @@
 // connections are counted (`boot/connection-limit.ts`), bodies are small, and the first thing that is wrong is the last that
 // is looked at.
 import { isIP } from 'node:net';
-import fastify, { type FastifyServerOptions } from 'fastify';
+import fastify, {
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+  type FastifyServerOptions,
+} from 'fastify';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import { limitConnections, type ConnectionGate, type ConnectionLimits } from '../../boot/connection-limit.ts';
 import type { Refused } from '../../inventory/refused.ts';
+import { StorageError } from '../../inventory/store/store.ts';
+import { problemCodeOf, problemMediaType, problemOf, problems, type ProblemCode } from '../../protocol/api/problem.ts';
+import type { Route } from '../../protocol/api/route.ts';
+import { invalidRequest, quoted, unknownParameter, type Fault } from './request-words.ts';
 
-/** A request that is refused: the sentence goes to whoever asked. */
+/** A request that is refused: the sentence goes to whoever asked, the code to their program. */
 export class RefusedError extends Error {
   readonly status: number;
-  constructor(status: number, message: string) {
+  readonly code: ProblemCode;
+  /** Beside those of every answer. */
+  readonly headers: Readonly<Record<string, string>>;
+  constructor(
+    status: number,
+    message: string,
+    {
+      code = problemCodeOf(status),
+      headers = {},
+    }: { code?: ProblemCode; headers?: Readonly<Record<string, string>> } = {},
+  ) {
     super(message);
     this.status = status;
+    this.code = code;
+    this.headers = headers;
   }
 }
 
 declare module 'fastify' {
   interface FastifyInstance {
     connections: ConnectionGate;
+  }
+  interface FastifyContextConfig {
+    /** Of routes that the API describes. */
+    described?: Route;
   }
 }
 
@@ -43,6 +68,7 @@ export function createServer({
   connections = { total: 256, perAddress: 256, ...(https === undefined ? {} : { handshakes: 32 }) },
   ...options
 }: ServerOptions = {}) {
+  const answerError = errorAnswers(onFault);
   const intervals = { connectionsCheckingInterval: 2_000, maxHeaderSize: 16_384 };
   const app = fastify({
     // Slow and idle connections end by themselves; nothing here takes longer to send its headers.
@@ -53,16 +79,17 @@ export function createServer({
     routerOptions: { maxParamLength: 200 },
     forceCloseConnections: true,
     // The first error ends it: a body of half a million errors is refused by its first.
-    ajv: { customOptions: { removeAdditional: false, coerceTypes: false, useDefaults: true, allErrors: false } },
-    schemaErrorFormatter: (errors, where) =>
-      new Error(
-        `cannot accept ${where}: ${errors
-          .map(({ instancePath, message, params }) => {
-            const key = 'additionalProperty' in params ? ` "${String(params['additionalProperty'])}"` : '';
-            return `${instancePath.slice(1).replaceAll('/', '.')} ${message ?? 'is wrong'}${key}`.trim();
-          })
-          .join('; ')}`,
-      ),
+    ajv: {
+      customOptions: {
+        removeAdditional: false,
+        coerceTypes: false,
+        useDefaults: true,
+        allErrors: false,
+        verbose: true,
+      },
+    },
+    schemaErrorFormatter: (errors, where) => refusedFor(invalidRequest(errors, where)),
+    frameworkErrors: answerError,
     ...(https === undefined ? { http: intervals } : { https: { ...intervals, ...https, ...tlsLimits } }),
     ...options,
   }).withTypeProvider<TypeBoxTypeProvider>();
@@ -84,18 +111,106 @@ export function createServer({
     );
   });
 
-  app.setErrorHandler((error, request, reply) => {
-    const status = error instanceof RefusedError ? error.status : statusOf(error);
-    if (status >= 500 && !(error instanceof RefusedError))
-      onFault?.(`cannot answer ${request.method} ${request.url.slice(0, 200)}: ${chain(error)}`);
-    // What is left unread of a refused request is not read: the connection ends with the answer.
-    if (!request.raw.complete && hasBody(request.headers)) void reply.header('connection', 'close');
-    void reply.status(status).send({ error: chain(error).slice(0, refusalCharacters) });
-  });
+  // What nobody reads would be taken for a string.
+  app.removeContentTypeParser('text/plain');
+  app.addHook('preParsing', (request, _reply, _payload, done) => done(wrongMediaType(request)));
+  app.addHook('preValidation', (request, _reply, done) => done(needlessQuery(request)));
+
+  const methods = allowedMethods(app);
+  app.setErrorHandler(answerError);
   app.setNotFoundHandler((request, reply) => {
-    void reply.status(404).send({ error: `there is nothing at ${request.method} ${request.url.slice(0, 200)}` });
+    const path = request.url.replace(/\?.*/s, '').slice(0, pathCharacters);
+    const allowed = methods(path);
+    const refused =
+      allowed.length === 0
+        ? new RefusedError(404, `there is nothing at ${request.method} ${path}`, { code: 'no-route' })
+        : new RefusedError(405, `cannot ${request.method} ${path}, want ${allowed.join(' or ')}`, {
+            headers: { allow: allowed.join(', ') },
+          });
+    answerError(refused, request, reply);
   });
   return app;
+}
+
+const pathCharacters = 200;
+
+/** A route as it was described: its handler is all that is left to give. */
+export function served<const R extends Route>(
+  route: R,
+): { method: R['method']; url: R['path']; schema: R['schema']; config: { described: R } } {
+  return { method: route.method, url: route.path, schema: route.schema, config: { described: route } };
+}
+
+type AnswerError = (error: unknown, request: FastifyRequest, reply: FastifyReply) => void;
+
+function errorAnswers(onFault: ServerOptions['onFault']): AnswerError {
+  return (error, request, reply) => {
+    const refused = error instanceof RefusedError ? error : refusedBy(error);
+    if (refused.status >= 500 && refused !== error)
+      onFault?.(`cannot answer ${request.method} ${request.url.slice(0, pathCharacters)}: ${chain(error)}`);
+    // What is left unread of a refused request is not read: the connection ends with the answer.
+    if (!request.raw.complete && hasBody(request.headers)) void reply.header('connection', 'close');
+    const { status, code } = refused;
+    void reply
+      .status(status)
+      .headers(refused.headers)
+      .type(problemMediaType)
+      .send(problemOf({ status, code, detail: chain(refused).slice(0, refusalCharacters) }));
+  };
+}
+
+/** What the framework, or a fault of ours, says. */
+function refusedBy(error: unknown): RefusedError {
+  if (error instanceof StorageError && error.kind === 'full') return new RefusedError(507, chain(error));
+  const status = statusOf(error);
+  const name = typeof error === 'object' && error !== null && 'code' in error ? error.code : undefined;
+  const isJson = name === 'FST_ERR_CTP_INVALID_JSON_BODY' || name === 'FST_ERR_CTP_EMPTY_JSON_BODY';
+  if (isJson || (status === 400 && error instanceof SyntaxError))
+    return new RefusedError(400, `cannot read the body: ${chain(error)}, want a JSON document`, {
+      code: 'invalid-json',
+    });
+  if (status === 413) return new RefusedError(413, 'cannot read the body: it is longer than what is read here');
+  return new RefusedError(status, chain(error));
+}
+
+function refusedFor({ code, detail }: Fault): RefusedError {
+  return new RefusedError(problems[code].status, detail, { code });
+}
+
+/** A body that its route does not read is refused before it comes. */
+function wrongMediaType(request: FastifyRequest): RefusedError | undefined {
+  const { described } = request.routeOptions.config;
+  if (described === undefined || !hasBody(request.headers)) return undefined;
+  const wanted = described.consumes ?? 'application/json';
+  const type = request.headers['content-type']?.replace(/;.*/s, '').trim().toLowerCase() ?? '';
+  if (type === wanted) return undefined;
+  const is = type === '' ? 'missing' : quoted(type);
+  return new RefusedError(415, `cannot read the body: its content type is ${is}, want ${wanted}`, {
+    headers: { accept: wanted },
+  });
+}
+
+function needlessQuery(request: FastifyRequest): RefusedError | undefined {
+  const { described } = request.routeOptions.config;
+  if (described === undefined || described.schema.querystring !== undefined) return undefined;
+  const [name] = Object.keys(typeof request.query === 'object' && request.query !== null ? request.query : {});
+  return name === undefined ? undefined : refusedFor(unknownParameter(quoted(name), []));
+}
+
+/** By path, from what is registered: the router itself says only that a method has no such path. */
+function allowedMethods(app: FastifyInstance): (path: string) => string[] {
+  const routes: { method: string; parts: readonly string[] }[] = [];
+  app.addHook('onRoute', ({ method, url }) => {
+    if (url.includes('*')) return;
+    for (const each of [method].flat()) routes.push({ method: each, parts: url.split('/') });
+  });
+  return (path) => {
+    const parts = path.split('/');
+    const fits = (own: readonly string[]) =>
+      own.length === parts.length &&
+      own.every((part, at) => part === parts[at] || (part.startsWith(':') && parts[at] !== ''));
+    return [...new Set(routes.filter((route) => fits(route.parts)).map(({ method }) => method))].toSorted();
+  };
 }
 
 /** Agents speak what we speak; the oldest versions let a client ask for one handshake after another. */

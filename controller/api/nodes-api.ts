@@ -1,16 +1,15 @@
 // Nodes as operators see and change them, what a node answers by SSH, and its power.
-import { Type } from 'typebox';
-import { Diagnosis, Node, NodePatch, NodePower, PowerRequest } from '../../protocol/api/nodes.ts';
+import { nodeRoutes, type NodePower } from '../../protocol/api/nodes.ts';
 import { parseMac } from '../../protocol/mac.ts';
 import type { Inventory } from '../../inventory/inventory.ts';
 import type { NodeDocument } from '../../inventory/store/documents.ts';
 import { questions, type NodeShell } from '../kill/node-shell.ts';
 import type { RollCall } from '../kill/roll-call.ts';
 import type { Power } from '../power/power.ts';
-import { chain, orRefuse, RefusedError, shown, type Server } from './http.ts';
+import { chain, orRefuse, RefusedError, served, shown, type Server } from './http.ts';
+import { pageOf } from './pages.ts';
+import { etagOf, requireVersion, startTurns } from './versions.ts';
 import { nodeView } from './views.ts';
-
-const NodeParams = Type.Object({ node: Type.String({ maxLength: 64 }) });
 
 export interface NodesApiOptions {
   inventory: Inventory;
@@ -22,26 +21,46 @@ export interface NodesApiOptions {
 
 export function registerNodesApi(app: Server, options: NodesApiOptions): void {
   const { inventory, rollCall } = options;
-  app.get('/v1/nodes', { schema: { response: { 200: Type.Object({ nodes: Type.Array(Node) }) } } }, () =>
-    Promise.resolve({ nodes: inventory.nodes.all().flatMap(({ mac }) => nodeView(inventory, mac) ?? []) }),
-  );
-  app.get('/v1/nodes/:node', { schema: { params: NodeParams, response: { 200: Node } } }, (request) =>
-    Promise.resolve(shown(nodeView(inventory, nodeNamed(inventory, request.params.node).mac))),
-  );
-  app.patch(
-    '/v1/nodes/:node',
-    { schema: { params: NodeParams, body: NodePatch, response: { 200: Node } } },
-    async (request) => {
-      const { mac } = nodeNamed(inventory, request.params.node);
-      orRefuse(await inventory.nodes.patch(mac, request.body, { by: request.operator }));
-      // A fenced node's next permit lists nobody: it need not wait for its heartbeat.
-      if (request.body.fenced !== undefined) rollCall.enforce([mac]);
-      return shown(nodeView(inventory, mac));
+  const inTurn = startTurns();
+  app.route({
+    ...served(nodeRoutes.listNodes),
+    handler: ({ query }) => {
+      const { items, rest } = pageOf(inventory.nodes.all(), { query, key: ({ mac }) => mac });
+      return Promise.resolve({ nodes: items.flatMap(({ mac }) => nodeView(inventory, mac) ?? []), ...rest });
     },
-  );
-  app.delete('/v1/nodes/:node', { schema: { params: NodeParams } }, async (request) => {
-    orRefuse(await inventory.nodes.remove(nodeNamed(inventory, request.params.node).mac, request.operator));
-    return {};
+  });
+  app.route({
+    ...served(nodeRoutes.getNode),
+    handler: async ({ params }, reply) => {
+      const node = nodeNamed(inventory, params.node);
+      return reply.header('etag', versionOf(node)).send(shown(nodeView(inventory, node.mac)));
+    },
+  });
+  app.route({
+    ...served(nodeRoutes.changeNode),
+    handler: (request, reply) => {
+      const { mac } = nodeNamed(inventory, request.params.node);
+      return inTurn(mac, async () => {
+        const node = nodeNamed(inventory, mac);
+        requireVersion(request, { name: node.name, etag: versionOf(node) });
+        orRefuse(await inventory.nodes.patch(mac, request.body, { by: request.operator }));
+        // A fenced node's next permit lists nobody: it need not wait for its heartbeat.
+        if (request.body.fenced !== undefined) rollCall.enforce([mac]);
+        return reply.header('etag', versionOf(nodeNamed(inventory, mac))).send(shown(nodeView(inventory, mac)));
+      });
+    },
+  });
+  app.route({
+    ...served(nodeRoutes.removeNode),
+    handler: (request) => {
+      const { mac } = nodeNamed(inventory, request.params.node);
+      return inTurn(mac, async () => {
+        const node = nodeNamed(inventory, mac);
+        requireVersion(request, { name: node.name, etag: versionOf(node) });
+        orRefuse(await inventory.nodes.remove(mac, request.operator));
+        return {};
+      });
+    },
   });
   registerShellRoutes(app, options);
   registerPowerRoutes(app, options);
@@ -54,11 +73,14 @@ function nodeNamed(inventory: Inventory, text: string): NodeDocument {
   return found;
 }
 
+function versionOf({ mac, name, slot, fenced }: NodeDocument): string {
+  return etagOf(mac, name, slot, fenced);
+}
+
 function registerShellRoutes(app: Server, { inventory, shell }: NodesApiOptions): void {
-  app.get(
-    '/v1/nodes/:node/diagnosis',
-    { schema: { params: NodeParams, response: { 200: Diagnosis } } },
-    async (request) => {
+  app.route({
+    ...served(nodeRoutes.diagnoseNode),
+    handler: async (request) => {
       const node = nodeNamed(inventory, request.params.node);
       const answers: Record<string, string> = {};
       for (const [name, command] of Object.entries(questions)) {
@@ -67,16 +89,19 @@ function registerShellRoutes(app: Server, { inventory, shell }: NodesApiOptions)
       }
       return answers;
     },
-  );
-  app.post('/v1/nodes/:node/reboot', { schema: { params: NodeParams } }, async (request) => {
-    const node = nodeNamed(inventory, request.params.node);
-    // Sent to the background, so that the answer is out before the board goes down.
-    await shell.run(
-      { ...node, ip: addressOf(node), hostKey: node.sshHostKey },
-      '(sleep 1; reboot -f) >/dev/null 2>&1 &',
-    );
-    inventory.events.add({ kind: 'node', subject: node.mac, message: `reboot asked for by ${request.operator}` });
-    return {};
+  });
+  app.route({
+    ...served(nodeRoutes.rebootNode),
+    handler: async (request) => {
+      const node = nodeNamed(inventory, request.params.node);
+      // Sent to the background, so that the answer is out before the board goes down.
+      await shell.run(
+        { ...node, ip: addressOf(node), hostKey: node.sshHostKey },
+        '(sleep 1; reboot -f) >/dev/null 2>&1 &',
+      );
+      inventory.events.add({ kind: 'node', subject: node.mac, message: `reboot asked for by ${request.operator}` });
+      return {};
+    },
   });
 }
 
@@ -92,19 +117,17 @@ function registerPowerRoutes(app: Server, { inventory, power }: NodesApiOptions)
       throw new RefusedError(409, `cannot switch ${node.name}: no outlet is configured for it, see "power"`);
     return { power, told: { outlets, neighbours: power.neighboursOf(node).map(({ name }) => name) } };
   }
-  app.get(
-    '/v1/nodes/:node/power',
-    { schema: { params: NodeParams, response: { 200: NodePower } } },
-    async (request) => {
+  app.route({
+    ...served(nodeRoutes.getNodePower),
+    handler: async (request) => {
       const node = nodeNamed(inventory, request.params.node);
       const { power: own, told } = powerOf(node);
       return { ...told, off: await own.isOff(node, null).catch(fromPdu) };
     },
-  );
-  app.post(
-    '/v1/nodes/:node/power',
-    { schema: { params: NodeParams, body: PowerRequest, response: { 200: NodePower } } },
-    async (request) => {
+  });
+  app.route({
+    ...served(nodeRoutes.switchNodePower),
+    handler: async (request) => {
       const node = nodeNamed(inventory, request.params.node);
       const { power: own, told } = powerOf(node);
       const { state, neighbours } = request.body;
@@ -121,7 +144,7 @@ function registerPowerRoutes(app: Server, { inventory, power }: NodesApiOptions)
       });
       return { ...told, off: await own.isOff(node, null).catch(fromPdu) };
     },
-  );
+  });
 }
 
 function fromPdu(cause: unknown): never {

@@ -1,6 +1,7 @@
 // What operators ask: the CLI, the dashboard, scripts, on the loopback address that this listens on. Every request wants an
 // operator's token: reads cost the time that permits need, and tell who runs what.
-import { Status } from '../../protocol/api/status.ts';
+import { statusRoutes, type Status } from '../../protocol/api/status.ts';
+import { streamRoutes } from '../../protocol/api/stream.ts';
 import type { Inventory } from '../../inventory/inventory.ts';
 import type { ImageStore } from '../image-store.ts';
 import type { NodeShell } from '../kill/node-shell.ts';
@@ -10,14 +11,13 @@ import { registerAuditApi } from './audit-api.ts';
 import { authorizeOperators } from './authorization.ts';
 import { registerCustomersApi } from './customers-api.ts';
 import { registerEventsApi } from './events-api.ts';
-import type { Server } from './http.ts';
+import { RefusedError, served, type Server } from './http.ts';
 import { registerImagesApi } from './images-api.ts';
 import { registerNodesApi } from './nodes-api.ts';
 import { registerOperatorsApi } from './operators-api.ts';
 import { createOrders } from './orders.ts';
 import { registerApprovalsApi, registerOrdersApi } from './orders-api.ts';
 import type { Stream } from './stream.ts';
-import { registerWorkloadPatch } from './workload-patch.ts';
 import { registerWorkloadsApi } from './workloads-api.ts';
 
 export interface OperatorApiOptions {
@@ -42,22 +42,28 @@ export function registerOperatorApi(app: Server, options: OperatorApiOptions): v
   const { inventory, rollCall, images, shell, power, stream, status, metrics, token, twoPersonWaitMs } = options;
   authorizeOperators(app, { inventory, rootToken: token });
   const orders = createOrders({ inventory, rollCall, twoPersonWaitMs });
-  registerOperatorsApi(app, inventory);
+  registerOperatorsApi(app, { inventory, twoPersonRule: twoPersonWaitMs !== undefined });
   registerApprovalsApi(app, { inventory, orders });
   registerAuditApi(app, { inventory, status, wallClock: options.wallClock ?? Date.now });
-  app.get('/healthz', () => Promise.resolve({ ok: true }));
-  app.get('/metrics', (_request, reply) => reply.type('text/plain; version=0.0.4; charset=utf-8').send(metrics()));
-  app.get('/v1/status', { schema: { response: { 200: Status } } }, () => Promise.resolve(status()));
-  app.get('/v1/stream', async (request, reply) => {
-    reply.hijack();
-    request.raw.socket.setTimeout(0);
-    if (!stream.add(reply.raw)) reply.raw.writeHead(503).end('{"error":"too many listeners already"}');
+  app.route({ ...served(statusRoutes.getHealth), handler: () => Promise.resolve({ ok: true }) });
+  app.route({
+    ...served(statusRoutes.getMetrics),
+    handler: (_request, reply) => reply.type('text/plain; version=0.0.4; charset=utf-8').send(metrics()),
+  });
+  app.route({ ...served(statusRoutes.getStatus), handler: () => Promise.resolve(status()) });
+  app.route({
+    ...served(streamRoutes.followRack),
+    handler: async (request, reply) => {
+      if (stream.isFull()) throw new RefusedError(503, 'cannot follow the rack: too many listeners already');
+      reply.hijack();
+      request.raw.socket.setTimeout(0);
+      stream.add(reply.raw, request.headers['last-event-id']);
+    },
   });
   registerNodesApi(app, { inventory, rollCall, shell, power });
   registerCustomersApi(app, inventory);
   registerImagesApi(app, { inventory, images });
   registerWorkloadsApi(app, inventory);
-  registerWorkloadPatch(app, { inventory });
   registerOrdersApi(app, { inventory, orders });
   registerEventsApi(app, inventory);
 }

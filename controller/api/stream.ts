@@ -1,5 +1,6 @@
 // Server-sent events: one snapshot for all new listeners together, then every change, rendered once for all of them. Permits
-// wait while a snapshot of a rack is made, so there is one in a while, however many ask.
+// wait while a snapshot of a rack is made, so there is one in a while, however many ask. Who was cut off for a moment goes on
+// where it was (`stream-history.ts`), without a snapshot.
 import type { ServerResponse } from 'node:http';
 import type { DrillDocument } from '../../inventory/store/documents.ts';
 import type { Event } from '../../protocol/api/events.ts';
@@ -8,6 +9,7 @@ import type { Snapshot } from '../../protocol/api/stream.ts';
 import { drillOrder, drillView, newest } from './drill-views.ts';
 import type { Change } from '../../inventory/store/changes.ts';
 import type { Inventory } from '../../inventory/inventory.ts';
+import { streamHistory, streamMessage } from './stream-history.ts';
 import { customerView, instanceView, nodeView, orderView, workloadView } from './views.ts';
 
 /** Changes are collected this long, so that 684 boards that boot at once are a few messages and not thousands. */
@@ -21,10 +23,14 @@ const snapshotGapMs = 250;
 const listenersAtOnce = 16;
 const eventsInSnapshot = 200;
 const drillsInSnapshot = 20;
+/** So long after the last listener left, what changes is recorded for its return. */
+const recordingMs = 60_000;
 
 export interface Stream {
-  /** False where there are too many listeners already. */
-  add(response: ServerResponse): boolean;
+  /** There are too many listeners already. */
+  isFull(): boolean;
+  /** Goes on after the message with this id where that is possible, else begins with a snapshot. */
+  add(response: ServerResponse, lastEventId?: string): void;
   close(): void;
   readonly listeners: number;
 }
@@ -33,6 +39,8 @@ export function startStream({ inventory, status }: { inventory: Inventory; statu
   const listeners = new Set<ServerResponse>();
   /** Whose snapshot is not made yet, in the order in which they came. */
   const newcomers = new Set<ServerResponse>();
+  const history = streamHistory(inventory.epoch);
+  let lastLeftAt = -Infinity;
   let welcoming: NodeJS.Timeout | undefined;
   let lastWelcomeAt = -Infinity;
   const dirty = new Map<string, Change>();
@@ -40,7 +48,7 @@ export function startStream({ inventory, status }: { inventory: Inventory; statu
   const lastSamples = new Map<string, Sample>();
 
   const unsubscribe = inventory.subscribe((change) => {
-    if (listeners.size + newcomers.size === 0) return;
+    if (listeners.size + newcomers.size === 0 && performance.now() - lastLeftAt > recordingMs) return history.forget();
     for (const each of [change, ...touchedBy(change)]) dirty.set(keyOf(each), each);
     flushing ??= setTimeout(flush, flushAfterMs);
   });
@@ -81,7 +89,7 @@ export function startStream({ inventory, status }: { inventory: Inventory; statu
         changed[mac] = sample;
       }
     }
-    if (Object.keys(changed).length > 0) broadcast(message('samples', changed));
+    if (Object.keys(changed).length > 0) broadcast(streamMessage('samples', changed));
   }, 1_000);
   const keepAlive = setInterval(() => broadcast(': here\n\n'), 15_000);
 
@@ -89,7 +97,8 @@ export function startStream({ inventory, status }: { inventory: Inventory; statu
     flushing = undefined;
     const changes = [...dirty.values()];
     dirty.clear();
-    broadcast(changes.map((change) => render(inventory, change)).join(''));
+    const messages = changes.flatMap((change) => render(inventory, change));
+    broadcast(messages.map(([name, data]) => history.add(name, data)).join(''));
   }
 
   function broadcast(text: string): void {
@@ -108,7 +117,7 @@ export function startStream({ inventory, status }: { inventory: Inventory; statu
     const events = await inventory.events.list({ limit: eventsInSnapshot }).catch(() => []);
     welcoming = undefined;
     if (newcomers.size === 0) return;
-    const bytes = Buffer.from(message('snapshot', snapshot(events)));
+    const bytes = Buffer.from(streamMessage('snapshot', snapshot(events), history.lastId()));
     for (const response of [...newcomers].slice(0, listenersAtOnce)) {
       newcomers.delete(response);
       response.write(bytes);
@@ -138,14 +147,14 @@ export function startStream({ inventory, status }: { inventory: Inventory; statu
     get listeners() {
       return listeners.size;
     },
-    add: (response) => {
-      if (listeners.size + newcomers.size >= listenerLimit) return false;
+    isFull: () => listeners.size + newcomers.size >= listenerLimit,
+    add: (response, lastEventId) => {
       // Gone already: its `close` was before we listened for it.
-      if (response.destroyed) return true;
+      if (response.destroyed) return;
       response.on('error', () => response.destroy());
       response.on('close', () => {
         newcomers.delete(response);
-        listeners.delete(response);
+        if (listeners.delete(response)) lastLeftAt = performance.now();
       });
       response.writeHead(200, {
         'content-type': 'text/event-stream',
@@ -155,9 +164,16 @@ export function startStream({ inventory, status }: { inventory: Inventory; statu
         'cross-origin-resource-policy': 'same-origin',
       });
       response.flushHeaders();
+      const missed = lastEventId === undefined ? undefined : history.after(lastEventId);
+      if (missed !== undefined && 'texts' in missed) {
+        // What waits for the next flush comes after it, to this listener as well.
+        response.write(streamMessage('resumed', {}) + missed.texts.join(''));
+        listeners.add(response);
+        return;
+      }
+      if (missed !== undefined) response.write(streamMessage('reset', { reason: missed.reset }));
       newcomers.add(response);
       welcoming ??= setTimeout(() => void welcome(), Math.max(0, lastWelcomeAt + snapshotGapMs - performance.now()));
-      return true;
     },
     close: () => {
       unsubscribe();
@@ -170,44 +186,44 @@ export function startStream({ inventory, status }: { inventory: Inventory; statu
   };
 }
 
+type Message = [name: string, data: unknown];
+
 /** What a listener is told of one change; a thing that is gone by now is told as gone. */
-function render(inventory: Inventory, change: Change): string {
+function render(inventory: Inventory, change: Change): Message[] {
   switch (change.kind) {
     case 'node': {
       const node = nodeView(inventory, change.mac);
-      return node === undefined ? message('node-removed', { mac: change.mac }) : message('node', node);
+      return node === undefined ? [['node-removed', { mac: change.mac }]] : [['node', node]];
     }
     case 'customer': {
       const customer = customerView(inventory, change.name);
-      return customer === undefined
-        ? message('customer-removed', { name: change.name })
-        : message('customer', customer);
+      return customer === undefined ? [['customer-removed', { name: change.name }]] : [['customer', customer]];
     }
     case 'workload': {
       const { customer, name } = change;
       const workload = workloadView(inventory, customer, name);
-      return workload === undefined ? message('workload-removed', { customer, name }) : message('workload', workload);
+      return workload === undefined ? [['workload-removed', { customer, name }]] : [['workload', workload]];
     }
     case 'instance': {
       const instance = instanceView(inventory, change.id);
-      return instance === undefined ? message('instance-removed', { id: change.id }) : message('instance', instance);
+      return instance === undefined ? [['instance-removed', { id: change.id }]] : [['instance', instance]];
     }
     case 'order': {
       const order = orderView(inventory, change.number);
-      return order === undefined ? '' : message('kill', order);
+      return order === undefined ? [] : [['kill', order]];
     }
     case 'approval': {
       const approval = inventory.approvals.get(change.id);
-      return approval === undefined ? message('approval-removed', { id: change.id }) : message('approval', approval);
+      return approval === undefined ? [['approval-removed', { id: change.id }]] : [['approval', approval]];
     }
     case 'drill': {
       const drill = drillView(inventory, change.number);
-      return drill === undefined ? '' : message('drill', drill);
+      return drill === undefined ? [] : [['drill', drill]];
     }
     case 'image':
-      return '';
+      return [];
     case 'event':
-      return message('event', change.event);
+      return [['event', change.event]];
   }
 }
 
@@ -231,8 +247,4 @@ function keyOf(change: Change): string {
     default:
       return `${change.kind} ${change.name}`;
   }
-}
-
-function message(name: string, data: unknown): string {
-  return `event: ${name}\ndata: ${JSON.stringify(data)}\n\n`;
 }

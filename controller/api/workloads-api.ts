@@ -1,102 +1,129 @@
 // What customers want to run, what of it runs, and what it printed.
-import { Type } from 'typebox';
-import { Instance } from '../../protocol/api/instances.ts';
-import { LogPage } from '../../protocol/api/logs.ts';
-import { Workload, WorkloadSpec } from '../../protocol/api/workloads.ts';
-import { customerPattern, workloadPattern } from '../../protocol/names.ts';
+import { instanceRoutes } from '../../protocol/api/instances.ts';
+import { logRoutes } from '../../protocol/api/logs.ts';
+import { workloadRoutes } from '../../protocol/api/workloads.ts';
+import { patchedSpec } from '../../protocol/workload-patch.ts';
 import type { Inventory } from '../../inventory/inventory.ts';
-import { orRefuse, RefusedError, shown, type Server } from './http.ts';
+import { orRefuse, RefusedError, served, shown, type Server } from './http.ts';
+import { pageOf } from './pages.ts';
+import { etagOf, requireVersion, startTurns } from './versions.ts';
 import { instanceView, workloadView } from './views.ts';
 
-const digits = Type.Optional(Type.String({ pattern: '^[0-9]{1,9}$' }));
-const WorkloadParams = Type.Object({
-  customer: Type.String({ pattern: customerPattern }),
-  name: Type.String({ pattern: workloadPattern }),
-});
-
 export function registerWorkloadsApi(app: Server, inventory: Inventory): void {
-  app.get('/v1/workloads', { schema: { response: { 200: Type.Object({ workloads: Type.Array(Workload) }) } } }, () =>
-    Promise.resolve({
-      workloads: inventory.workloads
-        .all()
-        .flatMap(({ customer, name }) => workloadView(inventory, customer, name) ?? []),
-    }),
-  );
-  app.get(
-    '/v1/workloads/:customer/:name',
-    { schema: { params: WorkloadParams, response: { 200: Workload } } },
-    (request) => {
-      knownWorkload(inventory, request.params);
-      return Promise.resolve(shown(workloadView(inventory, request.params.customer, request.params.name)));
+  const inTurn = startTurns();
+  app.route({
+    ...served(workloadRoutes.listWorkloads),
+    handler: ({ query }) => {
+      const { items, rest } = pageOf(inventory.workloads.all(), { query, key: nameOf });
+      const workloads = items.flatMap(({ customer, name }) => workloadView(inventory, customer, name) ?? []);
+      return Promise.resolve({ workloads, ...rest });
     },
-  );
-  app.put(
-    '/v1/workloads/:customer/:name',
-    { schema: { params: WorkloadParams, body: WorkloadSpec, response: { 200: Workload } } },
-    async (request) => {
+  });
+  app.route({
+    ...served(workloadRoutes.getWorkload),
+    handler: async ({ params: { customer, name } }, reply) => {
+      const etag = knownWorkload(inventory, { customer, name });
+      return reply.header('etag', etag).send(shown(workloadView(inventory, customer, name)));
+    },
+  });
+  app.route({
+    ...served(workloadRoutes.putWorkload),
+    handler: (request, reply) => {
       const { customer, name } = request.params;
-      orRefuse(await inventory.workloads.put({ customer, name, spec: request.body }, request.operator));
-      return shown(workloadView(inventory, customer, name));
+      return inTurn(nameOf({ customer, name }), async () => {
+        requireVersion(request, { name: nameOf({ customer, name }), etag: versionOf(inventory, { customer, name }) });
+        orRefuse(await inventory.workloads.put({ customer, name, spec: request.body }, request.operator));
+        const etag = knownWorkload(inventory, { customer, name });
+        return reply.header('etag', etag).send(shown(workloadView(inventory, customer, name)));
+      });
     },
-  );
-  app.delete('/v1/workloads/:customer/:name', { schema: { params: WorkloadParams } }, async (request) => {
-    knownWorkload(inventory, request.params);
-    orRefuse(
-      await inventory.workloads.remove(
-        { customer: request.params.customer, name: request.params.name },
-        request.operator,
-      ),
-    );
-    return {};
+  });
+  app.route({
+    ...served(workloadRoutes.changeWorkload),
+    handler: (request, reply) => {
+      const { customer, name } = request.params;
+      return inTurn(nameOf({ customer, name }), async () => {
+        requireVersion(request, {
+          name: nameOf({ customer, name }),
+          etag: knownWorkload(inventory, { customer, name }),
+        });
+        const { spec } = shown(inventory.workloads.get(customer, name));
+        const patched = patchedSpec(spec, request.body);
+        orRefuse(await inventory.workloads.put({ customer, name, spec: patched }, request.operator));
+        const etag = knownWorkload(inventory, { customer, name });
+        return reply.header('etag', etag).send(shown(workloadView(inventory, customer, name)));
+      });
+    },
+  });
+  app.route({
+    ...served(workloadRoutes.removeWorkload),
+    handler: (request) => {
+      const { customer, name } = request.params;
+      return inTurn(nameOf({ customer, name }), async () => {
+        requireVersion(request, {
+          name: nameOf({ customer, name }),
+          etag: knownWorkload(inventory, { customer, name }),
+        });
+        orRefuse(await inventory.workloads.remove({ customer, name }, request.operator));
+        return {};
+      });
+    },
   });
   registerLogs(app, inventory);
-  app.get(
-    '/v1/instances',
-    {
-      schema: {
-        querystring: Type.Object({ customer: Type.Optional(Type.String({ pattern: customerPattern })) }),
-        response: { 200: Type.Object({ instances: Type.Array(Instance) }) },
-      },
-    },
-    (request) => {
-      const { customer } = request.query;
+  app.route({
+    ...served(instanceRoutes.listInstances),
+    handler: ({ query }) => {
+      const { customer } = query;
       const wanted = inventory.instances.all().filter((each) => customer === undefined || each.customer === customer);
-      return Promise.resolve({ instances: wanted.flatMap(({ id }) => instanceView(inventory, id) ?? []) });
+      const { items, rest } = pageOf(wanted, { query, key: ({ id }) => id });
+      return Promise.resolve({ instances: items.flatMap(({ id }) => instanceView(inventory, id) ?? []), ...rest });
     },
-  );
+  });
 }
 
-function knownWorkload(inventory: Inventory, { customer, name }: { customer: string; name: string }): void {
-  if (inventory.workloads.get(customer, name) === undefined)
-    throw new RefusedError(404, `there is no workload ${customer}/${name}`);
+interface WorkloadName {
+  customer: string;
+  name: string;
+}
+
+function nameOf({ customer, name }: WorkloadName): string {
+  return `${customer}/${name}`;
+}
+
+function versionOf(inventory: Inventory, { customer, name }: WorkloadName): string | undefined {
+  const workload = inventory.workloads.get(customer, name);
+  return workload === undefined ? undefined : etagOf(customer, name, workload.specRevision, workload.createdAt);
+}
+
+/** Its version. */
+function knownWorkload(inventory: Inventory, { customer, name }: WorkloadName): string {
+  const etag = versionOf(inventory, { customer, name });
+  if (etag === undefined) throw new RefusedError(404, `there is no workload ${customer}/${name}`);
+  return etag;
 }
 
 function registerLogs(app: Server, inventory: Inventory): void {
-  app.get(
-    '/v1/workloads/:customer/:name/logs',
-    {
-      schema: {
-        params: WorkloadParams,
-        querystring: Type.Object({
-          tail: digits,
-          instance: Type.Optional(Type.String({ maxLength: 64 })),
-          before: Type.Optional(Type.String({ pattern: '^[0-9]{1,15}$' })),
-        }),
-        response: { 200: LogPage },
-      },
-    },
-    async (request) => {
+  app.route({
+    ...served(logRoutes.getLogs),
+    handler: async (request) => {
       knownWorkload(inventory, request.params);
       const { customer, name } = request.params;
       const { instance, before } = request.query;
       const tail = Math.min(10_000, Number(request.query.tail ?? 100));
-      return inventory.logs.list({
+      const page = await inventory.logs.list({
         customer,
         workload: name,
         tail,
         ...(instance === undefined ? {} : { instance }),
         ...(before === undefined ? {} : { before: Number(before) }),
       });
+      // One that is gone has left its lines; one that never was has none.
+      if (instance !== undefined && page.lines.length === 0 && before === undefined) {
+        const known = inventory.instances.get(instance);
+        if (known?.customer !== customer || known.workload !== name)
+          throw new RefusedError(404, `there is no instance ${instance} of ${customer}/${name}, nor a line of it`);
+      }
+      return page;
     },
-  );
+  });
 }

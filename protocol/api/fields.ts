@@ -4,7 +4,7 @@
 //
 // Operators talk to /v1 on loopback; every request wants the token of an operator as a bearer token.
 // Agents talk to the routes of `agent.ts` over TLS on the rack's interface, with the certificate pinned.
-import { Type } from 'typebox';
+import { Type, type TSchema } from 'typebox';
 import { macPattern } from '../mac.ts';
 import { customerPattern, imageNamePattern, instancePattern, sha256Pattern, workloadPattern } from '../names.ts';
 
@@ -19,6 +19,30 @@ export const InstanceId = Type.String({ pattern: instancePattern });
 export const ImageName = Type.String({ pattern: imageNamePattern });
 export const Sha256 = Type.String({ pattern: sha256Pattern });
 
+/** A number in a path or a query, where everything is text. */
+export const numberTextPattern = '^[0-9]{1,15}$';
+export const NumberText = Type.String({ pattern: numberTextPattern });
+/** Items of one answer: a rack is fewer, and what is more would keep permits waiting while it is made. */
+export const pageLimit = 10_000;
+/** The query of every list. */
+export const pageQuery = {
+  limit: Type.Optional(told(`How many at most: ${pageLimit} where left out, and no more than that.`, NumberText)),
+  after: Type.Optional(told('What `next` of the page before says.', Type.String({ minLength: 1, maxLength: 200 }))),
+};
+/** Left out where this page is the last. */
+export const Next = Type.Optional(
+  told('There is more: ask again with this as `after`. Left out on the last page.', Type.String()),
+);
+/** There is nothing to say but that it is done. */
+export const Nothing = Type.Object({});
+
+/** One of these words. */
 export function oneOf<const T extends readonly string[]>(...values: T) {
-  return Type.Unsafe<T[number]>(Type.Union(values.map((value) => Type.Literal(value))));
+  return Type.Unsafe<T[number]>({ type: 'string', enum: values });
+}
+
+/** What a field means, for the document and whoever reads it. */
+export function told<T extends TSchema>(description: string, schema: T): T {
+  const copy: T = Object.create(Object.prototype, Object.getOwnPropertyDescriptors(schema));
+  return Object.assign(copy, { description });
 }

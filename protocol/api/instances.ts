@@ -1,21 +1,52 @@
 import { Type, type Static } from 'typebox';
-import { CustomerName, InstanceId, Instant, MacAddress, WorkloadName, oneOf } from './fields.ts';
+import type { Routes } from './route.ts';
+import {
+  CustomerName,
+  InstanceId,
+  Instant,
+  MacAddress,
+  Next,
+  WorkloadName,
+  closed,
+  oneOf,
+  pageQuery,
+  told,
+} from './fields.ts';
 
 /** As the node sees it. `stopped` says why in `reason`: killed, silence, exited, removed. */
 export const instanceStates = ['placed', 'fetching', 'starting', 'running', 'exited', 'stopped', 'failed'] as const;
 export type InstanceState = (typeof instanceStates)[number];
 
-export const Instance = Type.Object({
-  id: InstanceId,
-  customer: CustomerName,
-  workload: WorkloadName,
-  node: MacAddress,
-  nodeName: Type.String(),
-  state: oneOf(...instanceStates),
-  reason: Type.String(),
-  since: Instant,
-  restarts: Type.Integer(),
-  /** Where its port can be reached, `http://10.77.0.51:20000`, or null. */
-  endpoint: Type.Union([Type.String(), Type.Null()]),
-});
+export const Instance = Type.Object(
+  {
+    id: InstanceId,
+    customer: CustomerName,
+    workload: WorkloadName,
+    node: MacAddress,
+    nodeName: Type.String(),
+    state: oneOf(...instanceStates),
+    reason: Type.String(),
+    since: Instant,
+    restarts: Type.Integer(),
+    endpoint: told(
+      'Where its port can be reached, `http://10.77.0.51:20000`, or null.',
+      Type.Union([Type.String(), Type.Null()]),
+    ),
+  },
+  { title: 'Instance' },
+);
 export type Instance = Static<typeof Instance>;
+
+export const instanceRoutes = {
+  listInstances: {
+    method: 'GET',
+    path: '/v1/instances',
+    summary: 'All instances, by id',
+    tag: 'workloads',
+    security: 'operator',
+    schema: {
+      querystring: Type.Object({ customer: Type.Optional(CustomerName), ...pageQuery }, closed),
+      response: { 200: Type.Object({ instances: Type.Array(Instance), next: Next }) },
+    },
+  },
+} as const satisfies Routes;

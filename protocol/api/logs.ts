@@ -1,17 +1,50 @@
 import { Type, type Static } from 'typebox';
-import { InstanceId, Instant, oneOf } from './fields.ts';
+import { WorkloadParams } from './workloads.ts';
+import type { Routes } from './route.ts';
+import { InstanceId, Instant, NumberText, closed, oneOf, told } from './fields.ts';
 
-export const LogLine = Type.Object({
-  at: Instant,
-  instance: InstanceId,
-  stream: oneOf('stdout', 'stderr', 'muster'),
-  text: Type.String(),
-});
+export const LogLine = Type.Object(
+  {
+    at: Instant,
+    instance: InstanceId,
+    stream: oneOf('stdout', 'stderr', 'muster'),
+    text: Type.String(),
+  },
+  { title: 'LogLine' },
+);
 export type LogLine = Static<typeof LogLine>;
 
-/** An answer of about a megabyte at most; `before` is where older lines go on, null where there are no more of those wanted. */
-export const LogPage = Type.Object({
-  lines: Type.Array(LogLine),
-  before: Type.Union([Type.Integer(), Type.Null()]),
-});
+export const LogPage = Type.Object(
+  {
+    lines: Type.Array(LogLine),
+    before: Type.Union([Type.Integer(), Type.Null()]),
+  },
+  {
+    title: 'LogPage',
+    description:
+      'An answer of about a megabyte at most; `before` is where older lines go on, null where there are no more of those wanted.',
+  },
+);
 export type LogPage = Static<typeof LogPage>;
+
+export const logRoutes = {
+  getLogs: {
+    method: 'GET',
+    path: '/v1/workloads/:customer/:name/logs',
+    summary: 'What a workload’s instances printed, oldest first',
+    tag: 'workloads',
+    security: 'operator',
+    schema: {
+      params: WorkloadParams,
+      querystring: Type.Object(
+        {
+          tail: Type.Optional(told('The last so many lines: 100 where left out, 10,000 at most.', NumberText)),
+          instance: Type.Optional(told('Of this instance alone.', InstanceId)),
+          before: Type.Optional(told('What `before` of the page after says: lines older than those.', NumberText)),
+        },
+        closed,
+      ),
+      response: { 200: LogPage },
+    },
+  },
+} as const satisfies Routes;

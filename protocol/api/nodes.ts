@@ -1,6 +1,7 @@
 import { Type, type Static } from 'typebox';
+import type { Routes } from './route.ts';
 import { nodeNamePattern } from '../names.ts';
-import { CustomerName, Instant, MacAddress, closed, oneOf } from './fields.ts';
+import { CustomerName, Instant, MacAddress, Next, Nothing, closed, oneOf, pageQuery, told } from './fields.ts';
 import { Sample } from './samples.ts';
 
 /** What each state waits for is told in `inventory/nodes/life-cycle.ts`. */
@@ -8,7 +9,6 @@ export const nodeStates = ['seen', 'loading', 'joining', 'ready', 'silent', 'los
 export type NodeState = (typeof nodeStates)[number];
 
 // A board sends these, and they are kept: closed, so that it cannot have anything else kept.
-/** What the agent finds out once, at join, with `systeminformation`. */
 export const NodeFacts = Type.Object(
   {
     model: Type.String({ maxLength: 200 }),
@@ -29,68 +29,167 @@ export const NodeFacts = Type.Object(
       { maxItems: 32 },
     ),
   },
-  closed,
+  {
+    ...closed,
+    title: 'NodeFacts',
+    description: 'What the agent finds out once, at join, with `systeminformation`.',
+  },
 );
 export type NodeFacts = Static<typeof NodeFacts>;
 
-export const Node = Type.Object({
-  mac: MacAddress,
-  /** Operators may rename it; `node-<last three bytes>` until then. */
-  name: Type.String({ pattern: nodeNamePattern }),
-  /** Place in the rack, 1 to 684 and up; the lowest free one until an operator says otherwise. */
-  slot: Type.Integer({ minimum: 1 }),
-  state: oneOf(...nodeStates),
-  /** When it entered the state, and why. */
-  since: Instant,
-  reason: Type.String(),
-  /** How far the boot has come: `dhcp`, `tftp`, `script`, `kernel`, `initrd`, `root`, `joined`, … */
-  stage: Type.String(),
-  firmware: Type.Union([oneOf('uboot', 'uefi', 'uefi-http'), Type.Null()]),
-  ip: Type.Union([Type.String(), Type.Null()]),
-  bootId: Type.Union([Type.String(), Type.Null()]),
-  serial: Type.Union([Type.String(), Type.Null()]),
-  /** An operator keeps it out: it gets no kernel, no workloads and no permits. */
-  fenced: Type.Boolean(),
-  lastHeartbeatAt: Type.Union([Instant, Type.Null()]),
-  /** Ready to work, from its first DHCP packet, ms. */
-  bootDurationMs: Type.Union([Type.Integer(), Type.Null()]),
-  instances: Type.Integer(),
-  customers: Type.Array(CustomerName),
-  facts: Type.Union([NodeFacts, Type.Null()]),
-  sample: Type.Union([Sample, Type.Null()]),
-});
+export const Node = Type.Object(
+  {
+    mac: MacAddress,
+    name: told(
+      'Operators may rename it; `node-<last three bytes>` until then.',
+      Type.String({ pattern: nodeNamePattern }),
+    ),
+    slot: told(
+      'Place in the rack, 1 to 684 and up; the lowest free one until an operator says otherwise.',
+      Type.Integer({ minimum: 1 }),
+    ),
+    state: oneOf(...nodeStates),
+    since: told('When it entered the state, and why.', Instant),
+    reason: Type.String(),
+    stage: told(
+      'How far the boot has come: `dhcp`, `tftp`, `script`, `kernel`, `initrd`, `root`, `joined`, …',
+      Type.String(),
+    ),
+    firmware: Type.Union([oneOf('uboot', 'uefi', 'uefi-http'), Type.Null()]),
+    ip: Type.Union([Type.String(), Type.Null()]),
+    bootId: Type.Union([Type.String(), Type.Null()]),
+    serial: Type.Union([Type.String(), Type.Null()]),
+    fenced: told('An operator keeps it out: it gets no kernel, no workloads and no permits.', Type.Boolean()),
+    lastHeartbeatAt: Type.Union([Instant, Type.Null()]),
+    bootDurationMs: told('Ready to work, from its first DHCP packet, ms.', Type.Union([Type.Integer(), Type.Null()])),
+    instances: Type.Integer(),
+    customers: Type.Array(CustomerName),
+    facts: Type.Union([NodeFacts, Type.Null()]),
+    sample: Type.Union([Sample, Type.Null()]),
+  },
+  { title: 'Node' },
+);
 export type Node = Static<typeof Node>;
 
 export const NodePatch = Type.Partial(
   Type.Object({
     name: Type.String({ pattern: nodeNamePattern }),
-    slot: Type.Integer({ minimum: 1, maximum: 100_000 }),
+    slot: Type.Integer({ minimum: 1, maximum: 4_096 }),
     fenced: Type.Boolean(),
   }),
-  { ...closed, minProperties: 1 },
+  { ...closed, minProperties: 1, title: 'NodePatch' },
 );
 export type NodePatch = Static<typeof NodePatch>;
 
-/** What a board answers by SSH, by question: `kernel`, `processes`, … */
-export const Diagnosis = Type.Record(Type.String(), Type.String());
+export const Diagnosis = Type.Record(Type.String(), Type.String(), {
+  title: 'Diagnosis',
+  description: 'What a board answers by SSH, by question: `kernel`, `processes`, …',
+});
 export type Diagnosis = Static<typeof Diagnosis>;
 
 export const PowerRequest = Type.Object(
   {
     state: oneOf('on', 'off'),
-    /** Other boards on the same outlets lose their power too: refused without this where there are any. */
-    neighbours: Type.Optional(Type.Literal(true)),
+    neighbours: Type.Optional(
+      told(
+        'Other boards on the same outlets lose their power too: refused without this where there are any.',
+        Type.Literal(true),
+      ),
+    ),
   },
-  closed,
+  { ...closed, title: 'PowerRequest' },
 );
 export type PowerRequest = Static<typeof PowerRequest>;
 
-/** As the PDU says it. */
-export const NodePower = Type.Object({
-  off: Type.Boolean(),
-  /** PDU and outlet: `left 2`. */
-  outlets: Type.Array(Type.String()),
-  /** Names of the boards that have their power from these outlets alone. */
-  neighbours: Type.Array(Type.String()),
-});
+export const NodePower = Type.Object(
+  {
+    off: Type.Boolean(),
+    outlets: told('PDU and outlet: `left 2`.', Type.Array(Type.String())),
+    neighbours: told('Names of the boards that have their power from these outlets alone.', Type.Array(Type.String())),
+  },
+  { title: 'NodePower', description: 'As the PDU says it.' },
+);
 export type NodePower = Static<typeof NodePower>;
+
+const NodeParams = Type.Object({
+  node: told('Its name or its MAC address.', Type.String({ minLength: 1, maxLength: 64 })),
+});
+
+export const nodeRoutes = {
+  listNodes: {
+    method: 'GET',
+    path: '/v1/nodes',
+    summary: 'All nodes, by MAC address',
+    tag: 'nodes',
+    security: 'operator',
+    schema: {
+      querystring: Type.Object(pageQuery, closed),
+      response: { 200: Type.Object({ nodes: Type.Array(Node), next: Next }) },
+    },
+  },
+  getNode: {
+    method: 'GET',
+    path: '/v1/nodes/:node',
+    summary: 'One node',
+    tag: 'nodes',
+    security: 'operator',
+    schema: { params: NodeParams, response: { 200: Node } },
+    versioned: true,
+  },
+  changeNode: {
+    method: 'PATCH',
+    path: '/v1/nodes/:node',
+    summary: 'Rename, move, fence or unfence a node',
+    description: 'What is left out stays. A fenced node stops everything at once.',
+    tag: 'nodes',
+    security: 'operator',
+    schema: { params: NodeParams, body: NodePatch, response: { 200: Node } },
+    versioned: true,
+  },
+  removeNode: {
+    method: 'DELETE',
+    path: '/v1/nodes/:node',
+    summary: 'Forget a node that is gone',
+    description: 'Refused while it is ready.',
+    tag: 'nodes',
+    security: 'operator',
+    schema: { params: NodeParams, response: { 200: Nothing } },
+    versioned: true,
+  },
+  diagnoseNode: {
+    method: 'GET',
+    path: '/v1/nodes/:node/diagnosis',
+    summary: 'Ask a board by SSH how it is',
+    tag: 'nodes',
+    security: 'operator',
+    schema: { params: NodeParams, response: { 200: Diagnosis } },
+    problems: ['conflict', 'upstream-failed', 'unavailable'],
+  },
+  rebootNode: {
+    method: 'POST',
+    path: '/v1/nodes/:node/reboot',
+    summary: 'Start a board again, by SSH',
+    tag: 'nodes',
+    security: 'operator',
+    schema: { params: NodeParams, response: { 200: Nothing } },
+    problems: ['upstream-failed', 'unavailable'],
+  },
+  getNodePower: {
+    method: 'GET',
+    path: '/v1/nodes/:node/power',
+    summary: 'What the PDU says about a board',
+    tag: 'nodes',
+    security: 'operator',
+    schema: { params: NodeParams, response: { 200: NodePower } },
+    problems: ['conflict', 'upstream-failed'],
+  },
+  switchNodePower: {
+    method: 'POST',
+    path: '/v1/nodes/:node/power',
+    summary: 'Switch a board on or off',
+    tag: 'nodes',
+    security: 'operator',
+    schema: { params: NodeParams, body: PowerRequest, response: { 200: NodePower } },
+    problems: ['upstream-failed'],
+  },
+} as const satisfies Routes;

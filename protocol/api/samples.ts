@@ -1,7 +1,6 @@
 import { Type, type Static } from 'typebox';
-import { closed } from './fields.ts';
+import { closed, told } from './fields.ts';
 
-/** What the agent reports every few seconds. Shares are 0 to 1. */
 export const Sample = Type.Object(
   {
     cpu: Type.Number(),
@@ -13,9 +12,8 @@ export const Sample = Type.Object(
     rxBytesPerSecond: Type.Number(),
     txBytesPerSecond: Type.Number(),
     agentRssBytes: Type.Number(),
-    /** Worst delay of the thread that obeys permits since the last sample, ms. */
-    permitThreadDelayMs: Type.Number(),
+    permitThreadDelayMs: told('Worst delay of the thread that obeys permits since the last sample, ms.', Type.Number()),
   },
-  closed,
+  { ...closed, title: 'Sample', description: 'What the agent reports every few seconds. Shares are 0 to 1.' },
 );
 export type Sample = Static<typeof Sample>;
