@@ -127,7 +127,7 @@ test('logs and events say why they are empty', async (t) => {
   await muster('deploy', 'acme/web', '--no-wait', '--image', 'web');
   assert.match((await muster('logs', 'acme/web')).err, /acme\/web has said nothing yet/);
   const gone = await muster('logs', 'acme/web', '--instance', 'web-1a2b3c4d');
-  assert.match(gone.err, /has no instance web-1a2b3c4d now/);
+  assert.match(gone.err, /there is no instance web-1a2b3c4d of acme\/web/);
   assert.match((await muster('events', '--subject', 'nope')).out, /no event is about "nope": want a node, a customer/);
   assert.match((await muster('events', '--subject', 'acme/web')).out, /created: web, 1 replicas/);
 });

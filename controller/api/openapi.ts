@@ -230,7 +230,7 @@ function referred(schema: unknown, schemas: Json): unknown {
         : referred(value, schemas),
     ]),
   );
-  // A record: any name.
+  // A record: its keys have any name.
   const { patternProperties: byName } = plain;
   if (isRecord(byName) && '^.*$' in byName) {
     delete plain['patternProperties'];
