@@ -12,16 +12,8 @@ import type { NodeDocument } from '../store/documents.ts';
 import type { NewEvent } from '../store/transaction.ts';
 import type { Transact } from '../store/writer.ts';
 import { HeartbeatRecord } from './heartbeat-record.ts';
-import {
-  beginsBoot,
-  type BootProgress,
-  decideBootStage,
-  decideJoin,
-  decideJoinToken,
-  decidePatch,
-  decideRemoveNode,
-  heldPlace,
-} from './nodes.ts';
+import { decideJoin, decideJoinToken, heldPlace } from './join-token.ts';
+import { beginsBoot, type BootProgress, decideBootStage, decidePatch, decideRemoveNode } from './nodes.ts';
 import type { LocalTables } from '../samples/local-tables.ts';
 import { Places } from './places.ts';
 import { isRestart, restartEventsLimit, restartText } from './restart.ts';
