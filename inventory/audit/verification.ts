@@ -12,7 +12,7 @@ import type { AuditLog, StoredKey } from './audit.ts';
 import type { DrillDocument, EscalationDocument, OrderDocument, ReceiptDocument } from '../store/documents.ts';
 
 /** A page takes some 3 ms, most of it for signatures. */
-const pageEntries = 100;
+const pageLimit = 100;
 const problemLimit = 100;
 
 /** Documents as they were at one moment, by the rest of their keys. */
@@ -47,7 +47,7 @@ export async function verifyAudit(log: AuditLog, documents: () => AuditedDocumen
   if (waiting.size > 0 && log.troubled) check.say(`${waiting.size} entries wait for a disk that takes none`);
   // Below the first number as well: nothing of ours stands there.
   for (let after = Number.MIN_SAFE_INTEGER; ;) {
-    const page = (await log.entries({ after, limit: pageEntries })).filter(({ sequence }) => sequence <= head.sequence);
+    const page = (await log.entries({ after, limit: pageLimit })).filter(({ sequence }) => sequence <= head.sequence);
     const last = page.at(-1);
     if (last === undefined) break;
     for (const entry of page) for (const problem of chain.add(entry)) check.say(problem);

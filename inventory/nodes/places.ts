@@ -14,7 +14,7 @@ const twoAfterMs = 1_000;
 /** So many are remembered. */
 const contestLimit = 256;
 const sameContestMs = 60_000;
-const contestsPerMinute = 10;
+const contestsPerMinuteLimit = 10;
 
 interface Contest {
   at: number;
@@ -78,7 +78,7 @@ export class Places {
     const told = this.#told.get(contest);
     if (told !== undefined && at - told < sameContestMs) return false;
     if (at - this.#minute.began >= 60_000) this.#minute = { began: at, told: 0 };
-    if (this.#minute.told >= contestsPerMinute) return false;
+    if (this.#minute.told >= contestsPerMinuteLimit) return false;
     this.#minute.told++;
     const [oldest] = this.#told.keys();
     if (this.#told.size >= contestLimit && oldest !== undefined) this.#told.delete(oldest);

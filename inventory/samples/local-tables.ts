@@ -14,20 +14,20 @@ import { moveAside } from '../store/state-files.ts';
 import { StorageError } from '../store/store.ts';
 import { schema, schemaVersion } from './schema.ts';
 
-const eventRows = 100_000;
-const logRows = 200_000;
+const eventRowLimit = 100_000;
+const logRowLimit = 200_000;
 /** So that one chatty instance does not push everybody else's lines out, nor one customer with many. */
-const logRowsPerInstance = 1_000;
-const logBytesPerCustomer = 4 * 2 ** 20;
-const queueRows = 20_000;
-const queueBytes = 4 * 2 ** 20;
+const instanceLogRowLimit = 1_000;
+const customerLogByteLimit = 4 * 2 ** 20;
+const queueRowLimit = 20_000;
+const queueByteLimit = 4 * 2 ** 20;
 /** Of the whole database; on a small disk a sixteenth of it, since orders and receipts need room there as well. */
-const databaseBytes = 64 * 2 ** 20;
+const databaseByteLimit = 64 * 2 ** 20;
 const diskShare = 1 / 16;
 /** Beyond this share of it the oldest rows go, these many at a time. */
 const fullShare = 0.75;
 const pruneRows = 2_000;
-const messageCharacters = 2_000;
+const messageCharacterLimit = 2_000;
 /** How often samples go to disk, and how long a failed write waits for the next attempt. */
 const pauseMs = 1_000;
 /** A row more or less does not matter: pruning goes by this many. */
@@ -37,7 +37,7 @@ const pruneEveryBytes = 2 ** 20;
 const rowBytes = 120;
 
 /** What one answer holds of lines and events: more would keep permits waiting while it is made. */
-const answerBytes = 2 ** 20;
+const answerByteLimit = 2 ** 20;
 export type InstanceLogLine = LogLine & { customer: string; workload: string };
 
 export interface WantedLogs {
@@ -79,7 +79,7 @@ export async function openLocalTables(
   } = {},
 ): Promise<LocalTables> {
   const { bsize, blocks } = statfsSync(dirname(file));
-  const mostBytes = Math.min(databaseBytes, Math.max(2 ** 20, bsize * blocks * diskShare));
+  const mostBytes = Math.min(databaseByteLimit, Math.max(2 ** 20, bsize * blocks * diskShare));
   const open = async () => {
     const connection = await Connection.open(file, {
       synchronous: 'NORMAL',
@@ -174,11 +174,11 @@ class Tables implements LocalTables {
   }
 
   addEvent({ at, kind, subject, message }: Omit<Event, 'id'>): void {
-    if (this.#events.length >= queueRows) {
+    if (this.#events.length >= queueRowLimit) {
       this.#events.shift();
       this.#dropped++;
     }
-    this.#events.push({ id: ++this.#lastEvent, at, kind, subject, message: message.slice(0, messageCharacters) });
+    this.#events.push({ id: ++this.#lastEvent, at, kind, subject, message: message.slice(0, messageCharacterLimit) });
     this.#schedule();
   }
 
@@ -189,7 +189,7 @@ class Tables implements LocalTables {
     const rows = await this.#read<Event>(
       `SELECT id, at, kind, subject, message FROM (
          SELECT *, sum(length(message) + ${rowBytes}) OVER (${order}) AS bytes FROM events WHERE id > ? ${where} ${order} LIMIT ?)
-       WHERE bytes - length(message) - ${rowBytes} < ${answerBytes} ${order}`,
+       WHERE bytes - length(message) - ${rowBytes} < ${answerByteLimit} ${order}`,
       ...parameters,
     );
     return after === undefined ? rows.toReversed() : rows;
@@ -219,7 +219,7 @@ class Tables implements LocalTables {
       this.#logBytes += sizeOf(line);
     }
     let over = 0;
-    while (this.#logs.length - over > queueRows || this.#logBytes > queueBytes)
+    while (this.#logs.length - over > queueRowLimit || this.#logBytes > queueByteLimit)
       this.#logBytes -= sizeOf(this.#logs[over++]);
     this.#logs.splice(0, over);
     this.#dropped += over;
@@ -234,7 +234,7 @@ class Tables implements LocalTables {
          WHERE customer = ? ${workload === undefined ? '' : 'AND workload = ?'}
          ${instance === undefined ? '' : 'AND instance = ?'} ${before === undefined ? '' : 'AND id < ?'}
          ORDER BY id DESC LIMIT ?)
-       WHERE bytes - length(text) - ${rowBytes} < ${answerBytes} ORDER BY id DESC`,
+       WHERE bytes - length(text) - ${rowBytes} < ${answerByteLimit} ORDER BY id DESC`,
       customer,
       ...(workload === undefined ? [] : [workload]),
       ...(instance === undefined ? [] : [instance]),
@@ -246,7 +246,7 @@ class Tables implements LocalTables {
       lines: rows
         .toReversed()
         .map(({ at, instance: of, stream, text }) => ({ at, instance: of, stream: streamSchema.Parse(stream), text })),
-      before: oldest !== undefined && oldest.bytes >= answerBytes && rows.length < tail ? oldest.id : null,
+      before: oldest !== undefined && oldest.bytes >= answerByteLimit && rows.length < tail ? oldest.id : null,
     };
   }
 
@@ -379,7 +379,7 @@ class Tables implements LocalTables {
     this.#unprunedEvents += events.length;
     if (this.#unprunedEvents >= pruneEvery) {
       this.#unprunedEvents = 0;
-      await this.#connection.run('DELETE FROM events WHERE id <= ?', this.#lastEvent - eventRows);
+      await this.#connection.run('DELETE FROM events WHERE id <= ?', this.#lastEvent - eventRowLimit);
     }
     this.#unprunedLogs += logs.length;
     for (const line of logs) {
@@ -390,11 +390,11 @@ class Tables implements LocalTables {
     if (this.#unprunedLogs < pruneEvery && this.#unprunedBytes < pruneEveryBytes) return;
     this.#unprunedLogs = 0;
     this.#unprunedBytes = 0;
-    await this.#connection.run('DELETE FROM logs WHERE id <= ?', this.#lastLog - logRows);
+    await this.#connection.run('DELETE FROM logs WHERE id <= ?', this.#lastLog - logRowLimit);
     for (const instance of this.#unprunedInstances)
       await this.#connection.run(
         `DELETE FROM logs WHERE instance = ?1
-         AND id <= (SELECT id FROM logs WHERE instance = ?1 ORDER BY id DESC LIMIT 1 OFFSET ${logRowsPerInstance})`,
+         AND id <= (SELECT id FROM logs WHERE instance = ?1 ORDER BY id DESC LIMIT 1 OFFSET ${instanceLogRowLimit})`,
         instance,
       );
     this.#unprunedInstances.clear();
@@ -402,7 +402,7 @@ class Tables implements LocalTables {
       await this.#connection.run(
         `DELETE FROM logs WHERE customer = ?1 AND id <= (SELECT id FROM (SELECT id,
            sum(octet_length(text) + ${rowBytes}) OVER (ORDER BY id DESC) AS bytes FROM logs WHERE customer = ?1)
-         WHERE bytes > ${logBytesPerCustomer} ORDER BY id DESC LIMIT 1)`,
+         WHERE bytes > ${customerLogByteLimit} ORDER BY id DESC LIMIT 1)`,
         customer,
       );
     this.#unprunedCustomers.clear();
@@ -432,9 +432,9 @@ class Tables implements LocalTables {
   ): void {
     this.#events = [...events, ...this.#events];
     this.#logs = [...logs, ...this.#logs];
-    this.#dropped += Math.max(0, this.#events.length - queueRows) + Math.max(0, this.#logs.length - queueRows);
-    this.#events = this.#events.slice(-queueRows);
-    this.#logs = this.#logs.slice(-queueRows);
+    this.#dropped += Math.max(0, this.#events.length - queueRowLimit) + Math.max(0, this.#logs.length - queueRowLimit);
+    this.#events = this.#events.slice(-queueRowLimit);
+    this.#logs = this.#logs.slice(-queueRowLimit);
     this.#logBytes = this.#logs.reduce((sum, line) => sum + sizeOf(line), 0);
     this.#changedSamples = new Map([...samples, ...this.#changedSamples]);
     this.#schedule(pauseMs);

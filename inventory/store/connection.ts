@@ -6,7 +6,7 @@ import { StorageError } from './store.ts';
 // The package is CommonJS without named exports that Node can see.
 const sqlite: typeof import('sqlite3') = createRequire(import.meta.url)('sqlite3');
 
-const logBytes = 8 * 2 ** 20;
+const logByteLimit = 8 * 2 ** 20;
 /** SQLite's default. */
 const pageBytes = 4_096;
 
@@ -59,7 +59,7 @@ export class Connection implements AsyncDisposable {
       );
     // What a large transaction needed of the log is given back.
     await this.exec(
-      `PRAGMA journal_mode = WAL; PRAGMA synchronous = ${synchronous}; PRAGMA journal_size_limit = ${logBytes};`,
+      `PRAGMA journal_mode = WAL; PRAGMA synchronous = ${synchronous}; PRAGMA journal_size_limit = ${logByteLimit};`,
     );
     await this.exec('BEGIN IMMEDIATE');
     if (found === 0) await this.exec(`${schema}; PRAGMA user_version = ${version};`);
