@@ -43,8 +43,8 @@ const drillIntervalMs = 100;
 /** Of requests that no second operator confirmed: an expired one is refused at once, and leaves the screens this late. */
 const expiryIntervalMs = 1_000;
 
-/** The process's, beside those of main.ts. */
-const exitCodes = { threadEnded: 70 };
+/** EX_SOFTWARE, when the roll call's thread has ended. */
+const threadEndedCode = 70;
 
 export interface ControllerOptions {
   configuration: Configuration;
@@ -79,7 +79,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
   const rollCallThread = startRollCallThread((why) => {
     options.lastWords({ level: 'error', subject: 'roll call', message: `${why}: the controller ends` });
     process.stderr.write(`muster: ${why}: the controller ends\n`);
-    process.exit(exitCodes.threadEnded);
+    process.exit(threadEndedCode);
   });
   stack.defer(() => rollCallThread[Symbol.asyncDispose]());
   // Its process reads and checks the boot files while everything else starts.
