@@ -11,6 +11,8 @@ export interface Asked {
   stream?: Readable;
   /** Known size of `stream`. */
   sizeBytes?: number | undefined;
+  /** The answer is text, and no JSON document. */
+  isText?: true;
   /** Most time for the whole exchange, ms. */
   timeoutMs?: number;
 }
@@ -58,8 +60,9 @@ export function connect({ url, token, signal }: ConnectOptions): Api {
       const found = token();
       const secret = 'token' in found ? found.token : undefined;
       const { status, text } = await exchange({ asked, method, target, secret, timeoutMs, signal, url });
-      const value = parsed(text);
-      if (status >= 200 && status < 300) {
+      const isDone = status >= 200 && status < 300;
+      const value = isDone && asked.isText === true ? text : parsed(text);
+      if (isDone) {
         if (value === undefined || !describedAnswer({ method, path: target.pathname, status, value }))
           throw new ApiError(
             `cannot understand the answer to ${method} ${path}: is the controller at ${url} another version of Muster, or another program?`,

@@ -11,7 +11,7 @@ import {
   sidewaysOverflow,
   type DashboardBrowser,
 } from './browser.ts';
-import { killReportHtml } from '../protocol/kill-report.ts';
+import { killReportHtml } from './kill-report.ts';
 import { rackOf, scriptedApproval, scriptedOrder, scriptedTimeline } from './scripted-rack.ts';
 
 const wholeRack = 684;

@@ -7,7 +7,7 @@ import { stripTypeScriptTypes } from 'node:module';
 import { extname } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { reportStyle } from '../protocol/kill-report.ts';
+import { reportStyle } from './kill-report.ts';
 
 interface PageFile {
   type: string;

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import fastify from 'fastify';
+import { killReportHtml } from '../../dashboard/kill-report.ts';
 import type { AuditEntry, AuditVerdict } from '../../protocol/api/audit.ts';
 import type { KillTimeline } from '../../protocol/api/orders.ts';
 import { auditHash, chainStart } from '../../protocol/audit.ts';
@@ -74,6 +75,9 @@ async function controller({ log, verdict = {} }: { log: AuditEntry[]; verdict?: 
     ...verdict,
   }));
   app.get('/v1/kill/3', () => order);
+  app.get('/v1/kill/3/report', (_request, reply) =>
+    reply.type('text/html').send(killReportHtml({ order, rack: 'rack-1', audit: null, at: now })),
+  );
   app.get('/v1/status', () => ({
     version: '0.1.0',
     startedAt: now,

@@ -4,13 +4,7 @@ import type { Approval } from '../../protocol/api/approvals.ts';
 import type { AuditEntry } from '../../protocol/api/audit.ts';
 import type { KillOrder, KillTimeline } from '../../protocol/api/orders.ts';
 import type { Status } from '../../protocol/api/status.ts';
-import {
-  escalationText,
-  killReport,
-  killReportHtml,
-  slowestFirst,
-  type KillReport,
-} from '../../protocol/kill-report.ts';
+import { escalationText, killReport, slowestFirst, type KillReport } from '../../protocol/kill-report.ts';
 import { boundMs, permitValidityMs, stopsByItselfMs } from '../../protocol/timing.ts';
 import { ApiError } from '../api.ts';
 import { checkedCount, checkedName } from '../argument.ts';
@@ -329,7 +323,8 @@ async function report(context: Context, call: Call): Promise<void> {
   if (call.json) printJson(context, killReport(facts));
   else if (file === undefined) context.output.out(reportText(killReport(facts)));
   if (file === undefined) return;
-  await writeFile(file, killReportHtml(facts)).catch((cause: unknown) => {
+  const page = await context.api.ask<string>({ path: `/v1/kill/${number}/report`, isText: true });
+  await writeFile(file, page).catch((cause: unknown) => {
     throw new Error(`cannot write ${file}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
   });
   if (!call.json) context.output.out(`the report on order ${number} is in ${printable(file)}\n`);

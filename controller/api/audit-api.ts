@@ -2,7 +2,7 @@
 import { auditRoutes } from '../../protocol/api/audit.ts';
 import { orderRoutes } from '../../protocol/api/orders.ts';
 import type { Status } from '../../protocol/api/status.ts';
-import { killReportHtml } from '../../protocol/kill-report.ts';
+import { killReportHtml } from '../../dashboard/kill-report.ts';
 import type { Inventory } from '../../inventory/inventory.ts';
 import { StorageError } from '../../inventory/store/store.ts';
 import { orderTimeline } from './views.ts';
