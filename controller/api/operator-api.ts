@@ -17,6 +17,7 @@ import { registerNodesApi } from './nodes-api.ts';
 import { registerOperatorsApi } from './operators-api.ts';
 import { createOrders } from './orders.ts';
 import { registerApprovalsApi, registerOrdersApi } from './orders-api.ts';
+import { registerReferenceApi } from './reference-api.ts';
 import type { Stream } from './stream.ts';
 import { registerWorkloadsApi } from './workloads-api.ts';
 
@@ -66,4 +67,5 @@ export function registerOperatorApi(app: Server, options: OperatorApiOptions): v
   registerWorkloadsApi(app, inventory);
   registerOrdersApi(app, { inventory, orders });
   registerEventsApi(app, inventory);
+  registerReferenceApi(app);
 }

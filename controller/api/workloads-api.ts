@@ -118,7 +118,7 @@ function registerLogs(app: Server, inventory: Inventory): void {
         ...(before === undefined ? {} : { before: Number(before) }),
       });
       // One that is gone has left its lines; one that never was has none.
-      if (instance !== undefined && page.lines.length === 0 && before === undefined) {
+      if (instance !== undefined && before === undefined && page.lines.length === 0) {
         const known = inventory.instances.get(instance);
         if (known?.customer !== customer || known.workload !== name)
           throw new RefusedError(404, `there is no instance ${instance} of ${customer}/${name}, nor a line of it`);

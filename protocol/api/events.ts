@@ -44,6 +44,5 @@ export const eventRoutes = {
       ),
       response: { 200: Type.Object({ events: Type.Array(Event), next: Next }) },
     },
-    problems: ['not-found'],
   },
 } as const satisfies Routes;
