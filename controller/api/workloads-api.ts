@@ -92,7 +92,10 @@ function nameOf({ customer, name }: WorkloadName): string {
 
 function versionOf(inventory: Inventory, { customer, name }: WorkloadName): string | undefined {
   const workload = inventory.workloads.get(customer, name);
-  return workload === undefined ? undefined : etagOf(customer, name, workload.specRevision, workload.createdAt);
+  if (workload === undefined) return undefined;
+  // Another number of replicas is no other revision: nothing is replaced for it. The values of an environment are in no tag.
+  const { specRevision, createdAt, spec } = workload;
+  return etagOf(customer, name, specRevision, createdAt, spec.replicas);
 }
 
 /** Its version. */

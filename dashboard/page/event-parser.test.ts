@@ -3,10 +3,10 @@ import { test } from 'node:test';
 import { eventParser } from './event-parser.ts';
 
 const stream =
-  'retry: 200\n\nevent: snapshot\ndata: {"a":1}\n\n: here\n\nevent: node\ndata: x: y\ndata:z\n\ndata: bare\n\n';
+  'retry: 200\n\nevent: snapshot\ndata: {"a":1}\n\n: here\n\nid: 7-1\nevent: node\ndata: x: y\ndata:z\n\ndata: bare\n\n';
 const events = [
   { event: 'snapshot', data: '{"a":1}' },
-  { event: 'node', data: 'x: y\nz' },
+  { event: 'node', data: 'x: y\nz', id: '7-1' },
   { event: 'message', data: 'bare' },
 ];
 

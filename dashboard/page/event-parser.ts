@@ -1,9 +1,11 @@
-// The format of server-sent events, as far as our controller speaks it: lines `event:` and `data:`, an empty line after each
+// The format of server-sent events, as far as our controller speaks it: lines `id:`, `event:` and `data:`, an empty line after each
 // event, comments that begin with a colon. It comes in pieces that end anywhere.
 
 export interface ServerEvent {
   event: string;
   data: string;
+  /** To go on after it: `Last-Event-ID`. */
+  id?: string;
 }
 
 /** Gives the events that each piece completes. */
@@ -27,11 +29,14 @@ export function eventParser(): (piece: string) => ServerEvent[] {
 /** Undefined where there is no data: a comment, or the time to wait before the next attempt. */
 function eventOf(text: string): ServerEvent | undefined {
   let event = 'message';
+  let id: string | undefined;
   const data: string[] = [];
   for (const line of text.split('\n')) {
     const [, name, value = ''] = /^([^:]*): ?(.*)$/s.exec(line) ?? [];
     if (name === 'event') event = value;
+    if (name === 'id') id = value;
     if (name === 'data') data.push(value);
   }
-  return data.length === 0 ? undefined : { event, data: data.join('\n') };
+  if (data.length === 0) return undefined;
+  return { event, data: data.join('\n'), ...(id === undefined ? {} : { id }) };
 }
