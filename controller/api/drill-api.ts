@@ -25,8 +25,8 @@ export function registerDrillApi(
     handler: ({ query }) => {
       // Newest first.
       const { items, rest } = pageOf(inventory.drills.all(), { query, key: ({ number }) => -number });
-      const drills = items.flatMap(({ number }) => drillView(inventory, number) ?? []);
-      return Promise.resolve({ drills, schedule: inventory.drills.schedule() ?? null, ...rest });
+      const views = items.flatMap(({ number }) => drillView(inventory, number) ?? []);
+      return Promise.resolve({ drills: views, schedule: inventory.drills.schedule() ?? null, ...rest });
     },
   });
   app.route({

@@ -2,9 +2,9 @@
 // the last one that it heard gets those after it. An id of another process, or one from before what is kept, is no use any more.
 // Pure.
 
-/** Minutes of a busy rack, and what a listener that comes back can read at once. */
-export const messagesLimit = 20_000;
-export const charactersLimit = 4 * 2 ** 20;
+/** Minutes of a quiet rack. Of more a snapshot is cheaper. */
+export const messagesLimit = 10_000;
+export const charactersLimit = 2 ** 20;
 
 export interface StreamHistory {
   /** Keeps the message; its text with its id. */

@@ -1,5 +1,6 @@
 // The live connection. It is a `fetch` that does not end, and no `EventSource`, which cannot send the operator's token. It
-// begins again after a cut, after an answer that is an error, and when the other end went without a word.
+// begins again after a cut, after an answer that is an error, and when the other end went without a word; where the controller
+// remembers what came since, it goes on there, else with a snapshot.
 import { eventParser } from './event-parser.ts';
 import { messageKinds, type Message } from './rack-state.ts';
 import { askedToken, refuseToken } from './token.ts';
@@ -20,6 +21,7 @@ export interface Following {
 
 export async function followRack(following: Following): Promise<never> {
   const { changed, unlock } = following;
+  const place: Place = { lastId: undefined };
   for (;;) {
     const token = await askedToken();
     if (token === undefined) {
@@ -27,7 +29,7 @@ export async function followRack(following: Following): Promise<never> {
       await unlock();
       continue;
     }
-    if ((await listen(token, following)) === 'refused') {
+    if ((await listen(token, place, following)) === 'refused') {
       refuseToken(token);
       continue;
     }
@@ -36,13 +38,21 @@ export async function followRack(following: Following): Promise<never> {
   }
 }
 
-async function listen(token: string, { hear, changed }: Following): Promise<'refused' | 'cut'> {
+/** How far it has been heard. */
+interface Place {
+  lastId: string | undefined;
+}
+
+async function listen(token: string, place: Place, { hear, changed }: Following): Promise<'refused' | 'cut'> {
   const quiet = new AbortController();
   const end = () => quiet.abort();
   let timer = setTimeout(end, quietLimitMs);
   try {
     const response = await fetch('/v1/stream', {
-      headers: { authorization: `Bearer ${token}` },
+      headers: {
+        authorization: `Bearer ${token}`,
+        ...(place.lastId === undefined ? {} : { 'last-event-id': place.lastId }),
+      },
       cache: 'no-store',
       signal: quiet.signal,
     });
@@ -55,12 +65,14 @@ async function listen(token: string, { hear, changed }: Following): Promise<'ref
       if (done) return 'cut';
       clearTimeout(timer);
       timer = setTimeout(end, quietLimitMs);
-      for (const { event, data } of parse(value)) {
+      for (const { event, data, id } of parse(value)) {
+        if (event === 'resumed') changed('live');
         const kind = messageKinds.find((each) => each === event);
         if (kind === undefined) continue;
         // The parse edge: both ends come from one checkout and share `protocol/api/`.
         const message: Message = { kind, data: JSON.parse(data) };
         hear(message);
+        if (id !== undefined) place.lastId = id;
         // Live means: what is shown is what is. An open connection without its snapshot is not that yet.
         if (kind === 'snapshot') changed('live');
       }
