@@ -34,7 +34,7 @@ async function controller(t: TestContext) {
     });
     return ran;
   };
-  return { muster, spec: () => inventory.workloads.get('acme', 'web')?.spec };
+  return { muster, inventory, spec: () => inventory.workloads.get('acme', 'web')?.spec };
 }
 
 test('deploy: what a command does not name stays; what changes is shown', async (t) => {
@@ -91,6 +91,19 @@ test('deploy: what a command does not name stays; what changes is shown', async 
   }
   const json = await deploy('--replicas', '2', '--json');
   assert.deepEqual([JSON.parse(json.out).replicas, json.err], [2, '']);
+});
+
+test('deploy: an image that was imported anew under its name is taken by who names it', async (t) => {
+  const { muster, inventory } = await controller(t);
+  const deploy = (...options: string[]) => muster('deploy', 'acme/web', '--no-wait', ...options);
+  const digest = () => inventory.workloads.get('acme', 'web')?.image.digest;
+  await deploy('--image', 'web');
+  const [first, second] = [testImage('web'), testImage('web', 'b')];
+  await inventory.images.save(second);
+  await deploy('--replicas', '2');
+  assert.equal(digest(), first.digest);
+  await deploy('--image', 'web');
+  assert.equal(digest(), second.digest);
 });
 
 test('deploy: refusals of the controller change nothing', async (t) => {

@@ -117,7 +117,9 @@ export function changesText(before: Workload, after: Workload, env: WorkloadPatc
   const variables = Object.entries(env ?? {}).map(([name, value]) =>
     value === null ? `variable ${name} removed` : `variable ${name} set`,
   );
-  return [...changes, ...variables].join(', ');
+  // The name says no more than before where another image was imported under it.
+  const isNewImage = changes.length === 0 && variables.length === 0 && after.updated < before.updated;
+  return [...changes, ...variables, ...(isNewImage ? [`image ${after.image} as it was imported last`] : [])].join(', ');
 }
 
 export const workloadCommands: Command[] = [

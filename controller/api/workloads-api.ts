@@ -2,7 +2,6 @@
 import { instanceRoutes } from '../../protocol/api/instances.ts';
 import { logRoutes } from '../../protocol/api/logs.ts';
 import { workloadRoutes } from '../../protocol/api/workloads.ts';
-import { patchedSpec } from '../../protocol/workload-patch.ts';
 import type { Inventory } from '../../inventory/inventory.ts';
 import { orRefuse, RefusedError, served, shown, type Server } from './http.ts';
 import { pageOf } from './pages.ts';
@@ -47,9 +46,7 @@ export function registerWorkloadsApi(app: Server, inventory: Inventory): void {
           name: nameOf({ customer, name }),
           etag: knownWorkload(inventory, { customer, name }),
         });
-        const { spec } = shown(inventory.workloads.get(customer, name));
-        const patched = patchedSpec(spec, request.body);
-        orRefuse(await inventory.workloads.put({ customer, name, spec: patched }, request.operator));
+        orRefuse(await inventory.workloads.patch({ customer, name, patch: request.body }, request.operator));
         const etag = knownWorkload(inventory, { customer, name });
         return reply.header('etag', etag).send(shown(workloadView(inventory, customer, name)));
       });

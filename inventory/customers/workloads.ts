@@ -1,7 +1,8 @@
 // Workloads: what customers want to run, and why one does not run as wanted.
 import { isDeepStrictEqual } from 'node:util';
-import type { WorkloadSpec } from '../../protocol/api/workloads.ts';
+import type { WorkloadPatch, WorkloadSpec } from '../../protocol/api/workloads.ts';
 import { configurationProblem } from '../../protocol/desired-state.ts';
+import { patchedSpec } from '../../protocol/workload-patch.ts';
 import type { Refused } from '../refused.ts';
 import type { Cache } from '../store/cache.ts';
 import type {
@@ -24,11 +25,19 @@ export interface NewWorkload {
   spec: WorkloadSpec;
 }
 
+export interface PatchedWorkload {
+  customer: string;
+  name: string;
+  patch: WorkloadPatch;
+}
+
 /** Documents that it returns are shared and must not be changed. `by`: the operator who asked, for the events. */
 export interface WorkloadBook {
   all(): WorkloadDocument[];
   get(customer: string, name: string): WorkloadDocument | undefined;
   put(workload: NewWorkload, by?: string): Promise<WorkloadDocument | Refused>;
+  /** What it does not name stays, also the image as it was deployed: its name may stand for another one by now. */
+  patch(workload: PatchedWorkload, by?: string): Promise<WorkloadDocument | Refused>;
   /** Its instances go with it. */
   remove(workload: Pick<NewWorkload, 'customer' | 'name'>, by?: string): Promise<{ removed: string } | Refused>;
   /** That the desired state names by its digest. */
@@ -56,6 +65,7 @@ export function workloadBook({
     all: () => [...cache.all('workloads').values()],
     get: (customer, name) => cache.get('workloads', `${customer}/${name}`),
     put: (workload, by) => transact((transaction) => decidePutWorkload(transaction, workload, now()), by),
+    patch: (workload, by) => transact((transaction) => decidePatchWorkload(transaction, workload, now()), by),
     remove: (workload, by) => transactOnReserve((transaction) => decideRemoveWorkload(transaction, workload), by),
     configuration: (sha256) => cache.get('configurations', sha256),
     setProblems: (found) => problems.set(found),
@@ -65,12 +75,12 @@ export function workloadBook({
 
 export function decidePutWorkload(
   transaction: Transaction,
-  { customer: owner, name, spec }: NewWorkload,
+  { customer: owner, name, spec, image: kept }: NewWorkload & { image?: ImageDocument | undefined },
   now: number,
 ): WorkloadDocument | Refused {
   const customer = transaction.get('customers', owner);
   if (customer === undefined) return unknownCustomer(owner);
-  const image = transaction.get('images', spec.image);
+  const image = kept ?? transaction.get('images', spec.image);
   if (image === undefined) return unknownImage(spec.image);
   const excess = overLimit(customer, spec);
   if (excess !== undefined) return { refused: excess };
@@ -97,6 +107,17 @@ export function decidePutWorkload(
       : `${known.spec.replicas} → ${spec.replicas} replicas`,
   );
   return workload;
+}
+
+function decidePatchWorkload(
+  transaction: Transaction,
+  { customer, name, patch }: PatchedWorkload,
+  now: number,
+): WorkloadDocument | Refused {
+  const known = transaction.get('workloads', `${customer}/${name}`);
+  if (known === undefined) return { refused: `there is no workload ${customer}/${name}` };
+  const image = patch.image === undefined ? known.image : undefined;
+  return decidePutWorkload(transaction, { customer, name, spec: patchedSpec(known.spec, patch), image }, now);
 }
 
 /** What an instance would notice. */
