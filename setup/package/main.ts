@@ -60,6 +60,7 @@ function main(): void {
     if (!values['without-boot-files']) copyBootFiles(join(tree, 'usr/share/muster'));
     copyDocuments(join(tree, 'usr/share/doc/muster'));
     copyService(tree);
+    writeShellFiles(tree);
     writeControl(tree, { version, architecture, description: manifest.description });
     const compression = values.fast ? ['-Znone'] : ['-Zxz', '-z6'];
     const file = `${tree}.deb`;
@@ -79,6 +80,8 @@ function copyProgram(to: string): void {
       filter: (path) => !isForTests.test(path.slice(rootDir.length)),
     });
   cpSync(join(rootDir, 'package.json'), join(to, 'package.json'));
+  // By this the command line checks answers.
+  copyAs(join(rootDir, 'docs/openapi.json'), join(to, 'docs/openapi.json'), 0o644);
   copyAs(join(cacheDir, 'node/bin/node'), join(to, 'node/bin/node'), 0o755);
   const lock: { packages: Record<string, LockedPackage> } = JSON.parse(
     readFileSync(join(rootDir, 'package-lock.json'), 'utf8'),
@@ -136,6 +139,22 @@ function copyService(tree: string): void {
   copyAs(join(files, 'config.json'), join(tree, 'etc/muster/config.json'), 0o640);
   mkdirSync(join(tree, 'usr/bin'), { recursive: true });
   symlinkSync('../lib/muster/cli/muster', join(tree, 'usr/bin/muster'));
+}
+
+/** The man page and completion where each shell looks for it, said by the packaged program itself. */
+function writeShellFiles(tree: string): void {
+  const said = (...args: string[]) =>
+    execFileSync(process.execPath, [join(tree, 'usr/lib/muster/cli/main.ts'), ...args], { encoding: 'utf8' });
+  for (const [path, text] of [
+    ['share/bash-completion/completions/muster', said('completion', 'bash')],
+    ['share/zsh/vendor-completions/_muster', said('completion', 'zsh')],
+    ['share/fish/vendor_completions.d/muster.fish', said('completion', 'fish')],
+    ['share/man/man1/muster.1', said('man')],
+  ] as const) {
+    const file = join(tree, 'usr', path);
+    mkdirSync(dirname(file), { recursive: true });
+    writeFileSync(file, text);
+  }
 }
 
 function writeControl(

@@ -74,6 +74,10 @@ test('the package: installed, run, killed, frozen, upgraded, removed', { timeout
   assert.equal((await run('stat', '-c', '%U:%G %a', '/etc/muster/config.json')).trim(), 'root:muster 640');
   assert.equal((await run('stat', '-c', '%U %a', '/var/lib/muster')).trim(), 'muster 700');
   assert.match(await run('muster', 'version'), /^muster /);
+  const completion = '/usr/share/bash-completion/completions/muster';
+  assert.match(await run('bash', '-c', `source ${completion} && complete -p muster`), /^complete -F _muster muster$/m);
+  assert.match(await run('cat', '/usr/share/man/man1/muster.1'), /^\.TH MUSTER 1 /);
+  assert.match(await run('ls', '/usr/lib/muster/docs/openapi.json'), /openapi/);
   const verified = await inside('systemd-analyze', 'verify', 'muster.service');
   assert.deepEqual([verified.code, verified.stderr], [0, '']);
   t.diagnostic(
