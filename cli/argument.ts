@@ -49,7 +49,7 @@ const rules = {
   },
 } as const satisfies Record<string, NameRule>;
 
-export type NameKind = keyof typeof rules;
+type NameKind = keyof typeof rules;
 
 /** Gives the name back. Throws a UsageError with the rule. */
 export function checkedName(kind: NameKind, text = ''): string {
@@ -78,8 +78,12 @@ export function checkedWorkload(text = ''): WorkloadName {
   return { customer: checkedName('customer', customer), name: checkedName('workload', name) };
 }
 
+export function workloadPath({ customer, name }: WorkloadName): string {
+  return `/v1/workloads/${encodeURIComponent(customer)}/${encodeURIComponent(name)}`;
+}
+
 /** `what`: `a slot`; `from`, `to`: the least and the most; `see`: where the right ones are found. */
-export interface NumberRule {
+interface NumberRule {
   what: string;
   from: number;
   to: number;

@@ -31,9 +31,10 @@ export const commandFiles: readonly CommandFile[] = [
     words: ['images', 'image'],
     load: async () => (await import('./commands/images.ts')).imageCommands,
   },
+  { title: customers, words: ['deploy'], load: async () => (await import('./commands/deploy.ts')).deployCommands },
   {
     title: customers,
-    words: ['deploy', 'ps', 'logs', 'rm', 'remove'],
+    words: ['ps', 'logs', 'rm', 'remove'],
     load: async () => (await import('./commands/workloads.ts')).workloadCommands,
   },
   {

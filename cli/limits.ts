@@ -2,7 +2,7 @@
 import { UsageError, type Call } from './command.ts';
 import { parseDuration, parseSize, sizeText } from './figures.ts';
 
-export interface Range {
+interface Range {
   from: number;
   to: number;
 }

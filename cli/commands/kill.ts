@@ -234,12 +234,12 @@ function liftWords(scope: string): string {
 }
 
 /** All of them, and none later than promised. */
-export function confirmedInTime({ stopped, nodes, slowestMs, unconfirmed }: KillOrder): boolean {
+function confirmedInTime({ stopped, nodes, slowestMs, unconfirmed }: KillOrder): boolean {
   return stopped >= nodes && unconfirmed.length === 0 && (slowestMs ?? 0) <= boundMs;
 }
 
 /** `684/684 stopped, slowest 143 ms` */
-export function countText({ stopped, nodes, slowestMs }: KillOrder): string {
+function countText({ stopped, nodes, slowestMs }: KillOrder): string {
   return `${stopped}/${nodes} stopped${slowestMs === null ? '' : `, slowest ${durationText(slowestMs)}`}`;
 }
 
