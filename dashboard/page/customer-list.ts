@@ -3,7 +3,7 @@ import type { Customer } from '../../protocol/api/customers.ts';
 import type { Instance } from '../../protocol/api/instances.ts';
 import type { Workload } from '../../protocol/api/workloads.ts';
 import { badge, element, setText } from './element.ts';
-import { endpointLink } from './node-panel.ts';
+import { instanceTable, type InstanceTable } from './instance-table.ts';
 import {
   customersByName,
   everything,
@@ -14,10 +14,8 @@ import {
   type RackState,
 } from './rack-state.ts';
 import { boundMs } from '../../protocol/timing.ts';
-import { bytes, clock, holdBound, plural, seconds } from './words.ts';
+import { bytes, holdBound, plural, seconds } from './words.ts';
 
-/** Rows drawn for one customer; what does not run comes first, so that nothing of note is cut off. */
-const rowLimit = 200;
 /** With so few customers, all are shown open. */
 const openLimit = 4;
 
@@ -28,8 +26,10 @@ interface Entry {
   bound: HTMLElement;
   details: HTMLDetailsElement;
   summary: HTMLElement;
-  body: HTMLElement;
+  /** What the customer is, above its containers. */
+  about: HTMLElement;
   drawn: string;
+  table: InstanceTable;
 }
 
 export interface CustomerListOptions {
@@ -76,7 +76,9 @@ export function customerList(options: CustomerListOptions): CustomerList {
     if (known !== undefined) return known;
     const head = element('div', { class: 'customer-head' });
     const summary = element('summary');
-    const body = element('div', { class: 'customer-body' });
+    const about = element('div');
+    const table = instanceTable(name, showNode);
+    const body = element('div', { class: 'customer-body' }, about, table.root);
     const details = element('details', { open }, summary, body);
     const bound = element('p', { class: 'warning', 'data-testid': 'hold-bound' }, holdBound);
     const root = element(
@@ -86,7 +88,7 @@ export function customerList(options: CustomerListOptions): CustomerList {
       bound,
       details,
     );
-    const entry = { root, head, bound, details, summary, body, drawn: '' };
+    const entry = { root, head, bound, details, summary, about, table, drawn: '' };
     details.addEventListener('toggle', () => {
       const customer = state.customers.get(name);
       if (customer !== undefined) drawEntry(entry, customer, instancesByCustomer(state).get(name) ?? []);
@@ -118,8 +120,10 @@ export function customerList(options: CustomerListOptions): CustomerList {
     );
     entry.bound.hidden = customer.onSilence !== 'hold';
     setText(entry.summary, `${running}/${plural(instances.length, 'container')} running on ${plural(nodes, 'node')}`);
-    if (isOpen) entry.body.replaceChildren(...bodyOf(customer, workloads, instances));
-    else entry.body.replaceChildren();
+    if (isOpen) {
+      entry.about.replaceChildren(...aboutOf(customer, workloads));
+      entry.table.draw(instances);
+    }
     if (focus !== null && focus !== undefined) {
       const again = entry.root.querySelector(`[data-key="${CSS.escape(focus)}"]`);
       if (again instanceof HTMLElement) again.focus({ preventScroll: true });
@@ -148,7 +152,7 @@ export function customerList(options: CustomerListOptions): CustomerList {
     return button;
   }
 
-  function bodyOf(customer: Customer, workloads: readonly Workload[], instances: readonly Instance[]): HTMLElement[] {
+  function aboutOf(customer: Customer, workloads: readonly Workload[]): HTMLElement[] {
     const limits = `At most ${bytes(customer.memoryBytes)} and ${customer.processes} processes a node.`;
     const find = element('button', { type: 'button', class: 'link', 'data-key': 'find' }, 'Show its nodes');
     find.addEventListener('click', () => showOnRack(customer.name));
@@ -168,47 +172,7 @@ export function customerList(options: CustomerListOptions): CustomerList {
       silence,
       element('p', { class: 'muted' }, `${limits} `, find),
       element('ul', { class: 'workloads' }, ...workloads.map(workloadLine)),
-      ...(instances.length === 0 ? [] : [instanceTable(customer.name, instances)]),
     ];
-  }
-
-  function instanceTable(customer: string, instances: readonly Instance[]): HTMLElement {
-    const header = ['Container', 'State', 'Node', 'Endpoint', 'Restarts', 'Since'];
-    const rows = instances.slice(0, rowLimit).map(instanceRow);
-    const table = element(
-      'table',
-      {},
-      element('thead', {}, element('tr', {}, ...header.map((text) => element('th', { scope: 'col' }, text)))),
-      element('tbody', {}, ...rows),
-    );
-    const left = instances.length - rows.length;
-    const more = left > 0 ? [element('p', { class: 'muted' }, `and ${left} more, all ${instances.at(-1)?.state}`)] : [];
-    return element(
-      'div',
-      { class: 'table', tabindex: 0, role: 'region', 'aria-label': `Containers of ${customer}` },
-      table,
-      ...more,
-    );
-  }
-
-  function instanceRow(instance: Instance): HTMLElement {
-    const node = element('button', { type: 'button', class: 'link', 'data-key': instance.id }, instance.nodeName);
-    node.addEventListener('click', () => showNode(instance.node));
-    const why = instance.state === 'running' || instance.reason === '' ? '' : instance.reason;
-    return element(
-      'tr',
-      { 'data-testid': 'instance', 'data-instance': instance.id, 'data-state': instance.state },
-      cell('Container', element('code', {}, instance.id)),
-      cell(
-        'State',
-        badge(instance.state, instance.state),
-        ...(why === '' ? [] : [element('span', { class: 'muted' }, ` ${why}`)]),
-      ),
-      cell('Node', node),
-      cell('Endpoint', endpointLink(instance)),
-      cell('Restarts', String(instance.restarts)),
-      cell('Since', clock(instance.since)),
-    );
   }
 
   return { draw };
@@ -223,9 +187,4 @@ function workloadLine({ name, image, replicas, running, problem, port }: Workloa
     element('span', { class: 'muted' }, ` ${running} of ${replicas} running · ${image}${served}`),
     ...(problem === '' ? [] : [element('p', { class: 'warning' }, problem)]),
   );
-}
-
-/** On a phone each row is a small block, and the label stands before the value. */
-function cell(label: string, ...children: (Node | string)[]): HTMLElement {
-  return element('td', { 'data-label': label }, ...children);
 }

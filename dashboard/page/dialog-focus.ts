@@ -16,7 +16,7 @@ export function returnFocus(dialogs: Iterable<HTMLDialogElement>): void {
       if (event.newState === 'open') place = placeOf(document.activeElement);
     });
     dialog.addEventListener('close', () => {
-      if (place === undefined || isFocusSomewhere()) return;
+      if (place === undefined || hasFocusElsewhere(dialog)) return;
       successor(place)?.focus({ preventScroll: true });
     });
   }
@@ -30,8 +30,10 @@ function placeOf(opener: Element | null): Place | undefined {
   return { opener, key: opener.dataset['key'], homes };
 }
 
-function isFocusSomewhere(): boolean {
-  return document.activeElement !== null && document.activeElement !== document.body;
+/** What was in the dialog may be said to have the focus still, and is about to lose it. */
+function hasFocusElsewhere(dialog: HTMLDialogElement): boolean {
+  const active = document.activeElement;
+  return active !== null && active !== document.body && !dialog.contains(active);
 }
 
 function successor({ opener, key, homes }: Place): HTMLElement | undefined {

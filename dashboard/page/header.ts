@@ -12,6 +12,7 @@ export interface Header {
 }
 
 export function header(state: RackState): Header {
+  const ready = byId('ready', HTMLElement);
   const note = byId('ready-note', HTMLElement);
   const strip = byId('alarms', HTMLElement);
   const announce = byId('announce', HTMLElement);
@@ -34,7 +35,7 @@ export function header(state: RackState): Header {
     setText(byId('running-count', HTMLElement), `${running}/${instances}`);
     setText(byId('order-count', HTMLElement), standing.length === 0 ? 'none' : String(standing.length));
     setAttribute(document.body, 'data-killed', String(standing.length > 0));
-    setAttribute(document.body, 'data-level', alarm.level);
+    setAttribute(ready, 'data-level', alarm.level);
     const stopped = standing.map(({ scope }) => (scope === everything ? 'EVERYTHING' : scope));
     const killed = stopped.length === 0 ? '' : `KILLED ${stopped.slice(0, 3).join(', ')} · `;
     const loud = alarm.level === 'alarm' ? 'ALARM · ' : '';

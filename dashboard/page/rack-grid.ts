@@ -24,7 +24,6 @@ const meanings: Record<NodeState, string> = {
 interface Cell {
   root: HTMLElement;
   slot: HTMLElement;
-  mark: HTMLElement;
   name: HTMLElement;
   word: HTMLElement;
   cpu: HTMLElement;
@@ -122,7 +121,11 @@ export function rackGrid(options: RackGridOptions): RackGrid {
     layout = next;
     for (const mac of cells.keys()) if (!state.nodes.has(mac)) cells.delete(mac);
     const focused = macOf(document.activeElement);
-    grid.dataset['density'] = state.nodes.size <= cardLimit ? 'cards' : 'dense';
+    const density = state.nodes.size <= cardLimit ? 'cards' : 'dense';
+    if (density !== grid.dataset['density']) {
+      grid.dataset['density'] = density;
+      for (const cell of cells.values()) fill(cell);
+    }
     order = slots.flatMap(({ node }) => (node === undefined ? [] : [node.mac]));
     grid.replaceChildren(
       ...slots.map(({ slot, node }) => (node === undefined ? emptySlot(slot) : cellOf(node.mac).root)),
@@ -145,7 +148,6 @@ export function rackGrid(options: RackGridOptions): RackGrid {
     const cell = {
       root,
       slot: element('span', { class: 'slot' }),
-      mark: element('span', { class: 'mark' }),
       name: element('span', { class: 'name' }),
       word: element('span', { class: 'word' }),
       cpu: element('i', { class: 'bar cpu' }),
@@ -153,9 +155,14 @@ export function rackGrid(options: RackGridOptions): RackGrid {
       cpuDrawn: 0,
       memoryDrawn: 0,
     };
-    root.append(cell.slot, cell.mark, cell.name, cell.word, cell.cpu, cell.memory);
+    fill(cell);
     cells.set(mac, cell);
     return cell;
+  }
+
+  /** What a small cell has no room for is not in it: elements that nobody sees cost as much as those that are seen. */
+  function fill({ root, slot, name, word, cpu, memory }: Cell): void {
+    root.replaceChildren(...(grid.dataset['density'] === 'dense' ? [slot, cpu] : [slot, name, word, cpu, memory]));
   }
 
   function drawNode(mac: string): void {
@@ -175,7 +182,7 @@ export function rackGrid(options: RackGridOptions): RackGrid {
       setAttribute(cell.root, 'aria-label', `Slot ${node.slot} ${node.name}, ${node.state}${stage}${fenced}`);
     }
     setText(cell.slot, String(node.slot));
-    setAttribute(cell.mark, 'data-mark', node.fenced ? 'F' : marks[node.state]);
+    setAttribute(cell.root, 'data-mark', node.fenced ? 'F' : marks[node.state]);
     setText(cell.name, node.name);
     drawSample(mac);
   }
@@ -197,10 +204,13 @@ export function rackGrid(options: RackGridOptions): RackGrid {
 
   function buildLegendItem(name: Only): void {
     const count = element('span', { class: 'legend-count' }, '0');
-    const mark = element('span', { class: 'mark' }, name === 'fenced' ? 'F' : marks[name]);
-    const swatch = element('span', { class: 'cell swatch', 'aria-hidden': 'true' }, mark);
-    swatch.setAttribute('data-state', name === 'fenced' ? 'ready' : name);
-    swatch.setAttribute('data-fenced', String(name === 'fenced'));
+    const swatch = element('span', {
+      class: 'cell swatch',
+      'aria-hidden': 'true',
+      'data-state': name === 'fenced' ? 'ready' : name,
+      'data-fenced': String(name === 'fenced'),
+      'data-mark': name === 'fenced' ? 'F' : marks[name],
+    });
     const meaning = name === 'fenced' ? 'kept out by an operator' : meanings[name];
     const button = element(
       'button',
