@@ -1,6 +1,6 @@
 // The boot process: DHCP, TFTP and boot HTTP, for `boot-process.ts`, which starts it with the channel to the controller and
 // the two sockets of the rack's interface. Whatever boards and strangers send is read here, without the controller's keys,
-// database or rights, and on another processor's time than permits.
+// database or rights, and on other time of the processor than permits.
 //
 //   node boot/process/main.ts CACHE UID     descriptors 3: the channel, 4: DHCP, 5: TFTP
 import { flushCompileCache } from 'node:module';
@@ -26,6 +26,8 @@ const busy: TokenAnswer = { refused: 'the controller is busy', held: true };
 type Start = Extract<BootIsTold, { type: 'start' }>;
 
 process.title = 'muster-boot';
+// A Ctrl-C in the terminal and a service manager's end are for the controller, with which it ends.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => undefined);
 const [cacheDir = '', uid = ''] = process.argv.slice(2);
 const nodes = new Map<string, NodeFacts>();
 const saving = new Map<number, PromiseWithResolvers<void>>();

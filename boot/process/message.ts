@@ -6,8 +6,10 @@ import { bootStages } from '../../protocol/boot-stage.ts';
 
 const closed = { additionalProperties: false };
 const Mac = Type.String({ pattern: macPattern });
-const Ip = Type.String({ pattern: '^(\\d{1,3}\\.){3}\\d{1,3}$' });
+const octet = '(25[0-5]|2[0-4]\\d|1?\\d?\\d)';
+const Ip = Type.String({ pattern: `^(${octet}\\.){3}${octet}$` });
 const Count = Type.Integer({ minimum: 0 });
+const Counters = Type.Record(Type.String({ maxLength: 20 }), Count, { maxProperties: 20 });
 const Sentence = Type.String({ maxLength: 2_000 });
 const Id = Type.Integer({ minimum: 1 });
 
@@ -21,7 +23,7 @@ const Lease = Type.Object(
       Type.Literal('released'),
       Type.Literal('declined'),
     ]),
-    expiresAtMs: Type.Number(),
+    expiresAtMs: Type.Number({ minimum: 0 }),
   },
   closed,
 );
@@ -86,7 +88,7 @@ export const BootSays = Type.Union([
   Type.Object(
     {
       type: Type.Literal('report'),
-      counters: Type.Record(Type.String({ maxLength: 20 }), Type.Record(Type.String({ maxLength: 20 }), Count)),
+      counters: Type.Object({ dhcp: Counters, tftp: Counters, http: Counters }, closed),
       neighbours: Type.Array(
         Type.Object({ address: Ip, kind: Type.Union([Type.Literal('muster'), Type.Literal('dhcp')]) }, closed),
         { maxItems: 16 },
