@@ -61,6 +61,7 @@ export class BootChild {
     this.#channel = openChannel<typeof BootSays, BootIsTold>(stream, {
       schema: BootSays,
       bytesLimit,
+      now: () => performance.now(),
       heard: (said) => this.#heard(said),
       ended: (why) => {
         if (why !== 'closed') return this.#kill(why);

@@ -29,6 +29,7 @@ async function pair(): Promise<{
   const channel = openChannel<typeof schema, object>(stream, {
     schema,
     bytesLimit: { line: 1_000, second: 100_000 },
+    now: () => 0,
     heard: ({ number }) => heard.push(number),
     ended: resolve,
   });

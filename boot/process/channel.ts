@@ -18,6 +18,8 @@ export interface ChannelOptions<In extends TSchema> {
   schema: In;
   /** Longest line; and all together within a second. */
   bytesLimit: { line: number; second: number };
+  /** In ms, from any moment on. */
+  now: () => number;
   heard(message: Static<In>): void;
   /** Once, when the other end closed it, or said what it may not. The channel is closed then. */
   ended(why: string): void;
@@ -32,7 +34,7 @@ export function openChannel<In extends TSchema, Out extends object>(
   options: ChannelOptions<In>,
 ): Channel<Out> {
   let pending = '';
-  let second = { began: performance.now(), bytes: 0 };
+  let second = { began: options.now(), bytes: 0 };
   let isEnded = false;
 
   function end(why: string): void {
@@ -44,7 +46,7 @@ export function openChannel<In extends TSchema, Out extends object>(
 
   stream.setEncoding('utf8');
   stream.on('data', (chunk: string) => {
-    const now = performance.now();
+    const now = options.now();
     if (now - second.began >= 1_000) second = { began: now, bytes: 0 };
     second.bytes += chunk.length;
     if (second.bytes > options.bytesLimit.second)

@@ -38,6 +38,7 @@ let lastId = 0;
 const channel = openChannel<typeof BootIsTold, BootSays>(new Socket({ fd: descriptors.channel }), {
   schema: BootIsTold,
   bytesLimit: { line: 16 * 2 ** 20, second: 64 * 2 ** 20 },
+  now: () => performance.now(),
   heard,
   // With its controller it ends: boards ask again.
   ended: () => process.exit(0),
