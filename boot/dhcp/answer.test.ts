@@ -271,15 +271,16 @@ const table: [string, Lease[], Packet, string | RegExp][] = [
 for (const [name, leases, packet, wanted] of table)
   test(`answer(): ${name}`, () => assertAnswer(say(testWorld({ leases }), packet), wanted));
 
+function leaseSeconds(decided: Answer): number {
+  assert.ok('reply' in decided);
+  return Buffer.from(decided.reply.options.get(option.leaseSeconds) ?? []).readUInt32BE();
+}
+
 test('a board that asks again soon is given what is left of the lease on disk, which is not written again', () => {
-  const seconds = (decided: Answer) => {
-    assert.ok('reply' in decided);
-    return Buffer.from(decided.reply.options.get(option.leaseSeconds) ?? []).readUInt32BE();
-  };
   const ask = boardPacket('request', { options: [wants('10.77.0.50')] });
   const lease = bound('10.77.0.50', board, nowMs + hour);
   const kept = testWorld({ leases: [lease], stored: () => lease });
-  assert.equal(seconds(say(kept, ask, nowMs + 10_500)), 3_589);
+  assert.equal(leaseSeconds(say(kept, ask, nowMs + 10_500)), 3_589);
   assertAnswer(say(kept, ask, nowMs + 10_500), 'other: ack 10.77.0.50 to 255.255.255.255:68');
   // A quarter of it is over; the address on disk is another's; what is decided is not on disk yet.
   assertAnswer(say(kept, ask, nowMs + hour / 4 + 1), /\[bound 10\.77\.0\.50 /);

@@ -96,12 +96,11 @@ export class BootChild {
     if (nodes.length > 0) this.#channel.send({ type: 'nodes', nodes });
   }
 
-  /** It is told nothing more, and ends with that. */
-  async end(): Promise<void> {
+  /** It keeps nothing that would have to be saved. */
+  end(): Promise<void> {
     this.#channel.close();
-    const timer = setTimeout(() => this.#process.kill('SIGKILL'), endWithinMs);
-    await this.#gone.promise;
-    clearTimeout(timer);
+    this.#process.kill('SIGKILL');
+    return this.#gone.promise;
   }
 
   #ended(why: string): void {
@@ -158,14 +157,15 @@ export class BootChild {
 
   async #giveToken(id: number, { mac, ip }: { mac: Mac; ip: Ipv4 }): Promise<void> {
     const host = this.#serving?.host;
-    if (host === undefined || this.#tokens >= tokensLimit) return this.#kill('asks for more join tokens than it may');
+    // It may be over in a second, in which the board asks again.
+    const later = (refused: string) => this.#channel.send({ type: 'token', id, answer: { refused, held: true } });
+    if (host === undefined || this.#tokens >= tokensLimit) return later('the controller is busy');
     this.#tokens++;
     try {
       this.#channel.send({ type: 'token', id, answer: await host.joinToken(mac, ip) });
     } catch (error) {
       host.log(`cannot give ${mac} a join token: ${String(error)}`);
-      // It may be over in a second.
-      this.#channel.send({ type: 'token', id, answer: { refused: 'its token cannot be stored', held: true } });
+      later('its token cannot be stored');
     } finally {
       this.#tokens--;
     }

@@ -9,20 +9,24 @@ const counters = { dhcp: { acks: 1 }, tftp: {}, http: {} };
 const many = Object.fromEntries(Array.from({ length: 21 }, (_, number) => [`counter ${number}`, 1]));
 const note = { type: 'note', events: [], lines: [], troubles: [] };
 
+const leases = (wrong: object) => ({ type: 'save', id: 1, leases: [{ ...lease, ...wrong }] });
+const events = (wrong: object) => ({ ...note, events: [{ mac, stage: 'tftp', ...wrong }] });
+
 test('what the boot process may say', () => {
-  const events = [{ mac, ip: '10.77.0.255', stage: 'dhcp-ack', firmware: 'uboot', detail: 'x'.repeat(200) }];
   for (const said of [
     { type: 'save', id: 1, leases: [lease, { ...lease, ip: '0.0.0.0', state: 'declined' }] },
     { type: 'join-token', id: 2, mac, ip: '10.77.0.199' },
-    { ...note, events, lines: ['a line'], troubles: ['another server is here'] },
+    {
+      ...events({ ip: '10.77.0.255', firmware: 'uboot', detail: 'x'.repeat(200) }),
+      lines: ['a line'],
+      troubles: ['another server is here'],
+    },
     { type: 'report', counters, neighbours: [{ address: '10.77.0.3', kind: 'dhcp' }] },
   ])
     assert.ok(Check(BootSays, said), JSON.stringify(said));
 });
 
 test('what it may not, whoever took it over', () => {
-  const leases = (wrong: object) => ({ type: 'save', id: 1, leases: [{ ...lease, ...wrong }] });
-  const events = (wrong: object) => ({ ...note, events: [{ mac, stage: 'tftp', ...wrong }] });
   for (const said of [
     null,
     [],
