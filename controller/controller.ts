@@ -8,7 +8,6 @@ import { openInventory } from '../inventory/inventory.ts';
 import { statusCounts } from './api/views.ts';
 import { StorageError } from '../inventory/store/store.ts';
 import type { Event } from '../protocol/api/events.ts';
-import { nodeStates } from '../protocol/api/nodes.ts';
 import type { Status } from '../protocol/api/status.ts';
 import { rollCallPort } from '../protocol/timing.ts';
 import { startScheduler } from '../scheduler/loop.ts';
@@ -21,8 +20,17 @@ import { startEscalation } from './kill/escalation.ts';
 import { registerBackupApi } from './api/backup-api.ts';
 import { chain, createServer, type Server } from './api/http.ts';
 import { openImageStore } from './image-store.ts';
-import { renderMetrics, type Metric } from './api/metrics.ts';
-import { drillMetrics, registerDrillApi } from './api/drill-api.ts';
+import {
+  bootMetrics,
+  connectionMetrics,
+  controllerMetrics,
+  drillMetrics,
+  Histories,
+  inventoryMetrics,
+  processMetrics,
+} from './api/controller-metrics.ts';
+import { registerDrillApi } from './api/drill-api.ts';
+import { renderMetrics } from './api/metrics.ts';
 import { startDrills } from './drill/drill.ts';
 import { watchEventLoop, type EventLoopWatch } from './event-loop.ts';
 import { logLineOf } from './event-log.ts';
@@ -147,6 +155,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
     clearInterval,
   );
 
+  const histories = new Histories(inventory, startedAt);
   let startupMs = 0;
   let eventLoop: EventLoopWatch | undefined;
   const status = (): Status => {
@@ -184,11 +193,13 @@ export async function startController(options: ControllerOptions): Promise<Contr
     wallClock,
     metrics: () =>
       renderMetrics([
-        ...metricsOf(status(), { ...rollCall.counters }, stream.listeners),
-        ...connectionMetrics({ operators, agents }),
+        ...controllerMetrics({ status: status(), rollCall: { ...rollCall.counters }, listeners: stream.listeners }),
+        ...connectionMetrics({ operators: operators.connections, agents: agents.connections }),
+        ...inventoryMetrics(inventory),
         ...drillMetrics(inventory),
-        ...bootMetrics(boot),
-        ...processMetrics({ longestTurnMs: eventLoop?.longestMs() ?? 0, lostLines: options.lostLines() }),
+        ...histories.metrics(),
+        ...bootMetrics({ ...boot.counters }),
+        ...processMetrics({ startedAt, longestTurnMs: eventLoop?.longestMs() ?? 0, lostLines: options.lostLines() }),
       ]),
     token: credentials.operatorToken,
     twoPersonWaitMs: configuration.twoPersonRule ? configuration.approvalSeconds * 1_000 : undefined,
@@ -284,101 +295,4 @@ async function listenOn(app: Server, fd: number): Promise<void> {
   app.server.once('error', reject);
   app.server.listen({ fd }, resolve);
   await promise;
-}
-
-function metricsOf(status: Status, rollCall: Record<string, number>, listeners: number): Metric[] {
-  return [
-    {
-      name: 'muster_nodes',
-      help: 'Nodes by state.',
-      type: 'gauge',
-      values: nodeStates.map((state) => ({ labels: { state }, value: status.nodes[state] ?? 0 })),
-    },
-    {
-      name: 'muster_instances',
-      help: 'Instances that should run.',
-      type: 'gauge',
-      values: [{ value: status.instances }],
-    },
-    {
-      name: 'muster_instances_running',
-      help: 'Instances that run.',
-      type: 'gauge',
-      values: [{ value: status.running }],
-    },
-    {
-      name: 'muster_kill_orders_standing',
-      help: 'Kill orders that stand.',
-      type: 'gauge',
-      values: [{ value: status.standingOrders }],
-    },
-    {
-      name: 'muster_problems',
-      help: 'What the controller itself is in trouble with (muster status names it).',
-      type: 'gauge',
-      values: [{ value: status.problems.length }],
-    },
-    { name: 'muster_stream_listeners', help: 'Open event streams.', type: 'gauge', values: [{ value: listeners }] },
-    {
-      name: 'muster_roll_call_total',
-      help: 'Datagrams of the roll call, by what they were.',
-      type: 'counter',
-      values: Object.entries(rollCall).map(([what, value]) => ({ labels: { what }, value })),
-    },
-  ];
-}
-
-function processMetrics({ longestTurnMs, lostLines }: { longestTurnMs: number; lostLines: number }): Metric[] {
-  return [
-    {
-      name: 'muster_resident_bytes',
-      help: 'Resident memory of the controller.',
-      type: 'gauge',
-      values: [{ value: process.memoryUsage.rss() }],
-    },
-    {
-      name: 'muster_event_loop_longest_turn_seconds',
-      help: 'The longest turn of the event loop in the last ten seconds: permits wait for it.',
-      type: 'gauge',
-      values: [{ value: longestTurnMs / 1_000 }],
-    },
-    {
-      name: 'muster_log_lines_lost_total',
-      help: 'Lines of the log that nobody could take.',
-      type: 'counter',
-      values: [{ value: lostLines }],
-    },
-  ];
-}
-
-function connectionMetrics(servers: Record<string, Server>): Metric[] {
-  const values = (value: (server: Server) => number) =>
-    Object.entries(servers).map(([server, app]) => ({ labels: { server }, value: value(app) }));
-  return [
-    {
-      name: 'muster_connections',
-      help: 'Open connections.',
-      type: 'gauge',
-      values: values(({ connections }) => connections.open),
-    },
-    {
-      name: 'muster_connections_refused_total',
-      help: 'Connections that were closed because there were too many.',
-      type: 'counter',
-      values: values(({ connections }) => connections.refused),
-    },
-  ];
-}
-
-function bootMetrics(boot: BootProcess): Metric[] {
-  return [
-    {
-      name: 'muster_boot_total',
-      help: 'What the boot servers did.',
-      type: 'counter',
-      values: Object.entries(boot.counters).flatMap(([server, counters]) =>
-        Object.entries(counters).map(([what, value]) => ({ labels: { server, what }, value })),
-      ),
-    },
-  ];
 }

@@ -1,11 +1,10 @@
 // Drills over HTTP. Register it after the operators' API, whose check of the token then holds for these routes too.
 import { drillRoutes } from '../../protocol/api/drills.ts';
-import { drillView, lastDrill } from './drill-views.ts';
+import { drillView } from './drill-views.ts';
 import type { Inventory } from '../../inventory/inventory.ts';
 import type { DrillRunner } from '../drill/drill.ts';
 import { orRefuse, RefusedError, served, shown, type Server } from './http.ts';
 import { pageOf } from './pages.ts';
-import type { Metric } from './metrics.ts';
 
 export function registerDrillApi(
   app: Server,
@@ -58,31 +57,4 @@ export function registerDrillApi(
       return {};
     },
   });
-}
-
-/** Of the last drill that is over; none before the first. */
-export function drillMetrics(inventory: Inventory): Metric[] {
-  const drill = lastDrill(inventory);
-  if (drill === null) return [];
-  return [
-    gauge('muster_drill_last_ok', 'Whether the last drill passed.', drill.outcome === 'passed' ? 1 : 0),
-    gauge(
-      'muster_drill_last_timestamp_seconds',
-      'When the last drill ended.',
-      (drill.endedAt ?? drill.startedAt) / 1_000,
-    ),
-    ...(drill.slowestMs === null
-      ? []
-      : [
-          gauge(
-            'muster_drill_last_slowest_seconds',
-            'From the stored order to the confirmation of the slowest node, in the last drill.',
-            drill.slowestMs / 1_000,
-          ),
-        ]),
-  ];
-}
-
-function gauge(name: string, help: string, value: number): Metric {
-  return { name, help, type: 'gauge', values: [{ value }] };
 }

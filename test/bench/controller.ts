@@ -47,7 +47,7 @@ export async function measureController({ runs, print }: BenchOptions): Promise<
         name: `controller RSS, ${count} nodes`,
         unit: 'MB',
         samples: residentMb,
-        how: `muster_resident_bytes, ${settleMs / 1000} s after start-up; boot files are not in it, which are in memory only while boards load them`,
+        how: `process_resident_memory_bytes, ${settleMs / 1000} s after start-up; boot files are not in it, which are in memory only while boards load them`,
       }),
     );
   }
@@ -58,7 +58,7 @@ async function residentBytes(controller: ControllerProcess): Promise<number> {
   const url = `${controller.url}/metrics`;
   const headers = { authorization: `Bearer ${await controller.token()}` };
   const response = await fetch(url, { headers, signal: AbortSignal.timeout(10_000) });
-  const value = /^muster_resident_bytes (\d+)$/m.exec(await response.text())?.[1];
-  if (value === undefined) throw new Error(`${url} has no muster_resident_bytes`);
+  const value = /^process_resident_memory_bytes (\d+)$/m.exec(await response.text())?.[1];
+  if (value === undefined) throw new Error(`${url} has no process_resident_memory_bytes`);
   return Number(value);
 }
