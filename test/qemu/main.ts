@@ -1,6 +1,6 @@
 // `npm start`: the virtual rack with its real controller, until Ctrl-C.
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, openSync } from 'node:fs';
+import { existsSync, ftruncateSync, mkdirSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { basename, dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -66,15 +66,28 @@ function checkMachine(): void {
   if (missing.length > 0) throw new Refusal(`the virtual rack wants ${missing.join(', ')}: npm start installs it`);
 }
 
-/** One rack at a time keeps its state there; the kernel gives the lock back however we end. */
-function lockState(stateDir: string): void {
+/**
+ * One rack at a time keeps its state there; the kernel gives the lock back however we end. Who has it is in the file: a rack
+ * whose `npm start` was killed by kill -9 at its top runs on, and nobody at a terminal can end it by Ctrl-C.
+ */
+function lockState(stateDir: string): { tell: (dashboard: string) => void } {
   mkdirSync(stateDir, { recursive: true, mode: 0o700 });
-  const fd = openSync(join(stateDir, 'lock'), 'a');
+  const path = join(stateDir, 'lock');
+  const fd = openSync(path, 'a+');
   if (spawnSync('flock', ['-n', '3'], { stdio: ['ignore', 'ignore', 'inherit', fd] }).status !== 0) {
+    const [pid = '', dashboard = ''] = readFileSync(path, 'utf8').trim().split(' ');
+    const kill = `${process.env['SUDO_UID'] === undefined ? '' : 'sudo '}kill ${pid}`;
     throw new Refusal(
-      `another npm start uses ${relative(rootDir, stateDir)}: end that one first, or look at its dashboard`,
+      `another npm start ${pid === '' ? '' : `(process ${pid}) `}uses ${relative(rootDir, stateDir)}: ` +
+        `end it with Ctrl-C in its terminal${pid === '' ? '' : ` or "${kill}"`}, or look at its dashboard${dashboard === '' ? '' : ` at ${dashboard}`}`,
     );
   }
+  const tell = (dashboard: string) => {
+    ftruncateSync(fd);
+    writeSync(fd, `${process.pid} ${dashboard}\n`);
+  };
+  tell('');
+  return { tell };
 }
 
 async function main(args: string[]): Promise<void> {
@@ -85,7 +98,7 @@ async function main(args: string[]): Promise<void> {
   }
   checkMachine();
   const { stateDir } = options;
-  lockState(stateDir);
+  const lock = lockState(stateDir);
   const stop = new AbortController();
   // A Ctrl-C comes twice, from the terminal and from npm; the second finds nothing more to abort.
   for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, () => stop.abort());
@@ -102,7 +115,8 @@ async function main(args: string[]): Promise<void> {
     port: options.port,
     stateDir,
   });
-  await greet(rack);
+  lock.tell(rack.controller.url);
+  await greet(rack, stateDir);
   say(`controller serves (${Math.round(rack.controller.startedInMs)} ms after its start), boards are on`);
   const follow = new AbortController();
   const watching = watchStages(
@@ -140,7 +154,7 @@ async function main(args: string[]): Promise<void> {
 
 const title = (number: number, board: RackNode): string => `board ${number} (${firmwareNames[board.firmware]})`;
 
-async function greet(rack: VirtualRack): Promise<void> {
+async function greet(rack: VirtualRack, stateDir: string): Promise<void> {
   const token = await rack.controller.token();
   const logs = relative(rootDir, rack.artefactsDir);
   process.stdout.write(`
@@ -148,7 +162,8 @@ Muster: a controller and ${rack.nodes.length} virtual boards in a private networ
 
   dashboard  ${rack.controller.url}/#token=${token}
   token      ${token}
-  logs       ${logs}/controller.log, serial-<board>.log, br0.pcap
+  log        ${relative(rootDir, stateDir)}/log/controller.log, kept between starts
+  of boards  ${logs}/serial-<board>.log, br0.pcap
 
 `);
 }

@@ -32,7 +32,13 @@ test('npm start: a second one on the same state and a port in use are refused; C
   const port = /127\.0\.0\.1:(\d+)/.exec(await first.line(/dashboard/))?.[1] ?? '';
   await first.line(/boards are on/);
   const second = await new Started(['--nodes', '1', '--port', '0', '--state-dir', state.path]).toEnd();
-  assert.match(second.said, /another npm start uses .*: end that one first/);
+  assert.match(
+    second.said,
+    new RegExp(
+      `another npm start \\(process ${first.process.pid}\\) uses .*: end it with .* or "kill ${first.process.pid}", ` +
+        `or look at its dashboard at http://127\\.0\\.0\\.1:${port}\n`,
+    ),
+  );
   await using other = await scratch();
   const third = await new Started(['--nodes', '1', '--port', port, '--state-dir', other.path]).toEnd();
   assert.match(third.said, new RegExp(`port ${port} of 127.0.0.1 is in use`));
