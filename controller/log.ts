@@ -4,7 +4,7 @@
 import { appendFileSync, mkdirSync, write as writeDescriptor } from 'node:fs';
 import { appendFile, mkdir, rename, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
+import { setImmediate as nextTurn, setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { pino } from 'pino';
 import { printable } from '../protocol/printable.ts';
@@ -30,7 +30,10 @@ export interface ControllerLog extends AsyncDisposable {
 }
 
 /** What waits for a slow disk or reader. */
-const queueBytesLimit = 1 << 20;
+const queueCharactersLimit = 1 << 20;
+/** Of a line beside its message. */
+const lineOverhead = 100;
+const linesPerTurn = 64;
 /** Files beside the current one: `controller.log.1` is the newest of them. */
 const formerFilesLimit = 4;
 const lineCharactersLimit = 4_000;
@@ -76,65 +79,74 @@ export function openLog({
   /** A file that has as much makes room for a new one; four former ones are kept. */
   fileBytesLimit?: number;
 }): ControllerLog {
-  const queues = [new LineQueue(errorOutput)];
-  const [texts] = queues;
-  const lines = file === undefined ? undefined : new LineQueue(rotatingFile(file, fileBytesLimit));
-  if (lines !== undefined) queues.push(lines);
-  const loggerTo = (write: (line: string) => void) =>
-    pino(
-      {
-        base: null,
-        messageKey: 'message',
-        formatters: { level: (level) => ({ level }) },
-        timestamp: () => `,"time":"${new Date(now()).toISOString()}"`,
-      },
-      { write },
-    );
-  const logger = loggerTo((line) => lines?.add(line));
+  const toText = ({ at, ...line }: Timed) => textOf(line, at, style);
+  const queues = [new LineQueue({ format: toText, write: errorOutput })];
+  const toJson = jsonFormat();
+  if (file !== undefined) queues.push(new LineQueue({ format: toJson, write: rotatingFile(file, fileBytesLimit) }));
   return {
-    log: (given) => {
-      const { level, message, ...rest } = { ...given, message: given.message.slice(0, lineCharactersLimit) };
-      texts?.add(textOf({ level, message, ...rest }, now(), style));
-      logger[level](rest, message);
+    log: (line) => {
+      const timed = { ...line, message: line.message.slice(0, lineCharactersLimit), at: now() };
+      for (const queue of queues) queue.add(timed);
     },
-    lastWords: ({ level, message, ...rest }) => {
+    lastWords: (line) => {
       if (file === undefined) return;
       try {
         mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
-        loggerTo((line) => appendFileSync(file, line, { mode: 0o600 }))[level](rest, message);
+        appendFileSync(file, toJson({ ...line, at: now() }), { mode: 0o600 });
       } catch {
         // What is to be said goes to stderr as well, and may be about this very disk.
       }
     },
     lost: () => queues.reduce((sum, { lost }) => sum + lost, 0),
     [Symbol.asyncDispose]: async () => {
-      await Promise.race([
-        Promise.all(queues.map((queue) => queue.idle())),
-        delay(flushLimitMs, undefined, { ref: false }),
-      ]);
+      const written = Promise.all(queues.map((queue) => queue.idle()));
+      await Promise.race([written, delay(flushLimitMs, undefined, { ref: false })]);
     },
   };
 }
 
-/** Texts in their order, as many at once as have come meanwhile. What cannot be written is lost. */
+type Timed = LogLine & { at: number };
+
+/** A line of JSON by pino. */
+function jsonFormat(): (line: Timed) => string {
+  let [json, at] = ['', 0];
+  const logger = pino(
+    {
+      base: null,
+      messageKey: 'message',
+      formatters: { level: (level) => ({ level }) },
+      timestamp: () => `,"time":"${new Date(at).toISOString()}"`,
+    },
+    { write: (line: string) => (json = line) },
+  );
+  return ({ level, message, at: when, ...rest }) => {
+    at = when;
+    logger[level](rest, message);
+    return json;
+  };
+}
+
+/** Lines in their order, some at once. What cannot be written is lost. Whoever adds one pays for no more than its place. */
 class LineQueue {
+  readonly #format: (line: Timed) => string;
   readonly #write: (text: string) => Promise<void>;
-  #waiting: string[] = [];
-  #bytes = 0;
+  #waiting: Timed[] = [];
+  #characters = 0;
   #draining: Promise<void> | undefined;
   lost = 0;
 
-  constructor(write: (text: string) => Promise<void>) {
+  constructor({ format, write }: { format: (line: Timed) => string; write: (text: string) => Promise<void> }) {
+    this.#format = format;
     this.#write = write;
   }
 
-  add(line: string): void {
-    if (this.#bytes + line.length > queueBytesLimit) {
+  add(line: Timed): void {
+    if (this.#characters > queueCharactersLimit) {
       this.lost++;
       return;
     }
     this.#waiting.push(line);
-    this.#bytes += line.length;
+    this.#characters += line.message.length + lineOverhead;
     this.#draining ??= this.#drain().finally(() => (this.#draining = undefined));
   }
 
@@ -144,15 +156,16 @@ class LineQueue {
 
   async #drain(): Promise<void> {
     while (this.#waiting.length > 0) {
-      const lines = this.#waiting;
-      this.#waiting = [];
+      // A rack that confirms an order says 684 lines in one turn: they are written in some.
+      await nextTurn();
+      const lines = this.#waiting.splice(0, linesPerTurn);
       try {
-        await this.#write(lines.join(''));
+        await this.#write(lines.map(this.#format).join(''));
       } catch {
         // A full disk, a reader that is gone: the next lines try again.
         this.lost += lines.length;
       }
-      this.#bytes -= lines.reduce((sum, line) => sum + line.length, 0);
+      this.#characters -= lines.reduce((sum, { message }) => sum + message.length + lineOverhead, 0);
     }
   }
 }
