@@ -34,7 +34,7 @@ import { renderMetrics } from './api/metrics.ts';
 import { startDrills } from './drill/drill.ts';
 import { watchEventLoop, type EventLoopWatch } from './event-loop.ts';
 import { logLineOf } from './event-log.ts';
-import type { Log } from './log.ts';
+import type { ControllerLog, Log } from './log.ts';
 import { createNodeShell } from './kill/node-shell.ts';
 import { registerOperatorApi } from './api/operator-api.ts';
 import { startPower } from './power/power.ts';
@@ -64,11 +64,7 @@ export interface ControllerOptions {
   /** Monotonic, ms since the process started. */
   monotonic: () => number;
   wallClock: () => number;
-  log: Log;
-  /** For a process that ends in this moment. */
-  lastWords: Log;
-  /** Lines of the log that were lost. */
-  lostLines: () => number;
+  log: Pick<ControllerLog, 'log' | 'lost' | 'keepRoom' | 'lastWords'>;
 }
 
 export interface Controller extends AsyncDisposable {
@@ -77,7 +73,8 @@ export interface Controller extends AsyncDisposable {
 }
 
 export async function startController(options: ControllerOptions): Promise<Controller> {
-  const { configuration, sockets, random, monotonic, wallClock, log } = options;
+  const { configuration, sockets, random, monotonic, wallClock } = options;
+  const { log } = options.log;
   await using stack = new AsyncDisposableStack();
   mkdirSync(configuration.stateDirectory, { recursive: true, mode: 0o700 });
   const startedAt = wallClock();
@@ -85,7 +82,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
 
   // Without it no node would get a permit: its end is the process's, and the supervisor starts another.
   const rollCallThread = startRollCallThread((why) => {
-    options.lastWords({ level: 'error', subject: 'roll call', message: `${why}: the controller ends` });
+    options.log.lastWords({ level: 'error', subject: 'roll call', message: `${why}: the controller ends` });
     process.stderr.write(`muster: ${why}: the controller ends\n`);
     process.exit(threadEndedCode);
   });
@@ -97,6 +94,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
   const inventory = stack.use(
     await openInventory({ directory: configuration.stateDirectory, now: wallClock, random, warn: said.warn }),
   );
+  options.log.keepRoom(() => inventory.diskFull() !== undefined);
   stack.defer(inventory.subscribe((change) => (change.kind === 'event' ? said.event(change.event) : undefined)));
   /** A write that could not be kept is said once, loudly; the state in memory is what it was before. */
   const onFailure = (error: unknown) => {
@@ -199,7 +197,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
         ...drillMetrics(inventory),
         ...histories.metrics(),
         ...bootMetrics({ ...boot.counters }),
-        ...processMetrics({ startedAt, longestTurnMs: eventLoop?.longestMs() ?? 0, lostLines: options.lostLines() }),
+        ...processMetrics({ startedAt, longestTurnMs: eventLoop?.longestMs() ?? 0, lostLines: options.log.lost() }),
       ]),
     token: credentials.operatorToken,
     twoPersonWaitMs: configuration.twoPersonRule ? configuration.approvalSeconds * 1_000 : undefined,

@@ -79,6 +79,21 @@ test('a full disk and a reader that does not read lose lines, and nobody waits',
   assert.ok(log.lost() > 1_500 && log.lost() < 2_000, `${log.lost()}`);
 });
 
+test('while the disk is full nothing goes to the file', async () => {
+  await using directory = await scratch();
+  const file = join(directory.path, 'controller.log');
+  const log = openLog({ file, style: 'plain', now: () => at, errorOutput: silent });
+  let isFull = true;
+  log.keepRoom(() => isFull);
+  for (const message of ['lost', 'kept']) {
+    log.log({ level: 'info', subject: 'boot', message });
+    await log[Symbol.asyncDispose]();
+    isFull = false;
+  }
+  assert.equal(log.lost(), 1);
+  assert.match(await readFile(file, 'utf8'), /^[^\n]*kept[^\n]*\n$/);
+});
+
 test('text for the journal has its priority, text for a terminal its colour', () => {
   const line = { level: 'error', subject: 'controller', message: 'no' } as const;
   assert.equal(textOf(line, at, 'journal'), '<3>controller: no\n');

@@ -2,7 +2,7 @@
 // journal keeps it. Whoever logs never waits: a line goes into a queue with a bound, and where the disk or the reader of
 // stderr takes none, lines are lost and counted, and permits go on.
 import { appendFileSync, mkdirSync, write as writeDescriptor } from 'node:fs';
-import { appendFile, mkdir, rename, stat } from 'node:fs/promises';
+import { appendFile, mkdir, rename, stat, statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { setImmediate as nextTurn, setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
@@ -27,6 +27,8 @@ export interface ControllerLog extends AsyncDisposable {
   lastWords: Log;
   /** Lines that were lost since the start. */
   lost(): number;
+  /** From now on nothing goes to the file while that is so: what room there is, is kept for orders. */
+  keepRoom(isFull: () => boolean): void;
 }
 
 /** What waits for a slow disk or reader. */
@@ -36,6 +38,8 @@ const lineOverhead = 100;
 const linesPerTurn = 64;
 /** Files beside the current one: `controller.log.1` is the newest of them. */
 const formerFilesLimit = 4;
+/** Of a small disk all files together have no more than one part in so many. */
+const diskShare = 16;
 const lineCharactersLimit = 4_000;
 const flushLimitMs = 1_000;
 const retryMs = 100;
@@ -82,7 +86,12 @@ export function openLog({
   const toText = ({ at, ...line }: Timed) => textOf(line, at, style);
   const queues = [new LineQueue({ format: toText, write: errorOutput })];
   const toJson = jsonFormat();
-  if (file !== undefined) queues.push(new LineQueue({ format: toJson, write: rotatingFile(file, fileBytesLimit) }));
+  let isDiskFull = () => false;
+  if (file !== undefined) {
+    const append = rotatingFile(file, fileBytesLimit);
+    const write = (text: string) => (isDiskFull() ? Promise.reject(new Error('the disk is full')) : append(text));
+    queues.push(new LineQueue({ format: toJson, write }));
+  }
   return {
     log: (line) => {
       const timed = { ...line, message: line.message.slice(0, lineCharactersLimit), at: now() };
@@ -97,6 +106,7 @@ export function openLog({
         // What is to be said goes to stderr as well, and may be about this very disk.
       }
     },
+    keepRoom: (isFull) => (isDiskFull = isFull),
     lost: () => queues.reduce((sum, { lost }) => sum + lost, 0),
     [Symbol.asyncDispose]: async () => {
       const written = Promise.all(queues.map((queue) => queue.idle()));
@@ -173,16 +183,19 @@ class LineQueue {
 /** Opened anew for each write: whoever moves or removes the file loses nothing that comes later. */
 function rotatingFile(file: string, fileBytesLimit: number): (text: string) => Promise<void> {
   let size: number | undefined;
+  let limit = fileBytesLimit;
   let isCut = false;
   return async (text) => {
     if (size === undefined) {
       await mkdir(dirname(file), { recursive: true, mode: 0o700 });
+      const disk = await statfs(dirname(file));
+      limit = Math.min(fileBytesLimit, (disk.blocks * disk.bsize) / diskShare / (formerFilesLimit + 1));
       size = await stat(file).then(
         (found) => found.size,
         () => 0,
       );
     }
-    if (size >= fileBytesLimit) {
+    if (size >= limit) {
       for (let number = formerFilesLimit; number > 0; number--)
         await rename(number === 1 ? file : `${file}.${number - 1}`, `${file}.${number}`).catch(() => undefined);
       size = 0;

@@ -124,9 +124,7 @@ async function serve(given: Pick<ControllerOptions, 'configuration' | 'sockets' 
     random: randomBytes,
     monotonic: () => performance.now(),
     wallClock: Date.now,
-    log: log.log,
-    lastWords: log.lastWords,
-    lostLines: () => log.lost(),
+    log,
   }).catch((error: unknown) => {
     log.lastWords({ level: 'error', subject: 'controller', message: errorChain(error) });
     throw error;
