@@ -30,9 +30,13 @@ export async function startBusyRack(rig: Rig): Promise<BusyRack> {
   count(load);
   const program = fileURLToPath(new URL('listeners.ts', import.meta.url));
   const node = [process.execPath, '--disable-warning=ExperimentalWarning'];
-  const listeners = await startTied([...node, program, `${rig.controller.url}/v1/stream`, String(listenerCount)], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
+  const token = await rig.controller.token();
+  const listeners = await startTied(
+    [...node, program, `${rig.controller.url}/v1/stream`, String(listenerCount), token],
+    {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    },
+  );
   stack.defer(() => endProcess(listeners, 'SIGKILL'));
   count(listeners);
   const running = stack.move();

@@ -331,7 +331,7 @@ export async function underFullLoad(rig: Rig): Promise<Run> {
     await until(
       'the rack is busy',
       () => ['leases', 'downloads', 'files', 'bytes'].every((key) => (busy.done[key] ?? 0) > 0),
-      { withinMs: 60_000 },
+      { withinMs: 180_000 },
     );
     await rig.allRun();
     return await drill(rig, {
