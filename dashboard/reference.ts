@@ -78,7 +78,7 @@ function operationHtml({ path, method, told }: { path: string; method: string; t
     typeof recordOf(answer)['$ref'] === 'string' ? [status] : [],
   );
   return `<h3 id="${escaped(text(told, 'operationId'))}">${code(`${method.toUpperCase()} ${path}`)} ${escaped(text(told, 'summary'))}</h3>
-${markdown(text(told, 'description'))}
+${text(told, 'description') === `${text(told, 'summary')}.` ? '' : markdown(text(told, 'description'))}
 ${parameters.length === 0 ? '' : table([], parameters)}
 ${body.join('\n')}
 ${answers.join('\n')}

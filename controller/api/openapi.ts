@@ -57,6 +57,7 @@ export function describeApi(): string {
       title: 'Muster',
       version,
       description: introduction(),
+      contact: { name: 'Muster' },
       license: { name: 'MIT', identifier: 'MIT' },
     },
     servers: [{ url: 'http://127.0.0.1:8080', description: 'Operators, on the controller itself' }],
@@ -101,7 +102,7 @@ function operation(operationId: string, { route, schemas }: { route: Route; sche
   return {
     operationId,
     summary,
-    ...(description === undefined ? {} : { description }),
+    description: description ?? `${summary}.`,
     tags: [tag],
     security: security === 'none' ? [] : [{ [security]: [] }],
     ...(tag === 'agents' ? { servers: [agentServer] } : {}),
