@@ -37,19 +37,42 @@ interface Claim {
   raw: { socket: { remoteAddress?: string | undefined; remotePort?: number | undefined } };
 }
 
-export function registerAgentApi(app: Server, { inventory, squashfsDirectory, now }: AgentApiOptions): void {
+export function registerAgentApi(app: Server, options: AgentApiOptions): void {
+  const authorize = authorizer(app, options.inventory);
+  registerJoin(app, options);
+  registerReads(app, { ...options, authorize });
+  registerReport(app, { ...options, authorize });
+}
+
+/** Whose session the request proves; the node in the path, if any, must be the session's own. */
+type Authorize = (request: Claim, mac?: string) => string;
+
+function authorizer(app: Server, inventory: Inventory): Authorize {
+  return (request, mac) => {
+    const header = request.headers.authorization ?? '';
+    const session = inventory.nodes.session(claimedSessionId(header) ?? '');
+    if (session === undefined || !isAuthorized(header, session, request.method, request.url))
+      throw new RefusedError(401, 'cannot accept request: no standing session proves it, want a join first', {
+        code: 'no-session',
+        headers: { 'www-authenticate': 'Muster realm="muster agents"' },
+      });
+    if (mac !== undefined && mac !== session.mac)
+      throw new RefusedError(403, `cannot accept request: the session is of ${session.mac}, not of its path`);
+    app.connections.prove(request.raw.socket);
+    return session.mac;
+  };
+}
+
+function registerJoin(app: Server, { inventory, now }: AgentApiOptions): void {
   const ofAddress = new RateLimit({ ...joinsOfAddress, now });
   const together = new RateLimit({ ...joinsTogether, now });
-  const reports = new RateLimit({ ...reportsOfSession, now });
   const refusals = startRepeatedEvents({
     tell: (subject, message) => inventory.events.add({ kind: 'node', subject, message }),
     now,
   });
-
   app.route({
     ...served(agentRoutes.join),
     bodyLimit: joinLimitBytes,
-
     onRequest: (request, _reply, done) => {
       const isGranted = ofAddress.admit(request.ip) && together.admit();
       done(
@@ -75,22 +98,11 @@ export function registerAgentApi(app: Server, { inventory, squashfsDirectory, no
       return answer;
     },
   });
+}
 
-  /** The session that the request proves; the node in the path, if any, must be the session's own. */
-  function authorize(request: Claim, mac?: string): string {
-    const header = request.headers.authorization ?? '';
-    const session = inventory.nodes.session(claimedSessionId(header) ?? '');
-    if (session === undefined || !isAuthorized(header, session, request.method, request.url))
-      throw new RefusedError(401, 'cannot accept request: no standing session proves it, want a join first', {
-        code: 'no-session',
-        headers: { 'www-authenticate': 'Muster realm="muster agents"' },
-      });
-    if (mac !== undefined && mac !== session.mac)
-      throw new RefusedError(403, `cannot accept request: the session is of ${session.mac}, not of its path`);
-    app.connections.prove(request.raw.socket);
-    return session.mac;
-  }
+type Authorized = AgentApiOptions & { authorize: Authorize };
 
+function registerReads(app: Server, { inventory, squashfsDirectory, authorize }: Authorized): void {
   app.route({
     ...served(agentRoutes.getDesired),
     onRequest: async (request) => void authorize(request, request.params.mac),
@@ -115,9 +127,23 @@ export function registerAgentApi(app: Server, { inventory, squashfsDirectory, no
   });
 
   app.route({
+    ...served(agentRoutes.getSquashfs),
+    onRequest: async (request) => void authorize(request),
+    handler: async (request, reply) => {
+      const path = join(squashfsDirectory, squashfsName(request.params.sha256));
+      const found = await stat(path).catch(() => undefined);
+      if (found === undefined)
+        throw new RefusedError(404, `there is no image with the digest ${request.params.sha256}`);
+      return reply.header('content-length', found.size).type('application/octet-stream').send(createReadStream(path));
+    },
+  });
+}
+
+function registerReport(app: Server, { inventory, now, authorize }: Authorized): void {
+  const reports = new RateLimit({ ...reportsOfSession, now });
+  app.route({
     ...served(agentRoutes.report),
     bodyLimit: reportLimitBytes,
-
     // Before the body is read: whoever has no session has nothing to report.
     onRequest: async (request) => {
       if (!reports.admit(authorize(request, request.params.mac)))
@@ -143,18 +169,6 @@ export function registerAgentApi(app: Server, { inventory, squashfsDirectory, no
         }),
       );
       return {};
-    },
-  });
-
-  app.route({
-    ...served(agentRoutes.getSquashfs),
-    onRequest: async (request) => void authorize(request),
-    handler: async (request, reply) => {
-      const path = join(squashfsDirectory, squashfsName(request.params.sha256));
-      const found = await stat(path).catch(() => undefined);
-      if (found === undefined)
-        throw new RefusedError(404, `there is no image with the digest ${request.params.sha256}`);
-      return reply.header('content-length', found.size).type('application/octet-stream').send(createReadStream(path));
     },
   });
 }

@@ -2,7 +2,7 @@
 // asks.
 import { readFile } from 'node:fs/promises';
 import { referenceHtml } from '../../dashboard/reference.ts';
-import { referenceRoutes } from '../../protocol/api/reference.ts';
+import { referenceRoutes } from '../../protocol/api/status.ts';
 import { RefusedError, served, type Server } from './http.ts';
 
 const documentFile = new URL('../../docs/openapi.json', import.meta.url);
