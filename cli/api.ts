@@ -1,6 +1,7 @@
 // The HTTP API from the operators' side: every answer is checked by the API's description, every refusal is its sentence.
 import type { Readable } from 'node:stream';
 import { describedAnswer } from './described-answer.ts';
+import { allPages } from './pages.ts';
 
 export interface Asked {
   method?: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
@@ -51,28 +52,27 @@ export interface ConnectOptions {
 
 export function connect({ url, token, signal }: ConnectOptions): Api {
   const base = new URL(url);
+  async function askOnce(asked: Asked): Promise<unknown> {
+    const { method = 'GET', path, query = {}, timeoutMs = 30_000 } = asked;
+    const target = new URL(path, base);
+    for (const [key, value] of Object.entries(query)) if (value !== undefined) target.searchParams.set(key, value);
+    const found = token();
+    const secret = 'token' in found ? found.token : undefined;
+    const { status, text } = await exchange({ asked, method, target, secret, timeoutMs, signal, url });
+    const isDone = status >= 200 && status < 300;
+    const value = isDone && asked.isText === true ? text : parsed(text);
+    if (!isDone) throw refusal({ status, value, url, found });
+    if (value === undefined || !describedAnswer({ method, path: target.pathname, status, value }))
+      throw new ApiError(
+        `cannot understand the answer to ${method} ${path}: is the controller at ${url} another version of Muster, or another program?`,
+        { status, code: 'not-understood' },
+      );
+    return value;
+  }
   return {
     url,
-    ask: async <Answer>(asked: Asked) => {
-      const { method = 'GET', path, query = {}, timeoutMs = 30_000 } = asked;
-      const target = new URL(path, base);
-      for (const [key, value] of Object.entries(query)) if (value !== undefined) target.searchParams.set(key, value);
-      const found = token();
-      const secret = 'token' in found ? found.token : undefined;
-      const { status, text } = await exchange({ asked, method, target, secret, timeoutMs, signal, url });
-      const isDone = status >= 200 && status < 300;
-      const value = isDone && asked.isText === true ? text : parsed(text);
-      if (isDone) {
-        if (value === undefined || !describedAnswer({ method, path: target.pathname, status, value }))
-          throw new ApiError(
-            `cannot understand the answer to ${method} ${path}: is the controller at ${url} another version of Muster, or another program?`,
-            { status, code: 'not-understood' },
-          );
-        // The edge: the description that it was just checked by is made from the schemas that give `Answer`.
-        return value as Answer;
-      }
-      throw refusal({ status, value, url, found });
-    },
+    // The edge: the description that it was just checked by is made from the schemas that give `Answer`.
+    ask: async <Answer>(asked: Asked) => (await allPages(askOnce, asked)) as Answer,
   };
 }
 
