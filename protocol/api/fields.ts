@@ -22,7 +22,7 @@ export const Sha256 = Type.String({ pattern: sha256Pattern });
 /** A number in a path or a query, where everything is text. */
 export const numberTextPattern = '^[0-9]{1,15}$';
 export const NumberText = Type.String({ pattern: numberTextPattern });
-/** Items of one answer: a rack is fewer, and what is more would keep permits waiting while it is made. */
+/** Items of one answer: most racks have fewer, and more would keep the controller busy at one stretch. */
 export const pageLimit = 10_000;
 /** The query of every list. */
 export const pageQuery = {
