@@ -3,7 +3,7 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { dashboard } from '../dashboard/plugin.ts';
-import { type BootProcess, startBootProcess } from '../boot/process/boot-process.ts';
+import { startBootProcess } from '../boot/process/boot-process.ts';
 import { openInventory } from '../inventory/inventory.ts';
 import { statusCounts } from './api/views.ts';
 import { StorageError } from '../inventory/store/store.ts';
@@ -244,7 +244,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
   // Not before: a start loads its code in turns as long as they take.
   eventLoop = stack.use(
     watchEventLoop((ms) =>
-      log({ level: 'warn', subject: 'event loop', message: `stood still for ${ms} ms: permits waited` }),
+      log({ level: 'warn', subject: 'event loop', message: `stood still for ${ms} ms: orders and boots waited` }),
     ),
   );
   // A PDU that is away now may be there when it is needed: known, but no reason not to start.

@@ -1,7 +1,8 @@
-// How long the controller's event loop stands still: permits wait for it, so each slow turn is a line in the log.
+// How long the controller's event loop stands still. Permits have a thread of their own; orders, boots and screens wait for it,
+// so each slow turn is a line in the log.
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 
-/** A permit lasts 3 s and three heartbeats may be lost: a turn of this length is not dangerous yet, and never wanted. */
+/** Of the five seconds that an order has, it may wait so long before it is taken. */
 const slowTurnMs = 200;
 const lookMs = 1_000;
 /** How often the delay is measured; it is part of what is measured. */

@@ -86,10 +86,11 @@ export function openLog({
   const toText = ({ at, ...line }: Timed) => textOf(line, at, style);
   const queues = [new LineQueue({ format: toText, write: errorOutput })];
   const toJson = jsonFormat();
-  let isDiskFull = () => false;
+  let isDiskFull: (() => boolean) | undefined;
   if (file !== undefined) {
     const append = rotatingFile(file, fileBytesLimit);
-    const write = (text: string) => (isDiskFull() ? Promise.reject(new Error('the disk is full')) : append(text));
+    const write = (text: string) =>
+      isDiskFull?.() === true ? Promise.reject(new Error('the disk is full')) : append(text);
     queues.push(new LineQueue({ format: toJson, write }));
   }
   return {

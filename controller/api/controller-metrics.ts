@@ -226,7 +226,7 @@ export function processMetrics({
     gauge('nodejs_heap_size_used_bytes', 'What JavaScript keeps.', heapUsed),
     gauge(
       'muster_event_loop_longest_turn_seconds',
-      'The longest turn of the event loop in the last ten seconds: permits wait for it.',
+      'The longest turn of the event loop in the last ten seconds: orders wait for it, permits do not.',
       longestTurnMs / 1_000,
     ),
     counter('muster_log_lines_lost_total', 'Lines of the log that nobody could take.', lostLines),
