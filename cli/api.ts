@@ -77,9 +77,10 @@ export function connect({ url, token, signal }: ConnectOptions): Api {
 }
 
 function refusal({ status, value, url, found }: { status: number; value: unknown; url: string; found: FoundToken }) {
-  if (status === 401) return new ApiError(unauthorized(url, found), { status, code: 'unauthorized' });
+  const code = textOf(value, 'code');
+  if (status === 401) return new ApiError(unauthorized(url, found), { status, code: code ?? 'unauthorized' });
   const said = textOf(value, 'detail') ?? textOf(value, 'error') ?? `the controller at ${url} answers ${status}`;
-  return new ApiError(said, { status, code: textOf(value, 'code') ?? 'refused' });
+  return new ApiError(said, { status, code: code ?? 'refused' });
 }
 
 function textOf(value: unknown, key: string): string | undefined {

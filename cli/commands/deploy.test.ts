@@ -127,6 +127,8 @@ test('a wrong token is said at once, with where it came from', async (t) => {
   const { code, err } = await muster('nodes', '--token', 'wrong');
   assert.equal(code, 1);
   assert.match(err, /does not know the token from --token: want .*muster operator add NAME/);
+  const json = await muster('nodes', '--token', 'wrong', '--json');
+  assert.deepEqual([JSON.parse(json.err).code, JSON.parse(json.err).status], ['wrong-token', 401]);
 });
 
 test('a name that is not there, and nearly another one, gets that one', async (t) => {
