@@ -113,7 +113,10 @@ test('a change as of a version is refused when another came first', async (t) =>
 
   // Of ten who read the same, one changes it.
   const ten = await Promise.all(Array.from({ length: 10 }, (_, i) => ask(`PATCH ${path}`, slot(20 + i, steady))));
-  assert.deepEqual(ten.map(({ status }) => status).toSorted((a, b) => a - b), [200, ...Array.from({ length: 9 }, () => 412)]);
+  assert.deepEqual(
+    ten.map(({ status }) => status).toSorted((a, b) => a - b),
+    [200, ...Array.from({ length: 9 }, () => 412)],
+  );
 
   const customer = await tagOf('/v1/customers/acme');
   assert.equal(
