@@ -46,6 +46,7 @@ export function startEscalation(options: EscalationOptions): Escalation {
   const record = new EscalationRecord({ inventory, rollCall, pause, onFailure });
   const running = { ssh: new Set<Mac>(), power: new Set<Mac>() };
   const work = new Set<Promise<void>>();
+  const parts = { inventory, rollCall, power, running };
 
   function pursue(): void {
     if (record.hasEnded) return;
@@ -56,7 +57,8 @@ export function startEscalation(options: EscalationOptions): Escalation {
       for (const order of inventory.orders.unconfirmed(mac)) {
         const sinceGivenMs = rollCall.sinceGiven(order);
         if (mayNeedSshSoon(sinceGivenMs)) shell.prepare();
-        if (sinceGivenMs >= sshAfterMs) cases.push({ mac, order, situation: situationOf(node, order, sinceGivenMs) });
+        if (sinceGivenMs >= sshAfterMs)
+          cases.push({ mac, order, situation: situationOf(parts, { node, order, sinceGivenMs }) });
       }
     }
     const due = decideDue(cases, running.ssh.size);
@@ -64,27 +66,6 @@ export function startEscalation(options: EscalationOptions): Escalation {
     if (power === undefined) return;
     for (const [mac, orders] of due.power)
       begin('power', mac, () => cutPower({ inventory, rollCall, power, record, now, pause }, mac, orders));
-  }
-
-  function situationOf(node: NodeDocument, order: OrderDocument, sinceGivenMs: number): Situation {
-    const { mac } = node;
-    const heardAt = inventory.nodes.lastHeartbeatAt(mac);
-    const steps = inventory.orders.escalationSteps(order.number, mac);
-    return {
-      sinceGivenMs,
-      listeningMs: rollCall.listeningForMs(),
-      askedMs: rollCall.askedForMs(mac, order.number),
-      heardAgoMs: heardAt === undefined ? undefined : rollCall.heardUpTo() - heardAt,
-      holds: rollCall.mayHold(mac, order.scope),
-      ssh: attemptsOf(steps, 'ssh'),
-      power: attemptsOf(steps, 'power'),
-      running: { ssh: running.ssh.has(mac), power: running.power.has(mac) },
-      isSuspect:
-        heardAt !== undefined ||
-        inventory.instances.on(mac).some(({ customer }) => [customer, everything].includes(order.scope)),
-      // A drill measures: it may be late, and costs nobody a board.
-      mayCutPower: power?.automatic === true && power.outletsOf(node).length > 0 && !isDrillOrder(order),
-    };
   }
 
   function begin(by: 'ssh' | 'power', mac: Mac, act: () => Promise<void>): void {
@@ -119,5 +100,34 @@ export function startEscalation(options: EscalationOptions): Escalation {
       // What hangs at a board or a PDU is not waited for: the next start goes on from what is stored.
       await Promise.race([Promise.all(work), pause(closingMs)]);
     },
+  };
+}
+
+function situationOf(
+  {
+    inventory,
+    rollCall,
+    power,
+    running,
+  }: Pick<EscalationOptions, 'inventory' | 'rollCall' | 'power'> & { running: Record<'ssh' | 'power', Set<Mac>> },
+  { node, order, sinceGivenMs }: { node: NodeDocument; order: OrderDocument; sinceGivenMs: number },
+): Situation {
+  const { mac } = node;
+  const heardAt = inventory.nodes.lastHeartbeatAt(mac);
+  const steps = inventory.orders.escalationSteps(order.number, mac);
+  return {
+    sinceGivenMs,
+    listeningMs: rollCall.listeningForMs(),
+    askedMs: rollCall.askedForMs(mac, order.number),
+    heardAgoMs: heardAt === undefined ? undefined : rollCall.heardUpTo() - heardAt,
+    holds: rollCall.mayHold(mac, order.scope),
+    ssh: attemptsOf(steps, 'ssh'),
+    power: attemptsOf(steps, 'power'),
+    running: { ssh: running.ssh.has(mac), power: running.power.has(mac) },
+    isSuspect:
+      heardAt !== undefined ||
+      inventory.instances.on(mac).some(({ customer }) => [customer, everything].includes(order.scope)),
+    // A drill measures: it may be late, and costs nobody a board.
+    mayCutPower: power?.automatic === true && power.outletsOf(node).length > 0 && !isDrillOrder(order),
   };
 }

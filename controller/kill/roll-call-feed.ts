@@ -18,141 +18,170 @@ interface ToldOrder {
   counted: Set<Mac>;
 }
 
-export interface RollCallFeed {
-  /** Compares all that may have changed, and tells it. */
-  look(): void;
-  /** An order that was given in this moment: its time counts from now on. */
-  given(order: OrderDocument, since: number): void;
-  /** By the monotonic clock; undefined for an order of an earlier process. */
-  givenAt(number: number): number | undefined;
-  heard(report: Report): void;
-}
-
-export function startRollCallFeed({
-  inventory,
-  tell,
-  onFailure,
-}: {
+export interface RollCallFeedOptions {
   inventory: Inventory;
   /** Never with nothing. */
   tell: (told: Told[]) => void;
   /** A write that failed: the receipt stays unconfirmed and the node will repeat it. */
   onFailure: (error: unknown) => void;
-}): RollCallFeed {
-  const nodes = new Map<Mac, ToldNode>();
-  const orders = new Map<number, ToldOrder>();
-  const givenAt = new Map<number, number>();
-  let holding: readonly string[] = [];
+}
+
+export class RollCallFeed {
+  readonly #inventory: Inventory;
+  readonly #tell: (told: Told[]) => void;
+  readonly #onFailure: (error: unknown) => void;
+  readonly #nodes = new Map<Mac, ToldNode>();
+  readonly #orders = new Map<number, ToldOrder>();
+  readonly #givenAt = new Map<number, number>();
+  #holding: readonly string[] = [];
   /** What may read otherwise since the last look. */
-  const dirty = { nodes: new Set<Mac>(), orders: new Set<number>(), customers: true, all: true };
-  let isLookDue = false;
+  readonly #dirty = { nodes: new Set<Mac>(), orders: new Set<number>(), customers: true, all: true };
+  #isLookDue = false;
 
-  inventory.subscribe((change) => {
-    if (!mark(change) || isLookDue) return;
-    isLookDue = true;
-    // Once for all changes of a transaction, and before anything else happens.
-    queueMicrotask(look);
-  });
-  look();
+  /** Tells all that there is to tell. */
+  constructor({ inventory, tell, onFailure }: RollCallFeedOptions) {
+    this.#inventory = inventory;
+    this.#tell = tell;
+    this.#onFailure = onFailure;
+    inventory.subscribe((change) => {
+      if (!this.#mark(change) || this.#isLookDue) return;
+      this.#isLookDue = true;
+      // Once for all changes of a transaction, and before anything else happens.
+      queueMicrotask(() => this.look());
+    });
+    this.look();
+  }
 
-  function mark(change: Change): boolean {
+  /** An order that was given in this moment: its time counts from now on. */
+  given({ number }: OrderDocument, since: number): void {
+    for (const known of this.#givenAt.keys()) if (!this.#orders.has(known)) this.#givenAt.delete(known);
+    this.#givenAt.set(number, since);
+    this.look();
+  }
+
+  /** By the monotonic clock; undefined for an order of an earlier process. */
+  givenAt(number: number): number | undefined {
+    return this.#givenAt.get(number);
+  }
+
+  /** Compares all that may have changed, and tells it. */
+  look(): void {
+    const dirty = this.#dirty;
+    this.#isLookDue = false;
+    const told: Told[] = [];
+    this.#lookAtOrders(told);
+    if (dirty.customers) this.#lookAtHolding(told);
+    if (dirty.all) for (const { mac } of this.#inventory.nodes.all()) dirty.nodes.add(mac);
+    for (const mac of dirty.nodes) this.#lookAtNode(mac, told);
+    dirty.nodes.clear();
+    dirty.customers = dirty.all = false;
+    if (told.length > 0) this.#tell(told);
+  }
+
+  heard(report: Report): void {
+    const { nodes, orders } = this.#inventory;
+    switch (report.type) {
+      case 'heard':
+        nodes.heartbeat(report.mac, report.at, { isReplay: report.isReplay });
+        nodes.generationApplied(report.mac, report.generation);
+        // It counts on from there now.
+        if (nodes.generation(report.mac) !== this.#nodes.get(report.mac)?.generation) this.#dirty.nodes.add(report.mac);
+        return;
+      case 'sent':
+        return orders.permitSent({ number: report.number, mac: report.mac, afterMs: report.afterMs });
+      case 'confirmed':
+        return this.#confirmed(report);
+      case 'beacon':
+        return nodes.beaconSeen({ ip: report.ip, uuid: report.uuid });
+    }
+  }
+
+  #mark(change: Change): boolean {
     switch (change.kind) {
       case 'node':
-        dirty.nodes.add(change.mac);
+        this.#dirty.nodes.add(change.mac);
         return true;
       case 'instance':
-        dirty.nodes.add(change.node);
+        this.#dirty.nodes.add(change.node);
         return true;
       case 'customer':
-        dirty.customers = true;
-        for (const { node } of inventory.instances.of(change.name)) dirty.nodes.add(node);
+        this.#dirty.customers = true;
+        for (const { node } of this.#inventory.instances.of(change.name)) this.#dirty.nodes.add(node);
         return true;
       case 'order':
-        dirty.orders.add(change.number);
+        this.#dirty.orders.add(change.number);
         return true;
       default:
         return false;
     }
   }
 
-  function look(): void {
-    isLookDue = false;
-    const told: Told[] = [];
-    lookAtOrders(told);
-    if (dirty.customers) lookAtHolding(told);
-    if (dirty.all) for (const { mac } of inventory.nodes.all()) dirty.nodes.add(mac);
-    for (const mac of dirty.nodes) lookAtNode(mac, told);
-    dirty.nodes.clear();
-    dirty.customers = dirty.all = false;
-    if (told.length > 0) tell(told);
-  }
-
   /** First: an order stops whomever it stops before anything is said of a node. */
-  function lookAtOrders(told: Told[]): void {
-    const standing = new Map(inventory.orders.standing().map((order) => [order.number, order]));
+  #lookAtOrders(told: Told[]): void {
+    const standing = new Map(this.#inventory.orders.standing().map((order) => [order.number, order]));
     for (const [number, { scope, targets, at }] of standing) {
-      if (orders.has(number)) continue;
-      told.push({ type: 'given', order: { number, scope, targets, at, since: givenAt.get(number) } });
-      orders.set(number, { stored: new Set(), counted: new Set() });
-      dirty.orders.add(number);
-      dirty.all = true;
+      if (this.#orders.has(number)) continue;
+      told.push({ type: 'given', order: { number, scope, targets, at, since: this.#givenAt.get(number) } });
+      this.#orders.set(number, { stored: new Set(), counted: new Set() });
+      this.#dirty.orders.add(number);
+      this.#dirty.all = true;
     }
-    const lifted = [...orders.keys()].filter((number) => !standing.has(number));
-    for (const number of dirty.orders) if (standing.has(number)) lookAtReceipts(number, told);
+    const lifted = [...this.#orders.keys()].filter((number) => !standing.has(number));
+    for (const number of this.#dirty.orders) if (standing.has(number)) this.#lookAtReceipts(number, told);
     // An order that is on disk now, or whose lift is, moves the generations of those that it concerns.
-    if (dirty.orders.size > 0)
-      for (const { mac, generation } of nodes.values())
-        if (inventory.nodes.generation(mac) !== generation) dirty.nodes.add(mac);
-    dirty.orders.clear();
+    if (this.#dirty.orders.size > 0)
+      for (const { mac, generation } of this.#nodes.values())
+        if (this.#inventory.nodes.generation(mac) !== generation) this.#dirty.nodes.add(mac);
+    this.#dirty.orders.clear();
     if (lifted.length === 0) return;
     for (const number of lifted) {
-      orders.delete(number);
+      this.#orders.delete(number);
       told.push({ type: 'lifted', number });
     }
-    dirty.all = true;
+    this.#dirty.all = true;
   }
 
-  function lookAtReceipts(number: number, told: Told[]): void {
-    const known = orders.get(number);
+  #lookAtReceipts(number: number, told: Told[]): void {
+    const known = this.#orders.get(number);
     if (known === undefined) return;
-    for (const { mac } of inventory.orders.receipts(number)) {
+    for (const { mac } of this.#inventory.orders.receipts(number)) {
       if (known.stored.has(mac)) continue;
-      const isStored = !inventory.orders.pending(mac).some((order) => order.number === number);
+      const isStored = !this.#inventory.orders.pending(mac).some((order) => order.number === number);
       if (!isStored && known.counted.has(mac)) continue;
       (isStored ? known.stored : known.counted).add(mac);
       told.push({ type: 'confirmation', number, mac, is: isStored ? 'stored' : 'counted' });
     }
   }
 
-  function lookAtHolding(told: Told[]): void {
-    const now = inventory.customers.all().flatMap(({ name, onSilence }) => (onSilence === 'hold' ? [name] : []));
-    if (now.join() === holding.join()) return;
-    holding = now;
+  #lookAtHolding(told: Told[]): void {
+    const now = this.#inventory.customers.all().flatMap(({ name, onSilence }) => (onSilence === 'hold' ? [name] : []));
+    if (now.join() === this.#holding.join()) return;
+    this.#holding = now;
     told.push({ type: 'holding', customers: now });
   }
 
-  function lookAtNode(mac: Mac, told: Told[]): void {
-    const known = nodes.get(mac);
-    if (inventory.nodes.get(mac) === undefined) {
-      if (nodes.delete(mac)) told.push({ type: 'removed', mac });
+  #lookAtNode(mac: Mac, told: Told[]): void {
+    const known = this.#nodes.get(mac);
+    if (this.#inventory.nodes.get(mac) === undefined) {
+      if (this.#nodes.delete(mac)) told.push({ type: 'removed', mac });
       return;
     }
-    const session = inventory.nodes.sessionOf(mac);
+    const session = this.#inventory.nodes.sessionOf(mac);
     const node: ToldNode = {
       type: 'node',
       mac,
       session: session === undefined ? undefined : { id: session.id, key: new Uint8Array(session.key) },
-      generation: inventory.nodes.generation(mac),
-      customers: inventory.nodes.permitted(mac),
+      generation: this.#inventory.nodes.generation(mac),
+      customers: this.#inventory.nodes.permitted(mac),
     };
     if (known !== undefined && isSame(known, node)) return;
-    nodes.set(mac, node);
+    this.#nodes.set(mac, node);
     told.push(node);
   }
 
-  function confirmed({ number, mac, evidence, confirmedAfterMs, receipt, signed }: Confirmed): void {
+  #confirmed({ number, mac, evidence, confirmedAfterMs, receipt, signed }: Confirmed): void {
     // Lifted meanwhile.
-    if (!orders.has(number)) return;
+    if (!this.#orders.has(number)) return;
     const facts = {
       evidence,
       confirmedAfterMs,
@@ -160,41 +189,15 @@ export function startRollCallFeed({
       processes: receipt?.processes ?? 0,
     };
     const heartbeat = signed === undefined ? undefined : { ...signed, datagram: viewOf(signed.datagram) };
-    inventory.orders
+    this.#inventory.orders
       .saveReceipt({ number, mac, receipt: facts, heartbeat })
-      .catch(onFailure)
+      .catch(this.#onFailure)
       .finally(() => {
         // Neither on disk nor on its way there, for want of room: what the node repeats counts then.
-        const isKept = inventory.orders.receipts(number).some((each) => each.mac === mac);
-        if (!isKept && orders.has(number)) tell([{ type: 'confirmation', number, mac, is: 'open' }]);
+        const isKept = this.#inventory.orders.receipts(number).some((each) => each.mac === mac);
+        if (!isKept && this.#orders.has(number)) this.#tell([{ type: 'confirmation', number, mac, is: 'open' }]);
       });
   }
-
-  return {
-    look,
-    given: ({ number }, since) => {
-      for (const known of givenAt.keys()) if (!orders.has(known)) givenAt.delete(known);
-      givenAt.set(number, since);
-      look();
-    },
-    givenAt: (number) => givenAt.get(number),
-    heard: (report) => {
-      switch (report.type) {
-        case 'heard':
-          inventory.nodes.heartbeat(report.mac, report.at, { isReplay: report.isReplay });
-          inventory.nodes.generationApplied(report.mac, report.generation);
-          // It counts on from there now.
-          if (inventory.nodes.generation(report.mac) !== nodes.get(report.mac)?.generation) dirty.nodes.add(report.mac);
-          return;
-        case 'sent':
-          return inventory.orders.permitSent({ number: report.number, mac: report.mac, afterMs: report.afterMs });
-        case 'confirmed':
-          return confirmed(report);
-        case 'beacon':
-          return inventory.nodes.beaconSeen({ ip: report.ip, uuid: report.uuid });
-      }
-    },
-  };
 }
 
 /** Another thread's bytes come without Node's methods. */

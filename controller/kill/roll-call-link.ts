@@ -6,7 +6,7 @@ import { Worker } from 'node:worker_threads';
 import type { Inventory } from '../../inventory/inventory.ts';
 import { QuietWatch } from './quiet-watch.ts';
 import type { FromThread, ToThread } from './roll-call-channel.ts';
-import { startRollCallFeed } from './roll-call-feed.ts';
+import { RollCallFeed } from './roll-call-feed.ts';
 import { type Overdue, sinceGiven, type Told } from './roll-call-messages.ts';
 import type { RollCall } from './roll-call.ts';
 
@@ -87,7 +87,7 @@ function serve(
         ? { type: 'start', fd, epoch: inventory.epoch, clockOrigin: originOf(now()), told, number }
         : { type: 'told', told, number },
     );
-  const feed = startRollCallFeed({ inventory, tell, onFailure });
+  const feed = new RollCallFeed({ inventory, tell, onFailure });
   // A rack without nodes and orders.
   if (number === 0) tell([]);
 

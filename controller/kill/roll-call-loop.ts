@@ -75,34 +75,18 @@ export function startRollCallLoop({
     }
     if (quiet.length === 0) return;
     const arrivedAt = time().now;
-    if (!(await drained())) return;
+    const isQuiet = await untilQuiet({ received: () => received, nextTurn, goesOn: (turns) => turns < turnLimit });
+    if (!isQuiet) return;
     for (const mac of quiet) act(state.judgeSilence(mac, arrivedAt, time()));
-  }
-
-  async function readUpTo(): Promise<number> {
-    const at = time().now;
-    const first = received;
-    for (let turns = 0; turns < bufferLimit; turns++) {
-      const before = received;
-      await nextTurn();
-      if (received === before || received - first >= bufferLimit) break;
-    }
-    return at;
-  }
-
-  /** True once a whole turn of the event loop brought no datagram: all that had arrived at the call has been read. */
-  async function drained(): Promise<boolean> {
-    for (let turns = 0; turns < turnLimit; turns++) {
-      const before = received;
-      await nextTurn();
-      if (received === before) return true;
-    }
-    return false;
   }
 
   return {
     state,
-    readUpTo,
+    readUpTo: async () => {
+      const at = time().now;
+      await untilQuiet({ received: () => received, nextTurn, goesOn: (_, datagrams) => datagrams < bufferLimit });
+      return at;
+    },
     tell: (told) => {
       for (const each of told) state.tell(each);
     },
@@ -120,4 +104,23 @@ export function startRollCallLoop({
       }
     },
   };
+}
+
+/** True once a whole turn of the event loop brought no datagram: all that had arrived at the call has been read. */
+async function untilQuiet({
+  received,
+  nextTurn,
+  goesOn,
+}: {
+  received: () => number;
+  nextTurn: () => Promise<void>;
+  goesOn: (turns: number, datagrams: number) => boolean;
+}): Promise<boolean> {
+  const first = received();
+  for (let turns = 0; goesOn(turns, received() - first); turns++) {
+    const before = received();
+    await nextTurn();
+    if (received() === before) return true;
+  }
+  return false;
 }

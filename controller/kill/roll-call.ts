@@ -7,7 +7,7 @@
 import type { Mac } from '../../protocol/mac.ts';
 import type { OrderDocument } from '../../inventory/store/documents.ts';
 import type { Inventory } from '../../inventory/inventory.ts';
-import { startRollCallFeed } from './roll-call-feed.ts';
+import { RollCallFeed } from './roll-call-feed.ts';
 import { type RollCallSocket, startRollCallLoop } from './roll-call-loop.ts';
 import { type RollCallCounters, sinceGiven } from './roll-call-messages.ts';
 
@@ -68,7 +68,7 @@ export function startRollCall({
     time,
     nextTurn,
   });
-  const feed = startRollCallFeed({ inventory, tell: (told) => loop.tell(told), onFailure });
+  const feed = new RollCallFeed({ inventory, tell: (told) => loop.tell(told), onFailure });
 
   return {
     counters: state.counters,
