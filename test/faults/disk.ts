@@ -13,7 +13,7 @@ import type { Run } from './fault.ts';
 import type { AcceptedOrder, Rig } from './rig.ts';
 import { until } from '../until.ts';
 
-const refusal = /: 5\d\d \{"error":"[^"]*the disk is full; nothing was changed/;
+const refusal = /: 5\d\d \{[^\n]*the disk is full; nothing was changed/;
 const triesAtMost = 600;
 const filler = 'filler';
 
