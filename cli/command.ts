@@ -1,7 +1,7 @@
 // What a command is, and the way from argv to it: options by `node:util` parseArgs, help from the same declaration.
 import { parseArgs } from 'node:util';
 import type { Api } from './api.ts';
-import type { Screen } from './print.ts';
+import type { Screen } from './screen.ts';
 import { suggestion } from './suggestion.ts';
 
 export interface Option {

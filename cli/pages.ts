@@ -1,10 +1,19 @@
 // A list comes in pages. Whoever asks for no part of it gets the whole, however long it is.
-import type { Asked } from './api.ts';
 
 /** Ten million items: a controller that never ends its list is none of ours. */
 const pagesLimit = 1_000;
 
-export async function allPages(ask: (asked: Asked) => Promise<unknown>, asked: Asked): Promise<unknown> {
+/** What is asked, as far as pages need to know. */
+interface ListRequest {
+  method?: string;
+  path: string;
+  query?: Record<string, string | undefined>;
+}
+
+export async function allPages<Asked extends ListRequest>(
+  ask: (asked: Asked) => Promise<unknown>,
+  asked: Asked,
+): Promise<unknown> {
   const whole = await ask(asked);
   const { method = 'GET', query = {} } = asked;
   if (method !== 'GET' || query['limit'] !== undefined || query['after'] !== undefined || !isRecord(whole))

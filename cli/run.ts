@@ -14,7 +14,7 @@ import {
   type Context,
 } from './command.ts';
 import { allCommands, commandParts, commandsOf } from './commands.ts';
-import { guarded, type Output, type Screen } from './print.ts';
+import { guarded, type Output, type Screen } from './screen.ts';
 
 export interface Environment {
   output: Output;

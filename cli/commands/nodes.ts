@@ -3,7 +3,8 @@ import { checkedName, checkedNode, checkedNumber } from '../argument.ts';
 import { UsageError, type Call, type Command, type Context } from '../command.ts';
 import { durationText, sizeText, timeText } from '../figures.ts';
 import { nodeNames, orMeant } from '../meant.ts';
-import { printDone, printJson, printList, type Tone } from '../print.ts';
+import { printDone, printJson, printList } from '../print.ts';
+import type { Tone } from '../screen.ts';
 import { printable } from '../../protocol/printable.ts';
 import type { Column } from '../table.ts';
 

@@ -3,7 +3,8 @@ import { printable } from '../../protocol/printable.ts';
 import type { Command } from '../command.ts';
 import { figuresText, outcomeText } from './drill.ts';
 import { durationText } from '../figures.ts';
-import { printJson, type Tone } from '../print.ts';
+import { printJson } from '../print.ts';
+import type { Tone } from '../screen.ts';
 
 const rule: [string, string] = ['rule', 'lifting, and stopping everything, need two operators'];
 

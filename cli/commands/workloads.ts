@@ -8,7 +8,8 @@ import { FailedError, type Call, type Command, type Context } from '../command.t
 import { durationText, timeText } from '../figures.ts';
 import { countOption } from '../limits.ts';
 import { askPatiently } from '../patience.ts';
-import { printDone, printJson, printList, type Tone } from '../print.ts';
+import { printDone, printJson, printList } from '../print.ts';
+import type { Tone } from '../screen.ts';
 import { holdNote } from './silence.ts';
 import { printable, printableJson } from '../../protocol/printable.ts';
 
