@@ -9,8 +9,11 @@ import type { Ipv4 } from '../protocol/ipv4.ts';
 import type { Mac } from '../protocol/mac.ts';
 import type { Artefact, BootArtefacts } from './artefacts.ts';
 import { bootFiles } from './dhcp/boot-file.ts';
+import type { BootHost, TokenAnswer } from './host.ts';
 import type { HttpOptions } from './http.ts';
-import type { BootHost, TokenAnswer, UbootChain } from './server.ts';
+
+/** How a U-Boot board comes by its kernel: iPXE, which checks hashes, or U-Boot itself over TFTP, which does not. */
+export type UbootChain = 'ipxe' | 'pxelinux';
 
 export interface BoardFilesOptions {
   artefacts: BootArtefacts;

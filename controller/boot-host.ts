@@ -1,5 +1,6 @@
 // What the boot process is told by the inventory, and what it tells it.
-import type { BootProcessHost, NodeFacts } from '../boot/process/boot-process.ts';
+import type { BootProcessHost } from '../boot/process/host.ts';
+import type { NodeFacts } from '../boot/process/message.ts';
 import type { Inventory } from '../inventory/inventory.ts';
 import type { Log } from './log.ts';
 

@@ -9,8 +9,8 @@ import { type Ipv4, ipv4Number } from '../../protocol/ipv4.ts';
 import type { Mac } from '../../protocol/mac.ts';
 import type { Lease } from '../../inventory/nodes/leases.ts';
 import type { Neighbour } from '../dhcp/neighbours.ts';
-import type { BootProcessHost, BootProcessOptions } from './boot-process.ts';
 import { type Channel, openChannel } from './channel.ts';
+import type { BootProcessHost, BootProcessOptions } from './host.ts';
 import { type BootIsTold, BootSays, type BootSettings, type NodeFacts } from './message.ts';
 
 /**

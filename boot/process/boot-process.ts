@@ -1,32 +1,10 @@
 // The controller's end of the boot process (main.ts): tells it what it must know of nodes before boards ask, stores leases
 // and gives join tokens for it, and starts another one when it ends. What it says is checked and counted: whoever took it
 // over could do no more than it may do anyway.
-import type { Ipv4 } from '../../protocol/ipv4.ts';
-import type { Mac } from '../../protocol/mac.ts';
-import type { LeaseStore } from '../../inventory/nodes/leases.ts';
 import type { Neighbour } from '../dhcp/neighbours.ts';
-import type { BootEvent, TokenAnswer } from '../server.ts';
 import { BootChild, type ChildListener } from './boot-child.ts';
-import type { BootSettings, NodeFacts } from './message.ts';
-
-export type { NodeFacts } from './message.ts';
-
-/** What the controller provides. */
-export interface BootProcessHost {
-  leases: LeaseStore;
-  joinToken(mac: Mac, ip: Ipv4): Promise<TokenAnswer>;
-  /** Of every node. */
-  macs(): Iterable<Mac>;
-  /** A node as it is now; undefined where there is none. */
-  facts(mac: Mac): NodeFacts | undefined;
-  /** Told of each node that has changed, which need not wait for the next look at all of them. Returns what ends it. */
-  subscribe(changed: (mac: Mac) => void): () => void;
-  /** A sign of life of a board. Resolves when it is stored, or cannot be. */
-  stage(event: BootEvent): Promise<void>;
-  /** What an operator should know, in one sentence; seldom. */
-  trouble(message: string): void;
-  log(line: string): void;
-}
+import type { BootProcessHost, BootProcessOptions } from './host.ts';
+import type { BootSettings } from './message.ts';
 
 export interface BootProcess extends AsyncDisposable {
   /** Resolves once boards are served. Throws one sentence where a file, a port, an address or an option is wrong. */
@@ -37,12 +15,6 @@ export interface BootProcess extends AsyncDisposable {
   neighbours(): Neighbour[];
   /** Why boards are not served at this moment. */
   problem(): string | undefined;
-}
-
-export interface BootProcessOptions {
-  cacheDirectory: string;
-  /** Of the rack's interface: they stay open here, and what boards say meanwhile waits in them. */
-  sockets: { dhcpFd: number; tftpFd: number };
 }
 
 /** Places are held and freed as time passes, and that is no change of a document (inventory/nodes/places.ts). */

@@ -1,6 +1,6 @@
 // What the boot process has to tell its controller of, without haste: signs of life, log lines, troubles. Gathered and sent
 // together, one batch at a time, bounded, and without what changes nothing: a board that asks ten times is one event.
-import type { BootEvent } from '../server.ts';
+import type { BootEvent } from '../host.ts';
 import { type BootSays, eventsLimit, linesLimit } from './message.ts';
 
 type Note = Extract<BootSays, { type: 'note' }>;
