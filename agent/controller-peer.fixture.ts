@@ -8,7 +8,8 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { generate } from 'selfsigned';
 import { Value } from 'typebox/value';
 import { claimedSessionId, isAuthorized, sessionProof } from '../protocol/agent-authorization.ts';
-import { type ContainerConfiguration, type Desired, JoinRequest, Report } from '../protocol/api/agent.ts';
+import { type Desired, JoinRequest, Report } from '../protocol/api/agent.ts';
+import type { ContainerConfiguration } from '../protocol/api/instances.ts';
 import {
   claimedSession,
   decodeHeartbeat,

@@ -3,7 +3,7 @@
 // and digest, as images are. So no environment, however large or however often replicated, is part of the desired state,
 // and one that is unusable spoils only the instances that name it.
 import { createHash } from 'node:crypto';
-import type { ContainerConfiguration } from './api/agent.ts';
+import type { ContainerConfiguration } from './api/instances.ts';
 
 /** Most on one board, whatever its memory. */
 export const instancesPerNodeLimit = 1_000;

@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Value } from 'typebox/value';
-import { ContainerConfiguration } from '../../protocol/api/agent.ts';
+import { ContainerConfiguration } from '../../protocol/api/instances.ts';
 import { Slots } from './slots.ts';
 
 /** Fetches at once: a board that starts anew may want a thousand. */

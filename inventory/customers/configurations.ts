@@ -2,7 +2,7 @@
 // environment are one document. A document stays as long as an instance names it.
 import { Type } from 'typebox';
 import { Check } from 'typebox/value';
-import { ContainerConfiguration } from '../../protocol/api/agent.ts';
+import { ContainerConfiguration } from '../../protocol/api/instances.ts';
 import { configurationDigest, configurationProblem } from '../../protocol/desired-state.ts';
 import type { InstanceDocument, WorkloadDocument } from '../store/documents.ts';
 import type { Transaction } from '../store/transaction.ts';

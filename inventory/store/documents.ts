@@ -2,11 +2,11 @@
 // `parseDocument`); in memory it is trusted and never changed in place: a change is a new object under the same key.
 import { Type, type Static, type TSchema } from 'typebox';
 import { Compile } from 'typebox/compile';
-import { ContainerConfiguration, DesiredInstance } from '../../protocol/api/agent.ts';
+import { DesiredInstance } from '../../protocol/api/agent.ts';
 import { Approval } from '../../protocol/api/approvals.ts';
 import { DrillRequest } from '../../protocol/api/drills.ts';
 import { Image } from '../../protocol/api/images.ts';
-import { instanceStates } from '../../protocol/api/instances.ts';
+import { ContainerConfiguration, instanceStates } from '../../protocol/api/instances.ts';
 import { NodeFacts, nodeStates } from '../../protocol/api/nodes.ts';
 import { EscalationStep, evidences } from '../../protocol/api/orders.ts';
 import { WorkloadSpec } from '../../protocol/api/workloads.ts';

@@ -3,7 +3,7 @@ import type { Routes } from './route.ts';
 import { instancesPerNodeLimit, reportedInstancesLimit } from '../desired-state.ts';
 import { OnSilence } from './customers.ts';
 import { CustomerName, InstanceId, MacAddress, Nothing, Sha256, WorkloadName, closed, oneOf, told } from './fields.ts';
-import { instanceStates } from './instances.ts';
+import { ContainerConfiguration, instanceStates } from './instances.ts';
 import { NodeFacts } from './nodes.ts';
 import { Sample } from './samples.ts';
 
@@ -48,20 +48,6 @@ export const DesiredCustomer = Type.Object(
   { title: 'DesiredCustomer' },
 );
 export type DesiredCustomer = Static<typeof DesiredCustomer>;
-
-export const ContainerConfiguration = Type.Object(
-  {
-    args: Type.Array(Type.String()),
-    env: Type.Array(Type.String()),
-    workingDir: Type.String(),
-  },
-  {
-    title: 'ContainerConfiguration',
-    description:
-      'What a container is started with: the image’s own words and the workload’s. Bounds: `desired-state.ts`.',
-  },
-);
-export type ContainerConfiguration = Static<typeof ContainerConfiguration>;
 
 export const DesiredInstance = Type.Object(
   {

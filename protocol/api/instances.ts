@@ -37,6 +37,20 @@ export const Instance = Type.Object(
 );
 export type Instance = Static<typeof Instance>;
 
+export const ContainerConfiguration = Type.Object(
+  {
+    args: Type.Array(Type.String()),
+    env: Type.Array(Type.String()),
+    workingDir: Type.String(),
+  },
+  {
+    title: 'ContainerConfiguration',
+    description:
+      'What a container is started with: the image’s own words and the workload’s. Bounds: `desired-state.ts`.',
+  },
+);
+export type ContainerConfiguration = Static<typeof ContainerConfiguration>;
+
 export const instanceRoutes = {
   listInstances: {
     method: 'GET',
