@@ -45,13 +45,13 @@ export interface IpxeOptions {
 }
 
 /** In the order of preference; 2.0 brought `sha256sum --set`. */
-const SUITES = [
+const suites = [
   { suite: 'sid', wantsHashCheck: true },
   { suite: 'trixie', wantsHashCheck: false },
 ];
-const PACKAGED = 'usr/lib/ipxe/ipxe-arm64.efi';
-const EFI = 'ipxe-arm64.efi';
-const UBOOT = 'ipxe-arm64-uboot.efi';
+const packagedPath = 'usr/lib/ipxe/ipxe-arm64.efi';
+const efiFile = 'ipxe-arm64.efi';
+const ubootFile = 'ipxe-arm64-uboot.efi';
 
 /**
  * Fetches, patches and caches iPXE; what is in the cache is checked by digest and used without asking any mirror.
@@ -63,7 +63,7 @@ export async function prepareIpxe(options: IpxeOptions): Promise<Ipxe> {
   if (cached !== undefined) return cached;
   await mkdir(parent, { recursive: true });
   const failures: unknown[] = [];
-  for (const { suite, wantsHashCheck } of SUITES) {
+  for (const { suite, wantsHashCheck } of suites) {
     try {
       return await prepareFrom({ ...options, parent, suite, wantsHashCheck });
     } catch (error) {
@@ -84,19 +84,19 @@ export function patchForUBoot(packaged: Uint8Array): Buffer {
   const patched = Buffer.from(packaged);
   const found: number[] = [];
   for (let offset = 0; offset + 4 <= patched.length; offset += 4) {
-    if (patched.readUInt32LE(offset) === WFI) found.push(offset);
+    if (patched.readUInt32LE(offset) === wfi) found.push(offset);
   }
   const [offset] = found;
   if (offset === undefined || found.length !== 1) {
     throw new Error(`cannot patch iPXE for U-Boot: ${found.length} WFI instructions, want exactly 1`);
   }
-  patched.writeUInt32LE(YIELD, offset);
+  patched.writeUInt32LE(yieldHint, offset);
   return patched;
 }
 
 // AArch64 instructions are 4 bytes, little-endian, aligned.
-const WFI = 0xd503207f;
-const YIELD = 0xd503203f;
+const wfi = 0xd503207f;
+const yieldHint = 0xd503203f;
 
 interface PrepareOptions extends IpxeOptions {
   parent: string;
@@ -114,17 +114,17 @@ async function prepareFrom(options: PrepareOptions): Promise<Ipxe> {
   try {
     const tree = join(partial, 'tree');
     await run('dpkg-deb', ['-x', debs.get('ipxe') ?? '', tree], { signal });
-    const packaged = await readFile(join(tree, PACKAGED));
+    const packaged = await readFile(join(tree, packagedPath));
     await rm(tree, { recursive: true });
-    await writeFile(join(partial, EFI), packaged);
-    await writeFile(join(partial, UBOOT), patchForUBoot(packaged));
+    await writeFile(join(partial, efiFile), packaged);
+    await writeFile(join(partial, ubootFile), patchForUBoot(packaged));
     const manifest: IpxeManifest = {
       version: 1,
       suite,
       packageVersion: candidate.version,
       hashCheck: wantsHashCheck && Number.parseInt(candidate.version, 10) >= 2,
-      efi: await describeArtefact(partial, EFI),
-      uboot: await describeArtefact(partial, UBOOT),
+      efi: await describeArtefact(partial, efiFile),
+      uboot: await describeArtefact(partial, ubootFile),
     };
     await writeFile(join(partial, 'manifest.json'), `${JSON.stringify(manifest, undefined, 2)}\n`);
     const step = progress.step(`iPXE ${candidate.version} from Debian ${suite}`);
