@@ -6,7 +6,7 @@
 //   silence ─► rejoin, beside the heartbeats                    join.ts
 //
 // One thread, and permits have priority: whatever else runs on it must be short, so sizes are bounded everywhere and other
-// programs run only asynchronously. May import protocol and containers/.
+// programs run only asynchronously.
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setTimeout as wait } from 'node:timers/promises';
 import { Value } from 'typebox/value';

@@ -6,9 +6,8 @@
 //   UEFI     DHCP ─ TFTP ipxe.efi ─ iPXE        UEFI HTTP boot   DHCP ─ HTTP /ipxe.efi ─ iPXE
 //   iPXE     DHCP ─ HTTP /boot.ipxe, /kernel/…, /initrd/…        initramfs   DHCP ─ HTTP /image/…
 //
-// This room decides nothing about nodes: it asks its host for a join token, and tells it every sign of life. It may import
-// ipxe, images, inventory and protocol. All of it but `process/boot-process.ts` runs in a process of its own
-// (docs/decisions/0010).
+// This room decides nothing about nodes: it asks its host for a join token, and tells it every sign of life. All of it
+// but the host's end of `process/` runs in a process of its own (docs/decisions/0010).
 
 import { type Socket, createSocket } from 'node:dgram';
 import { type NodeCmdline, encodeCmdline } from '../protocol/cmdline.ts';

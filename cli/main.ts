@@ -1,7 +1,6 @@
 /**
  * `muster`, the operators' command line: a client of the controller's HTTP API and nothing more. It keeps no state and
- * decides nothing; whatever it shows can be had as JSON. Imports only `protocol/`. This file alone reads argv and the
- * environment.
+ * decides nothing; whatever it shows can be had as JSON. This file alone reads argv and the environment.
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,6 +1,6 @@
 // The dashboard: one page, served from memory. Its modules are TypeScript, as everywhere in this project; their types
 // are taken off when the page is first asked for, so there is no build step, and a controller that restarts in a
-// hurry does not wait for a page that nobody looks at. May import `protocol/` only; knows nothing of the controller.
+// hurry does not wait for a page that nobody looks at.
 import { createHash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import { stripTypeScriptTypes } from 'node:module';

@@ -5,7 +5,7 @@
 //
 // A customer runs only while it is allowed: nothing is at first, `allowCustomer` says so for each permit that lists it, and
 // `stopCustomer` takes it back. Containers outlive the agent: a new one adopts what it finds under `stateDir`.
-// May import: protocol, node's own modules. No signing, no deadlines: they belong to permits and leash.
+// No signing, no deadlines: they belong to permits and leash.
 import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
