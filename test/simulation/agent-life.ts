@@ -12,7 +12,7 @@ import { desiredState } from '../../agent/desired-state.ts';
 import { leashChunks } from '../../agent/leash.ts';
 import type { DatagramSocket, Machine } from '../../agent/machine.ts';
 import { startRollCall, type RollCall, type RollCallOptions } from '../../agent/roll-call.ts';
-import type { Board } from './board.ts';
+import type { CallingBoard, ControllerLife, ControllerWorld } from './controller-life.ts';
 import type { Datagram } from './network.ts';
 import { Program } from './program.ts';
 
@@ -20,9 +20,34 @@ import { Program } from './program.ts';
 const socketDatagrams = 160;
 const controllerAddress = '10.77.0.1';
 
+/** The board that an agent lives on. */
+export interface AgentBoard extends CallingBoard {
+  readonly world: AgentWorld;
+  readonly groups: ReadonlyMap<string, { customer: string; running: boolean; dying: boolean; forbidden: boolean }>;
+  saved: CallingBoard['saved'];
+  tell(what: string): void;
+  uptimeMs(): number;
+  writeLeash(chunks: string[]): void;
+  isPopulated(customer: string): boolean;
+  start(customer: string): void;
+  kill(customer: string, by: string): void;
+  whenEmpty(customer: string): Promise<void>;
+}
+
+/** What an agent runs in, beyond its board. */
+export interface AgentWorld extends Pick<ControllerWorld, 'timeline' | 'random' | 'network' | 'referee' | 'broken'> {
+  readonly controller: ControllerLife | undefined;
+  callFrom<T>(
+    program: Program,
+    board: CallingBoard,
+    ask: (controller: ControllerLife) => Promise<T>,
+    done: (answer: T | undefined) => void,
+  ): void;
+}
+
 export class AgentLife {
   readonly program: Program;
-  readonly #board: Board;
+  readonly #board: AgentBoard;
   readonly #allowed = new Set<string>();
   readonly #stopping = new Map<string, Stop>();
   /** Milliseconds on its own clock at the start of its life: no two programs' clocks agree. */
@@ -35,7 +60,7 @@ export class AgentLife {
   #isCalling = false;
   #receive: ((datagram: Datagram, port: number | undefined) => void) | undefined;
 
-  constructor(board: Board) {
+  constructor(board: AgentBoard) {
     this.#board = board;
     this.program = new Program(board.world.timeline, socketDatagrams);
     this.#clockOffset = board.world.timeline.now - board.world.random.between(100, 500);

@@ -2,9 +2,10 @@
 // agent. What a customer's processes do is this: they are started, run, have a kill pending, are gone.
 import type { KeyObject } from 'node:crypto';
 import type { JoinAnswer } from '../../protocol/api/agent.ts';
-import { AgentLife } from './agent-life.ts';
+import { type AgentBoard, AgentLife, type AgentWorld } from './agent-life.ts';
+import type { CallingBoard, ControllerLife } from './controller-life.ts';
+import type { LeashNumbers } from './leash-numbers.ts';
 import { Leash } from './leash.ts';
-import type { World } from './world.ts';
 
 export interface Group {
   customer: string;
@@ -17,18 +18,29 @@ export interface Group {
   forbidden: boolean;
 }
 
+/** What a board runs in. */
+interface BoardWorld extends AgentWorld {
+  readonly leashNumbers: LeashNumbers;
+  killMs(): number;
+  call<T>(
+    board: CallingBoard,
+    ask: (controller: ControllerLife) => Promise<T>,
+    done: (answer: T | undefined) => void,
+  ): void;
+}
+
 /** PID 1 sees the leash end after some ms, kills everything, and starts the next one. */
 const guardMs = 15;
 const leashRestartMs = 150;
 /** Node.js on a small board: from exec to the first line of the agent. */
 const agentStartMs = { least: 300, most: 2_000 };
 
-export class Board {
+export class Board implements AgentBoard {
   readonly index: number;
   readonly mac: string;
   readonly address: string;
   readonly name: string;
-  readonly world: World;
+  readonly world: BoardWorld;
   readonly groups = new Map<string, Group>();
   /** In the agent's tmpfs: survives an agent, not a boot. */
   saved: { answer: JoinAnswer; key: KeyObject } | undefined;
@@ -51,7 +63,7 @@ export class Board {
   #agentPauseMs = 1_000;
   #emptied: (() => void)[] = [];
 
-  constructor(world: World, index: number) {
+  constructor(world: BoardWorld, index: number) {
     this.world = world;
     this.index = index;
     this.mac = `02:00:00:c2:${hex(index >> 8)}:${hex(index & 255)}`;

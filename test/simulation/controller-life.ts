@@ -16,10 +16,12 @@ import { killResendMs } from '../../protocol/timing.ts';
 import { execute } from '../../scheduler/execute.ts';
 import { plan } from '../../scheduler/plan.ts';
 import { readWorld } from '../../scheduler/world.ts';
-import type { Board } from './board.ts';
-import type { Datagram } from './network.ts';
+import type { Broken } from './broken.ts';
+import type { Datagram, Network } from './network.ts';
 import { Program } from './program.ts';
-import type { World } from './world.ts';
+import type { Random } from './random.ts';
+import type { JudgedBoard, Referee } from './referee.ts';
+import type { Timeline } from './timeline.ts';
 
 const sweepIntervalMs = 250;
 const schedulerIntervalMs = 1_000;
@@ -28,16 +30,40 @@ const socketDatagrams = 4_000;
 
 type Receive = (bytes: Buffer, from: { address: string; port: number }) => void;
 
+/** A board as its controller meets it: it joins, and datagrams reach its agent. */
+export interface CallingBoard extends JudgedBoard {
+  readonly index: number;
+  readonly address: string;
+  readonly bootId: string;
+  readonly token: string | undefined;
+  readonly saved: { answer: JoinAnswer; key: KeyObject } | undefined;
+  readonly agent:
+    | { isVouching: boolean; arrive(datagram: Datagram, port: number): void; arriveAnywhere(datagram: Datagram): void }
+    | undefined;
+}
+
+/** What a controller runs in. */
+export interface ControllerWorld {
+  readonly timeline: Timeline;
+  readonly random: Random;
+  readonly network: Network;
+  readonly referee: Referee;
+  readonly broken: Broken;
+  readonly disk: { isFull: boolean; extraMs: number };
+  readonly boards: readonly CallingBoard[];
+  wallClock(): number;
+}
+
 export class ControllerLife {
   readonly program: Program;
-  readonly #world: World;
+  readonly #world: ControllerWorld;
   readonly #disk: MemoryDisk;
   #pending: Write[] | undefined;
   #rooms: { inventory: Inventory; rollCall: RollCall } | undefined;
   #receive: Receive | undefined;
   #lastSentMs = 0;
 
-  constructor(world: World, disk: MemoryDisk) {
+  constructor(world: ControllerWorld, disk: MemoryDisk) {
     this.#world = world;
     this.#disk = disk;
     this.program = new Program(world.timeline, socketDatagrams);
@@ -127,7 +153,7 @@ export class ControllerLife {
   }
 
   /** As agent/join.ts asks: the session's proof first, then the token. */
-  async join({ mac, bootId, saved, token, address }: Board): Promise<JoinAnswer | Refused> {
+  async join({ mac, bootId, saved, token, address }: CallingBoard): Promise<JoinAnswer | Refused> {
     const { inventory } = this.#open();
     const request = { mac, bootId, serial: null, agentVersion: '1', sshHostKey: null, facts };
     const proofs: Pick<JoinRequest, 'session' | 'token'>[] = token === undefined ? [] : [{ token }];

@@ -6,9 +6,8 @@ import type { Inventory } from '../../inventory/inventory.ts';
 import { MalformedError } from '../../protocol/bytes.ts';
 import { decodePermit, everything, type Permit } from '../../protocol/roll-call.ts';
 import { boundMs, killWorkMs } from '../../protocol/timing.ts';
-import type { Board } from './board.ts';
 import type { Datagram } from './network.ts';
-import type { World } from './world.ts';
+import type { Timeline } from './timeline.ts';
 
 /** The permit of docs/PROTOCOL.md, stated here again: a change of the constant must not change what is checked. */
 const permitMs = 3_000;
@@ -43,6 +42,27 @@ export interface AcceptedOrder {
   acceptedAt: number;
 }
 
+/** What it sees of a board. */
+export interface JudgedBoard {
+  readonly name: string;
+  readonly mac: string;
+  readonly groups: ReadonlyMap<string, { customer: string; running: boolean; dying: boolean }>;
+  readonly saved: { key: KeyObject } | undefined;
+  readonly agent: { isVouching: boolean } | undefined;
+  readonly isFaulty: boolean;
+  readonly isHung: boolean;
+  readonly hungUntil: number;
+}
+
+/** What it sees of everything else. */
+export interface JudgedWorld {
+  readonly timeline: Timeline;
+  readonly boards: readonly JudgedBoard[];
+  readonly controller: { inventory: Inventory | undefined } | undefined;
+  holds(customer: string): boolean;
+  mustNotStop(board: JudgedBoard, customer: string): boolean;
+}
+
 export class Referee {
   readonly violations: string[] = [];
   /** Orders that stand and whose giver was told so. */
@@ -50,10 +70,10 @@ export class Referee {
   /** Acceptance to the last process gone, of every order that was looked at, ms. */
   readonly counts = { receipts: 0, silences: 0, starts: 0, stops: 0, permitsRead: 0, checks: 0 };
   slowestStopMs = 0;
-  readonly #world: World;
-  readonly #accounts = new Map<Board, Account>();
+  readonly #world: JudgedWorld;
+  readonly #accounts = new Map<JudgedBoard, Account>();
 
-  constructor(world: World) {
+  constructor(world: JudgedWorld) {
     this.#world = world;
   }
 
@@ -68,14 +88,14 @@ export class Referee {
 
   // ---- what the wire and the agents do
 
-  newSession(board: Board, session: string): void {
+  newSession(board: JudgedBoard, session: string): void {
     const key = board.saved?.key;
     if (key === undefined) return;
     const empty = { sequence: 0n, nonces: new Map(), grants: new Map(), orders: new Map(), life: 0 };
     this.#accounts.set(board, { session, key, ...empty });
   }
 
-  newAgent(board: Board): void {
+  newAgent(board: JudgedBoard): void {
     const account = this.#accounts.get(board);
     if (account === undefined) return;
     account.life++;
@@ -84,7 +104,7 @@ export class Referee {
     account.orders.clear();
   }
 
-  nonceSent(board: Board, nonce: string): void {
+  nonceSent(board: JudgedBoard, nonce: string): void {
     const nonces = this.#accounts.get(board)?.nonces;
     if (nonces === undefined) return;
     nonces.set(nonce, this.#now);
@@ -92,7 +112,7 @@ export class Referee {
   }
 
   /** The agent is about to read this. */
-  read(board: Board, { bytes, genuine }: Datagram): void {
+  read(board: JudgedBoard, { bytes, genuine }: Datagram): void {
     const account = this.#accounts.get(board);
     if (account === undefined || !genuine) return;
     const permit = decoded(bytes, account.key);
@@ -127,7 +147,7 @@ export class Referee {
   }
 
   /** Invariant 5: nothing but a fresh permit for this board extends anything. */
-  vouched(board: Board, customer: string, untilMs: number): void {
+  vouched(board: JudgedBoard, customer: string, untilMs: number): void {
     if (untilMs === 0) return;
     const account = this.#accounts.get(board);
     const grant = account?.grants.get(customer);
@@ -138,14 +158,14 @@ export class Referee {
       );
   }
 
-  allowed(board: Board, customer: string): void {
+  allowed(board: JudgedBoard, customer: string): void {
     const grant = this.#accounts.get(board)?.grants.get(customer);
     if (grant === undefined || grant.untilMs <= this.#now - 0.01)
       this.violated(`5: ${board.name} lets ${customer} run without a permit that lasts`);
   }
 
   /** A permit leaves the controller. */
-  sent(board: Board, inventory: Inventory, permit: Permit): void {
+  sent(board: JudgedBoard, inventory: Inventory, permit: Permit): void {
     const listed = new Set(permit.customers.map(({ customer }) => customer));
     for (const customer of listed) {
       const order = this.#orderFor(customer);
@@ -159,13 +179,13 @@ export class Referee {
 
   // ---- what the customers' processes do
 
-  started(board: Board, customer: string): void {
+  started(board: JudgedBoard, customer: string): void {
     this.counts.starts++;
     this.#check(board, customer, 'starts');
   }
 
   /** Invariant 2: a running customer gets a SIGKILL. */
-  stopping(board: Board, customer: string, by: string): void {
+  stopping(board: JudgedBoard, customer: string, by: string): void {
     this.counts.stops++;
     if (board.isFaulty) return;
     const account = this.#accounts.get(board);
@@ -228,7 +248,7 @@ export class Referee {
         if (order.scope === everything || order.scope === customer) this.#check(board, customer, 'runs');
   }
 
-  #check(board: Board, customer: string, does: string): void {
+  #check(board: JudgedBoard, customer: string, does: string): void {
     const order = this.#orderFor(customer);
     const group = board.groups.get(customer);
     if (order === undefined || group?.running !== true || this.#now < order.acceptedAt + boundMs) return;

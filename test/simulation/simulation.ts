@@ -1,11 +1,12 @@
 // One run: a rack is set up, an order is given while one thing fails, everything heals, some orders are lifted, and at the
 // end everybody who may run must run. All of it from one seed.
 import type { Mac } from '../../protocol/mac.ts';
+import type { Broken } from './broken.ts';
 import { faults, ordinaryWeather, pickFault } from './faults.ts';
 import { leashNumbers, type LeashNumbers } from './leash-numbers.ts';
 import { Random } from './random.ts';
 import { Timeline } from './timeline.ts';
-import { type Broken, World, type CustomerPlan } from './world.ts';
+import { World, type CustomerPlan } from './world.ts';
 
 export interface Run {
   seed: number;

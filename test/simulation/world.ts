@@ -1,7 +1,8 @@
 // Everything of one run: time, wires, boards, the controller of the moment, its disk, and the referee.
 import { MemoryDisk } from '../../inventory/store/memory-store.ts';
 import { Board } from './board.ts';
-import { ControllerLife } from './controller-life.ts';
+import type { Broken } from './broken.ts';
+import { type CallingBoard, ControllerLife } from './controller-life.ts';
 import type { LeashNumbers } from './leash-numbers.ts';
 import { fairWeather, Network } from './network.ts';
 import type { Program } from './program.ts';
@@ -14,20 +15,6 @@ export interface CustomerPlan {
   hold: boolean;
   /** Of the boards, 0 to 1. */
   share: number;
-}
-
-/** Rules that the tests break, to see that the referee notices. */
-export interface Broken {
-  /** The agent counts a permit from so much after its nonce left. */
-  countsLateMs?: number;
-  /** The agent says that all are gone before they are. */
-  receiptsAtOnce?: true;
-  /** The controller believes that it heard each node so much earlier. */
-  heardEarlierMs?: number;
-  /** A kill takes so long. */
-  killMs?: number;
-  /** The controller permits whom an order stops. */
-  permitsKilled?: true;
 }
 
 /** Agents give a call this long. */
@@ -84,7 +71,7 @@ export class World {
     return this.customers.some(({ name, hold }) => hold && name === customer);
   }
 
-  mustNotStop(board: Board, customer: string): boolean {
+  mustNotStop(board: { isFaulty: boolean }, customer: string): boolean {
     return this.isCalm && !board.isFaulty && !this.holds(customer);
   }
 
@@ -121,21 +108,29 @@ export class World {
   }
 
   /** A call of the board's system, in no particular program. */
-  call<T>(board: Board, ask: (controller: ControllerLife) => Promise<T>, done: (answer: T | undefined) => void): void {
-    this.#call(board, ask, (answer) => board.world.timeline.after(0, () => done(answer)));
+  call<T>(
+    board: CallingBoard,
+    ask: (controller: ControllerLife) => Promise<T>,
+    done: (answer: T | undefined) => void,
+  ): void {
+    this.#call(board, ask, (answer) => this.timeline.after(0, () => done(answer)));
   }
 
   /** A call of a program on the board, as agent/controller-client.ts makes it. Undefined: it failed. */
   callFrom<T>(
     program: Program,
-    board: Board,
+    board: CallingBoard,
     ask: (controller: ControllerLife) => Promise<T>,
     done: (answer: T | undefined) => void,
   ): void {
     this.#call(board, ask, (answer) => program.post(() => done(answer)));
   }
 
-  #call<T>(board: Board, ask: (controller: ControllerLife) => Promise<T>, done: (answer: T | undefined) => void): void {
+  #call<T>(
+    board: CallingBoard,
+    ask: (controller: ControllerLife) => Promise<T>,
+    done: (answer: T | undefined) => void,
+  ): void {
     let isSettled = false;
     const settle = (answer: T | undefined): void => {
       if (isSettled) return;
