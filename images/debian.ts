@@ -46,6 +46,8 @@ export interface AptSource {
   signedBy: string | undefined;
 }
 
+type Apt = (tool: 'apt-get' | 'apt-cache', args: readonly string[], cwd?: string) => Promise<string>;
+
 const packageName = /^[a-z0-9][a-z0-9+.-]+$/;
 // These have no -updates or -security beside them.
 const rollingSuites = new Set(['sid', 'unstable', 'testing', 'experimental']);
@@ -59,25 +61,8 @@ export async function debianSuite(options: DebianSuiteOptions): Promise<DebianSu
   }
   await writeFile(join(dir, 'suite.sources'), sourcesFor({ suite, arch, sources: await machineSources() }));
 
-  const settings = [
-    `APT::Architecture=${arch}`,
-    `APT::Architectures=${arch}`,
-    `Dir::State::Lists=${dir}/lists`,
-    `Dir::Cache=${dir}/cache`,
-    `Dir::State::status=/dev/null`,
-    `Dir::State::extended_states=/dev/null`,
-    `Dir::Etc::sourcelist=${dir}/suite.sources`,
-    'Dir::Etc::sourceparts=/dev/null',
-    'Dir::Etc::preferences=/dev/null',
-    'Dir::Etc::preferencesparts=/dev/null',
-    'APT::Sandbox::User=root',
-    'APT::Install-Recommends=false',
-    'Acquire::Languages=none',
-    'Acquire::Retries=3',
-    'DPkg::Lock::Timeout=120',
-  ].map((setting) => `-o${setting}`);
-  const apt = (tool: 'apt-get' | 'apt-cache', args: readonly string[], cwd = dir): Promise<string> =>
-    run(tool, [...settings, ...args], { cwd, signal });
+  const settings = aptSettings(dir, arch);
+  const apt: Apt = (tool, args, cwd = dir) => run(tool, [...settings, ...args], { cwd, signal });
 
   const update = async (): Promise<void> => {
     const step = progress.step(`Debian ${suite} ${arch} package lists`);
@@ -133,26 +118,57 @@ export async function debianSuite(options: DebianSuiteOptions): Promise<DebianSu
     await lists();
     const sizeBytes = missing.reduce((sum, candidate) => sum + candidate.sizeBytes, 0);
     const step = progress.step(`${missing.length} Debian ${suite} ${arch} packages`);
-    const partial = await mkdtemp(join(dir, 'partial-'));
-    try {
-      await apt('apt-get', ['download', '-q', ...missing.map(({ name, version }) => `${name}=${version}`)], partial);
-      const fetched = new Map<string, string>();
-      for (const file of await readdir(partial)) fetched.set(await sha256File(join(partial, file)), file);
-      for (const { name, version, sha256 } of missing) {
-        const file = fetched.get(sha256);
-        if (file === undefined) throw new Error(`cannot fetch ${name} ${version}: no file came with sha256 ${sha256}`);
-        const path = join(debs, `${sha256}.deb`);
-        await rename(join(partial, file), path);
-        paths.set(name, path);
-      }
-    } finally {
-      await rm(partial, { recursive: true, force: true });
-    }
+    for (const [name, path] of await download(missing, { apt, dir, debs })) paths.set(name, path);
     step.done(megabytes(sizeBytes));
     return paths;
   };
 
   return { candidates, closure, fetch };
+}
+
+/** Everything of its own, below `dir`. */
+function aptSettings(dir: string, arch: string): string[] {
+  return [
+    `APT::Architecture=${arch}`,
+    `APT::Architectures=${arch}`,
+    `Dir::State::Lists=${dir}/lists`,
+    `Dir::Cache=${dir}/cache`,
+    `Dir::State::status=/dev/null`,
+    `Dir::State::extended_states=/dev/null`,
+    `Dir::Etc::sourcelist=${dir}/suite.sources`,
+    'Dir::Etc::sourceparts=/dev/null',
+    'Dir::Etc::preferences=/dev/null',
+    'Dir::Etc::preferencesparts=/dev/null',
+    'APT::Sandbox::User=root',
+    'APT::Install-Recommends=false',
+    'Acquire::Languages=none',
+    'Acquire::Retries=3',
+    'DPkg::Lock::Timeout=120',
+  ].map((setting) => `-o${setting}`);
+}
+
+/** Fetches them by apt and keeps each by its digest, in `debs`; gives the paths by name. */
+async function download(
+  missing: readonly Candidate[],
+  { apt, dir, debs }: { apt: Apt; dir: string; debs: string },
+): Promise<Map<string, string>> {
+  const paths = new Map<string, string>();
+  const partial = await mkdtemp(join(dir, 'partial-'));
+  try {
+    await apt('apt-get', ['download', '-q', ...missing.map(({ name, version }) => `${name}=${version}`)], partial);
+    const fetched = new Map<string, string>();
+    for (const file of await readdir(partial)) fetched.set(await sha256File(join(partial, file)), file);
+    for (const { name, version, sha256 } of missing) {
+      const file = fetched.get(sha256);
+      if (file === undefined) throw new Error(`cannot fetch ${name} ${version}: no file came with sha256 ${sha256}`);
+      const path = join(debs, `${sha256}.deb`);
+      await rename(join(partial, file), path);
+      paths.set(name, path);
+    }
+  } finally {
+    await rm(partial, { recursive: true, force: true });
+  }
+  return paths;
 }
 
 function checkName(name: string): void {
