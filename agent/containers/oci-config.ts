@@ -51,74 +51,58 @@ const openFilesOfAProcess = 1_024;
 
 const cpuPeriodMicroseconds = 100_000;
 
+const mounts = [
+  { destination: '/proc', type: 'proc', source: 'proc', options: ['nosuid', 'noexec', 'nodev'] },
+  {
+    destination: '/dev',
+    type: 'tmpfs',
+    source: 'tmpfs',
+    options: ['nosuid', 'noexec', 'mode=755', 'size=64k', 'nr_inodes=256'],
+  },
+  {
+    destination: '/dev/pts',
+    type: 'devpts',
+    source: 'devpts',
+    options: ['nosuid', 'noexec', 'newinstance', 'ptmxmode=0666', 'mode=0620'],
+  },
+  {
+    destination: '/dev/shm',
+    type: 'tmpfs',
+    source: 'shm',
+    options: ['nosuid', 'noexec', 'nodev', 'mode=1777', 'size=16m', 'nr_inodes=1024'],
+  },
+  // No sysfs: the network namespace is the node's to configure, and the board's hardware is nobody's business.
+  // Language runtimes read their limits here.
+  {
+    destination: '/sys/fs/cgroup',
+    type: 'cgroup',
+    source: 'cgroup',
+    options: ['nosuid', 'noexec', 'nodev', 'relatime', 'ro'],
+  },
+];
+
+const maskedPaths = [
+  // The node's command line names its controller and holds a token.
+  ...'/proc/cmdline /proc/bootconfig /proc/config.gz /proc/device-tree'.split(' '),
+  ...'/proc/acpi /proc/asound /proc/bus /proc/driver /proc/fs /proc/irq /proc/scsi'.split(' '),
+  // Where the kernel is in memory, what it holds, and what others do.
+  ...'/proc/iomem /proc/ioports /proc/kallsyms /proc/kcore /proc/key-users /proc/keys'.split(' '),
+  ...'/proc/kpagecgroup /proc/kpagecount /proc/kpageflags /proc/modules /proc/slabinfo'.split(' '),
+  ...'/proc/interrupts /proc/latency_stats /proc/pagetypeinfo /proc/sched_debug /proc/schedstat'.split(' '),
+  ...'/proc/softirqs /proc/timer_list /proc/timer_stats /proc/vmallocinfo /proc/zoneinfo'.split(' '),
+  ...'/proc/locks /proc/swaps /proc/partitions /proc/diskstats /proc/mtd /proc/pressure'.split(' '),
+  '/sys/firmware',
+];
+
 export function ociConfig(instance: ConfiguredInstance, place: ContainerPlace): Record<string, unknown> {
   const group = `/customers/${instance.customer}`;
-  const openFiles = Math.min(openFilesOfAProcess, place.hardLimits.openFiles);
-  const processes = Math.min(instance.processes, place.hardLimits.processes);
   const mappings = [{ containerID: 0, hostID: place.uidBase, size: idRange }];
   return {
     ociVersion: '1.0.2',
-    process: {
-      terminal: false,
-      user: { uid: instance.uid, gid: instance.gid },
-      args: instance.args,
-      env: [
-        ...(instance.env.some((variable) => variable.startsWith('PATH='))
-          ? []
-          : ['PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin']),
-        ...instance.env,
-        `MUSTER_INSTANCE=${instance.id}`,
-        `MUSTER_CUSTOMER=${instance.customer}`,
-        `MUSTER_WORKLOAD=${instance.workload}`,
-        `MUSTER_NODE=${place.nodeName}`,
-      ],
-      cwd: instance.workingDir || '/',
-      capabilities: { bounding: [], effective: [], inheritable: [], permitted: [], ambient: [] },
-      rlimits: [
-        { type: 'RLIMIT_CORE', soft: 0, hard: 0 },
-        { type: 'RLIMIT_NOFILE', soft: openFiles, hard: openFiles },
-        // Counted per user of the user namespace: a second line behind pids.max, and the only one where the host lacks it.
-        { type: 'RLIMIT_NPROC', soft: processes, hard: processes },
-        // Signals that wait, and timers: of all processes of the user together. Message queues: bytes, as the kernel's default.
-        { type: 'RLIMIT_SIGPENDING', soft: 1_024, hard: 1_024 },
-        { type: 'RLIMIT_MSGQUEUE', soft: 819_200, hard: 819_200 },
-        { type: 'RLIMIT_MEMLOCK', soft: 65_536, hard: 65_536 },
-      ],
-      noNewPrivileges: true,
-      // A customer dies before the agent (0) and long before the leash (-1000).
-      oomScoreAdj: 500,
-    },
+    process: processOf(instance, place),
     root: { path: place.rootDirectory, readonly: false },
     hostname: instance.id,
-    mounts: [
-      { destination: '/proc', type: 'proc', source: 'proc', options: ['nosuid', 'noexec', 'nodev'] },
-      {
-        destination: '/dev',
-        type: 'tmpfs',
-        source: 'tmpfs',
-        options: ['nosuid', 'noexec', 'mode=755', 'size=64k', 'nr_inodes=256'],
-      },
-      {
-        destination: '/dev/pts',
-        type: 'devpts',
-        source: 'devpts',
-        options: ['nosuid', 'noexec', 'newinstance', 'ptmxmode=0666', 'mode=0620'],
-      },
-      {
-        destination: '/dev/shm',
-        type: 'tmpfs',
-        source: 'shm',
-        options: ['nosuid', 'noexec', 'nodev', 'mode=1777', 'size=16m', 'nr_inodes=1024'],
-      },
-      // No sysfs: the network namespace is the node's to configure, and the board's hardware is nobody's business.
-      // Language runtimes read their limits here.
-      {
-        destination: '/sys/fs/cgroup',
-        type: 'cgroup',
-        source: 'cgroup',
-        options: ['nosuid', 'noexec', 'nodev', 'relatime', 'ro'],
-      },
-    ],
+    mounts,
     hooks: {
       createRuntime: [
         {
@@ -155,20 +139,44 @@ export function ociConfig(instance: ConfiguredInstance, place: ContainerPlace): 
         { type: 'network', path: place.networkNamespace },
       ],
       ...(place.seccomp !== null && { seccomp: place.seccomp }),
-      maskedPaths: [
-        // The node's command line names its controller and holds a token.
-        ...'/proc/cmdline /proc/bootconfig /proc/config.gz /proc/device-tree'.split(' '),
-        ...'/proc/acpi /proc/asound /proc/bus /proc/driver /proc/fs /proc/irq /proc/scsi'.split(' '),
-        // Where the kernel is in memory, what it holds, and what others do.
-        ...'/proc/iomem /proc/ioports /proc/kallsyms /proc/kcore /proc/key-users /proc/keys'.split(' '),
-        ...'/proc/kpagecgroup /proc/kpagecount /proc/kpageflags /proc/modules /proc/slabinfo'.split(' '),
-        ...'/proc/interrupts /proc/latency_stats /proc/pagetypeinfo /proc/sched_debug /proc/schedstat'.split(' '),
-        ...'/proc/softirqs /proc/timer_list /proc/timer_stats /proc/vmallocinfo /proc/zoneinfo'.split(' '),
-        ...'/proc/locks /proc/swaps /proc/partitions /proc/diskstats /proc/mtd /proc/pressure'.split(' '),
-        '/sys/firmware',
-      ],
+      maskedPaths,
       readonlyPaths: ['/proc/sys', '/proc/sysrq-trigger'],
     },
+  };
+}
+
+function processOf(instance: ConfiguredInstance, place: ContainerPlace): Record<string, unknown> {
+  const openFiles = Math.min(openFilesOfAProcess, place.hardLimits.openFiles);
+  const processes = Math.min(instance.processes, place.hardLimits.processes);
+  return {
+    terminal: false,
+    user: { uid: instance.uid, gid: instance.gid },
+    args: instance.args,
+    env: [
+      ...(instance.env.some((variable) => variable.startsWith('PATH='))
+        ? []
+        : ['PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin']),
+      ...instance.env,
+      `MUSTER_INSTANCE=${instance.id}`,
+      `MUSTER_CUSTOMER=${instance.customer}`,
+      `MUSTER_WORKLOAD=${instance.workload}`,
+      `MUSTER_NODE=${place.nodeName}`,
+    ],
+    cwd: instance.workingDir || '/',
+    capabilities: { bounding: [], effective: [], inheritable: [], permitted: [], ambient: [] },
+    rlimits: [
+      { type: 'RLIMIT_CORE', soft: 0, hard: 0 },
+      { type: 'RLIMIT_NOFILE', soft: openFiles, hard: openFiles },
+      // Counted per user of the user namespace: a second line behind pids.max, and the only one where the host lacks it.
+      { type: 'RLIMIT_NPROC', soft: processes, hard: processes },
+      // Signals that wait, and timers: of all processes of the user together. Message queues: bytes, as the kernel's default.
+      { type: 'RLIMIT_SIGPENDING', soft: 1_024, hard: 1_024 },
+      { type: 'RLIMIT_MSGQUEUE', soft: 819_200, hard: 819_200 },
+      { type: 'RLIMIT_MEMLOCK', soft: 65_536, hard: 65_536 },
+    ],
+    noNewPrivileges: true,
+    // A customer dies before the agent (0) and long before the leash (-1000).
+    oomScoreAdj: 500,
   };
 }
 
