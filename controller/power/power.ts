@@ -29,19 +29,9 @@ export function startPower(
   configuration: PowerConfiguration,
   { boards, drivers = driversOf(configuration) }: { boards: () => Board[]; drivers?: ReadonlyMap<string, PowerDriver> },
 ): Power {
-  /** The end of each PDU's queue: their processors are small, and take one request at a time. */
-  const queues = new Map<string, Promise<unknown>>();
+  const inTurn = queueOfEach();
   /** Commands under way: a bank's boards all ask for the same one. */
   const underWay = new Map<string, Promise<void>>();
-
-  function inTurn<T>(pdu: string, work: () => Promise<T>): Promise<T> {
-    const done = (queues.get(pdu) ?? Promise.resolve()).then(work, work);
-    queues.set(
-      pdu,
-      done.catch(() => undefined),
-    );
-    return done;
-  }
 
   /** By PDU, of the outlets of one board. */
   function requestsFor(board: Board, order: number | null) {
@@ -69,17 +59,7 @@ export function startPower(
     automatic: configuration.automatic,
     outletsOf: (board) =>
       configuration.feeds.filter((feed) => feeds(feed, board)).map(({ pdu, outlet }) => `${pdu} ${outlet}`),
-    neighboursOf: (board) => {
-      const own = configuration.feeds.filter((feed) => feeds(feed, board));
-      return boards()
-        .filter(({ mac }) => mac !== board.mac)
-        .filter((each) => {
-          const theirs = configuration.feeds.filter((feed) => feeds(feed, each));
-          // One with a supply elsewhere goes on.
-          return theirs.length > 0 && theirs.every((feed) => own.includes(feed));
-        })
-        .toSorted((a, b) => a.slot - b.slot);
-    },
+    neighboursOf: (board) => neighbours(board, { feeds: configuration.feeds, boards: boards() }),
     turn: async (state, board, order) => {
       await Promise.all(
         requestsFor(board, order).map(({ pdu, driver, request }) => {
@@ -117,6 +97,31 @@ export function startPower(
       return problems;
     },
   };
+}
+
+/** PDUs' processors are small, and take one request at a time. */
+function queueOfEach() {
+  const ends = new Map<string, Promise<unknown>>();
+  return <T>(pdu: string, work: () => Promise<T>): Promise<T> => {
+    const done = (ends.get(pdu) ?? Promise.resolve()).then(work, work);
+    ends.set(
+      pdu,
+      done.catch(() => undefined),
+    );
+    return done;
+  };
+}
+
+function neighbours(board: Board, rack: { feeds: readonly Feed[]; boards: Board[] }): Board[] {
+  const own = rack.feeds.filter((feed) => feeds(feed, board));
+  return rack.boards
+    .filter(({ mac }) => mac !== board.mac)
+    .filter((each) => {
+      const theirs = rack.feeds.filter((feed) => feeds(feed, each));
+      // One with a supply elsewhere goes on.
+      return theirs.length > 0 && theirs.every((feed) => own.includes(feed));
+    })
+    .toSorted((a, b) => a.slot - b.slot);
 }
 
 function driversOf({ pdus }: PowerConfiguration): Map<string, PowerDriver> {
