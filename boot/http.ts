@@ -56,28 +56,27 @@ const limits = {
   detailLength: 200,
 };
 
+const serverOptions = {
+  maxHeaderSize: limits.headerBytes,
+  headersTimeout: limits.headersMs,
+  requestTimeout: limits.requestMs,
+  keepAliveTimeout: limits.keepAliveMs,
+  connectionsCheckingInterval: 2000,
+};
+
 export async function serveHttp(options: HttpOptions): Promise<HttpServer> {
   const counters: HttpCounters = { requests: 0, refused: 0, failed: 0, bytesSent: 0 };
 
-  const server = createServer(
-    {
-      maxHeaderSize: limits.headerBytes,
-      headersTimeout: limits.headersMs,
-      requestTimeout: limits.requestMs,
-      keepAliveTimeout: limits.keepAliveMs,
-      connectionsCheckingInterval: 2000,
-    },
-    (request, response) => {
-      counters.requests++;
-      response.on('error', ignore);
-      respond(request, response).catch((error: unknown) => {
-        counters.failed++;
-        options.log(`cannot answer ${request.method} ${request.url}: ${String(error)}`);
-        if (!response.headersSent) plain(response, 500, 'the boot server failed; ask again');
-        else response.destroy();
-      });
-    },
-  );
+  const server = createServer(serverOptions, (request, response) => {
+    counters.requests++;
+    response.on('error', ignore);
+    respond(request, response).catch((error: unknown) => {
+      counters.failed++;
+      options.log(`cannot answer ${request.method} ${request.url}: ${String(error)}`);
+      if (!response.headersSent) plain(response, 500, 'the boot server failed; ask again');
+      else response.destroy();
+    });
+  });
   const gate = limitConnections(server, {
     total: options.connections ?? limits.connections,
     perAddress: limits.connectionsPerBoard,
@@ -85,19 +84,7 @@ export async function serveHttp(options: HttpOptions): Promise<HttpServer> {
   });
   server.setTimeout(limits.idleMs);
   server.on('connection', (socket) => socket.on('error', ignore));
-  server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
-    counters.refused++;
-    if (error.code === 'ECONNRESET' || !socket.writable) socket.destroy();
-    else socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n');
-  });
-  server.on('upgrade', (_request, socket) => {
-    counters.refused++;
-    socket.destroy();
-  });
-  server.on('connect', (_request, socket) => {
-    counters.refused++;
-    socket.destroy();
-  });
+  refuseOthers(server, counters);
 
   async function respond(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const head = request.method === 'HEAD';
@@ -116,7 +103,7 @@ export async function serveHttp(options: HttpOptions): Promise<HttpServer> {
         return refuse(response, 403, `this board gets no system: ${refused}`);
       }
       if (!head && mac !== undefined && stored.stage !== undefined) options.stage({ mac, ip, stage: stored.stage });
-      return sendArtefact(request, response, stored);
+      return sendArtefact(request, response, { ...stored, counters });
     }
     if (pathname !== '/boot.ipxe' && pathname !== '/stage') return refuse(response, 404, 'no such file');
 
@@ -134,43 +121,6 @@ export async function serveHttp(options: HttpOptions): Promise<HttpServer> {
     const detail = printable(parameters.get('detail') ?? '');
     if (!head) options.stage({ mac, ip, stage, ...(detail === '' ? {} : { detail }) });
     return plain(response, 200, 'noted\n');
-  }
-
-  async function sendArtefact(
-    request: IncomingMessage,
-    response: ServerResponse,
-    { artefact, type }: { artefact: Artefact; type: string },
-  ): Promise<void> {
-    const { sizeBytes, sha256 } = artefact;
-    const etag = `"${sha256}"`;
-    response.setHeader('Content-Type', type);
-    response.setHeader('ETag', etag);
-    response.setHeader('Cache-Control', 'public, max-age=31536000, immutable');
-    response.setHeader('Accept-Ranges', 'bytes');
-    if (request.headers['if-none-match'] === etag) {
-      response.writeHead(304).end();
-      return;
-    }
-    const ifRange = request.headers['if-range'];
-    const header = ifRange === undefined || ifRange === etag ? request.headers.range : undefined;
-    const range = parseRange(header, sizeBytes);
-    if (range === 'unsatisfiable') {
-      counters.refused++;
-      response.writeHead(416, { 'Content-Range': `bytes */${sizeBytes}`, 'Content-Length': 0 }).end();
-      return;
-    }
-    const { from, to } = range ?? { from: 0, to: sizeBytes - 1 };
-    // Before anything is promised: a file that changed on the disk is an answer of 500 and not half a file.
-    const bytes = request.method === 'HEAD' ? undefined : await artefact.bytes();
-    response.setHeader('Content-Length', to + 1 - from);
-    if (range !== undefined) response.setHeader('Content-Range', `bytes ${from}-${to}/${sizeBytes}`);
-    response.writeHead(range === undefined ? 200 : 206);
-    if (bytes === undefined) {
-      response.end();
-      return;
-    }
-    counters.bytesSent += to + 1 - from;
-    response.end(bytes.subarray(from, to + 1));
   }
 
   function refuse(response: ServerResponse, status: number, reason: string): void {
@@ -191,6 +141,23 @@ export async function serveHttp(options: HttpOptions): Promise<HttpServer> {
   };
 }
 
+/** What is no request for a file. */
+function refuseOthers(server: Server, counters: HttpCounters): void {
+  server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
+    counters.refused++;
+    if (error.code === 'ECONNRESET' || !socket.writable) socket.destroy();
+    else socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n');
+  });
+  server.on('upgrade', (_request, socket) => {
+    counters.refused++;
+    socket.destroy();
+  });
+  server.on('connect', (_request, socket) => {
+    counters.refused++;
+    socket.destroy();
+  });
+}
+
 async function listen(server: Server, { address: host, port }: { address: Ipv4; port: number }): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => {
@@ -205,6 +172,43 @@ async function listen(server: Server, { address: host, port }: { address: Ipv4; 
     // A rack that powers on at once knocks 684 times before we come to accept.
     server.listen({ host, port, backlog: 2048 }, resolve);
   });
+}
+
+async function sendArtefact(
+  request: IncomingMessage,
+  response: ServerResponse,
+  { artefact, type, counters }: { artefact: Artefact; type: string; counters: HttpCounters },
+): Promise<void> {
+  const { sizeBytes, sha256 } = artefact;
+  const etag = `"${sha256}"`;
+  response.setHeader('Content-Type', type);
+  response.setHeader('ETag', etag);
+  response.setHeader('Cache-Control', 'public, max-age=31536000, immutable');
+  response.setHeader('Accept-Ranges', 'bytes');
+  if (request.headers['if-none-match'] === etag) {
+    response.writeHead(304).end();
+    return;
+  }
+  const ifRange = request.headers['if-range'];
+  const header = ifRange === undefined || ifRange === etag ? request.headers.range : undefined;
+  const range = parseRange(header, sizeBytes);
+  if (range === 'unsatisfiable') {
+    counters.refused++;
+    response.writeHead(416, { 'Content-Range': `bytes */${sizeBytes}`, 'Content-Length': 0 }).end();
+    return;
+  }
+  const { from, to } = range ?? { from: 0, to: sizeBytes - 1 };
+  // Before anything is promised: a file that changed on the disk is an answer of 500 and not half a file.
+  const bytes = request.method === 'HEAD' ? undefined : await artefact.bytes();
+  response.setHeader('Content-Length', to + 1 - from);
+  if (range !== undefined) response.setHeader('Content-Range', `bytes ${from}-${to}/${sizeBytes}`);
+  response.writeHead(range === undefined ? 200 : 206);
+  if (bytes === undefined) {
+    response.end();
+    return;
+  }
+  counters.bytesSent += to + 1 - from;
+  response.end(bytes.subarray(from, to + 1));
 }
 
 /**
