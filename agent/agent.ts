@@ -48,7 +48,7 @@ export interface AgentOptions {
   interface: string;
   beaconPort: number;
   createRuntime: (hooks: Pick<RuntimeOptions, 'fetchSquashfs' | 'fetchConfiguration' | 'nodeName'>) => Runtime;
-  notice: (text: string) => void;
+  log: (text: string) => void;
   reboot: (why: string) => void;
   random: () => number;
   signal: AbortSignal;
@@ -56,14 +56,14 @@ export interface AgentOptions {
 
 /** Runs until the signal, then says goodbye and leaves the containers running. Any failure that it cannot handle rejects. */
 export async function runAgent(options: AgentOptions): Promise<void> {
-  const { identity, client, notice, random, signal } = options;
+  const { identity, client, log, random, signal } = options;
   await using beacon = startBeacon({
     interface: options.interface,
     mac: identity.mac,
     bootId: identity.bootId,
     port: options.beaconPort,
   });
-  notice(`${identity.mac}, boot ${identity.bootId}, beacon ${beacon.uuid.toString('hex')}`);
+  log(`${identity.mac}, boot ${identity.bootId}, beacon ${beacon.uuid.toString('hex')}`);
 
   const saved = loadSession(options.runDir, identity);
   let facts = saved?.facts ?? firstFacts();
@@ -104,14 +104,14 @@ export async function runAgent(options: AgentOptions): Promise<void> {
       token,
       permitted: () => rollCall?.permitted().length ?? 0,
       reboot,
-      notice,
+      log,
       nowMs: thisMachine.now,
       random,
       ...also,
     });
     answer = joined;
     keep(joined);
-    notice(`joined as ${joined.name}, session ${joined.session}`);
+    log(`joined as ${joined.name}, session ${joined.session}`);
     return joined;
   }
   function keep(joined: JoinAnswer): void {
@@ -124,7 +124,7 @@ export async function runAgent(options: AgentOptions): Promise<void> {
     mac: identity.mac,
     session: () => session,
     apply: (wanted, misfits) => runtime.apply(wanted, misfits),
-    notice,
+    log,
     random,
     wait: (ms, ended) => wait(ms, undefined, { signal: ended }),
   });
@@ -140,11 +140,11 @@ export async function runAgent(options: AgentOptions): Promise<void> {
         nowMs: thisMachine.now(),
         uptimeSeconds: thisMachine.uptimeSeconds(),
       });
-      if (trouble !== undefined && leashTroubles++ % 100 === 0) notice(trouble);
+      if (trouble !== undefined && leashTroubles++ % 100 === 0) log(trouble);
     },
     appliedGeneration: () => desired.applied(),
     onGeneration: (generation) => desired.want(generation),
-    notice,
+    log,
     machine: thisMachine,
   });
   rollCall = calling;
@@ -163,7 +163,7 @@ export async function runAgent(options: AgentOptions): Promise<void> {
       delay.reset();
       return sampler.sample(worstMs);
     },
-    notice,
+    log,
   });
 
   if (!areComplete(facts))
@@ -173,13 +173,13 @@ export async function runAgent(options: AgentOptions): Promise<void> {
         if (answer !== undefined) keep(answer);
         reporter.tell(found);
       },
-      (error: unknown) => notice(`facts are incomplete: ${inWords(error)}`),
+      (error: unknown) => log(`facts are incomplete: ${inWords(error)}`),
     );
 
   let quietSinceMs = thisMachine.now();
   while (await passes(watchMs, signal)) {
     if (!isQuiet(calling, quietSinceMs)) continue;
-    notice(`no permit for ${silentAfterMs} ms: trying to join again`);
+    log(`no permit for ${silentAfterMs} ms: trying to join again`);
     const heard = new AbortController();
     const watching = watchFor(() => !isQuiet(calling, quietSinceMs), heard, signal);
     try {
@@ -192,7 +192,7 @@ export async function runAgent(options: AgentOptions): Promise<void> {
       reporter.hurry();
     } catch (error) {
       if (!heard.signal.aborted && !signal.aborted) throw error;
-      if (heard.signal.aborted) notice('permits are back');
+      if (heard.signal.aborted) log('permits are back');
     } finally {
       heard.abort();
       await watching;

@@ -175,7 +175,7 @@ class PinnedAgent extends Agent {
   }
 }
 
-/** The chain of causes in one line, for a notice. */
+/** The chain of causes in one line, for a line of the log. */
 export function inWords(error: unknown): string {
   const words: string[] = [];
   for (let each: unknown = error; each !== undefined && words.length < 5;) {

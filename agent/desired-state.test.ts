@@ -20,7 +20,7 @@ test('what an earlier session was answered is not applied in a new one', async (
     mac: '02:00:00:c2:00:01',
     session: () => ({ id: '0'.repeat(32), key: Buffer.alloc(32) }),
     apply: ({ generation }) => void applied.push(generation),
-    notice: () => undefined,
+    log: () => undefined,
     random: () => 0,
     wait: () => Promise.resolve(),
   });

@@ -1,4 +1,4 @@
-// Brings the desired state here when a permit speaks of a newer generation. One fetch at a time; the newest wish counts.
+// Brings the desired state here when a permit speaks of a newer generation. One fetch at a time; the newest state counts.
 import { Type } from 'typebox';
 import { Value } from 'typebox/value';
 import { Desired, DesiredCustomer, DesiredInstance, type InstanceReport } from '../protocol/api/agent.ts';
@@ -17,7 +17,7 @@ export interface DesiredStateOptions {
   mac: string;
   session: () => AgentSession;
   apply: (desired: Desired, misfits: InstanceReport[]) => void;
-  notice: (text: string) => void;
+  log: (text: string) => void;
   random: () => number;
   /** Rejects when the signal comes first. */
   wait: (ms: number, signal: AbortSignal) => Promise<void>;
@@ -31,7 +31,7 @@ export interface DesiredState extends Disposable {
 }
 
 export function desiredState(options: DesiredStateOptions): DesiredState {
-  const { client, mac, notice, random, wait } = options;
+  const { client, mac, log, random, wait } = options;
   const ended = new AbortController();
   /** Aborted when the session ends: what was asked in it is not applied any more. */
   let current = new AbortController();
@@ -55,7 +55,7 @@ export function desiredState(options: DesiredStateOptions): DesiredState {
         }
         if (BigInt(applied) >= wanted) break;
         const why = 'why' in outcome ? outcome.why : `generation ${outcome.desired.generation}, want ${wanted}`;
-        if (attempt % 10 === 0) notice(`no desired state: ${why}`);
+        if (attempt % 10 === 0) log(`no desired state: ${why}`);
         await wait(backoffMs(attempt, { firstMs: 200, mostMs: 5_000, random }), ended.signal);
       }
     } catch (error) {

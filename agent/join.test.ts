@@ -22,7 +22,7 @@ const answer = { name: 'node-1', session: '1'.repeat(32), key: '2'.repeat(64) };
 async function knocking(t: TestContext, change: Partial<JoinOptions> = {}) {
   const peer = await controllerPeer();
   const client = controllerClient({ api: peer.api, fingerprint: peer.fingerprint });
-  const notices: string[] = [];
+  const lines: string[] = [];
   const [token] = peer.tokens;
   t.after(async () => {
     client[Symbol.dispose]();
@@ -35,14 +35,14 @@ async function knocking(t: TestContext, change: Partial<JoinOptions> = {}) {
     saved: undefined,
     token,
     permitted: () => 0,
-    reboot: (why) => notices.push(`reboot: ${why}`),
-    notice: (text) => notices.push(text),
+    reboot: (why) => lines.push(`reboot: ${why}`),
+    log: (text) => lines.push(text),
     nowMs: () => performance.now(),
     random: () => 0,
     signal: AbortSignal.timeout(20_000),
     ...change,
   };
-  return { peer, options, notices };
+  return { peer, options, lines };
 }
 
 test('a token buys a session, once', async (t) => {
@@ -72,11 +72,11 @@ test('a controller that lost the session takes a token in its place', async (t) 
 });
 
 test('a failing controller is asked again until it is well', async (t) => {
-  const { peer, options, notices } = await knocking(t);
+  const { peer, options, lines } = await knocking(t);
   peer.failures.set('/v1/join', 503);
   const joining = join(options);
-  await until('a notice', () => notices.length > 0);
-  assert.match(notices[0] ?? '', /status 503/);
+  await until('a line', () => lines.length > 0);
+  assert.match(lines[0] ?? '', /status 503/);
   peer.failures.clear();
   assert.equal((await joining).name, 'node-peer');
 });
@@ -85,7 +85,7 @@ test('a minute of refusals reboots, but not while somebody is permitted here', a
   let nowMs = 0;
   let permitted = 1;
   const ended = new AbortController();
-  const { peer, options, notices } = await knocking(t, {
+  const { peer, options, lines } = await knocking(t, {
     token: 'd'.repeat(64),
     nowMs: () => (nowMs += 30_000),
     permitted: () => permitted,
@@ -93,9 +93,9 @@ test('a minute of refusals reboots, but not while somebody is permitted here', a
   });
   const joining = join(options);
   await until('3 attempts', () => peer.joins.length >= 4);
-  assert.ok(!notices.some((text) => text.startsWith('reboot')));
+  assert.ok(!lines.some((text) => text.startsWith('reboot')));
   permitted = 0;
-  await until('reboot', () => notices.some((text) => text.startsWith('reboot: refused for')));
+  await until('reboot', () => lines.some((text) => text.startsWith('reboot: refused for')));
   ended.abort();
   await assert.rejects(joining);
 });
@@ -104,13 +104,13 @@ test('an unreachable controller is no refusal', async (t) => {
   const ended = new AbortController();
   let nowMs = 0;
   const client = controllerClient({ api: { host: '127.0.0.1', port: 9 }, fingerprint: 'a'.repeat(64) });
-  const { options, notices } = await knocking(t, { client, nowMs: () => (nowMs += 60_000), signal: ended.signal });
+  const { options, lines } = await knocking(t, { client, nowMs: () => (nowMs += 60_000), signal: ended.signal });
   let asked = 0;
   const joining = join({ ...options, random: () => ((asked += 1), 0) });
   await until('3 attempts', () => asked >= 3);
   ended.abort();
   await assert.rejects(joining);
-  assert.ok(!notices.some((text) => text.startsWith('reboot')));
+  assert.ok(!lines.some((text) => text.startsWith('reboot')));
 });
 
 test('a session is kept for root alone, and only for this boot and board', (t) => {

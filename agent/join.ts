@@ -70,7 +70,7 @@ export interface JoinOptions {
   /** Customers that may run now: while there are any, a refusal is no reason to reboot. */
   permitted: () => number;
   reboot: (why: string) => void;
-  notice: (text: string) => void;
+  log: (text: string) => void;
   nowMs: () => number;
   random: () => number;
   signal: AbortSignal;
@@ -80,7 +80,7 @@ export interface JoinOptions {
 
 /** Tries until it is taken in, or aborted: then it throws the signal's reason. */
 export async function join(options: JoinOptions): Promise<JoinAnswer> {
-  const { signal, notice, random, nowMs } = options;
+  const { signal, log, random, nowMs } = options;
   let refusedSinceMs: number | undefined;
   let last = '';
   if (options.firstWaitMs !== undefined) await wait(options.firstWaitMs, undefined, { signal });
@@ -89,7 +89,7 @@ export async function join(options: JoinOptions): Promise<JoinAnswer> {
     if ('answer' in outcome) return outcome.answer;
     signal.throwIfAborted();
     const waitMs = backoffMs(attempt, { firstMs: 500, mostMs: 15_000, random });
-    if (outcome.why !== last || attempt % 10 === 0) notice(`${outcome.why}; next attempt in ${Math.round(waitMs)} ms`);
+    if (outcome.why !== last || attempt % 10 === 0) log(`${outcome.why}; next attempt in ${Math.round(waitMs)} ms`);
     last = outcome.why;
     if (outcome.refused) {
       refusedSinceMs ??= nowMs();

@@ -22,7 +22,7 @@ async function connected(t: TestContext) {
     client[Symbol.dispose]();
     await peer[Symbol.asyncDispose]();
   });
-  return { peer, client, mac, session: () => session, notice: (text: string) => t.diagnostic(text), random: () => 0 };
+  return { peer, client, mac, session: () => session, log: (text: string) => t.diagnostic(text), random: () => 0 };
 }
 
 /** What a runtime has to tell, in plain arrays. */
@@ -134,7 +134,7 @@ test('an answer that permits have overtaken is asked for again, unless there is 
     mac,
     session: () => ({ id: '', key: Buffer.alloc(32) }),
     apply: ({ generation }) => applied.push(generation),
-    notice: () => undefined,
+    log: () => undefined,
     random: () => 0,
     wait: () => immediate(),
   });

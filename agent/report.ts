@@ -27,7 +27,7 @@ export interface ReporterOptions {
   runtime: Pick<Runtime, 'reports' | 'takeLogs' | 'onChange'>;
   appliedGeneration: () => number;
   sample: () => Sample;
-  notice: (text: string) => void;
+  log: (text: string) => void;
 }
 
 export interface Reporter extends Disposable {
@@ -38,7 +38,7 @@ export interface Reporter extends Disposable {
 }
 
 export function startReporter(options: ReporterOptions): Reporter {
-  const { client, runtime, notice } = options;
+  const { client, runtime, log } = options;
   const ended = new AbortController();
   const path = `/v1/nodes/${options.mac}/report`;
   let timer: NodeJS.Timeout | undefined;
@@ -84,7 +84,7 @@ export function startReporter(options: ReporterOptions): Reporter {
       if (full) nextMs = backlogMs;
     } catch (error) {
       if (ended.signal.aborted) return;
-      if (failures % 15 === 0) notice(`report not delivered: ${inWords(error)}`);
+      if (failures % 15 === 0) log(`report not delivered: ${inWords(error)}`);
       failures += 1;
     } finally {
       sending = false;

@@ -27,7 +27,7 @@ async function called(t: TestContext) {
     vouch: (lines) => vouches.push(...lines),
     appliedGeneration: () => 0,
     onGeneration: (generation) => generations.push(generation),
-    notice: (text) => t.diagnostic(text),
+    log: (text) => t.diagnostic(text),
     machine: thisMachine,
   });
   t.after(async () => {
@@ -146,7 +146,7 @@ test('unanswered heartbeats are repeated while the last permit is young, answere
     vouch: () => undefined,
     appliedGeneration: () => 0,
     onGeneration: () => undefined,
-    notice: () => undefined,
+    log: () => undefined,
     machine: {
       ...thisMachine,
       now: () => nowMs,

@@ -35,7 +35,7 @@ export interface RollCallOptions {
   appliedGeneration: () => number;
   /** A permit speaks of a newer desired generation. Must not wait. */
   onGeneration: (generation: bigint) => void;
-  notice: (text: string) => void;
+  log: (text: string) => void;
   machine: Machine;
 }
 
@@ -57,7 +57,7 @@ interface RollCallCounts {
 }
 
 export function startRollCall(options: RollCallOptions): RollCall {
-  const { runtime, controller, notice, machine } = options;
+  const { runtime, controller, log, machine } = options;
   const counts: RollCallCounts = { heartbeats: 0, permits: 0, refused: 0, slowestPermitMs: 0 };
   const running = runtime.loads().map(({ customer }) => customer);
   let keeper: Keeper = newKeeper(running, machine.now());
@@ -127,7 +127,7 @@ export function startRollCall(options: RollCallOptions): RollCall {
   function stop({ scope, reason, orders }: Extract<Action, { type: 'stop' }>): void {
     const { processes, gone } =
       scope === everything ? runtime.stopEverything(reason) : runtime.stopCustomer(scope, reason);
-    notice(`stop ${scope}: ${reason}, ${processes} processes`);
+    log(`stop ${scope}: ${reason}, ${processes} processes`);
     if (orders.length > 0)
       void gone.then(({ afterMs }) => apply({ type: 'stopped', orders, stoppedAfterMs: afterMs, processes }));
   }

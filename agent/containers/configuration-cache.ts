@@ -5,7 +5,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, w
 import { join } from 'node:path';
 import { Value } from 'typebox/value';
 import { ContainerConfiguration } from '../../protocol/api/instances.ts';
-import { Slots } from './slots.ts';
+import { Semaphore } from './semaphore.ts';
 
 /** Fetches at once: a board that starts anew may want a thousand. */
 const atOnce = 2;
@@ -18,7 +18,7 @@ export interface ConfigurationCacheOptions {
 
 export class ConfigurationCache {
   readonly #options: ConfigurationCacheOptions;
-  readonly #slots = new Slots(atOnce);
+  readonly #semaphore = new Semaphore(atOnce);
 
   constructor(options: ConfigurationCacheOptions) {
     this.#options = options;
@@ -29,7 +29,7 @@ export class ConfigurationCache {
   async get(sha256: string, signal: AbortSignal): Promise<ContainerConfiguration> {
     const file = this.#file(sha256);
     if (existsSync(file)) return parse(readFileSync(file), sha256);
-    using _turn = await this.#slots.take(signal);
+    using _acquired = await this.#semaphore.acquire(signal);
     // Another container of the same configuration may have been first.
     if (existsSync(file)) return parse(readFileSync(file), sha256);
     const bytes = await this.#options.fetchConfiguration(sha256, signal);

@@ -19,7 +19,7 @@ import type { ImageCache } from './image-cache.ts';
 import { type LogQueue, LogTail } from './log-queue.ts';
 import { type Network, namespacePath } from './network.ts';
 import { hardLimits, ociConfig } from './oci-config.ts';
-import type { Slots } from './slots.ts';
+import type { Semaphore } from './semaphore.ts';
 import { explain } from './tool.ts';
 
 /** What the runtime lends to each of its containers. */
@@ -31,7 +31,7 @@ export interface ContainerHost {
   configurations: ConfigurationCache;
   network: Network;
   /** Starts and clean-ups that run at once. */
-  slots: Slots;
+  semaphore: Semaphore;
   logs: LogQueue;
   nodeName(): string;
   /** The `linux.seccomp` object. Throws where the node has none. */
@@ -44,7 +44,7 @@ export interface ContainerHost {
   /** Resolves when no removal of the customer's bridge and group is under way. */
   settled(customer: string): Promise<void>;
   changed(): void;
-  notice(text: string): void;
+  log(text: string): void;
 }
 
 const graceMs = 3_000;
@@ -150,7 +150,7 @@ export class Container {
     } catch (error) {
       // Its output is lost from here on; the container and the agent go on.
       for (const tail of this.#tails.splice(0)) tail.close();
-      this.#host.notice(`cannot read what ${this.instance.id} prints: ${explain(error)}`);
+      this.#host.log(`cannot read what ${this.instance.id} prints: ${explain(error)}`);
     }
   }
 
@@ -189,11 +189,10 @@ export class Container {
     }
     this.#set('stopped', 'removed');
     try {
-      using _turn = await this.#host.slots.take(this.#release.signal);
+      using _acquired = await this.#host.semaphore.acquire(this.#release.signal);
       await this.#clean();
     } catch (error) {
-      if (!this.#release.signal.aborted)
-        this.#host.notice(`cannot clean up after ${this.instance.id}: ${explain(error)}`);
+      if (!this.#release.signal.aborted) this.#host.log(`cannot clean up after ${this.instance.id}: ${explain(error)}`);
     }
   }
 
@@ -208,7 +207,7 @@ export class Container {
     using image = await this.#host.images.acquire(instance.squashfs, { uidBase: customer.uidBase, signal: over });
     let exit: Promise<string>;
     {
-      using _turn = await this.#host.slots.take(over);
+      using _acquired = await this.#host.semaphore.acquire(over);
       this.#set('starting', '');
       const seccomp = this.#host.seccomp();
       await this.#host.settled(instance.customer);
@@ -321,7 +320,7 @@ export class Container {
       signalFirstProcess(this.#firstProcessFile, 'SIGKILL');
       await killGroup(this.#cgroup);
     } catch (error) {
-      this.#host.notice(`cannot kill ${this.instance.id}: ${explain(error)}`);
+      this.#host.log(`cannot kill ${this.instance.id}: ${explain(error)}`);
     }
   }
 

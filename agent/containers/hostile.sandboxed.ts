@@ -45,7 +45,7 @@ const runtime = createRuntime({
     const text = configurations.get(sha256);
     return text === undefined ? Promise.reject(new Error(`no configuration ${sha256}`)) : Promise.resolve(text);
   },
-  notice: () => undefined,
+  log: () => undefined,
 });
 after(async () => {
   await runtime.stopEverything('removed').gone;

@@ -37,7 +37,7 @@ for (const { name, squashfs, limitBytes, error } of [
         directory,
         limitBytes,
         fetchSquashfs: (_sha256, destination) => writeFile(destination, content),
-        notice: () => undefined,
+        log: () => undefined,
       });
       const { signal } = new AbortController();
       await assert.rejects(cache.acquire(squashfs, { uidBase: 100_000, signal }), { message: error });

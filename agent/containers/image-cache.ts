@@ -19,7 +19,7 @@ export interface ImageCacheOptions {
   directory: string;
   limitBytes: number;
   readonly fetchSquashfs: (sha256: string, destination: string, signal: AbortSignal) => Promise<void>;
-  readonly notice: (text: string) => void;
+  readonly log: (text: string) => void;
 }
 
 interface Image {
@@ -202,7 +202,7 @@ export class ImageCache {
         await this.#mount(image, view, uidBase);
         return view;
       } catch (error) {
-        this.#options.notice(`images are unpacked: this host cannot mount them for containers (${explain(error)})`);
+        this.#options.log(`images are unpacked: this host cannot mount them for containers (${explain(error)})`);
         this.#means = 'copy';
       }
     }

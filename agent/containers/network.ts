@@ -151,7 +151,7 @@ export class Network {
 
   /** Builds the bridge (down, `CustomerGroup.allow` switches it on), the namespace and the veth pair, and loads the rules. */
   attach(attachment: Attachment): Promise<void> {
-    return this.#inTurn(async () => {
+    return this.#exclusively(async () => {
       // The rules first: no container's interface is ever up without them.
       await this.#load();
       await this.#attach(attachment);
@@ -160,7 +160,7 @@ export class Network {
 
   /** Removes the instance's part; one that is not there is fine. */
   detach(instance: string): Promise<void> {
-    return this.#inTurn(async () => {
+    return this.#exclusively(async () => {
       // The veth pair goes with it, a little later: to delete it here would take the kernel 20 ms of waiting.
       if (existsSync(namespacePath(instance))) await this.#ip([], [`netns delete ${instance}`]);
       if (this.#attachments.delete(instance)) await this.#load();
@@ -168,7 +168,7 @@ export class Network {
   }
 
   removeCustomer(customer: string): Promise<void> {
-    return this.#inTurn(async () => {
+    return this.#exclusively(async () => {
       const bridge = bridgeOf(customer);
       if (existsSync(`/sys/class/net/${bridge}`)) await this.#ip([], [`link delete ${bridge}`]);
       rmSync(join(this.#subnetDirectory, customer), { force: true });
@@ -176,7 +176,7 @@ export class Network {
     });
   }
 
-  #inTurn<T>(change: () => Promise<T>): Promise<T> {
+  #exclusively<T>(change: () => Promise<T>): Promise<T> {
     // The one before told its own caller when it failed.
     const next = this.#last.then(change, change);
     this.#last = next;

@@ -26,7 +26,7 @@ after(() => execFileSync('rm', ['-rf', scratch]));
 const image = makeImage();
 const seccompFile = join(scratch, 'seccomp.json');
 writeSeccompProfile(seccompFile);
-const notices: string[] = [];
+const logged: string[] = [];
 let stateNumber = 0;
 let latest: Runtime | undefined;
 
@@ -64,7 +64,7 @@ function start(stateDir: string): Runtime {
       const text = configurations.get(sha256);
       return text === undefined ? Promise.reject(new Error(`no configuration ${sha256}`)) : Promise.resolve(text);
     },
-    notice: (text) => notices.push(text),
+    log: (text) => logged.push(text),
   });
   return latest;
 }
@@ -119,7 +119,7 @@ function instance(customer: string, script: string, extra: Partial<DesiredInstan
 const service = 'exec httpd -f -p 80 -h /www';
 
 function until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
-  return waitUntil(what, holds, { detail: () => `${notices.join('; ')}; ${JSON.stringify(latest?.reports())}` });
+  return waitUntil(what, holds, { detail: () => `${logged.join('; ')}; ${JSON.stringify(latest?.reports())}` });
 }
 
 function isRunning(runtime: Runtime, { id }: DesiredInstance): boolean {
@@ -509,5 +509,5 @@ test('starts and kills in numbers', async () => {
       `30 containers (${processes} processes): ${afterMs.toFixed(1)} ms`,
   );
   await end(runtime);
-  console.log([...new Set(notices)].join('\n'));
+  console.log([...new Set(logged)].join('\n'));
 });

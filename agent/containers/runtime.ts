@@ -20,7 +20,7 @@ import { hoarder, kernelMemoryPollMs } from './kernel-memory.ts';
 import { ImageCache } from './image-cache.ts';
 import { LogQueue, type RuntimeLogLine } from './log-queue.ts';
 import { Network, type RuntimeNetwork } from './network.ts';
-import { Slots } from './slots.ts';
+import { Semaphore } from './semaphore.ts';
 import { explain } from './tool.ts';
 
 export interface RuntimeOptions {
@@ -34,7 +34,7 @@ export interface RuntimeOptions {
   imageCacheBytes: number;
   /** OCI seccomp profile (the `linux.seccomp` object) as a JSON file. */
   seccompFile: string;
-  /** False only where the host's cgroup v2 lacks controllers: limits are left out then, and `notice` tells which. */
+  /** False only where the host's cgroup v2 lacks controllers: limits are left out then, and `log` tells which. */
   requireLimits: boolean;
   /** For MUSTER_NODE: asked at each start, because a node gets its name when it joins and may be renamed. */
   readonly nodeName: () => string;
@@ -44,7 +44,7 @@ export interface RuntimeOptions {
   /** The configuration's bytes; the runtime verifies the sha256 itself. */
   readonly fetchConfiguration: (sha256: string, signal: AbortSignal) => Promise<Buffer>;
   /** What an operator of the node should read: one sentence, for the serial console. */
-  readonly notice: (text: string) => void;
+  readonly log: (text: string) => void;
 }
 
 export type { RuntimeLogLine, RuntimeNetwork };
@@ -98,7 +98,7 @@ class NodeRuntime implements Runtime {
   readonly #network: Network;
   readonly #configurations: ConfigurationCache;
   readonly #logs = new LogQueue();
-  readonly #slots = new Slots(atOnce);
+  readonly #semaphore = new Semaphore(atOnce);
   readonly #host: ContainerHost;
   readonly #groups = new Map<string, CustomerGroup>();
   readonly #containers = new Map<string, Container>();
@@ -131,7 +131,7 @@ class NodeRuntime implements Runtime {
       directory: join(options.stateDir, 'images'),
       limitBytes: options.imageCacheBytes,
       fetchSquashfs: options.fetchSquashfs,
-      notice: options.notice,
+      log: options.log,
     });
     this.#configurations = new ConfigurationCache({
       directory: join(options.stateDir, 'configurations'),
@@ -144,7 +144,7 @@ class NodeRuntime implements Runtime {
       images,
       configurations: this.#configurations,
       network: this.#network,
-      slots: this.#slots,
+      semaphore: this.#semaphore,
       logs: this.#logs,
       nodeName: () => options.nodeName(),
       seccomp: () => (this.#seccomp ??= readSeccomp(options.seccompFile)),
@@ -153,7 +153,7 @@ class NodeRuntime implements Runtime {
       prepare: (customer) => this.#prepare(customer),
       settled: async (customer) => this.#removing.get(customer),
       changed: () => this.#changed(),
-      notice: options.notice,
+      log: options.log,
     };
     for (const customer of customersWithGroup(options.cgroupRoot)) this.#group(customer);
     this.#adopt();
@@ -219,7 +219,7 @@ class NodeRuntime implements Runtime {
       repaired = (await this.#groups.get(customer)?.allow()) ?? false;
     } catch (error) {
       // It stays as it is until the next permit.
-      this.#options.notice(`cannot let ${customer} run again: ${explain(error)}`);
+      this.#options.log(`cannot let ${customer} run again: ${explain(error)}`);
     } finally {
       this.#repairing.delete(customer);
     }
@@ -319,7 +319,7 @@ class NodeRuntime implements Runtime {
     try {
       await group.prepare(customer);
     } catch (error) {
-      this.#options.notice(`cannot set the limits of ${customer.name}: ${explain(error)}`);
+      this.#options.log(`cannot set the limits of ${customer.name}: ${explain(error)}`);
     }
   }
 
@@ -342,7 +342,7 @@ class NodeRuntime implements Runtime {
     try {
       await work();
     } catch (error) {
-      this.#options.notice(`cannot remove ${what}: ${explain(error)}`);
+      this.#options.log(`cannot remove ${what}: ${explain(error)}`);
     }
   }
 
@@ -360,7 +360,7 @@ class NodeRuntime implements Runtime {
   #kill(group: CustomerGroup): number {
     const { processes, written } = group.forbidAndKill();
     // The stop goes on, again and again until the group is empty; the leash and the watchdog stand behind it.
-    written.catch((error: unknown) => this.#options.notice(explain(error)));
+    written.catch((error: unknown) => this.#options.log(explain(error)));
     return processes;
   }
 
@@ -378,7 +378,7 @@ class NodeRuntime implements Runtime {
     try {
       return await group.seal();
     } catch (error) {
-      this.#options.notice(`cannot clear the groups of ${group.customer}: ${explain(error)}`);
+      this.#options.log(`cannot clear the groups of ${group.customer}: ${explain(error)}`);
       return false;
     }
   }
@@ -394,7 +394,7 @@ class NodeRuntime implements Runtime {
     if (missing.length > 0) {
       const text = `this host's control groups lack ${missing.join(', ')}`;
       if (this.#options.requireLimits) throw new Error(`cannot limit ${customer.name}: ${text}`);
-      if (!this.#noticedMissing) this.#options.notice(`containers run without some limits: ${text}`);
+      if (!this.#noticedMissing) this.#options.log(`containers run without some limits: ${text}`);
       this.#noticedMissing = true;
     }
     return { cpu: !missing.includes('cpu'), memory: !missing.includes('memory'), pids: !missing.includes('pids') };

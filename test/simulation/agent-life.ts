@@ -110,7 +110,7 @@ export class AgentLife {
       mac: board.mac,
       session: () => agentSession(answer),
       apply: (wanted) => this.#apply(wanted),
-      notice: (text) => board.tell(text),
+      log: (text) => board.tell(text),
       random: () => board.world.random.between(0, 1),
       wait: (ms) => this.program.sleep(ms),
     });
@@ -126,7 +126,7 @@ export class AgentLife {
       },
       appliedGeneration: () => desired.applied(),
       onGeneration: (generation) => desired.want(generation),
-      notice: (text) => board.tell(text),
+      log: (text) => board.tell(text),
       machine: this.#machine(),
     });
   }

@@ -1,5 +1,5 @@
 /** At most `limit` at a time; the others wait in the order they came. */
-export class Slots {
+export class Semaphore {
   #free: number;
   #waiting: (() => void)[] = [];
 
@@ -8,7 +8,7 @@ export class Slots {
   }
 
   /** Rejects with the signal's reason when it aborts first. */
-  async take(signal: AbortSignal): Promise<Disposable> {
+  async acquire(signal: AbortSignal): Promise<Disposable> {
     signal.throwIfAborted();
     if (this.#free > 0) this.#free--;
     else {

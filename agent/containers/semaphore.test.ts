@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Slots } from './slots.ts';
+import { Semaphore } from './semaphore.ts';
 
 test('no more than the limit hold a slot; the next in line gets a free one', async () => {
-  const slots = new Slots(2);
+  const semaphore = new Semaphore(2);
   const never = new AbortController().signal;
-  const first = await slots.take(never);
-  await slots.take(never);
+  const first = await semaphore.acquire(never);
+  await semaphore.acquire(never);
   const order: string[] = [];
-  const third = slots.take(never).then(() => order.push('third'));
+  const third = semaphore.acquire(never).then(() => order.push('third'));
   await Promise.resolve();
   assert.deepEqual(order, []);
   first[Symbol.dispose]();
@@ -18,13 +18,13 @@ test('no more than the limit hold a slot; the next in line gets a free one', asy
 });
 
 test('one that gives up leaves the line', async () => {
-  const slots = new Slots(1);
+  const semaphore = new Semaphore(1);
   const never = new AbortController().signal;
-  const held = await slots.take(never);
+  const held = await semaphore.acquire(never);
   const impatient = new AbortController();
-  const waiting = slots.take(impatient.signal);
+  const waiting = semaphore.acquire(impatient.signal);
   impatient.abort(new Error('enough'));
   await assert.rejects(waiting, /enough/);
   held[Symbol.dispose]();
-  await slots.take(never);
+  await semaphore.acquire(never);
 });
