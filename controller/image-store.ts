@@ -9,10 +9,10 @@ import { importInProcess } from '../images/customer/import-process.ts';
 import type { Inventory } from '../inventory/inventory.ts';
 import type { Image, ImageImport } from '../protocol/api/images.ts';
 import { chain, RefusedError } from './api/http.ts';
-import { Lanes } from './lanes.ts';
+import { FairSemaphore } from './fair-semaphore.ts';
 
 /** Each takes what cores it finds, at low priority, and up to half a gigabyte: more at once would only share that. */
-const lanes = { most: 3, mostOfOne: 2, mostWaiting: 32 };
+const conversionLimits = { most: 3, mostOfOne: 2, mostWaiting: 32 };
 /** The largest image that is taken, 4 GiB in 500,000 files, needs a minute or two on two cores. */
 const patienceMs = 300_000;
 const patienceMsPerMegabyte = 1_000;
@@ -45,7 +45,7 @@ export async function openImageStore({
   for (const name of await readdir(directory).catch(() => []))
     if (name.startsWith('.import-')) await rm(join(directory, name), { recursive: true, force: true });
   await mkdir(incoming, { recursive: true });
-  const turns = new Lanes(lanes);
+  const semaphore = new FairSemaphore(conversionLimits);
   const underWay = new Set<ImageImport>();
   // What the disk has left then is for orders.
   const refuseWhenFull = (): void => {
@@ -70,11 +70,14 @@ export async function openImageStore({
       try {
         await mkdir(workDirectory);
         await pipeline(archive, whileThereIsRoom, createWriteStream(source));
-        const turn = turns.enter(by);
-        if (turn === undefined)
-          throw new RefusedError(503, `cannot import ${name}: ${turns.waiting} imports wait already, try again later`);
+        const acquired = semaphore.acquire(by);
+        if (acquired === undefined)
+          throw new RefusedError(
+            503,
+            `cannot import ${name}: ${semaphore.waiting} imports wait already, try again later`,
+          );
         now('waiting');
-        using _turn = await turn;
+        using _acquired = await acquired;
         refuseWhenFull();
         now('starting');
         const image = await importInProcess(

@@ -2,11 +2,11 @@ import { customerRoutes } from '../../protocol/api/customers.ts';
 import type { Inventory } from '../../inventory/inventory.ts';
 import { orRefuse, RefusedError, served, shown, type Server } from './http.ts';
 import { pageOf } from './pages.ts';
-import { etagOf, requireVersion, startTurns } from './versions.ts';
+import { etagOf, requireVersion, keyedMutex } from './versions.ts';
 import { customerView } from './views.ts';
 
 export function registerCustomersApi(app: Server, inventory: Inventory): void {
-  const inTurn = startTurns();
+  const exclusively = keyedMutex();
   app.route({
     ...served(customerRoutes.listCustomers),
     handler: ({ query }) => {
@@ -37,7 +37,7 @@ export function registerCustomersApi(app: Server, inventory: Inventory): void {
     ...served(customerRoutes.removeCustomer),
     handler: (request) => {
       const { customer } = request.params;
-      return inTurn(customer, async () => {
+      return exclusively(customer, async () => {
         requireVersion(request, { name: customer, etag: versionOf(inventory, customer) });
         orRefuse(await inventory.customers.remove(customer, request.operator));
         return {};

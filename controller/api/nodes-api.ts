@@ -8,7 +8,7 @@ import type { RollCall } from '../kill/roll-call.ts';
 import type { Power } from '../power/power.ts';
 import { chain, orRefuse, RefusedError, served, shown, type Server } from './http.ts';
 import { pageOf } from './pages.ts';
-import { etagOf, requireVersion, startTurns } from './versions.ts';
+import { etagOf, requireVersion, keyedMutex } from './versions.ts';
 import { nodeView } from './views.ts';
 
 export interface NodesApiOptions {
@@ -21,7 +21,7 @@ export interface NodesApiOptions {
 
 export function registerNodesApi(app: Server, options: NodesApiOptions): void {
   const { inventory, rollCall } = options;
-  const inTurn = startTurns();
+  const exclusively = keyedMutex();
   app.route({
     ...served(nodeRoutes.listNodes),
     handler: ({ query }) => {
@@ -40,7 +40,7 @@ export function registerNodesApi(app: Server, options: NodesApiOptions): void {
     ...served(nodeRoutes.changeNode),
     handler: (request, reply) => {
       const { mac } = nodeNamed(inventory, request.params.node);
-      return inTurn(mac, async () => {
+      return exclusively(mac, async () => {
         const node = nodeNamed(inventory, mac);
         requireVersion(request, { name: node.name, etag: versionOf(node) });
         orRefuse(await inventory.nodes.patch(mac, request.body, { by: request.operator }));
@@ -54,7 +54,7 @@ export function registerNodesApi(app: Server, options: NodesApiOptions): void {
     ...served(nodeRoutes.removeNode),
     handler: (request) => {
       const { mac } = nodeNamed(inventory, request.params.node);
-      return inTurn(mac, async () => {
+      return exclusively(mac, async () => {
         const node = nodeNamed(inventory, mac);
         requireVersion(request, { name: node.name, etag: versionOf(node) });
         orRefuse(await inventory.nodes.remove(mac, request.operator));

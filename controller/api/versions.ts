@@ -35,10 +35,10 @@ function isListed(tags: string, etag: string | undefined): boolean {
 }
 
 /** Looks and changes of one thing, one after another: nothing changes between the look at a version and the change. */
-export type InTurn = <T>(name: string, work: () => Promise<T>) => Promise<T>;
+export type KeyedMutex = <T>(name: string, work: () => Promise<T>) => Promise<T>;
 
 /** As many wait as there are requests, which are bounded by their connections. */
-export function startTurns(): InTurn {
+export function keyedMutex(): KeyedMutex {
   const last = new Map<string, Promise<unknown>>();
   return async (name, work) => {
     const before = last.get(name) ?? Promise.resolve();

@@ -5,11 +5,11 @@ import { workloadRoutes } from '../../protocol/api/workloads.ts';
 import type { Inventory } from '../../inventory/inventory.ts';
 import { orRefuse, RefusedError, served, shown, type Server } from './http.ts';
 import { pageOf } from './pages.ts';
-import { etagOf, requireVersion, startTurns } from './versions.ts';
+import { etagOf, requireVersion, keyedMutex } from './versions.ts';
 import { instanceView, workloadView } from './views.ts';
 
 export function registerWorkloadsApi(app: Server, inventory: Inventory): void {
-  const inTurn = startTurns();
+  const exclusively = keyedMutex();
   app.route({
     ...served(workloadRoutes.listWorkloads),
     handler: ({ query }) => {
@@ -29,7 +29,7 @@ export function registerWorkloadsApi(app: Server, inventory: Inventory): void {
     ...served(workloadRoutes.putWorkload),
     handler: (request, reply) => {
       const { customer, name } = request.params;
-      return inTurn(nameOf({ customer, name }), async () => {
+      return exclusively(nameOf({ customer, name }), async () => {
         requireVersion(request, { name: nameOf({ customer, name }), etag: versionOf(inventory, { customer, name }) });
         orRefuse(await inventory.workloads.put({ customer, name, spec: request.body }, request.operator));
         const etag = knownWorkload(inventory, { customer, name });
@@ -41,7 +41,7 @@ export function registerWorkloadsApi(app: Server, inventory: Inventory): void {
     ...served(workloadRoutes.changeWorkload),
     handler: (request, reply) => {
       const { customer, name } = request.params;
-      return inTurn(nameOf({ customer, name }), async () => {
+      return exclusively(nameOf({ customer, name }), async () => {
         requireVersion(request, {
           name: nameOf({ customer, name }),
           etag: knownWorkload(inventory, { customer, name }),
@@ -56,7 +56,7 @@ export function registerWorkloadsApi(app: Server, inventory: Inventory): void {
     ...served(workloadRoutes.removeWorkload),
     handler: (request) => {
       const { customer, name } = request.params;
-      return inTurn(nameOf({ customer, name }), async () => {
+      return exclusively(nameOf({ customer, name }), async () => {
         requireVersion(request, {
           name: nameOf({ customer, name }),
           etag: knownWorkload(inventory, { customer, name }),

@@ -1,4 +1,4 @@
-// The power of the rack's boards: which outlets feed a board, who else hangs on them, and the switching itself.
+// The power of the rack's boards: which outlets feed a board, what else is connected to them, and the switching itself.
 import type { Mac } from '../../protocol/mac.ts';
 import { chain } from '../api/http.ts';
 import type { Feed, PowerConfiguration } from './configuration.ts';

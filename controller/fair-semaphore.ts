@@ -1,7 +1,7 @@
-// Who works next, where a few may work at once: in the order in which they came, but nobody takes all places, so that
-// whoever comes next always finds one that others than its own work can free.
+// A semaphore with owners: who works next, where a few may work at once. In the order in which they came, but nobody takes all
+// places, so that whoever comes next always finds one that others than its own work can free.
 
-export interface LaneLimits {
+export interface SemaphoreLimits {
   /** Who work at once. */
   most: number;
   /** Of one owner. */
@@ -15,12 +15,12 @@ interface Waiting {
   begin: () => void;
 }
 
-export class Lanes {
-  readonly #limits: LaneLimits;
+export class FairSemaphore {
+  readonly #limits: SemaphoreLimits;
   readonly #working: string[] = [];
   readonly #waiting: Waiting[] = [];
 
-  constructor(limits: LaneLimits) {
+  constructor(limits: SemaphoreLimits) {
     this.#limits = limits;
   }
 
@@ -29,7 +29,7 @@ export class Lanes {
   }
 
   /** Resolves when it is the owner's turn; disposing ends that. Undefined where too many wait already. */
-  enter(owner: string): Promise<Disposable> | undefined {
+  acquire(owner: string): Promise<Disposable> | undefined {
     if (this.#waiting.length >= this.#limits.mostWaiting) return undefined;
     return new Promise((resolve) => {
       this.#waiting.push({ owner, begin: () => resolve({ [Symbol.dispose]: () => this.#leave(owner) }) });
