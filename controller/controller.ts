@@ -48,7 +48,7 @@ const sweepIntervalMs = 250;
 /** Warnings whose events are still to come. */
 const warnedLimit = 100;
 const drillIntervalMs = 100;
-/** Of requests that no second operator confirmed: an expired one is refused at once, and leaves the screens this late. */
+/** Of requests that no second operator approved: an expired one is refused at once, and leaves the screens this late. */
 const expiryIntervalMs = 1_000;
 
 /** EX_SOFTWARE, when the roll call's thread has ended. */

@@ -114,7 +114,7 @@ test('orders are listed, lifted ones too, and opened with the keyboard; a refusa
   await says(page.getByTestId('order-dialog'), 'there is nothing at /v1/kill/2');
 });
 
-test('what waits for a second operator is across the page until it is confirmed, withdrawn or expires', async () => {
+test('what waits for a second operator is across the page until it is approved, withdrawn or expires', async () => {
   await using rack = await rackOf(wholeRack);
   rack.operator = 'ben';
   rack.snapshot.approvals.push(scriptedApproval({ id: 7 }));
@@ -163,7 +163,7 @@ test('a refused approval is told in the words of the controller', async () => {
   await using opened = await browser.open(rack.pageUrl, { width: 390, height: 844 });
   const { page } = opened;
   await page.route('**/v1/approvals/7', (route) =>
-    route.fulfill({ status: 409, json: { error: 'approval 7 does not wait: it was confirmed or withdrawn' } }),
+    route.fulfill({ status: 409, json: { error: 'approval 7 does not wait: it was approved or withdrawn' } }),
   );
   await page.getByTestId('approve').click();
   await page.getByTestId('approve-submit').click();

@@ -38,7 +38,7 @@ export const operatorCommands: Command[] = [
     words: ['approve'],
     usage: 'ID',
     summary: 'approve, as the second operator, what another one asked for',
-    details: 'It is carried out at once: a kill is followed as by "muster kill".',
+    details: 'It takes effect at once: a kill is followed as by "muster kill".',
     takes: [1, 1],
     run: async (context, call) => {
       const id = idOf(call);

@@ -15,7 +15,7 @@ export const upkeepCommands: Command[] = [
     details: `Looks at the interface, ports, other DHCP servers, disk, clock, limits, rights and programs of this machine; before the
 first start and at any time. Ends with 1 where something is a problem. As root, or some things cannot be seen.`,
     options: {
-      interface: { type: 'string', value: 'NAME', help: 'the network interface that the boards hang on' },
+      interface: { type: 'string', value: 'NAME', help: 'the network interface that the boards are connected to' },
       address: { type: 'string', value: 'CIDR', help: 'our address on it, as for muster up' },
       config: { type: 'string', value: 'FILE', help: 'the configuration file, as for muster up' },
       cache: { type: 'string', value: 'DIR', help: 'the directory of downloads and built images' },
@@ -41,7 +41,7 @@ Keys, tokens and passwords are taken out; what containers print and are started 
 controller's machine, also where no controller runs.`,
     options: {
       file: { type: 'string', value: 'FILE', help: 'what to make (default muster-support-<time>.tar.gz here)' },
-      interface: { type: 'string', value: 'NAME', help: 'the network interface that the boards hang on' },
+      interface: { type: 'string', value: 'NAME', help: 'the network interface that the boards are connected to' },
       config: { type: 'string', value: 'FILE', help: 'the configuration file, as for muster up' },
       cache: { type: 'string', value: 'DIR', help: 'the directory of downloads and built images' },
     },

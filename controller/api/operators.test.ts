@@ -176,7 +176,7 @@ test('one customer is stopped by one operator, whatever the rule says', async (t
   assert.deepEqual(enforced, ['order acme', 'permits']);
 });
 
-test('everything is stopped when a second operator confirms, not before, and answered like the original', async (t) => {
+test('everything is stopped when a second operator approves, not before, and answered like the original', async (t) => {
   const { ask, tokens, enforced } = await rig(t);
   const approval = approvalOf(await ask('POST', '/v1/kill', tokens.anna, { everything: true, reason: 'fire' }));
   assert.deepEqual([approval.action, approval.scope, approval.by], ['kill', '*', 'anna']);
@@ -187,14 +187,14 @@ test('everything is stopped when a second operator confirms, not before, and ans
   assert.equal((await ask('POST', path)).status, 401);
   const same = await ask('POST', path, tokens.anna);
   assert.equal(same.status, 409);
-  assert.match(refusal(same), /^anna asked for this .*: another operator must confirm it$/);
+  assert.match(refusal(same), /^anna asked for this .*: another operator must approve it$/);
   assert.deepEqual(enforced, []);
   const order = orderOf(await ask('POST', path, tokens.ben), 201);
   assert.deepEqual([order.scope, order.by, order.reason], ['*', 'anna, confirmed by ben', 'fire']);
   assert.deepEqual(enforced, ['order *', 'permits']);
 });
 
-test('a lift waits too, also through a restart; who confirms late is refused', async (t) => {
+test('a lift waits too, also through a restart; who approves late is refused', async (t) => {
   const there = await rig(t);
   const { ask, tokens, enforced } = there;
   await ask('POST', '/v1/kill', tokens.anna, { customer: 'acme', reason: 'spam' });
@@ -212,11 +212,11 @@ test('a lift waits too, also through a restart; who confirms late is refused', a
   there.pass(waitMs);
   const late = await ask('POST', `/v1/approvals/${second.id}`, tokens.anna);
   assert.equal(late.status, 409);
-  assert.match(refusal(late), /does not wait: it was confirmed or withdrawn, or has expired/);
+  assert.match(refusal(late), /does not wait: it was approved or withdrawn, or has expired/);
   assert.notEqual(there.inventory.orders.killedBy('acme'), undefined);
 });
 
-test('ten who confirm at once carry it out once', async (t) => {
+test('ten who approve at once give one order', async (t) => {
   const { ask, tokens, enforced, inventory } = await rig(t);
   const { id } = approvalOf(await ask('POST', '/v1/kill', tokens.anna, { everything: true, reason: 'fire' }));
   const by = Array.from({ length: 10 }, (_, index) => (index % 2 === 0 ? tokens.ben : 'root-token'));

@@ -68,7 +68,7 @@ export function registerApprovalsApi(app: Server, { inventory, orders }: OrdersA
     ...served(approvalRoutes.approve),
 
     handler: async (request, reply) => {
-      const { action, order } = await orders.confirm(Number(request.params.id), request.operator);
+      const { action, order } = await orders.approve(Number(request.params.id), request.operator);
       return reply.status(order.stored ? (action === 'kill' ? 201 : 200) : 202).send(order);
     },
   });

@@ -25,7 +25,7 @@ export interface OrdersOptions {
 export interface Orders {
   kill(scope: string, reason: string, by: string): Promise<KillOrder | Approval>;
   lift(scope: string, reason: string, by: string): Promise<KillOrder | Approval>;
-  confirm(id: number, by: string): Promise<{ action: Approval['action']; order: KillOrder }>;
+  approve(id: number, by: string): Promise<{ action: Approval['action']; order: KillOrder }>;
 }
 
 /** A disk that takes an order at all takes it sooner. Then the answer says that it is in force, and not stored. */
@@ -59,9 +59,9 @@ export function createOrders({ inventory, rollCall, twoPersonWaitMs, pause = rea
   const hooksFor = (action: ApprovalRequest['action'], accepted: Accepted) =>
     action === 'kill' ? killHooks(rooms, accepted) : liftHooks(rooms, accepted);
 
-  async function ask(wish: ApprovalRequest, waitMs: number): Promise<KillOrder | Approval> {
+  async function ask(request: ApprovalRequest, waitMs: number): Promise<KillOrder | Approval> {
     const answer = await answered<RequestAnswer>(
-      (accepted) => inventory.approvals.request(wish, waitMs, hooksFor(wish.action, accepted)),
+      (accepted) => inventory.approvals.request(request, waitMs, hooksFor(request.action, accepted)),
       (done) => ('order' in done ? done.order.number : undefined),
     );
     if ('number' in answer) return view(answer.number);
@@ -82,7 +82,7 @@ export function createOrders({ inventory, rollCall, twoPersonWaitMs, pause = rea
       twoPersonWaitMs !== undefined
         ? ask({ action: 'lift', scope, reason, by, targets: [] }, twoPersonWaitMs)
         : given((accepted) => liftKillOrder(rooms, { scope, reason, by }, accepted)),
-    confirm: async (id, by) => {
+    approve: async (id, by) => {
       const action = inventory.approvals.get(id)?.action ?? 'kill';
       const order = await given(async (accepted) => {
         const hooks = hooksFor(action, accepted);

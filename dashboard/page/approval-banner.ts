@@ -123,7 +123,7 @@ export function approvalBanner({ state, section, show }: ApprovalBannerOptions):
     setText(
       byId('approve-what', HTMLElement),
       `${by} asked for it, ${moment(at, Date.now())}${reason === '' ? '' : `: ${reason}`}. ` +
-        'You are the second operator: it is carried out at once, under both names.',
+        'You are the second operator: it takes effect at once, under both names.',
     );
     setText(refusal, '');
     setText(submit, action === 'kill' ? 'Approve and stop' : 'Approve and lift');

@@ -5,7 +5,7 @@ import { askedToken, keptToken, refuseToken } from './token.ts';
 
 export type Outcome<Answer> = { done: Answer } | { refused: string } | { cancelled: true };
 
-/** What a kill or a lift is answered with: carried out, or waiting for a second operator. */
+/** What a kill or a lift is answered with: in force, or waiting for a second operator. */
 export type OrderAnswer = KillOrder | Approval;
 
 export function waits(answer: OrderAnswer): answer is Approval {

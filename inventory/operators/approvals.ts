@@ -159,7 +159,7 @@ function decideApprove(
   if (approval === undefined || now >= approval.expiresAt) return gone(id);
   // Between the check of the token and this moment it may have been removed.
   if (transaction.get('operators', by) === undefined) return notAnOperator(by);
-  if (approval.by === by) return { refused: `${by} asked for this (approval ${id}): another operator must confirm it` };
+  if (approval.by === by) return { refused: `${by} asked for this (approval ${id}): another operator must approve it` };
   const { action, scope, reason } = approval;
   const done = decideOrder(
     transaction,
@@ -171,7 +171,7 @@ function decideApprove(
     return done;
   }
   transaction.remove('approvals', String(id));
-  transaction.event('approval', subjectOf(id), `${by} confirms what ${approval.by} asked for: ${wording(approval)}`);
+  transaction.event('approval', subjectOf(id), `${by} approves what ${approval.by} asked for: ${wording(approval)}`);
   note(subjectOf(id), {
     step: 'confirmed',
     action: approval.action,
@@ -220,7 +220,7 @@ function decideExpire(
   { isOver, note }: { isOver: (approval: ApprovalDocument) => boolean; note: Note },
 ): void {
   for (const [, approval] of transaction.all('approvals'))
-    if (isOver(approval)) drop(transaction, approval, { why: 'expired: nobody confirmed it', note });
+    if (isOver(approval)) drop(transaction, approval, { why: 'expired: nobody approved it', note });
 }
 
 export function drop(
@@ -243,7 +243,7 @@ function subjectOf(id: number): string {
 }
 
 function gone(id: number): Refused {
-  return { refused: `approval ${id} does not wait: it was confirmed or withdrawn, or has expired, or never was` };
+  return { refused: `approval ${id} does not wait: it was approved or withdrawn, or has expired, or never was` };
 }
 
 /** `stop everything`, `lift the order on acme` */

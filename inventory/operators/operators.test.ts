@@ -56,17 +56,17 @@ test('operators: a token is shown once, kept as a hash, and works until its oper
   assert.ok((await messages(rack, 'root')).includes('has another token now'));
 });
 
-test('who was removed a moment ago asks for nothing and confirms nothing', async () => {
+test('who was removed a moment ago asks for nothing and approves nothing', async () => {
   await using rack = await rackOfTwo();
   const asked = await rack.inventory.approvals.request(lift, minute);
   assert.ok('approval' in asked);
-  const [, confirmed, wanted] = await Promise.all([
+  const [, approved, wanted] = await Promise.all([
     rack.inventory.operators.remove('ben', 'root'),
     rack.inventory.approvals.approve({ id: asked.approval.id, by: 'ben', targets }),
     rack.inventory.approvals.request({ ...stop, by: 'ben' }, minute),
   ]);
   assert.deepEqual(
-    [confirmed, wanted],
+    [approved, wanted],
     [{ refused: 'ben is no operator (any more)' }, { refused: 'ben is no operator (any more)' }],
   );
   assert.equal(rack.inventory.orders.killedBy('acme'), 1);
@@ -81,7 +81,7 @@ test('operators are bounded', async () => {
   assert.match(JSON.stringify(answers.at(-1)), /there are 100 operators already/);
 });
 
-test('what one operator asked for waits through a restart, and is carried out when another confirms', async () => {
+test('what one operator asked for waits through a restart, and is done when another approves', async () => {
   await using rack = await rackOfTwo();
   const asked = await rack.inventory.approvals.request(lift, 10 * minute);
   assert.ok('approval' in asked);
@@ -91,7 +91,7 @@ test('what one operator asked for waits through a restart, and is carried out wh
   await rack.restart();
   assert.deepEqual(rack.inventory.approvals.all(), [approval]);
   assert.deepEqual(await rack.inventory.approvals.approve({ id: approval.id, by: 'anna', targets }), {
-    refused: `anna asked for this (approval ${approval.id}): another operator must confirm it`,
+    refused: `anna asked for this (approval ${approval.id}): another operator must approve it`,
   });
   assert.equal(rack.inventory.orders.killedBy('acme'), 1);
   const done = await rack.inventory.approvals.approve({ id: approval.id, by: 'ben', targets });
@@ -104,12 +104,12 @@ test('what one operator asked for waits through a restart, and is carried out wh
   assert.deepEqual(rack.inventory.approvals.all(), []);
   assert.deepEqual(await messages(rack, `approval-${approval.id}`), [
     'anna asks for a second operator to lift the order on acme: sorry',
-    'ben confirms what anna asked for: lift the order on acme',
+    'ben approves what anna asked for: lift the order on acme',
   ]);
   assert.ok((await messages(rack, '1')).includes('lifted by anna, confirmed by ben: sorry'));
 });
 
-test('the order counts from the confirmation, for the boards that are there then', async () => {
+test('the order counts from the approval, for the boards that are there then', async () => {
   await using rack = await rackOfTwo();
   const asked = await rack.inventory.approvals.request(stop, 10 * minute);
   assert.ok('approval' in asked);
@@ -120,7 +120,7 @@ test('the order counts from the confirmation, for the boards that are there then
   assert.equal(done.order.by, 'anna, confirmed by ben');
 });
 
-test('of many who confirm at once one carries it out', async () => {
+test('of many who approve at once one gives the order', async () => {
   await using rack = await rackOfTwo();
   const asked = await rack.inventory.approvals.request(stop, 10 * minute);
   assert.ok('approval' in asked);
@@ -129,13 +129,13 @@ test('of many who confirm at once one carries it out', async () => {
     ['ben', 'root', 'ben', 'root'].map((by) => rack.inventory.approvals.approve({ id, by, targets })),
   );
   assert.equal(answers.filter((answer) => 'order' in answer).length, 1);
-  assert.match(JSON.stringify(answers.at(-1)), /approval 1 does not wait: it was confirmed or withdrawn/);
+  assert.match(JSON.stringify(answers.at(-1)), /approval 1 does not wait: it was approved or withdrawn/);
   assert.equal(rack.inventory.orders.all().filter(({ scope }) => scope === '*').length, 1);
 });
 
-test('a confirmation and a withdrawal at once: one of them holds', async () => {
+test('an approval and a withdrawal at once: one of them holds', async () => {
   await using rack = await rackOfTwo();
-  for (const first of ['confirm', 'withdraw']) {
+  for (const first of ['approve', 'withdraw']) {
     const asked = await rack.inventory.approvals.request(lift, 10 * minute);
     assert.ok('approval' in asked);
     const { id } = asked.approval;
@@ -145,12 +145,12 @@ test('a confirmation and a withdrawal at once: one of them holds', async () => {
     ];
     if (first === 'withdraw') both.reverse();
     assert.deepEqual(await Promise.all(both.map((each) => each())), [true, false]);
-    assert.equal(rack.inventory.orders.killedBy('acme'), first === 'confirm' ? undefined : 2);
-    if (first === 'confirm') await rack.inventory.orders.kill({ scope: 'acme', reason: 'again', by: 'anna', targets });
+    assert.equal(rack.inventory.orders.killedBy('acme'), first === 'approve' ? undefined : 2);
+    if (first === 'approve') await rack.inventory.orders.kill({ scope: 'acme', reason: 'again', by: 'anna', targets });
   }
 });
 
-test('asking again: the same operator is refused, another one has confirmed', async () => {
+test('asking again: the same operator is refused, another one has approved', async () => {
   await using rack = await rackOfTwo();
   assert.ok('approval' in (await rack.inventory.approvals.request(stop, 10 * minute)));
   assert.match(
@@ -186,7 +186,7 @@ test('it expires by the clock, leaves the screens, and can be asked for again', 
   assert.ok('approval' in (await rack.inventory.approvals.request(lift, 10 * minute)));
 });
 
-test('what could not be carried out is refused at once, and where nobody could confirm it', async () => {
+test('what could not be done is refused at once, and where nobody could approve it', async () => {
   await using rack = await rackOfTwo();
   assert.match(
     JSON.stringify(await rack.inventory.approvals.request({ ...lift, scope: 'nobody' }, minute)),
@@ -205,7 +205,7 @@ test('what could not be carried out is refused at once, and where nobody could c
   assert.deepEqual(rack.inventory.approvals.all(), []);
 });
 
-test('the audit log has who asked, who confirmed, what was dropped, and who became an operator', async () => {
+test('the audit log has who asked, who approved, what was dropped, and who became an operator', async () => {
   await using rack = await rackOfTwo();
   const first = await rack.inventory.approvals.request(lift, 10 * minute);
   const second = await rack.inventory.approvals.request(stop, 10 * minute);

@@ -213,12 +213,12 @@ test('what is in memory only is lost with the process, and that is said', async 
   assert.deepEqual(it.inventory.orders.standing(), []);
 });
 
-test('two operators: what the second confirms is in force before the disk has it, and cannot expire meanwhile', async () => {
+test('two operators: what the second approves is in force before the disk has it, and cannot expire meanwhile', async () => {
   await using it = await rig();
   await it.inventory.operators.setRoot('a'.repeat(64));
   assert.ok('token' in (await it.inventory.operators.add('ben', 'root')));
-  const wish = { action: 'kill', scope: '*', reason: 'fire', by: 'root', targets: [board] } as const;
-  const asked = await it.inventory.approvals.request({ ...wish, targets: [board] }, 600_000);
+  const request = { action: 'kill', scope: '*', reason: 'fire', by: 'root', targets: [board] } as const;
+  const asked = await it.inventory.approvals.request({ ...request, targets: [board] }, 600_000);
   assert.ok('approval' in asked);
   it.set('refuses');
   const confirmed = it.inventory.approvals.approve({ id: asked.approval.id, by: 'ben', targets: [board] });
