@@ -13,7 +13,7 @@ import type { BootHost, TokenAnswer } from './host.ts';
 import type { HttpOptions } from './http.ts';
 
 /** How a U-Boot board comes by its kernel: iPXE, which checks hashes, or U-Boot itself over TFTP, which does not. */
-export type UbootChain = 'ipxe' | 'pxelinux';
+export type UbootMethod = 'ipxe' | 'pxelinux';
 
 export interface BoardFilesOptions {
   artefacts: BootArtefacts;
@@ -21,7 +21,7 @@ export interface BoardFilesOptions {
   http: string;
   /** The kernel's command line, with this join token. */
   cmdline: (token: string) => string;
-  chainOf: (mac: Mac) => UbootChain;
+  methodOf: (mac: Mac) => UbootMethod;
   /** The board that has this address now. */
   macOf: (ip: Ipv4) => Mac | undefined;
   host: Pick<BootHost, 'joinToken' | 'refusal' | 'stage'>;
@@ -101,8 +101,8 @@ export class BoardFiles {
 
   /** For U-Boot, which asks for it first. */
   async #pxelinux(mac: Mac, ip: Ipv4): Promise<Uint8Array | { missing: string }> {
-    const { artefacts, cmdline, chainOf, host } = this.#options;
-    if (chainOf(mac) === 'ipxe') return Buffer.from(pxelinuxGoOn);
+    const { artefacts, cmdline, methodOf, host } = this.#options;
+    if (methodOf(mac) === 'ipxe') return Buffer.from(pxelinuxGoOn);
     const answer = await this.#pxelinuxToken(mac, ip);
     if ('refused' in answer) {
       if (!answer.held) host.stage({ mac, ip, stage: 'fenced', detail: answer.refused, firmware: 'uboot' });

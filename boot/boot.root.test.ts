@@ -194,7 +194,7 @@ test('the script is the board’s own, and names its kernel', async () => {
   await assert.rejects(bootScript('02:00:00:c2:00:07'), /403 Forbidden/);
 });
 
-test('a fenced board gets iPXE, which tells it why, and no kernel on any way', async (t) => {
+test('a fenced board gets iPXE, which tells it why, and no kernel by any boot method', async (t) => {
   await become(fencedMac, '10.77.0.7', t);
   const http = (file: string) =>
     runInside(board, 'busybox', 'wget', '-q', '-O', '/dev/null', `http://10.77.0.1:8480/${file}`);
@@ -224,7 +224,7 @@ test('a fenced board gets iPXE, which tells it why, and no kernel on any way', a
   assert.ok(said.some((line) => line.includes('"stage":"fenced"') && line.includes(fencedMac)));
 });
 
-test('a board that was reset this moment waits for its token, on the way of iPXE and on that of pxelinux', async (t) => {
+test('a board that was reset this moment waits for its token, by the method ipxe and by pxelinux', async (t) => {
   await become(heldMac, '10.77.0.8', t);
   const waiting = await bootScript(heldMac);
   assert.match(waiting, /waits: it is alive\nsleep 1\nchain .*boot\.ipxe\?mac=02:00:00:c2:00:08 /);

@@ -23,10 +23,10 @@ export const testArtefacts: BootArtefacts = {
   ipxe: { version: 'test', plain: artefact(6, 1_000_001), patched: artefact(7, 1_000_001), hashCheck: true },
 };
 
-/** Its address is 10.77.0.7, and its way pxelinux's. */
+/** Its address is 10.77.0.7, and its boot method is pxelinux. */
 export const fencedMac = '02:00:00:c2:00:07';
 
-/** Its address is 10.77.0.8, its way pxelinux's too, and an earlier start of it is alive until two tokens were refused. */
+/** Its address is 10.77.0.8, its boot method pxelinux too, and an earlier start of it is alive until two tokens were refused. */
 export const heldMac = '02:00:00:c2:00:08';
 
 function say(line: object): void {

@@ -1,7 +1,7 @@
 // What a board talks to before it has an operating system: DHCP, TFTP and HTTP on the rack's interface. In wire order:
 //
-//   U-Boot   DHCP ─ TFTP pxelinux.cfg/01-<mac> ┬ chain `pxelinux`: TFTP kernel, initramfs
-//                                              └ chain `ipxe`: DHCP ─ TFTP boot.scr.uimg, ipxe-uboot.efi ─ iPXE
+//   U-Boot   DHCP ─ TFTP pxelinux.cfg/01-<mac> ┬ method `pxelinux`: TFTP kernel, initramfs
+//                                              └ method `ipxe`: DHCP ─ TFTP boot.scr.uimg, ipxe-uboot.efi ─ iPXE
 //            (without the script, its EFI step: DHCP as a PXE client ─ TFTP ipxe-uboot.efi ─ iPXE)
 //   UEFI     DHCP ─ TFTP ipxe.efi ─ iPXE        UEFI HTTP boot   DHCP ─ HTTP /ipxe.efi ─ iPXE
 //   iPXE     DHCP ─ HTTP /boot.ipxe, /kernel/…, /initrd/…        initramfs   DHCP ─ HTTP /image/…
@@ -14,7 +14,7 @@ import { type NodeCmdline, encodeCmdline } from '../protocol/cmdline.ts';
 import { Newcomers } from '../inventory/nodes/strangers.ts';
 import type { Mac } from '../protocol/mac.ts';
 import type { BootArtefacts } from './artefacts.ts';
-import { BoardFiles, type UbootChain } from './board-files.ts';
+import { BoardFiles, type UbootMethod } from './board-files.ts';
 import type { World } from './dhcp/answer.ts';
 import type { Lease } from '../inventory/nodes/leases.ts';
 import { LeaseTable, createPool } from './dhcp/lease.ts';
@@ -40,9 +40,9 @@ export interface BootOptions {
   sockets: { dhcpFd?: number; tftpFd?: number };
   artefacts: BootArtefacts;
   cmdline: Pick<NodeCmdline, 'console' | 'api' | 'udp' | 'fingerprint' | 'ssh'>;
-  uboot: UbootChain;
+  uboot: UbootMethod;
   /** Boards that differ. */
-  ubootOf?: ReadonlyMap<Mac, UbootChain>;
+  ubootOf?: ReadonlyMap<Mac, UbootMethod>;
   /** Milliseconds since 1970. */
   now(): number;
 }
@@ -81,7 +81,7 @@ export async function startBoot(options: BootOptions, host: BootHost): Promise<B
   const ipxeSuitsUboot = artefacts.ipxe.hashCheck;
   if (!ipxeSuitsUboot)
     host.log(() => `iPXE ${artefacts.ipxe.version} is too old for U-Boot: its boards load by pxelinux`);
-  const chainOf = (mac: Mac): UbootChain =>
+  const methodOf = (mac: Mac): UbootMethod =>
     ipxeSuitsUboot ? (options.ubootOf?.get(mac) ?? options.uboot) : 'pxelinux';
 
   await using stack = new AsyncDisposableStack();
@@ -98,7 +98,7 @@ export async function startBoot(options: BootOptions, host: BootHost): Promise<B
     }),
   );
 
-  const files = new BoardFiles({ artefacts, http, cmdline, chainOf, macOf, host });
+  const files = new BoardFiles({ artefacts, http, cmdline, methodOf, macOf, host });
   const tftp = stack.use(
     serveTftp({
       socket: await udpSocket({ fd: options.sockets.tftpFd, address, port: 69 }),

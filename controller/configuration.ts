@@ -15,7 +15,10 @@ export const ConfigurationFile = Type.Object(
   {
     rack: Type.Optional(Type.String({ minLength: 1, maxLength: 60, description: "the rack's name on every screen" })),
     interface: Type.Optional(
-      Type.String({ pattern: '^[A-Za-z0-9_.-]{1,15}$', description: 'the network interface that the boards hang on' }),
+      Type.String({
+        pattern: '^[A-Za-z0-9_.-]{1,15}$',
+        description: 'the network interface that the boards are connected to',
+      }),
     ),
     address: Type.Optional(
       Type.String({
@@ -41,7 +44,7 @@ export const ConfigurationFile = Type.Object(
     ),
     uboot: Type.Optional(
       Type.Union([Type.Literal('ipxe'), Type.Literal('pxelinux')], {
-        description: 'ipxe or pxelinux: the way U-Boot boards take',
+        description: 'ipxe or pxelinux: the boot method of U-Boot boards',
       }),
     ),
     operator: Type.Optional(
@@ -171,7 +174,7 @@ export function readInterfaces(): Interfaces {
 export function resolveConfiguration(file: ConfigurationFile, interfaces: Interfaces): Configuration {
   if (file.interface === undefined)
     throw new ConfigurationError(
-      'cannot start: no interface given, want --interface with the network that the boards hang on',
+      'cannot start: no interface given, want --interface with the network that the boards are connected to',
     );
   const found = interfaces[file.interface];
   if (found === undefined)

@@ -25,12 +25,12 @@ enableCompileCache();
 
 const help = `muster up: serve a rack
 
-  --interface NAME     the network interface that the boards hang on (required)
+  --interface NAME     the network interface that the boards are connected to (required)
   --config FILE        a JSON file with the same keys; flags win over it
   --address CIDR       our address on the interface, as 10.77.0.1/24 (default: what it has)
   --range FROM-TO      addresses to lease (default: the upper three quarters of the network)
   --gateway IP         the default route that boards are given (default: none)
-  --uboot WAY          ipxe (default) or pxelinux: the way U-Boot boards take
+  --uboot METHOD       the boot method of U-Boot boards: ipxe (default) or pxelinux
   --console NAME       the boards' serial console (default: ttyAML0,115200 and ttyAMA0)
   --operator HOST:PORT the dashboard and the operators' API (default 127.0.0.1:8080)
   --two-person-rule    lifting, and stopping everything, need two different operators (default: one is enough)

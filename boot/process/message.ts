@@ -99,7 +99,7 @@ export const BootSays = Type.Union([
 ]);
 export type BootSays = Static<typeof BootSays>;
 
-const Chain = Type.Union([Type.Literal('ipxe'), Type.Literal('pxelinux')]);
+const UbootMethod = Type.Union([Type.Literal('ipxe'), Type.Literal('pxelinux')]);
 
 /** All that boards are told, and by when: nothing of it is secret. */
 export const BootSettings = Type.Object(
@@ -112,7 +112,7 @@ export const BootSettings = Type.Object(
     reservations: Type.Array(Type.Tuple([Mac, Ip])),
     httpPort: Type.Integer(),
     httpConnections: Type.Integer(),
-    uboot: Chain,
+    uboot: UbootMethod,
     cmdline: Type.Object({
       console: Type.Array(Type.String()),
       api: Type.String(),

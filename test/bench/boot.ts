@@ -19,7 +19,7 @@ export async function measureBoot(options: BenchOptions): Promise<Figure[]> {
     figures.push(await path('UEFI → iPXE', rack.node(2), options));
     figures.push(await path('UEFI HTTP', rack.node(3), options));
   }
-  const pxelinux = { name: 'bench-boot-pxelinux', uboot: 1, ubootWay: 'pxelinux', off: true, ...oneBoard } as const;
+  const pxelinux = { name: 'bench-boot-pxelinux', uboot: 1, bootMethod: 'pxelinux', off: true, ...oneBoard } as const;
   await using rack = await virtualRack(pxelinux);
   figures.splice(1, 0, await path('U-Boot → pxelinux', rack.node(1), options));
   return figures;

@@ -32,8 +32,8 @@ export type RackOptions = {
   uboot?: number;
   uefi?: number;
   uefiHttp?: number;
-  /** The way U-Boot boards take; `ipxe` when left out. */
-  ubootWay?: 'ipxe' | 'pxelinux';
+  /** The boot method of U-Boot boards; `ipxe` when left out. */
+  bootMethod?: 'ipxe' | 'pxelinux';
   /** Leave the boards off until `powerOn()`. */
   off?: boolean;
   memoryMb?: number;
@@ -61,14 +61,14 @@ export async function virtualRack(options: RackOptions): Promise<VirtualRack> {
   const network = stack.use(await RackNetwork.create({ boards: kinds.length, port: options.port ?? 0 }));
   const capture = await startCapture(network, join(artefactsDir, 'br0.pcap'));
   stack.defer(() => endProcess(capture, 'SIGTERM'));
-  const way = options.ubootWay === undefined ? [] : ['--uboot', options.ubootWay];
+  const method = options.bootMethod === undefined ? [] : ['--uboot', options.bootMethod];
   const controller = stack.use(
     new ControllerProcess({
       network,
       stateDir,
       cacheDir,
       logPath: join(artefactsDir, 'controller.log'),
-      flags: [...way, ...(options.controllerFlags ?? [])],
+      flags: [...method, ...(options.controllerFlags ?? [])],
     }),
   );
   await controller.start();
