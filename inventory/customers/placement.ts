@@ -1,10 +1,10 @@
-// Decisions about instances: where they are put, what their nodes say of them, and what a node is told.
-import type { Desired, DesiredInstance, InstanceReport } from '../../protocol/api/agent.ts';
+// Decisions about instances: where they are put, and what their nodes say of them.
+import type { DesiredInstance, InstanceReport } from '../../protocol/api/agent.ts';
 import { type InstanceState, instanceStates } from '../../protocol/api/instances.ts';
 import { instancesPerNodeLimit, reportedInstancesLimit } from '../../protocol/desired-state.ts';
 import type { Mac } from '../../protocol/mac.ts';
-import { customersPerNodeLimit, everything, type PermittedCustomer } from '../../protocol/roll-call.ts';
 import { configurationOf, forgetConfigurations, resolve } from './configurations.ts';
+import { killedBy } from './permitted-customers.ts';
 import { workloadLimits } from './workload-limits.ts';
 import type { InstanceDocument, WorkloadDocument } from '../store/documents.ts';
 import type { Transaction } from '../store/transaction.ts';
@@ -190,44 +190,4 @@ function claimsLife({ state }: InstanceDocument): boolean {
 
 function differs(instance: InstanceDocument, report: Omit<InstanceReport, 'id'>): boolean {
   return instance.state !== report.state || instance.reason !== report.reason || instance.restarts !== report.restarts;
-}
-
-/** The order that stops this customer: its own or the one for everything. */
-export function killedBy(view: View, customer: string): number | undefined {
-  return (view.get('kill', customer) ?? view.get('kill', everything))?.number;
-}
-
-/** Customers with instances on that node who may run there, sorted, at most as many as a permit has room for. */
-export function permitted(cache: Cache, mac: Mac): PermittedCustomer[] {
-  const node = cache.get('nodes', mac);
-  if (node === undefined || node.fenced || cache.get('kill', everything) !== undefined) return [];
-  const names = new Set(cache.instancesOn(mac).map(({ customer }) => customer));
-  return [...names]
-    .filter((name) => killedBy(cache, name) === undefined)
-    .toSorted()
-    .slice(0, customersPerNodeLimit)
-    .flatMap((name) => {
-      const customer = cache.get('customers', name);
-      return customer === undefined ? [] : [{ customer: name, hold: customer.onSilence === 'hold' }];
-    });
-}
-
-export function desired(cache: Cache, mac: Mac): Desired {
-  const customers = permitted(cache, mac).flatMap(({ customer }) => cache.get('customers', customer) ?? []);
-  const names = new Set(customers.map(({ name }) => name));
-  return {
-    generation: Number(cache.generation(mac)),
-    customers: customers.map(({ name, uidBase, memoryBytes, processes, onSilence }) => ({
-      name,
-      uidBase,
-      memoryBytes,
-      processes,
-      onSilence,
-    })),
-    instances: cache
-      .instancesOn(mac)
-      .filter(({ customer }) => names.has(customer))
-      .slice(0, instancesPerNodeLimit)
-      .map((instance) => instance.desired),
-  };
 }

@@ -3,7 +3,7 @@ import type { Desired, JoinAnswer, JoinRequest } from '../../protocol/api/agent.
 import type { NodeFacts, NodePatch } from '../../protocol/api/nodes.ts';
 import type { Mac } from '../../protocol/mac.ts';
 import { everything, type PermittedCustomer } from '../../protocol/roll-call.ts';
-import { desired, permitted } from '../customers/placement.ts';
+import { desired, permitted } from '../customers/permitted-customers.ts';
 import type { UnstoredOrders } from '../orders/unstored-orders.ts';
 import type { Refused } from '../refused.ts';
 import type { Cache } from '../store/cache.ts';

@@ -3,7 +3,7 @@ import type { EscalationStep } from '../../protocol/api/orders.ts';
 import type { Mac } from '../../protocol/mac.ts';
 import { everything } from '../../protocol/roll-call.ts';
 import type { AuditFeed } from '../audit/feed.ts';
-import { killedBy } from '../customers/placement.ts';
+import { killedBy } from '../customers/permitted-customers.ts';
 import type { SessionIndex } from '../nodes/session-index.ts';
 import type { Refused } from '../refused.ts';
 import type { Cache } from '../store/cache.ts';
