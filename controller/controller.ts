@@ -92,7 +92,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
   const said = warningsAndEvents(log);
   const credentials = await loadCredentials(configuration.stateDirectory, random);
   const inventory = stack.use(
-    await openInventory({ directory: configuration.stateDirectory, now: wallClock, random, warn: said.warn }),
+    await openInventory({ directory: configuration.stateDirectory, now: wallClock, random, log: said.warn }),
   );
   options.log.keepRoom(() => inventory.diskFull() !== undefined);
   stack.defer(inventory.subscribe((change) => (change.kind === 'event' ? said.event(change.event) : undefined)));

@@ -129,15 +129,17 @@ async function serve(given: Pick<ControllerOptions, 'configuration' | 'sockets' 
     log.lastWords({ level: 'error', subject: 'controller', message: errorChain(error) });
     throw error;
   });
-  const say = (message: string): void => log.log({ level: 'info', subject: 'controller', message });
+  const logInfo = (message: string): void => log.log({ level: 'info', subject: 'controller', message });
   const { startupMs, rack } = controller.status();
-  say(`version ${version} serves ${rack} on ${configuration.interface} after ${startupMs} ms (process ${process.pid})`);
+  logInfo(
+    `version ${version} serves ${rack} on ${configuration.interface} after ${startupMs} ms (process ${process.pid})`,
+  );
   manager.ready(`serves ${rack} on ${configuration.interface}`);
   process.stdout.write(`${JSON.stringify({ ready: true, startupMs, url: controller.operatorUrl })}\n`);
   // For the next start: a process that is killed writes nothing at its end.
   setTimeout(flushCompileCache, 5_000).unref();
   const stop = async (signal: string): Promise<void> => {
-    say(`ends: ${signal}`);
+    logInfo(`ends: ${signal}`);
     manager.stopping();
     await controller[Symbol.asyncDispose]();
     manager[Symbol.dispose]();

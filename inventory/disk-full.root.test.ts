@@ -22,7 +22,7 @@ test('a full disk: orders and removals go on in the reserve, nothing else does, 
       directory,
       now: Date.now,
       random: randomBytes,
-      warn: (message: string) => void said.push(message),
+      log: (message: string) => void said.push(message),
     };
     const [ballast, reserve] = [join(directory, 'ballast'), join(directory, 'reserve')];
     const stored = new Set(['first', 'second']);

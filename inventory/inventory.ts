@@ -33,7 +33,7 @@ import { openRevisionMark } from './store/revision-mark.ts';
 import { openSqliteStore } from './store/sqlite-store.ts';
 import { keepAside, keepPrivate } from './store/state-files.ts';
 
-export interface InventoryOptions extends Pick<StorageOptions, 'now' | 'warn' | 'pause'> {
+export interface InventoryOptions extends Pick<StorageOptions, 'now' | 'log' | 'pause'> {
   /** Made if it is not there. One controller at a time: a second one is refused. */
   directory: string;
   random: (bytes: number) => Buffer;
@@ -82,10 +82,10 @@ export async function openInventory({ directory, ...options }: InventoryOptions)
     openStore: () => reserve.lend(() => openSqliteStore(file)),
     openMark: () => openRevisionMark(join(directory, 'inventory.revision')),
     keepAside: () => keepAside(file, options.now()),
-    openTables: (onEvent, say) =>
+    openTables: (onEvent, log) =>
       reserve.lend(() =>
         openLocalTables(join(directory, 'local.sqlite'), onEvent, {
-          say,
+          log,
           now: options.now,
           isPaused: () => reserve.isReleased,
         }),
@@ -104,7 +104,7 @@ export async function openInventoryOn(options: StorageOptions & Pick<InventoryOp
   const rooms = { cache, transact, transactOnReserve, now, random };
   const onOrder = (number: number) => tell({ kind: 'order', number });
   const onDisk = { cache, transact: transactOnReserve, now, pause, onOrder };
-  const unstored = new UnstoredOrders({ ...onDisk, say: storage.say('orders') });
+  const unstored = new UnstoredOrders({ ...onDisk, log: storage.logAs('orders') });
   stack.defer(() => unstored.close());
   const steps = new EscalationSteps({ ...onDisk, unstored });
   stack.defer(() => steps.close());

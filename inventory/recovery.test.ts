@@ -19,7 +19,7 @@ async function rig({ everything = false } = {}): Promise<Rig> {
   const root = await mkdtemp(join(tmpdir(), 'muster-recovery-'));
   const [first, directory] = [join(root, 'first'), join(root, 'copy')];
   const said: string[] = [];
-  const options = { now: Date.now, random: randomBytes, warn: (message: string) => void said.push(message) };
+  const options = { now: Date.now, random: randomBytes, log: (message: string) => void said.push(message) };
   {
     await using inventory = await openInventory({ directory: first, ...options });
     for (let each = 0; each < 30; each++) await inventory.customers.add({ name: `c${each}` });
@@ -175,7 +175,7 @@ test('a backup made while it runs: a controller that starts on it knows the same
     directory: backup,
     now: Date.now,
     random: randomBytes,
-    warn: (message) => void said.push(message),
+    log: (message) => void said.push(message),
   });
   assert.deepEqual(said, []);
   assert.deepEqual(restored.orders.all(), inventory.orders.all());

@@ -28,13 +28,13 @@ export interface StorageOptions {
   /** Copies a store that lost something, before anything is written to it. Gives the words for where it is. */
   keepAside?: () => Promise<string>;
   /** `say`: for an operator to read. */
-  openTables: (onEvent: (event: Event) => void, say: (message: string) => void) => Promise<LocalTables>;
+  openTables: (onEvent: (event: Event) => void, log: (message: string) => void) => Promise<LocalTables>;
   /** Left out, no audit log is kept. */
   openAudit?: (options: Omit<AuditOptions, 'file'>) => AuditLog;
   /** Milliseconds since 1970. */
   now: () => number;
   /** For what an operator has to read at once: that the disk takes nothing, or lost something. It is an event as well. */
-  warn?: ((message: string) => void) | undefined;
+  log?: ((message: string) => void) | undefined;
   /** Between attempts to store an order; by the real clock where left out. */
   pause?: ((ms: number) => Promise<void>) | undefined;
 }
@@ -55,7 +55,7 @@ export interface Storage {
   subscribe: (listener: (change: Change) => void) => () => void;
   tell: (change: Change) => void;
   /** What an operator has to read at once, and finds among the events. */
-  say: (subject: string) => (message: string) => void;
+  logAs: (subject: string) => (message: string) => void;
   /** What this start found; on the screens until the next one. */
   notes: readonly string[];
   pause: (ms: number) => Promise<void>;
@@ -65,21 +65,21 @@ export interface Storage {
 const auditPatienceMs = 700;
 
 export async function openStorage(stack: AsyncDisposableStack, options: StorageOptions): Promise<Storage> {
-  const { found = [], reserve, now, warn, pause = (ms) => realPause(ms, undefined, { ref: false }) } = options;
+  const { found = [], reserve, now, log, pause = (ms) => realPause(ms, undefined, { ref: false }) } = options;
   stack.use(reserve);
   const mark = stack.use(await options.openMark?.());
   const store = stack.use(await options.openStore());
   const notes: string[] = [];
   const noted = (message: string) => {
     notes.push(message);
-    warn?.(message);
+    log?.(message);
   };
   const subscribers = new Subscribers();
   const tell = (change: Change) => subscribers.tell(change);
   const tables = stack.use(await options.openTables((event) => tell({ kind: 'event', event }), noted));
   const addEvent = (event: NewEvent) => tables.addEvent({ at: now(), ...event });
-  const say = (subject: string) => (message: string) => {
-    warn?.(message);
+  const logAs = (subject: string) => (message: string) => {
+    log?.(message);
     addEvent({ kind: 'controller', subject, message });
   };
 
@@ -87,7 +87,7 @@ export async function openStorage(stack: AsyncDisposableStack, options: StorageO
   const { documents, revision, foundRevision } = await openDocuments(store);
   cache.load(documents, revision);
   const feed = new AuditFeed(cache, revision);
-  const audit = stack.use(options.openAudit?.({ now, source: feed, say: say('audit') }));
+  const audit = stack.use(options.openAudit?.({ now, source: feed, log: logAs('audit') }));
   const told = await Promise.race([audit?.told() ?? 'none is kept', pause(auditPatienceMs).then(() => 'it is locked')]);
   const witnesses = { revision: foundRevision, mark: mark?.found, audit: told };
   if (isBehind(witnesses)) {
@@ -114,12 +114,12 @@ export async function openStorage(stack: AsyncDisposableStack, options: StorageO
   const recovered = await transactOnReserve((transaction) => decideRecovery(transaction, witnesses, now()));
   for (const message of [...recovered, ...found]) noted(message);
   for (const message of notes) addEvent({ kind: 'controller', subject: 'state', message });
-  reserve?.begin(say('disk'));
+  reserve?.begin(logAs('disk'));
   const epoch = await transactOnReserve((transaction) => transaction.count('epoch'));
   // Writing the epoch moved the store on: whatever a node was told by an earlier process is older than this.
   cache.startGenerations(cache.revision('counters', 'epoch'));
   const kept = { store, cache, sessions, sent, tables, audit, feed };
-  const ways = { transact: transactWith(writer, {}), transactOnReserve, addEvent, tell, say, pause };
+  const ways = { transact: transactWith(writer, {}), transactOnReserve, addEvent, tell, logAs, pause };
   return { epoch, ...kept, ...ways, subscribe: (listener) => subscribers.add(listener), notes };
 }
 

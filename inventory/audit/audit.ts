@@ -62,7 +62,7 @@ export interface AuditOptions {
   /** Left out, a full disk takes no entries until somebody makes room. */
   reserve?: DiskReserve | undefined;
   /** Told once when it cannot be written, and once when it can again. */
-  say: (message: string) => void;
+  log: (message: string) => void;
 }
 
 export interface AuditTold {
@@ -207,7 +207,7 @@ export class AuditLog implements AsyncDisposable {
     this.#closed = true;
     clearTimeout(this.#timer);
     if (this.#queue.length > 0)
-      this.#options.say(
+      this.#options.log(
         `${this.#queue.length} entries of the audit log were not written; the next start writes those that documents keep`,
       );
     await this.#connection?.[Symbol.asyncDispose]();
@@ -241,12 +241,12 @@ export class AuditLog implements AsyncDisposable {
         this.#lost = 0;
         this.append({ kind: 'gap', subject: 'audit', body: { lost, why: 'the disk took none for too long' } });
       }
-      if (this.#trouble !== undefined) this.#options.say('the audit log is written again, nothing waits any more');
+      if (this.#trouble !== undefined) this.#options.log('the audit log is written again, nothing waits any more');
       this.#trouble = undefined;
     } catch (error) {
       if (!(error instanceof StorageError)) throw error;
       if (this.#trouble === undefined)
-        this.#options.say(
+        this.#options.log(
           `the audit log cannot be written, ${this.#queue.length} entries wait in memory: ${error.message}`,
         );
       this.#trouble = error;

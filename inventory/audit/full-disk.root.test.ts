@@ -26,7 +26,7 @@ test('a full disk: entries wait, it is said once, and all are written in order o
       openAudit: (options) => new AuditLog({ file: join(logs, 'audit.sqlite'), ...options }),
       now: Date.now,
       random: randomBytes,
-      warn: (message) => said.push(message),
+      log: (message) => said.push(message),
     });
     await inventory.customers.add({ name: 'acme' });
     const node = macOf(1);

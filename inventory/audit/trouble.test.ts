@@ -29,7 +29,7 @@ function open(directory: string, said: string[]): Promise<Inventory> {
     openAudit: (options) => new AuditLog({ file: join(directory, 'log', 'audit.sqlite'), ...options }),
     now: Date.now,
     random: randomBytes,
-    warn: (message) => said.push(message),
+    log: (message) => said.push(message),
   });
 }
 

@@ -44,13 +44,13 @@ export async function verifyAudit(log: AuditLog, documents: () => AuditedDocumen
   const waiting = log.waiting();
   const check = new Check(documents());
   const chain = new ChainCheck();
-  if (waiting.size > 0 && log.troubled) check.say(`${waiting.size} entries wait for a disk that takes none`);
+  if (waiting.size > 0 && log.troubled) check.report(`${waiting.size} entries wait for a disk that takes none`);
   // Below the first number as well: nothing of ours stands there.
   for (let after = Number.MIN_SAFE_INTEGER; ;) {
     const page = (await log.entries({ after, limit: pageLimit })).filter(({ sequence }) => sequence <= head.sequence);
     const last = page.at(-1);
     if (last === undefined) break;
-    for (const entry of page) for (const problem of chain.add(entry)) check.say(problem);
+    for (const entry of page) for (const problem of chain.add(entry)) check.report(problem);
     const bodies = page.map((entry) => check.entry(entry));
     const spoken = bodies.flatMap((body) => (receiptSchema.Check(body) ? [body.session] : []));
     const keys = new Map((await log.keys([...new Set(spoken)])).map((key) => [key.session, key]));
@@ -59,7 +59,9 @@ export async function verifyAudit(log: AuditLog, documents: () => AuditedDocumen
     await nextTurn();
   }
   if (chain.head !== head.hash)
-    check.say(`the log ends with ${chain.head.slice(0, 12)}…, the last entry written was ${head.hash.slice(0, 12)}…`);
+    check.report(
+      `the log ends with ${chain.head.slice(0, 12)}…, the last entry written was ${head.hash.slice(0, 12)}…`,
+    );
   await check.end(waiting);
   return {
     entries: chain.entries,
@@ -87,7 +89,7 @@ class Check {
     return this.#more === 0 ? this.#problems : [...this.#problems, `and ${this.#more} problems more`];
   }
 
-  say(problem: string): void {
+  report(problem: string): void {
     if (this.#problems.length < problemLimit) this.#problems.push(problem);
     else this.#more++;
   }
@@ -96,7 +98,7 @@ class Check {
   entry({ sequence, kind, subject, body: text }: AuditEntry): Static<typeof Body> {
     const body = parsed(text);
     if (body === undefined) {
-      this.say(`entry ${sequence} cannot be read: its body is no JSON object`);
+      this.report(`entry ${sequence} cannot be read: its body is no JSON object`);
       return {};
     }
     if (body['late'] === true) this.late++;
@@ -107,21 +109,21 @@ class Check {
     // Of escalations and drills the inventory forgets the oldest by itself.
     const kept = kind !== 'escalation' && kind !== 'drill';
     if (first !== undefined && kept)
-      this.say(`entry ${sequence} tells again what entry ${first} told: ${inWords(entry)}`);
+      this.report(`entry ${sequence} tells again what entry ${first} told: ${inWords(entry)}`);
     const number = Number(subject);
     const known = this.#documents.orders.get(subject);
     if (known === undefined && kind !== 'drill') {
       if (!(number < this.#documents.forgottenBelow))
-        this.say(`entry ${sequence} tells of ${inWords(entry)}, but the inventory knows no such order`);
+        this.report(`entry ${sequence} tells of ${inWords(entry)}, but the inventory knows no such order`);
       return body;
     }
     this.#told.set(key, sequence);
     const expected = this.#entriesOf(entry).find((each) => keyOf(each) === key);
     if (expected === undefined && kept)
-      this.say(`entry ${sequence} tells of ${inWords(entry)}, the inventory does not`);
+      this.report(`entry ${sequence} tells of ${inWords(entry)}, the inventory does not`);
     for (const [name, value] of Object.entries(expected?.body ?? {}))
       if (JSON.stringify(body[name]) !== JSON.stringify(value))
-        this.say(
+        this.report(
           `entry ${sequence}, ${inWords(entry)}: ${name} is ${brief(body[name])}, the inventory has ${brief(value)}`,
         );
     return body;
@@ -132,23 +134,24 @@ class Check {
     if (kind !== 'receipt' || !receiptSchema.Check(body)) return;
     const { node, session, datagram, stoppedAfterMs, processes } = body;
     const stored = keys.get(session);
-    if (stored === undefined) return this.say(`entry ${sequence}: the key of session ${session} is missing`);
+    if (stored === undefined) return this.report(`entry ${sequence}: the key of session ${session} is missing`);
     if (stored.mac !== node)
-      return this.say(`entry ${sequence}: session ${session} is that of ${stored.mac}, not of ${node}`);
+      return this.report(`entry ${sequence}: session ${session} is that of ${stored.mac}, not of ${node}`);
     try {
       const heartbeat = decodeHeartbeat(Buffer.from(datagram, 'base64'), Buffer.from(stored.key, 'hex'));
       const said = heartbeat.receipts.find(({ order }) => String(order) === subject);
       if (heartbeat.session.toString('hex') !== session)
-        this.say(`entry ${sequence}: the signed datagram is of another session`);
-      else if (said === undefined) this.say(`entry ${sequence}: the signed datagram does not confirm order ${subject}`);
+        this.report(`entry ${sequence}: the signed datagram is of another session`);
+      else if (said === undefined)
+        this.report(`entry ${sequence}: the signed datagram does not confirm order ${subject}`);
       else if (said.stoppedAfterMs !== stoppedAfterMs || said.processes !== processes)
-        this.say(
+        this.report(
           `entry ${sequence}: the node signed ${said.stoppedAfterMs} ms and ${said.processes} processes, the entry says ${stoppedAfterMs} and ${processes}`,
         );
       else this.receipts++;
     } catch (error) {
       if (!(error instanceof MalformedError)) throw error;
-      this.say(`entry ${sequence}: ${error.message}`);
+      this.report(`entry ${sequence}: ${error.message}`);
     }
   }
 
@@ -160,7 +163,7 @@ class Check {
       if (++looked % 1_000 === 0) await nextTurn();
       for (const entry of entriesOf(audited)) {
         const key = keyOf(entry);
-        if (!this.#told.has(key) && !waiting.has(key)) this.say(`no entry tells of ${inWords(entry)}`);
+        if (!this.#told.has(key) && !waiting.has(key)) this.report(`no entry tells of ${inWords(entry)}`);
       }
     };
     for (const document of orders.values()) await missing({ collection: 'orders', document });

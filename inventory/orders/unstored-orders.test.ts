@@ -44,7 +44,7 @@ async function rig(): Promise<Rig> {
       openTables: (onEvent) => openLocalTables(join(directory, 'local.sqlite'), onEvent),
       now: Date.now,
       random: randomBytes,
-      warn: (message) => void said.push(message),
+      log: (message) => void said.push(message),
       pause: (ms) => new Promise((resolve) => setTimeout(resolve, ms / 50).unref()),
     });
   const set = (to: Disk) => {

@@ -71,7 +71,7 @@ export interface UnstoredOrdersOptions {
   /** It shows otherwise now, and no document changed. */
   onOrder: (number: number) => void;
   /** For an operator to read at once. */
-  say: (message: string) => void;
+  log: (message: string) => void;
 }
 
 export class UnstoredOrders {
@@ -205,7 +205,7 @@ export class UnstoredOrders {
     this.#wake.resolve();
     await this.#running;
     const names = this.#names();
-    if (names !== '') this.#options.say(`${names}: not stored when the controller ended, and lost with it`);
+    if (names !== '') this.#options.log(`${names}: not stored when the controller ended, and lost with it`);
     const error = new StorageError('cannot store the order: the controller ends');
     for (const { reject } of this.#waiting) reject(error);
   }
@@ -287,7 +287,7 @@ export class UnstoredOrders {
       this.#liftWhatIsNowhere();
       await Promise.race([this.#options.pause(retryMs), this.#wake.promise]);
     }
-    if (this.#trouble !== undefined && !this.#closed) this.#options.say('every order and lift is stored now');
+    if (this.#trouble !== undefined && !this.#closed) this.#options.log('every order and lift is stored now');
     this.#trouble = undefined;
     this.#said.clear();
     // In the same turn as the last look at what waits: what comes from now on begins anew.
@@ -359,7 +359,7 @@ export class UnstoredOrders {
     for (const { number } of this.#waiting) this.#options.onOrder(number);
     if (this.#said.has(this.#trouble)) return;
     this.#said.add(this.#trouble);
-    this.#options.say(this.#trouble);
+    this.#options.log(this.#trouble);
   }
 
   /** `order 3 on acme is enforced, the lift of order 2 is not in force` */

@@ -68,11 +68,11 @@ export async function openLocalTables(
   file: string,
   onEvent: (event: Event) => void,
   {
-    say = () => undefined,
+    log = () => undefined,
     now = Date.now,
     isPaused = () => false,
   }: {
-    say?: (message: string) => void;
+    log?: (message: string) => void;
     now?: () => number;
     /** What comes meanwhile waits in memory: the room is others'. */
     isPaused?: () => boolean;
@@ -96,7 +96,7 @@ export async function openLocalTables(
   };
   const replace = async () => {
     const aside = await moveAside(file, now());
-    say(`${file} was damaged: events, samples and log lines begin anew, the old ones are in ${aside}`);
+    log(`${file} was damaged: events, samples and log lines begin anew, the old ones are in ${aside}`);
     return open();
   };
   const opened = await open().catch((error: unknown) => {

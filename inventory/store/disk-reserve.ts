@@ -34,7 +34,7 @@ export class DiskReserve implements AsyncDisposable {
   #round = 0;
   #removing: Promise<void> = Promise.resolve();
   #timer: NodeJS.Timeout | undefined;
-  #say: ((message: string) => void) | undefined;
+  #log: ((message: string) => void) | undefined;
   #isSaid = false;
   #lookMs = lookMs;
   #closed = false;
@@ -55,8 +55,8 @@ export class DiskReserve implements AsyncDisposable {
   }
 
   /** `say`: for an operator to read. */
-  begin(say: (message: string) => void): void {
-    this.#say = say;
+  begin(log: (message: string) => void): void {
+    this.#log = log;
     this.#tell();
     this.#schedule(firstLookMs);
   }
@@ -120,9 +120,9 @@ export class DiskReserve implements AsyncDisposable {
 
   #tell(): void {
     const problem = this.problem();
-    if (problem === undefined || this.#say === undefined || this.#isSaid) return;
+    if (problem === undefined || this.#log === undefined || this.#isSaid) return;
     this.#isSaid = true;
-    this.#say(problem);
+    this.#log(problem);
   }
 
   #schedule(delayMs: number): void {
@@ -167,14 +167,14 @@ export class DiskReserve implements AsyncDisposable {
     this.#lookMs = lookMs;
     if (!this.#isSaid) return;
     this.#isSaid = false;
-    this.#say?.('there is room on the disk again: everything is stored as before');
+    this.#log?.('there is room on the disk again: everything is stored as before');
   }
 
   async #remove(): Promise<void> {
     // Not while it is being written: an open file keeps its room.
     await this.#making;
     await rm(this.#file, { force: true }).catch((error: unknown) => {
-      this.#say?.(`cannot give the room of ${this.#file} to orders: ${String(error)}`);
+      this.#log?.(`cannot give the room of ${this.#file} to orders: ${String(error)}`);
     });
   }
 }
