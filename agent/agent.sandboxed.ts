@@ -251,7 +251,7 @@ test('silence: stopped in time, but what is held runs on', async () => {
   await seen('it runs again', () => processesOf('acme').length > 0);
 });
 
-test('under a log flood, an image fetch and telemetry the permit thread stays quick', async (t) => {
+test('under a log flood, an image fetch and telemetry the thread stays quick', async (t) => {
   const small = image(0);
   const large = image(60e6);
   peer.customers = [may('acme'), may('bolt'), may('cube')];
@@ -281,7 +281,7 @@ test('under a log flood, an image fetch and telemetry the permit thread stays qu
   const rss = Math.max(...samples.map(({ agentRssBytes }) => agentRssBytes));
   const worst = (values: number[]): string => Math.max(...values).toFixed(1);
   t.diagnostic(
-    `kill to receipt, worst of ${tookMs.length}: ${worst(tookMs)} ms; permit thread held up ${worst(delays)} ms at most; RSS ${(rss / 2 ** 20).toFixed(1)} MiB`,
+    `kill to receipt, worst of ${tookMs.length}: ${worst(tookMs)} ms; the thread held up ${worst(delays)} ms at most; RSS ${(rss / 2 ** 20).toFixed(1)} MiB`,
   );
   assert.ok(Math.max(...tookMs) < 2_000);
 });

@@ -1,4 +1,4 @@
-// What the permit thread needs of the machine that it runs on: two clocks, timers, randomness, a socket. Named here, so that
+// What the agent's thread needs of the machine that it runs on: two clocks, timers, randomness, a socket. Named here, so that
 // the same loop runs against a made-up machine in the simulation.
 import { randomBytes } from 'node:crypto';
 import { createSocket } from 'node:dgram';

@@ -1,4 +1,4 @@
-// For tests without root: what the permit thread asks of a container runtime, with one ordinary process a customer.
+// For tests without root: what the agent's thread asks of a container runtime, with one ordinary process a customer.
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import type { Runtime, Stop } from './containers/runtime.ts';

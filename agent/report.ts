@@ -15,7 +15,7 @@ const intervalMs = 2_000;
 /** Between two reports while log lines wait. */
 const backlogMs = 250;
 const callDeadlineMs = 5_000;
-/** What one report carries of logs: building its JSON holds the permit thread up. */
+/** What one report carries of logs: building its JSON holds the agent's thread up. */
 const batchLines = 500;
 const batchBytes = 128 * 1024;
 const sliceLines = 50;

@@ -241,7 +241,7 @@ test('sequences grow and nonces are never used twice', async (t) => {
   assert.equal(new Set(peer.heartbeats.map(({ nonce }) => nonce.toString('hex'))).size, peer.heartbeats.length);
 });
 
-test('datagrams from another address never reach the permit thread', async (t) => {
+test('datagrams from another address never reach the agent', async (t) => {
   const { peer, rollCall } = await called(t);
   await until('a permit', () => rollCall.counts().permits > 0);
   const stranger = createSocket('udp4');

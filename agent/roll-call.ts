@@ -1,4 +1,4 @@
-// The permit thread's loop: heartbeats out, permits in, and what a permit forbids is killed in the same turn of the event
+// The loop of the agent's roll call: heartbeats out, permits in, and what a permit forbids is killed in the same turn of the event
 // loop that read its datagram. Decides nothing itself: see `permit-keeper.ts`.
 import { MalformedError } from '../protocol/bytes.ts';
 import {

@@ -1,5 +1,5 @@
 // The agent's own lines on the serial console. Such a line may be slow (115,200 baud) or stuck, and writing to a full pipe
-// blocks the writer: so the writes happen off the permit thread, from a queue that rather loses lines than time.
+// blocks the writer: so the writes happen off the agent's thread, from a queue that rather loses lines than time.
 import { write, writeSync } from 'node:fs';
 
 const queueLimit = 200;

@@ -5,8 +5,9 @@
 export const heartbeatIntervalMs = 750;
 
 /**
- * A heartbeat that is not answered is followed by another this soon, while the last permit is still young. A permit's 3 s
- * then hold nine attempts, not four: at 30 % loss both ways one window in 560 passes without an answer, not one in 15.
+ * A heartbeat that is not answered is followed by another this soon, while the last permit is still young. Within a permit's
+ * 3 s there are then at least nine attempts, not four: at 30 % loss both ways one permit in some 560 runs out before the next
+ * arrives, not one in 15.
  */
 export const heartbeatRetryMs = 250;
 
