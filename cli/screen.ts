@@ -1,4 +1,4 @@
-// What commands write to, and the gate between it and the terminal.
+// The way of a text to the terminal.
 import { printableLines } from '../protocol/printable.ts';
 
 /** Where text goes. */
