@@ -23,7 +23,7 @@ export interface Call {
   body?: unknown;
   session?: AgentSession | undefined;
   deadlineMs: number;
-  /** An answer that is longer is an error. */
+  /** A response that is longer is an error. */
   limitBytes: number;
   signal?: AbortSignal | undefined;
 }
@@ -31,7 +31,7 @@ export interface Call {
 /** The signal is the call's own: it ends with it. */
 type Sending = Pick<Call, 'method' | 'path' | 'body' | 'session'> & { signal: AbortSignal };
 
-export interface Answer {
+export interface ControllerResponse {
   status: number;
   body: Buffer;
 }
@@ -46,8 +46,8 @@ export interface Download {
 }
 
 export interface ControllerClient extends Disposable {
-  /** Any status is an answer; no answer in time, another certificate or too long an answer throws. */
-  call: (call: Call) => Promise<Answer>;
+  /** Any status is a response; none in time, another certificate or too long a response throws. */
+  call: (call: Call) => Promise<ControllerResponse>;
   /** Writes the file while it checks it; throws when it is not what was asked for. What it wrote then is for the caller to remove. */
   download: (download: Download) => Promise<void>;
 }
@@ -78,16 +78,16 @@ export function controllerClient({ api, fingerprint }: { api: Endpoint; fingerpr
       const deadline = AbortSignal.timeout(deadlineMs);
       const signal = call.signal === undefined ? deadline : AbortSignal.any([deadline, call.signal]);
       try {
-        const answer = await send({ ...call, signal });
+        const response = await send({ ...call, signal });
         const chunks: Buffer[] = [];
         let length = 0;
-        for await (const chunk of answer) {
+        for await (const chunk of response) {
           const bytes = Buffer.from(chunk);
           length += bytes.length;
-          if (length > limitBytes) throw new Error(`answer of more than ${limitBytes} bytes`);
+          if (length > limitBytes) throw new Error(`response of more than ${limitBytes} bytes`);
           chunks.push(bytes);
         }
-        return { status: answer.statusCode ?? 0, body: Buffer.concat(chunks) };
+        return { status: response.statusCode ?? 0, body: Buffer.concat(chunks) };
       } catch (error) {
         throw new Error(`cannot ${call.method} ${call.path}`, { cause: error });
       }
@@ -100,13 +100,13 @@ export function controllerClient({ api, fingerprint }: { api: Endpoint; fingerpr
       let length = 0;
       try {
         const either = AbortSignal.any([signal, stalled.signal, AbortSignal.timeout(downloadDeadlineMs)]);
-        const answer = await send({ method: 'GET', path, session, signal: either });
-        if (answer.statusCode !== 200) {
-          answer.destroy();
-          throw new Error(`status ${answer.statusCode}, want 200`);
+        const response = await send({ method: 'GET', path, session, signal: either });
+        if (response.statusCode !== 200) {
+          response.destroy();
+          throw new Error(`status ${response.statusCode}, want 200`);
         }
         await pipeline(
-          answer,
+          response,
           async function* check(source: AsyncIterable<Buffer>) {
             for await (const chunk of source) {
               stall.refresh();

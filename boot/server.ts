@@ -34,7 +34,7 @@ export interface BootOptions {
   leaseSeconds: number;
   reservations: ReadonlyMap<Mac, Ipv4>;
   httpPort: number;
-  /** That the HTTP server may hold; a rack's worth where left out. */
+  /** How many connections the HTTP server may hold; enough for a rack where left out. */
   httpConnections?: number | undefined;
   /** Bound to the rack's interface by the launcher (device-sockets.ts). Left out, the server binds them itself. */
   sockets: { dhcpFd?: number; tftpFd?: number };

@@ -77,7 +77,7 @@ export async function allCommands(): Promise<readonly Command[]> {
   return (await Promise.all(commandFiles.map(({ load }) => load()))).flat();
 }
 
-/** Those that begin with the word; none where it begins none. */
+/** The commands that begin with the word. */
 export async function commandsOf(word: string): Promise<readonly Command[]> {
   return (await commandFiles.find(({ words }) => words.includes(word))?.load()) ?? [];
 }

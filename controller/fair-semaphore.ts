@@ -2,11 +2,11 @@
 // places, so that whoever comes next always finds one that others than its own work can free.
 
 export interface SemaphoreLimits {
-  /** Who work at once. */
+  /** How many work at once. */
   most: number;
-  /** Of one owner. */
+  /** How many of one owner. */
   mostOfOne: number;
-  /** Who wait for a place. */
+  /** How many wait for a place. */
   mostWaiting: number;
 }
 

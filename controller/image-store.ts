@@ -20,7 +20,7 @@ const patienceMsPerMegabyte = 1_000;
 export interface ImageStore {
   /** Takes a docker or OCI archive of that operator and answers when it is stored for good. */
   receive(name: string, archive: Readable, by: string): Promise<Image>;
-  /** Those under way, oldest first. */
+  /** The imports under way, oldest first. */
   imports(): ImageImport[];
   remove(name: string): Promise<void>;
 }

@@ -26,7 +26,7 @@ export function managerVariables(environment: Readonly<Record<string, string | u
   };
 }
 
-/** Those that are wanted, by name, as `boot/sockets.pl` stored them; undefined where one of them was not kept. */
+/** The sockets that are wanted, by name, as `boot/sockets.pl` stored them; undefined where one of them was not kept. */
 export function keptSockets(
   { listenPid, listenFds, listenFdNames }: ManagerVariables,
   wanted: { pid: number; interface: string; sockets: readonly DeviceSocket[] },

@@ -8,7 +8,7 @@ import { type Mac, macFromBytes } from '../../protocol/mac.ts';
 
 /** Six racks of boards; and of machines that nobody knows as many as are answered within `staleMs`, and more. */
 const lengthLimit = { known: 8_192, strangers: 1_024 };
-/** Of so many turns one is the strangers', who may be new boards. */
+/** One turn in so many is for strangers, who may be new boards. */
 const strangersTurn = 4;
 /** iPXE asks again after a second, U-Boot after two or three; the answer to the one before is ignored then. */
 const staleMs = 3_000;

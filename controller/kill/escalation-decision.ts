@@ -28,12 +28,12 @@ const stragglersMs = 300;
 
 const sshEveryMs = 1_000;
 const powerEveryMs = 5_000;
-/** After this many attempts the pause between them doubles, up to a minute: it has become a matter for people. */
+/** After this many attempts the pause between them doubles, up to a minute: an operator has to look at it then. */
 const patience = 5;
 const longestPauseMs = 60_000;
 
 export interface Attempts {
-  /** That came to an end. */
+  /** How many came to an end. */
   ended: number;
   /** When the last one ended, or was begun, ms after the order; undefined where there was none. */
   lastAfterMs: number | undefined;

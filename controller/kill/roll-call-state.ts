@@ -73,11 +73,11 @@ interface Node {
 }
 
 interface Order extends GivenOrder {
-  /** Whose confirmation is not on disk: until then permits ask for it. */
+  /** Nodes whose confirmation is not on disk: until then permits ask for it. */
   unstored: Set<Mac>;
-  /** Of those the ones that have not confirmed either. */
+  /** Nodes that have not confirmed. All of them are in `unstored`, too. */
   open: Set<Mac>;
-  /** For whom a permit that follows it has left. */
+  /** Nodes for which a permit that follows the order has left. */
   sent: Set<Mac>;
 }
 
@@ -99,7 +99,7 @@ export class RollCallState {
   readonly #startedAt: number;
   readonly #nodes = new Map<Mac, Node>();
   readonly #bySession = new Map<string, Node>();
-  /** That stand. */
+  /** The standing ones, by number. */
   readonly #orders = new Map<number, Order>();
   readonly #gate: HeartbeatGate;
   readonly #beacons: RateLimit;

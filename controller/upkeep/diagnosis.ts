@@ -31,9 +31,9 @@ export interface Machine {
   /** What is wrong with the configuration; undefined where nothing is. */
   configuration: string | undefined;
   interface: InterfaceState | undefined;
-  /** Of those that the controller needs. */
+  /** Of the ports that the controller needs. */
   holders: readonly PortHolder[];
-  /** That answer DHCP on the segment; a sentence where nobody could be asked. */
+  /** The others that answer DHCP on the segment; a sentence where nobody could be asked. */
   otherServers: readonly { address: string; kind: 'muster' | 'dhcp' }[] | string;
   /** Addresses that may be leased. */
   addresses: number | undefined;

@@ -183,7 +183,7 @@ function sentence({ at, kind, subject, body }: OrderEntry): string {
   return `order ${subject} ${verb} ${whom}, by ${String(told.by)} at ${new Date(at).toISOString()}: ${String(told.reason)}`;
 }
 
-/** Those that are not there yet: a file is named by its digest. */
+/** Copies the images that are not there yet: a file is named by its digest. */
 async function addImages(from: string, to: string): Promise<void> {
   if ((await stat(from).catch(() => undefined)) === undefined) return;
   await mkdir(to, { recursive: true, mode: 0o700 });

@@ -27,7 +27,7 @@ export interface InstanceBook {
   report(mac: Mac, reports: InstanceReport[]): Promise<void>;
   /** For scheduler/execute.ts: all in one transaction; steps that are done already, or no longer fit, are left out. */
   apply(placements: Placement[]): Promise<{ applied: number }>;
-  /** That the next new instance must have: ids are never used twice. */
+  /** The number that the next new instance must have: ids are never used twice. */
   nextNumber(): number;
 }
 

@@ -40,7 +40,7 @@ export interface WorkloadBook {
   patch(workload: PatchedWorkload, by?: string): Promise<WorkloadDocument | Refused>;
   /** Its instances go with it. */
   remove(workload: Pick<NewWorkload, 'customer' | 'name'>, by?: string): Promise<{ removed: string } | Refused>;
-  /** That the desired state names by its digest. */
+  /** The configuration of that digest, which a desired state names. */
   configuration(sha256: string): ConfigurationDocument | undefined;
   /** Why a workload does not run as wanted, as the scheduler sees it; memory only. An empty map clears all. */
   setProblems(problems: ReadonlyMap<string, string>): void;

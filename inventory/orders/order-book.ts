@@ -47,7 +47,7 @@ export interface OrderBook {
   killedBy(customer: string): number | undefined;
   /** Standing orders that this node was a target of, without a receipt of it on disk, oldest first. */
   pending(mac: Mac): OrderDocument[];
-  /** Of those the ones that it has not confirmed either: a receipt may wait for the disk. */
+  /** Those of `pending` that it has not confirmed: a receipt of the others waits for the disk. */
   unconfirmed(mac: Mac): OrderDocument[];
   /** The nodes for which `unconfirmed` has something. */
   unconfirmedNodes(): Mac[];

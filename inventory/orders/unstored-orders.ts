@@ -158,7 +158,7 @@ export class UnstoredOrders {
     return order?.liftedAt === null ? (this.#options.cache.get('orders', String(number)) ?? order) : order;
   }
 
-  /** Those that are not in memory as documents. */
+  /** The orders that are not in the cache as documents. */
   orders(): OrderDocument[] {
     return [...this.#orders.values()].filter(
       ({ number }) => this.#options.cache.get('orders', String(number)) === undefined,

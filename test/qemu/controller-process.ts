@@ -34,7 +34,7 @@ export type ControllerOptions = {
   flags: readonly string[];
   /** More of its environment, read at each start. */
   environment?: ReadonlyMap<string, string>;
-  /** That it may have; what we may ourselves, where left out. */
+  /** How many files it may have open; as many as we, where left out. */
   openFiles?: number | undefined;
 };
 

@@ -7,7 +7,7 @@ import type { CustomerLoad } from '../../protocol/roll-call.ts';
 import { rollCallPort } from '../../protocol/timing.ts';
 import type { Stop, StopReason } from '../../agent/containers/runtime.ts';
 import { agentSession } from '../../agent/join.ts';
-import type { Answer } from '../../agent/controller-client.ts';
+import type { ControllerResponse } from '../../agent/controller-client.ts';
 import { desiredState } from '../../agent/desired-state.ts';
 import { leashChunks } from '../../agent/leash.ts';
 import type { DatagramSocket, Machine } from '../../agent/machine.ts';
@@ -131,7 +131,7 @@ export class AgentLife {
     });
   }
 
-  #fetchDesired(session: string): Promise<Answer> {
+  #fetchDesired(session: string): Promise<ControllerResponse> {
     const board = this.#board;
     return new Promise((resolve, reject) =>
       board.world.callFrom(
