@@ -1,3 +1,4 @@
+// Which address a machine gets: the pool, the leases in memory, and the choice of a free address. Pure.
 import type { Lease } from '../../inventory/nodes/leases.ts';
 import type { Mac } from '../../protocol/mac.ts';
 import { type Ipv4, formatIpv4, ipv4Number } from '../../protocol/ipv4.ts';

@@ -1,3 +1,4 @@
+// The limits of a container: what its workload says, else the defaults.
 import type { WorkloadSpec } from '../../protocol/api/workloads.ts';
 
 export const mebibyte = 2 ** 20;

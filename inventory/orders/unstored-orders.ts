@@ -353,7 +353,7 @@ export class UnstoredOrders {
     const names = this.#names();
     this.#trouble =
       names === ''
-        ? `what boards confirmed cannot be stored: ${why}`
+        ? `what nodes confirmed cannot be stored: ${why}`
         : `${names}: in memory only, and lost if the controller ends before the disk takes it (tried again each second): ${why}`;
     // Mostly the disk answers within milliseconds: only now a screen has something to show.
     for (const { number } of this.#waiting) this.#options.onOrder(number);
