@@ -114,13 +114,12 @@ test(
     const { web } = sampleArchives({ busybox: Buffer.from('stands in for the program'), architecture: 'arm64' });
 
     const large = archive([entry('a')], { Env: [`MODEL=${'x'.repeat(1_200_000)}`] });
-    assert.deepEqual(await upload(controller, 'large', large), {
-      status: 400,
-      said: JSON.stringify({
-        error:
-          'cannot import large: its environment is 1200010 bytes, want at most 32768; the largest entry, "MODEL", has 1200008: put such data into a file of the image',
-      }),
-    });
+    const refused = await upload(controller, 'large', large);
+    assert.equal(refused.status, 400);
+    assert.match(
+      refused.said,
+      /"detail":"cannot import large: its environment is 1200010 bytes, want at most 32768; the largest entry, \\"MODEL\\", has 1200008: put such data into a file of the image"/,
+    );
 
     const crowd = archive([
       entry('d', { kind: 'directory', mode: 0o755 }),
