@@ -35,7 +35,7 @@ const help = `muster up: serve a rack
   --operator HOST:PORT the dashboard and the operators' API (default 127.0.0.1:8080)
   --two-person-rule    lifting, and stopping everything, need two different operators (default: one is enough)
   --rack NAME          the rack's name on every screen (default rack-1)
-  --state DIR          everything that must survive (default /var/lib/muster)
+  --state-dir DIR      everything that must survive (default /var/lib/muster)
   --cache DIR          downloads and built images
 `;
 
@@ -57,6 +57,7 @@ async function main(): Promise<void> {
       operator: { type: 'string' },
       'two-person-rule': { type: 'boolean' },
       rack: { type: 'string' },
+      'state-dir': { type: 'string' },
       state: { type: 'string' },
       cache: { type: 'string' },
     },
@@ -66,8 +67,14 @@ async function main(): Promise<void> {
     process.exitCode = values.help === true ? 0 : 2;
     return;
   }
-  const { config, help: _help, 'operator-fd': operatorFd, 'two-person-rule': twoPersonRule, ...rest } = values;
-  const flags = { ...rest, ...(twoPersonRule === undefined ? {} : { twoPersonRule }) };
+  if (values.state !== undefined) throw new ConfigurationError('there is no option --state, it is --state-dir now');
+  const { config, help: _help, 'operator-fd': operatorFd, 'two-person-rule': twoPersonRule, ...named } = values;
+  const { 'state-dir': state, ...rest } = named;
+  const flags = {
+    ...rest,
+    ...(state === undefined ? {} : { state }),
+    ...(twoPersonRule === undefined ? {} : { twoPersonRule }),
+  };
   const file = config === undefined ? {} : readConfigurationFile(config);
   const configuration = resolveConfiguration({ ...file, ...checkConfiguration(flags, 'the flags') }, readInterfaces());
 

@@ -56,7 +56,7 @@ controller's machine, also where no controller runs.`,
 
 function handedOn(call: Call, names: readonly string[]): string[] {
   const given = names.flatMap((name) => flag(name, call.text(name)));
-  return [...given, ...flag('state', call.text('state-dir')), ...(call.json ? ['--json'] : [])];
+  return [...given, ...flag('state-dir', call.text('state-dir')), ...(call.json ? ['--json'] : [])];
 }
 
 function flag(name: string, value: string | undefined): string[] {

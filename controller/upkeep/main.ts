@@ -14,7 +14,7 @@ const options = {
   config: { type: 'string' },
   interface: { type: 'string' },
   address: { type: 'string' },
-  state: { type: 'string' },
+  'state-dir': { type: 'string' },
   cache: { type: 'string' },
   url: { type: 'string' },
 } as const;
@@ -23,8 +23,8 @@ async function main(): Promise<number> {
   // Whatever is made in the state directory holds keys.
   process.umask(0o077);
   const { values, positionals } = parseArgs({ options, allowPositionals: true });
-  const { json = false, config, url = 'http://127.0.0.1:8080', ...given } = values;
-  const state = given.state ?? process.env['MUSTER_STATE'];
+  const { json = false, config, url = 'http://127.0.0.1:8080', 'state-dir': named, ...given } = values;
+  const state = named ?? process.env['MUSTER_STATE'];
   const flags = { ...given, ...(state === undefined ? {} : { state }) };
   const stateDirectory = state ?? '/var/lib/muster';
   const [verb, what = ''] = positionals;

@@ -60,7 +60,7 @@ test('a port in use is named, whichever it is', { timeout: 120_000 }, async () =
     });
     try {
       if (holder.stdout !== null) await once(holder.stdout, 'data');
-      const flags = ['--interface', 'br0', '--state', join(state.path, 'state'), '--cache', cacheDir];
+      const flags = ['--interface', 'br0', '--state-dir', join(state.path, 'state'), '--cache', cacheDir];
       const refused = await attempt(network, flags);
       assert.equal(refused.code, 1, refused.said);
       assert.equal(refused.said.split('\n').length, 1, refused.said);
@@ -77,7 +77,7 @@ test('a second controller on one state directory is refused, and SIGTERM leaves 
   await using network = await runningNetwork({ boards: 0 });
   await using other = await runningNetwork({ boards: 0 });
   const stateDir = join(state.path, 'state');
-  const flags = ['--interface', 'br0', '--state', stateDir, '--cache', cacheDir];
+  const flags = ['--interface', 'br0', '--state-dir', stateDir, '--cache', cacheDir];
   await using controller = new ControllerProcess({
     network,
     stateDir,
@@ -111,7 +111,7 @@ test('a database that is none, or is damaged, is refused and left as it is', { t
   const stateDir = join(state.path, 'state');
   const database = join(stateDir, 'inventory.sqlite');
   await mkdir(stateDir);
-  const flags = ['--interface', 'br0', '--state', stateDir, '--cache', cacheDir];
+  const flags = ['--interface', 'br0', '--state-dir', stateDir, '--cache', cacheDir];
   const foreign = Buffer.from('somebody else wrote this\n'.repeat(400));
   const head = Buffer.concat([Buffer.from('SQLite format 3\0'), foreign]);
   for (const bytes of [foreign, head]) {

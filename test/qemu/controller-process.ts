@@ -81,7 +81,7 @@ export class ControllerProcess implements AsyncDisposable {
         args: [
           program,
           ...`up --interface br0 --address ${address}/24 --range 10.77.0.50-10.77.0.250 --operator-fd 3`.split(' '),
-          '--state',
+          '--state-dir',
           stateDir,
           '--cache',
           cacheDir,
