@@ -5,7 +5,7 @@
 //   node boot/process/main.ts CACHE UID     descriptors 3: the channel, 4: DHCP, 5: TFTP
 import { flushCompileCache } from 'node:module';
 import { Socket } from 'node:net';
-import { setPriority } from 'node:os';
+import { getPriority, setPriority } from 'node:os';
 import { loadBootArtefacts } from '../artefacts.ts';
 import type { TokenAnswer } from '../host.ts';
 import { startBoot } from '../server.ts';
@@ -118,7 +118,8 @@ async function main(): Promise<void> {
   const artefacts = await loadBootArtefacts({ cacheDir });
   const { settings, leases } = await started.promise;
   dropRights();
-  setPriority(niceness);
+  // Whoever started us with less must not get more by it, and may not.
+  if (getPriority() < niceness) setPriority(niceness);
   const { reservations, ...rest } = settings;
   const server = await startBoot(
     {

@@ -124,8 +124,8 @@ test('two controllers, and a foreign DHCP server, notice each other, and a board
     [rig.controller, '10.77.0.2'],
     [second, rackAddress],
   ] as const)
-    assert.match(await messages(controller, 'dhcp'), new RegExp(`another Muster controller, ${other}, answers boards`));
-  assert.match(await messages(second, 'dhcp'), /another DHCP server, 10\.77\.0\.3, answers on this segment/);
+    await isTold(controller, new RegExp(`another Muster controller, ${other}, answers boards`));
+  await isTold(second, /another DHCP server, 10\.77\.0\.3, answers on this segment/);
   await assertUndisturbed(board, processes);
   assert.deepEqual(await second.nodes(), []);
 });
@@ -206,6 +206,10 @@ async function eventOf({ mac }: Node, pattern: RegExp): Promise<string> {
     return found !== undefined;
   });
   return found ?? '';
+}
+
+function isTold(controller: ControllerProcess, pattern: RegExp): Promise<void> {
+  return until(`an event that says ${pattern}`, async () => pattern.test(await messages(controller, 'dhcp')));
 }
 
 async function messages(controller: ControllerProcess, subject: string): Promise<string> {
