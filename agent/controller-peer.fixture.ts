@@ -10,6 +10,7 @@ import { Value } from 'typebox/value';
 import { claimedSessionId, isAuthorized, sessionProof } from '../protocol/agent-authorization.ts';
 import { type Desired, JoinRequest, Report } from '../protocol/api/agent.ts';
 import type { ContainerConfiguration } from '../protocol/api/instances.ts';
+import { problemCodeOf, problemOf } from '../protocol/api/problem.ts';
 import {
   claimedSession,
   decodeHeartbeat,
@@ -148,10 +149,10 @@ export async function controllerPeer(): Promise<ControllerPeer> {
     if (path.endsWith('/desired')) return json(200, peer.desired);
     const configuration = peer.configurations.get(path.slice(path.lastIndexOf('/') + 1));
     if (path.includes('/configurations/'))
-      return configuration === undefined ? json(404, { error: 'no such configuration' }) : json(200, configuration);
+      return configuration === undefined ? refusal(404, 'no such configuration') : json(200, configuration);
     if (path.endsWith('/report')) {
       const report = parse(body);
-      if (!Value.Check(Report, report)) return json(400, { error: 'no Report' });
+      if (!Value.Check(Report, report)) return refusal(400, 'no Report');
       peer.reports.push(report);
       return json(200, {});
     }
@@ -160,13 +161,13 @@ export async function controllerPeer(): Promise<ControllerPeer> {
   }
 
   function joinNode(body: unknown): [number, Buffer] {
-    if (!Value.Check(JoinRequest, body)) return json(400, { error: 'no JoinRequest' });
+    if (!Value.Check(JoinRequest, body)) return refusal(400, 'no JoinRequest');
     peer.joins.push(body);
     const { session, token, mac, bootId } = body;
     const old = session && peer.keys.get(session.id);
     if (session !== undefined && old !== undefined && session.proof === sessionProof(old, mac, bootId))
       return json(200, { name: 'node-peer', session: session.id, key: old.toString('hex') });
-    if (token === undefined || !peer.tokens.delete(token)) return json(401, { error: 'unknown token' });
+    if (token === undefined || !peer.tokens.delete(token)) return refusal(401, 'unknown token');
     const id = randomBytes(16).toString('hex');
     const key = randomBytes(32);
     peer.keys.set(id, key);
@@ -176,6 +177,10 @@ export async function controllerPeer(): Promise<ControllerPeer> {
 }
 
 /** Waits for the thing itself, with a bound. */
+function refusal(status: number, detail: string): [number, Buffer] {
+  return json(status, problemOf({ status, code: problemCodeOf(status), detail }));
+}
+
 function json(status: number, value: unknown): [number, Buffer] {
   return [status, Buffer.from(JSON.stringify(value))];
 }

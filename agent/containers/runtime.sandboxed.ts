@@ -461,7 +461,7 @@ test('what the leash refused and took back again starts with the next permit', a
   const second = instance('acme', 'exec sleep 1000');
   runtime.apply(desired(2, first, second));
   await until('the second is refused', () =>
-    runtime.reports().some(({ id, reason }) => id === second.id && reason === 'silence'),
+    runtime.reports().some(({ id, reason }) => id === second.id && reason === 'waits for its first permit'),
   );
   writeFileSync(limit, 'max');
   runtime.allowCustomer('acme');
