@@ -7,7 +7,6 @@ import { startBootProcess } from '../boot/process/boot-process.ts';
 import { openInventory } from '../inventory/inventory.ts';
 import { statusCounts } from './api/views.ts';
 import { StorageError } from '../inventory/store/store.ts';
-import type { Event } from '../protocol/api/events.ts';
 import type { Status } from '../protocol/api/status.ts';
 import { rollCallPort } from '../protocol/timing.ts';
 import { startScheduler } from '../scheduler/loop.ts';
@@ -34,7 +33,7 @@ import { renderMetrics } from './api/metrics.ts';
 import { startDrills } from './drill/drill.ts';
 import { watchEventLoop, type EventLoopWatch } from './event-loop.ts';
 import { logLineOf } from './event-log.ts';
-import type { ControllerLog, Log } from './log.ts';
+import type { ControllerLog } from './log.ts';
 import { createNodeShell } from './kill/node-shell.ts';
 import { registerOperatorApi } from './api/operator-api.ts';
 import { startPower } from './power/power.ts';
@@ -45,8 +44,6 @@ import { version } from './version.ts';
 export const bootHttpPort = 8480;
 export const agentApiPort = 8443;
 const sweepIntervalMs = 250;
-/** Warnings whose events are still to come. */
-const warnedLimit = 100;
 const drillIntervalMs = 100;
 /** Of requests that no second operator approved: an expired one is refused at once, and leaves the screens this late. */
 const expiryIntervalMs = 1_000;
@@ -89,13 +86,17 @@ export async function startController(options: ControllerOptions): Promise<Contr
   stack.defer(() => rollCallThread[Symbol.asyncDispose]());
   // Its process reads and checks the boot files while everything else starts.
   const boot = stack.use(startBootProcess({ cacheDirectory: configuration.cacheDirectory, sockets }));
-  const said = warningsAndEvents(log);
   const credentials = await loadCredentials(configuration.stateDirectory, random);
   const inventory = stack.use(
-    await openInventory({ directory: configuration.stateDirectory, now: wallClock, random, log: said.warn }),
+    await openInventory({
+      directory: configuration.stateDirectory,
+      now: wallClock,
+      random,
+      log: (message) => log({ level: 'warn', subject: 'controller', message }),
+      eventLog: (event) => log(logLineOf(event)),
+    }),
   );
   options.log.keepRoom(() => inventory.diskFull() !== undefined);
-  stack.defer(inventory.subscribe((change) => (change.kind === 'event' ? said.event(change.event) : undefined)));
   /** A write that could not be kept is said once, loudly; the state in memory is what it was before. */
   const onFailure = (error: unknown) => {
     // Said once for all of them, and on the screens until there is room.
@@ -256,25 +257,6 @@ export async function startController(options: ControllerOptions): Promise<Contr
     operatorUrl: `http://${host}:${port}`,
     status,
     [Symbol.asyncDispose]: () => running.disposeAsync(),
-  };
-}
-
-/**
- * What the inventory warns of is an event as well, which is told when it is on disk. The warning comes first, and by a disk that
- * takes nothing alone: the event is then not said again.
- */
-function warningsAndEvents(log: Log): { warn: (message: string) => void; event: (event: Event) => void } {
-  const warned = new Set<string>();
-  return {
-    warn: (message) => {
-      warned.add(message);
-      const [oldest] = warned;
-      if (warned.size > warnedLimit && oldest !== undefined) warned.delete(oldest);
-      log({ level: 'warn', subject: 'controller', message });
-    },
-    event: (event) => {
-      if (event.kind !== 'controller' || !warned.delete(event.message)) log(logLineOf(event));
-    },
   };
 }
 

@@ -33,7 +33,7 @@ import { openRevisionMark } from './store/revision-mark.ts';
 import { openSqliteStore } from './store/sqlite-store.ts';
 import { keepAside, keepPrivate } from './store/state-files.ts';
 
-export interface InventoryOptions extends Pick<StorageOptions, 'now' | 'log' | 'pause'> {
+export interface InventoryOptions extends Pick<StorageOptions, 'now' | 'log' | 'eventLog' | 'pause'> {
   /** Made if it is not there. One controller at a time: a second one is refused. */
   directory: string;
   random: (bytes: number) => Buffer;
@@ -82,10 +82,10 @@ export async function openInventory({ directory, ...options }: InventoryOptions)
     openStore: () => reserve.lend(() => openSqliteStore(file)),
     openMark: () => openRevisionMark(join(directory, 'inventory.revision')),
     keepAside: () => keepAside(file, options.now()),
-    openTables: (onEvent, log) =>
+    openTables: (onEvent, say) =>
       reserve.lend(() =>
         openLocalTables(join(directory, 'local.sqlite'), onEvent, {
-          log,
+          ...say,
           now: options.now,
           isPaused: () => reserve.isReleased,
         }),
@@ -125,7 +125,7 @@ export async function openInventoryOn(options: StorageOptions & Pick<InventoryOp
     approvals: approvalBook({ ...onDisk, unstored, audit: noteApproval }),
     drills: drillBook({ ...rooms, epoch: storage.epoch }),
     audit: auditBook({ log: audit, feed }),
-    ...localBooks(tables, now),
+    ...localBooks(tables, addEvent),
     leases: leaseStore(rooms),
     diskFull: () => reserve?.refusal()?.message,
     problems: () =>

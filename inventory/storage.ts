@@ -8,7 +8,7 @@ import { openDocuments } from './customers/configurations.ts';
 import { SessionIndex } from './nodes/session-index.ts';
 import { SentTimes } from './orders/sent-times.ts';
 import { decideRecovery, isBehind, knownRevision, lossText } from './recovery.ts';
-import type { LocalTables } from './samples/local-tables.ts';
+import type { LocalTables, TablesSay } from './samples/local-tables.ts';
 import { type DocumentChange, Cache } from './store/cache.ts';
 import { announce, type Change } from './store/changes.ts';
 import type { DiskReserve } from './store/disk-reserve.ts';
@@ -27,14 +27,15 @@ export interface StorageOptions {
   openMark?: () => Promise<RevisionMark>;
   /** Copies a store that lost something, before anything is written to it. Gives the words for where it is. */
   keepAside?: () => Promise<string>;
-  /** `say`: for an operator to read. */
-  openTables: (onEvent: (event: Event) => void, log: (message: string) => void) => Promise<LocalTables>;
+  openTables: (onEvent: (event: Event) => void, say: TablesSay) => Promise<LocalTables>;
   /** Left out, no audit log is kept. */
   openAudit?: (options: Omit<AuditOptions, 'file'>) => AuditLog;
   /** Milliseconds since 1970. */
   now: () => number;
   /** For what an operator has to read at once: that the disk takes nothing, or lost something. It is an event as well. */
   log?: ((message: string) => void) | undefined;
+  /** Each event that `log` did not say, in the moment in which it is added: the disk may be long in taking it. */
+  eventLog?: ((event: Omit<Event, 'id'>) => void) | undefined;
   /** Between attempts to store an order; by the real clock where left out. */
   pause?: ((ms: number) => Promise<void>) | undefined;
 }
@@ -65,7 +66,7 @@ export interface Storage {
 const auditPatienceMs = 700;
 
 export async function openStorage(stack: AsyncDisposableStack, options: StorageOptions): Promise<Storage> {
-  const { found = [], reserve, now, log, pause = (ms) => realPause(ms, undefined, { ref: false }) } = options;
+  const { found = [], reserve, now, log, eventLog, pause = (ms) => realPause(ms, undefined, { ref: false }) } = options;
   stack.use(reserve);
   const mark = stack.use(await options.openMark?.());
   const store = stack.use(await options.openStore());
@@ -76,11 +77,18 @@ export async function openStorage(stack: AsyncDisposableStack, options: StorageO
   };
   const subscribers = new Subscribers();
   const tell = (change: Change) => subscribers.tell(change);
-  const tables = stack.use(await options.openTables((event) => tell({ kind: 'event', event }), noted));
-  const addEvent = (event: NewEvent) => tables.addEvent({ at: now(), ...event });
+  const say = { log: noted, eventLog };
+  const tables = stack.use(await options.openTables((event) => tell({ kind: 'event', event }), say));
+  const addEvent = (event: NewEvent) => {
+    const dated = { at: now(), ...event };
+    eventLog?.(dated);
+    tables.addEvent(dated);
+  };
+  const addSaid = (subject: string, message: string) =>
+    tables.addEvent({ at: now(), kind: 'controller', subject, message });
   const logAs = (subject: string) => (message: string) => {
     log?.(message);
-    addEvent({ kind: 'controller', subject, message });
+    addSaid(subject, message);
   };
 
   const cache = new Cache();
@@ -113,7 +121,7 @@ export async function openStorage(stack: AsyncDisposableStack, options: StorageO
   const transactOnReserve = transactWith(writer, { mayUseReserve: true });
   const recovered = await transactOnReserve((transaction) => decideRecovery(transaction, witnesses, now()));
   for (const message of [...recovered, ...found]) noted(message);
-  for (const message of notes) addEvent({ kind: 'controller', subject: 'state', message });
+  for (const message of notes) addSaid('state', message);
   reserve?.begin(logAs('disk'));
   const epoch = await transactOnReserve((transaction) => transaction.count('epoch'));
   // Writing the epoch moved the store on: whatever a node was told by an earlier process is older than this.

@@ -26,11 +26,11 @@ export interface LogBook {
 
 export function localBooks(
   tables: LocalTables,
-  now: () => number,
+  addEvent: (event: NewEvent) => void,
 ): { events: EventBook; samples: SampleBook; logs: LogBook } {
   return {
     events: {
-      add: (event) => tables.addEvent({ at: now(), ...event }),
+      add: addEvent,
       list: (wanted) => tables.events(wanted),
     },
     samples: {

@@ -60,6 +60,19 @@ export interface LocalTables extends AsyncDisposable {
   logs(wanted: WantedLogs): Promise<LogPage>;
 }
 
+export interface TablesSay {
+  /** For an operator to read. */
+  log?: (message: string) => void;
+  /** Of events that the tables add by themselves. */
+  eventLog?: ((event: Omit<Event, 'id'>) => void) | undefined;
+}
+
+interface TablesOpening extends TablesSay {
+  now?: () => number;
+  /** What comes meanwhile waits in memory: the room is others'. */
+  isPaused?: () => boolean;
+}
+
 /**
  * `onEvent` is told after the event is on disk. A damaged file is moved aside, which is said: nothing that must survive is in
  * it. Throws StorageError.
@@ -67,26 +80,13 @@ export interface LocalTables extends AsyncDisposable {
 export async function openLocalTables(
   file: string,
   onEvent: (event: Event) => void,
-  {
-    log = () => undefined,
-    now = Date.now,
-    isPaused = () => false,
-  }: {
-    log?: (message: string) => void;
-    now?: () => number;
-    /** What comes meanwhile waits in memory: the room is others'. */
-    isPaused?: () => boolean;
-  } = {},
+  { log, eventLog, now = Date.now, isPaused = () => false }: TablesOpening = {},
 ): Promise<LocalTables> {
   const { bsize, blocks } = statfsSync(dirname(file));
   const mostBytes = Math.min(databaseByteLimit, Math.max(2 ** 20, bsize * blocks * diskShare));
   const open = async () => {
-    const connection = await Connection.open(file, {
-      synchronous: 'NORMAL',
-      version: schemaVersion,
-      schema,
-      mostBytes,
-    });
+    const bounds = { synchronous: 'NORMAL', version: schemaVersion, schema, mostBytes } as const;
+    const connection = await Connection.open(file, bounds);
     try {
       return { connection, ...(await contents(connection)) };
     } catch (error) {
@@ -96,14 +96,20 @@ export async function openLocalTables(
   };
   const replace = async () => {
     const aside = await moveAside(file, now());
-    log(`${file} was damaged: events, samples and log lines begin anew, the old ones are in ${aside}`);
+    log?.(`${file} was damaged: events, samples and log lines begin anew, the old ones are in ${aside}`);
     return open();
   };
   const opened = await open().catch((error: unknown) => {
     if (!isDamage(error)) throw error;
     return replace();
   });
-  return new Tables(opened, { onEvent, mostBytes, isPaused, reopen: async () => (await replace()).connection });
+  return new Tables(opened, {
+    onEvent,
+    eventLog,
+    mostBytes,
+    isPaused,
+    reopen: async () => (await replace()).connection,
+  });
 }
 
 async function contents(connection: Connection) {
@@ -135,6 +141,7 @@ function sizeOf(line: InstanceLogLine | undefined): number {
 
 interface TablesOptions {
   onEvent: (event: Event) => void;
+  eventLog: TablesSay['eventLog'];
   mostBytes: number;
   isPaused: () => boolean;
   reopen: () => Promise<Connection>;
@@ -302,12 +309,11 @@ class Tables implements LocalTables {
     if (this.#dropped === 0) return;
     const dropped = this.#dropped;
     this.#dropped = 0;
-    this.addEvent({
-      at: events.at(-1)?.at ?? logs.at(-1)?.at ?? 0,
-      kind: 'controller',
-      subject: this.#connection.file,
-      message: `${dropped} events and log lines were lost while the disk took none`,
-    });
+    const at = events.at(-1)?.at ?? logs.at(-1)?.at ?? 0;
+    const message = `${dropped} events and log lines were lost while the disk took none`;
+    const loss = { at, kind: 'controller', subject: this.#connection.file, message } as const;
+    this.#options.eventLog?.(loss);
+    this.addEvent(loss);
   }
 
   /** In turn with the writes. A file that turns out to be damaged is replaced, and had nothing to tell. */
