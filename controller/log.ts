@@ -27,7 +27,7 @@ export interface ControllerLog extends AsyncDisposable {
   lastWords: Log;
   /** Lines that were lost since the start. */
   lost(): number;
-  /** From now on nothing goes to the file while that is so: what room there is, is kept for orders. */
+  /** From now on lines for the file wait in memory while that is so: what room there is, is kept for orders. */
   keepRoom(isFull: () => boolean): void;
 }
 
@@ -89,8 +89,10 @@ export function openLog({
   let isDiskFull: (() => boolean) | undefined;
   if (file !== undefined) {
     const append = rotatingFile(file, fileBytesLimit);
-    const write = (text: string) =>
-      isDiskFull?.() === true ? Promise.reject(new Error('the disk is full')) : append(text);
+    const write = async (text: string): Promise<void> => {
+      while (isDiskFull?.() === true) await delay(retryMs, undefined, { ref: false });
+      await append(text);
+    };
     queues.push(new LineQueue({ format: toJson, write }));
   }
   return {
