@@ -21,6 +21,8 @@ const bootUid = 65_533;
 const program = fileURLToPath(new URL('./main.ts', import.meta.url));
 /** It reports each second once it serves; beside a busy machine's other work it may be late, and to start. */
 const silentSecondsLimit = { starting: 120, serving: 30 };
+/** After this long it is said: boards may wait. */
+const quietSeconds = 5;
 const endWithinMs = 2_000;
 /** A rack that powers on says some 100 signs of life a second; each batch is 64 of them. */
 const noteIntervalMs = 50;
@@ -31,6 +33,10 @@ const bytesLimit = { line: 2 * 2 ** 20, second: 4 * 2 ** 20 };
 export interface ChildListener {
   /** Boards are served. */
   ready(): void;
+  /** It serves, and has said nothing for so long. It is killed after so long, s. */
+  quiet(seconds: number, limit: number): void;
+  /** After `quiet`: it speaks again. */
+  heard(): void;
   /** Told why, and how long it has served, ms. */
   ended(why: string, servedMs: number): void;
 }
@@ -74,6 +80,7 @@ export class BootChild {
     this.#watching = setInterval(() => {
       const limit = this.#readyAt === undefined ? silentSecondsLimit.starting : silentSecondsLimit.serving;
       if (++this.#silentSeconds > limit) this.#kill(`said nothing for ${limit} s`);
+      else if (this.#readyAt !== undefined && this.#silentSeconds === quietSeconds) on.quiet(quietSeconds, limit);
     }, 1_000).unref();
   }
 
@@ -127,6 +134,7 @@ export class BootChild {
         this.#process.kill('SIGKILL');
         break;
       case 'report':
+        if (this.#readyAt !== undefined && this.#silentSeconds >= quietSeconds) this.#on.heard();
         this.#silentSeconds = 0;
         this.counters = said.counters;
         this.neighbours = said.neighbours;

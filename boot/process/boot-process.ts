@@ -13,7 +13,7 @@ export interface BootProcess extends AsyncDisposable {
   readonly counters: BootChild['counters'];
   /** Other DHCP servers and controllers on this segment, heard within the last minutes. */
   neighbours(): Neighbour[];
-  /** Why boards are not served at this moment. */
+  /** Why boards are not served at this moment, or may not be. */
   problem(): string | undefined;
 }
 
@@ -37,21 +37,36 @@ export function startBootProcess(options: BootProcessOptions): BootProcess {
   const listener: ChildListener = {
     ready: () => {
       isServed = true;
-      problem = undefined;
+      recovered();
       first.resolve();
     },
+    quiet: (seconds, limit) =>
+      trouble(
+        `boards may wait: the boot process has said nothing for ${seconds} s; after ${limit} s it is killed and started again`,
+      ),
+    heard: recovered,
     ended: (why, servedMs) => {
       if (isClosed) return;
       if (!isServed) return first.reject(new Error(why));
       if (servedMs >= steadyMs) delayMs = backoffMs.first;
       restarts++;
-      problem = `boards are not served: ${why}; it is started again`;
-      serving?.host.trouble(problem);
+      trouble(`boards are not served: ${why}; it is started again`);
       timer = setTimeout(restart, delayMs);
       delayMs = Math.min(delayMs * 2, backoffMs.most);
     },
   };
   let child = new BootChild(options, listener);
+
+  function trouble(message: string): void {
+    problem = message;
+    serving?.host.trouble(message);
+  }
+
+  /** Whoever reads the events alone sees the end of it. */
+  function recovered(): void {
+    if (problem !== undefined) serving?.host.trouble('boards are served again');
+    problem = undefined;
+  }
 
   function restart(): void {
     child = new BootChild(options, listener);

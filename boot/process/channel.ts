@@ -57,7 +57,8 @@ export function openChannel<In extends TSchema, Out extends object>(
       return end(`said a line of more than ${options.bytesLimit.line} bytes`);
     for (const line of lines) if (!isEnded) read(line);
   });
-  stream.on('error', (error) => end(error.message));
+  // The other end is gone amid what it was told: why, its own end says.
+  stream.on('error', () => end('closed'));
   stream.on('close', () => end('closed'));
 
   function read(line: string): void {

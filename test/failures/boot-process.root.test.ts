@@ -64,6 +64,16 @@ async function lease(): Promise<string | undefined> {
   return /^bound (\S+)/m.exec(stdout)?.[1];
 }
 
+async function problems(): Promise<string[]> {
+  return (await controller.get('/v1/status', Status)).problems;
+}
+
+/** Events of whether boards are served. */
+async function said(): Promise<string[]> {
+  const { events } = await controller.get('/v1/events?limit=100', Type.Object({ events: Type.Array(Event) }));
+  return events.map(({ message }) => message).filter((message) => message.startsWith('boards '));
+}
+
 const url = (path: string) => `http://10.77.0.1:8480/${path}`;
 
 test('it is nobody, without rights and without a way to get some, and what the controller knows is closed to it', async () => {
@@ -102,11 +112,9 @@ test('killed -9 amid a boot it is back, the operator is told, and the board goes
   await until('the next process', async () => ![0, former].includes(await bootProcess()));
   await endProcess(loading, 'SIGKILL');
 
-  await until('boards are served', async () => (await controller.get('/v1/status', Status)).problems.length === 0);
-  const { events } = await controller.get('/v1/events?limit=100', Type.Object({ events: Type.Array(Event) }));
-  assert.ok(
-    events.some(({ message }) => message.includes('boards are not served: the boot process ended with SIGKILL')),
-  );
+  await until('boards are served', async () => (await said()).includes('boards are served again'));
+  assert.match((await said())[0] ?? '', /^boards are not served: the boot process ended with SIGKILL/);
+  assert.deepEqual(await problems(), []);
   assert.equal(await lease(), ip, 'what it had');
   await board.run(...fetching);
   assert.equal(
@@ -119,6 +127,23 @@ test('killed -9 amid a boot it is back, the operator is told, and the board goes
   assert.match(again, /muster\.token=[0-9a-f]{64}/);
   await until('its stage', async () => (await controller.nodes()).some((node) => node.mac === mac && node.ip === ip));
   assert.ok(controller.isRunning);
+});
+
+test('frozen it is a problem on the screens before it is killed, and its return is said', async () => {
+  const former = (await said()).length;
+  const pid = await bootProcess();
+  process.kill(pid, 'SIGSTOP');
+  try {
+    await until('the problem', async () => (await problems()).some((each) => each.includes('said nothing for 5 s')));
+  } finally {
+    process.kill(pid, 'SIGCONT');
+  }
+  await until('its end', async () => (await problems()).length === 0);
+  await until('both events', async () => (await said()).length > former + 1);
+  const [quiet, again] = (await said()).slice(former);
+  assert.match(quiet ?? '', /^boards may wait: /);
+  assert.equal(again, 'boards are served again');
+  assert.equal(await bootProcess(), pid, 'nobody killed it');
 });
 
 test('a board that is fenced gets no kernel from this moment on', async () => {
