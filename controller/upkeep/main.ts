@@ -75,9 +75,15 @@ function configured(
   }
 }
 
+/** As the command line tells its own errors where JSON is asked for. */
+function errorLine(error: unknown): string {
+  const code = error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : 'failed';
+  return JSON.stringify({ error: chain(error), code });
+}
+
 try {
   process.exitCode = await main();
 } catch (error) {
-  process.stderr.write(`muster: ${chain(error)}\n`);
+  process.stderr.write(`${process.argv.includes('--json') ? errorLine(error) : `muster: ${chain(error)}`}\n`);
   process.exitCode = 1;
 }

@@ -17,6 +17,8 @@ export interface Restored {
   replaced: string | undefined;
   /** The audit log that was there stays, and knows more than the backup. */
   keptAudit: boolean;
+  /** Why the audit log that was there does not stay, where it may know orders that the backup does not. */
+  lostAudit: 'unreadable' | 'diverging' | undefined;
   /** What was given and lifted since, a sentence each, oldest first. */
   newer: string[];
   /** Digests of customers' images that the inventory names and the state directory lacks. */
@@ -62,7 +64,7 @@ export async function restore({
   await mkdir(staged, { mode: 0o700 });
   stack.defer(() => rm(staged, { recursive: true, force: true }));
   for (const name of [...databases, ...secrets]) await copyPlain(join(source, name), join(staged, name));
-  for (const name of databases) await checkDatabase(join(staged, name), name);
+  for (const name of databases) await checkDatabase(join(staged, name), join(from, name));
 
   const audit = await compareAudit(join(staged, 'audit.sqlite'), join(stateDirectory, 'audit.sqlite'));
   const files = [...databases, ...secrets].filter((name) => name !== 'audit.sqlite' || !audit.isNewer);
@@ -84,6 +86,7 @@ export async function restore({
     files,
     replaced: moved === 0 ? undefined : replaced,
     keptAudit: audit.isNewer,
+    lostAudit: audit.lost,
     newer: audit.newer,
     missingImages,
   };
@@ -92,6 +95,10 @@ export async function restore({
 /** A tar is unpacked into a directory that goes with the stack. */
 async function directoryOf(from: string, stack: AsyncDisposableStack): Promise<string> {
   const kind = await stat(from).catch((cause: unknown) => {
+    if (cause instanceof Error && 'code' in cause && cause.code === 'ENOENT')
+      throw new Error(
+        `cannot restore ${from}: there is no such directory or file, want a directory that muster backup made, or a tar of it`,
+      );
     throw new Error(
       `cannot restore ${from}: it cannot be read, want a directory that muster backup made, or a tar of it`,
       {
@@ -144,36 +151,68 @@ async function copyPlain(from: string, to: string): Promise<void> {
   }
 }
 
-async function checkDatabase(file: string, name: string): Promise<void> {
-  await using connection = await openAsItIs(file);
-  const rows = await connection.all<{ integrity_check: string }>('PRAGMA integrity_check(5)');
-  const problems = rows.map((row) => row.integrity_check).filter((text) => text !== 'ok');
-  if (problems.length > 0)
-    throw new Error(`cannot restore ${name}: the copy is damaged (${problems.join('; ')}), want another backup`);
+/** `original` is where the copy came from: what an operator can look at. */
+async function checkDatabase(copy: string, original: string): Promise<void> {
+  const refusal = (why: string) => new Error(`cannot restore ${original}: it is damaged (${why}), want another backup`);
+  let problems: string[];
+  try {
+    await using connection = await openAsItIs(copy);
+    const rows = await connection.all<{ integrity_check: string }>('PRAGMA integrity_check(5)');
+    problems = rows.map((row) => row.integrity_check).filter((text) => text !== 'ok');
+  } catch (error) {
+    if (!(error instanceof StorageError && error.kind === 'damaged')) throw error;
+    // The store's sentence is about the copy, and says to restore it: only SQLite's own words help here.
+    throw refusal(error.cause instanceof Error ? error.cause.message : 'SQLite cannot read it');
+  }
+  if (problems.length > 0) throw refusal(problems.join('; '));
+}
+
+interface AuditComparison {
+  /** The log that is there goes on from the backup's. */
+  isNewer: boolean;
+  lost: Restored['lostAudit'];
+  newer: string[];
 }
 
 /** Whether the log that is there goes on from the backup's, and what it tells beyond it. */
-async function compareAudit(backup: string, present: string): Promise<{ isNewer: boolean; newer: string[] }> {
+async function compareAudit(backup: string, present: string): Promise<AuditComparison> {
+  const none: AuditComparison = { isNewer: false, lost: undefined, newer: [] };
   await using copy = await openAsItIs(backup);
-  const [head] = await copy.all<{ sequence: number; hash: string }>(
-    'SELECT sequence, hash FROM entries ORDER BY sequence DESC LIMIT 1',
-  );
-  if ((await stat(present).catch(() => undefined)) === undefined) return { isNewer: false, newer: [] };
+  const head = await lastEntry(copy);
+  if ((await stat(present).catch(() => undefined)) === undefined) return none;
   try {
     await using log = await openAsItIs(present);
     const from = head?.sequence ?? 0;
-    const [same] = await log.all<{ hash: string }>('SELECT hash FROM entries WHERE sequence = ?', from);
-    if (head !== undefined && same?.hash !== head.hash) return { isNewer: false, newer: [] };
+    if (head !== undefined && (await hashAt(log, from)) !== head.hash) {
+      const last = await lastEntry(log);
+      const isOlder = last === undefined || (await hashAt(copy, last.sequence)) === last.hash;
+      return isOlder ? none : { ...none, lost: 'diverging' };
+    }
     const rows = await log.all<OrderEntry>(
       "SELECT sequence, at, kind, subject, body FROM entries WHERE sequence > ? AND kind IN ('order', 'lift') ORDER BY sequence",
       from,
     );
-    return { isNewer: true, newer: rows.map(sentence) };
+    return { isNewer: true, lost: undefined, newer: rows.map(sentence) };
   } catch (error) {
     // It cannot be read: it is moved aside with the rest.
-    if (error instanceof StorageError) return { isNewer: false, newer: [] };
+    if (error instanceof StorageError) return { ...none, lost: 'unreadable' };
     throw error;
   }
+}
+
+interface AuditHead {
+  sequence: number;
+  hash: string;
+}
+
+async function lastEntry(log: Connection): Promise<AuditHead | undefined> {
+  const [last] = await log.all<AuditHead>('SELECT sequence, hash FROM entries ORDER BY sequence DESC LIMIT 1');
+  return last;
+}
+
+async function hashAt(log: Connection, sequence: number): Promise<string | undefined> {
+  const [entry] = await log.all<{ hash: string }>('SELECT hash FROM entries WHERE sequence = ?', sequence);
+  return entry?.hash;
 }
 
 function sentence({ at, kind, subject, body }: OrderEntry): string {
@@ -223,13 +262,18 @@ async function synchronize(directory: string): Promise<void> {
   }
 }
 
-export function restoredText({ from, stateDirectory, replaced, keptAudit, newer, missingImages }: Restored): string {
+export function restoredText(restored: Restored): string {
+  const { from, stateDirectory, replaced, keptAudit, lostAudit, newer, missingImages } = restored;
+  const lost = lostAudit === 'unreadable' ? 'cannot be read' : 'does not go on from the backup';
   const lines = [
     `restored ${from} to ${stateDirectory}`,
     ...(replaced === undefined ? [] : [`what was there is in ${replaced}: remove it when all is well`]),
     keptAudit
       ? 'the audit log that was there goes on from the backup, and stays: orders that it knows as not lifted stand again'
       : 'the audit log is that of the backup: orders that were given since are not known; give them before anything else',
+    ...(lostAudit === undefined
+      ? []
+      : [`WARNING: audit.sqlite that was here ${lost}, it is in ${replaced}; customers stopped since may run again`]),
     ...(newer.length === 0
       ? []
       : ['WARNING: these are newer than the backup; look at them with muster kills after the start:']),
