@@ -12,6 +12,8 @@ import { findCommand, parseCall, UsageError } from '../command.ts';
 import { drillCommands, faultArguments } from './drill.ts';
 import { runFaults } from '../process.ts';
 import { runCommandLine } from '../run.ts';
+import { hostSuite } from '../../test/faults/faults-host.ts';
+import { qemuSuite } from '../../test/faults/faults-qemu.ts';
 
 const now = 1_800_000_000_000;
 const begun: Drill = {
@@ -275,6 +277,11 @@ describe('muster drill --faults', () => {
     assert.deepEqual(told('drill --faults --runs 20 --only 3,7'), ['--runs', '20', '--only', '3,7']);
     for (const line of ['drill --faults --runs 0', 'drill --faults --runs x', 'drill --faults --only 3;7'])
       assert.throws(() => told(line), UsageError, line);
+    for (const only of ['99', '0', '3,19'])
+      assert.throws(() => told(`drill --faults --only ${only}`), /there are faults 1 to 18, and no (99|0|19)$/);
+    const numbers = [hostSuite, qemuSuite].flatMap(({ faults }) => faults.map(({ number }) => String(number)));
+    for (const number of numbers) assert.ok(told(`drill --faults --only ${number}`).includes(number));
+    assert.equal(Math.max(...numbers.map(Number)), 18);
   });
   test('ends as the program ends, and says where it is missing', async () => {
     const directory = await mkdtemp(join(tmpdir(), 'muster-faults-'));

@@ -13,6 +13,8 @@ const pollMs = 200;
 const hourSeconds = 3_600;
 const longestSeconds = 366 * 86_400;
 const runsLimit = 10_000;
+/** Of the table of single faults (docs/GUARANTEE.md). */
+const lastFault = 18;
 
 export const drillCommands: Command[] = [
   {
@@ -222,5 +224,8 @@ export function faultArguments(call: Call): string[] {
     throw new UsageError(`--runs is ${runs}, want 1 to ${runsLimit}`);
   if (only !== undefined && !/^[0-9]{1,2}(,[0-9]{1,2}){0,99}$/.test(only))
     throw new UsageError(`--only is ${JSON.stringify(only)}, want numbers of faults like 3,7`);
+  const unknown = only?.split(',').find((number) => Number(number) < 1 || Number(number) > lastFault);
+  if (unknown !== undefined)
+    throw new UsageError(`--only is ${JSON.stringify(only)}: there are faults 1 to ${lastFault}, and no ${unknown}`);
   return [...(runs === undefined ? [] : ['--runs', String(runs)]), ...(only === undefined ? [] : ['--only', only])];
 }

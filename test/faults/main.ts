@@ -39,6 +39,15 @@ if (!Number.isInteger(runs) || runs < 0 || only?.some((number) => !Number.isInte
     'usage: node test/faults/main.ts [--runs 20] [--only 3,7] [--where host|qemu] [--json FILE] [--write]',
   );
 
+const known = suites.flatMap(({ faults }) => faults.map(({ number }) => number));
+const unknown = only?.filter((number) => !known.includes(number)) ?? [];
+if (unknown.length > 0) {
+  process.stderr.write(
+    `muster: there is no fault ${unknown.join(', ')}: there are faults ${Math.min(...known)} to ${Math.max(...known)}\n`,
+  );
+  process.exit(2);
+}
+
 const stop = new AbortController();
 for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => stop.abort(new Error(`got ${name}`)));
 
