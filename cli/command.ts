@@ -136,6 +136,7 @@ export function parseCall(command: Command, argv: readonly string[]): Call {
   if (rest.length > 0 && command.takesRest !== true) throw new UsageError(`want nothing after -- ${help}`);
   refuseUnknown(own, options, help);
   const parsed = parse(own, options, help);
+  refuseContradiction(parsed.tokens, options, help);
   const positionals = parsed.positionals.slice(command.words.length);
   const [least, most] = command.takes ?? [0, 0];
   if (positionals.length < least) throw new UsageError(`want ${usageOf(command)} ${help}`);
@@ -191,12 +192,33 @@ function refuseUnknown(args: readonly string[], options: Record<string, Option>,
   throw new UsageError(`there is no option --${unknown}${hint} ${help}`);
 }
 
+/** `--port 80 --no-port`: the last one would win, and nobody can have meant that. */
+function refuseContradiction(
+  tokens: ReturnType<typeof parse>['tokens'],
+  options: Record<string, Option>,
+  help: string,
+): void {
+  const given = new Set(tokens.flatMap((token) => (token.kind === 'option' ? [token.rawName] : [])));
+  // `--env A=1 --no-env B` is none: there each names what it means.
+  const both = Object.keys(options).find(
+    (name) => given.has(`--${name}`) && given.has(`--no-${name}`) && options[`no-${name}`]?.type !== 'string',
+  );
+  if (both !== undefined) throw new UsageError(`want --${both} or --no-${both}, and not both ${help}`);
+}
+
 function parse(args: string[], options: Record<string, Option>, help: string) {
   const declared = Object.fromEntries(
     Object.entries(options).map(([name, { type, multiple }]) => [name, { type, multiple: multiple === true }]),
   );
   try {
-    return parseArgs({ args, options: declared, allowPositionals: true, allowNegative: true, strict: true });
+    return parseArgs({
+      args,
+      options: declared,
+      allowPositionals: true,
+      allowNegative: true,
+      strict: true,
+      tokens: true,
+    });
   } catch (cause) {
     throw new UsageError(`${inWords(cause)} ${help}`, { cause });
   }

@@ -93,6 +93,28 @@ test('deploy: what a command does not name stays; what changes is shown', async 
   assert.deepEqual([JSON.parse(json.out).replicas, json.err], [2, '']);
 });
 
+test('deploy: a contradiction is refused, and a variable that is not there is not called removed', async (t) => {
+  const { muster, spec } = await controller(t);
+  const deploy = (...options: string[]) => muster('deploy', 'acme/web', '--no-wait', ...options);
+  await deploy('--image', 'web', '--env', 'A=1');
+  const before = spec();
+  for (const [options, said] of [
+    [['--port', '80', '--no-port'], /want --port or --no-port, and not both \(see muster deploy --help\)/],
+    [['--no-port', '--port=80'], /want --port or --no-port/],
+    [['--command', 'x', '--no-command'], /want --command or --no-command/],
+    [['--wait'], /want --wait or --no-wait/],
+    [['--env', 'A=2', '--no-env', 'A'], /want one of --env A=… and --no-env A/],
+  ] as const) {
+    const { code, err } = await deploy(...options);
+    assert.equal(code, 2, err);
+    assert.match(err, said);
+  }
+  assert.deepEqual(spec(), before);
+  const none = await deploy('--no-env', 'NOPE');
+  assert.deepEqual([none.code, none.out.split('\n')[0]], [0, 'acme/web: there is no variable NOPE; the rest stays']);
+  assert.match((await deploy('--env', 'B=1', '--no-env', 'A')).out, /: variable B set, variable A removed;/);
+});
+
 test('deploy: an image that was imported anew under its name is taken by who names it', async (t) => {
   const { muster, inventory } = await controller(t);
   const deploy = (...options: string[]) => muster('deploy', 'acme/web', '--no-wait', ...options);

@@ -183,6 +183,7 @@ function envOf(call: Call): Record<string, string | null> | undefined {
     env[key] = value;
   }
   for (const key of call.list('no-env')) {
+    if (typeof env[key] === 'string') throw new UsageError(`want one of --env ${key}=… and --no-env ${key}`);
     if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(key))
       throw new UsageError(`--no-env is ${JSON.stringify(key)}, want the NAME of a variable`);
     env[key] = null;
@@ -232,9 +233,10 @@ function changesText(before: Workload, after: Workload, env: WorkloadPatch['env'
     return [is === null ? `${what} ${was} removed` : `${what} ${was === null ? '' : `${was} → `}${is}`];
   });
   // Values are not told: a variable that is set again may have had the same.
-  const variables = Object.entries(env ?? {}).map(([name, value]) =>
-    value === null ? `variable ${name} removed` : `variable ${name} set`,
-  );
+  const variables = Object.entries(env ?? {}).map(([name, value]) => {
+    if (value !== null) return `variable ${name} set`;
+    return before.env.includes(name) ? `variable ${name} removed` : `there is no variable ${name}`;
+  });
   // The name says no more than before where another image was imported under it.
   const isNewImage = changes.length === 0 && variables.length === 0 && after.updated < before.updated;
   return [...changes, ...variables, ...(isNewImage ? [`image ${after.image} as it was imported last`] : [])].join(', ');
