@@ -39,34 +39,37 @@ const help = `muster up: serve a rack
   --cache DIR          downloads and built images
 `;
 
+const seeHelp = '(see muster up --help)';
+const options = {
+  help: { type: 'boolean' },
+  config: { type: 'string' },
+  'operator-fd': { type: 'string' },
+  interface: { type: 'string' },
+  address: { type: 'string' },
+  range: { type: 'string' },
+  gateway: { type: 'string' },
+  uboot: { type: 'string' },
+  console: { type: 'string' },
+  operator: { type: 'string' },
+  'two-person-rule': { type: 'boolean' },
+  rack: { type: 'string' },
+  'state-dir': { type: 'string' },
+  state: { type: 'string' },
+  cache: { type: 'string' },
+} as const;
+
 async function main(): Promise<void> {
   // Whatever is made in the state directory holds keys.
   process.umask(0o077);
-  const { values, positionals } = parseArgs({
-    allowPositionals: true,
-    options: {
-      help: { type: 'boolean' },
-      config: { type: 'string' },
-      'operator-fd': { type: 'string' },
-      interface: { type: 'string' },
-      address: { type: 'string' },
-      range: { type: 'string' },
-      gateway: { type: 'string' },
-      uboot: { type: 'string' },
-      console: { type: 'string' },
-      operator: { type: 'string' },
-      'two-person-rule': { type: 'boolean' },
-      rack: { type: 'string' },
-      'state-dir': { type: 'string' },
-      state: { type: 'string' },
-      cache: { type: 'string' },
-    },
-  });
+  const { values, positionals } = parsed();
   if (values.help === true || positionals[0] !== 'up') {
     process.stdout.write(help);
     process.exitCode = values.help === true ? 0 : 2;
     return;
   }
+  const [, surplus] = positionals;
+  if (surplus !== undefined)
+    throw new ConfigurationError(`cannot use ${JSON.stringify(surplus)}: want muster up ${seeHelp}`);
   if (values.state !== undefined) throw new ConfigurationError('there is no option --state, it is --state-dir now');
   const { config, help: _help, 'operator-fd': operatorFd, 'two-person-rule': twoPersonRule, ...named } = values;
   const { 'state-dir': state, ...rest } = named;
@@ -106,6 +109,21 @@ async function main(): Promise<void> {
     sockets: { dhcpFd, tftpFd, rollCallFd },
     operatorFd: operatorFd === undefined ? undefined : Number(operatorFd),
   });
+}
+
+/** Throws a ConfigurationError in our own words. */
+function parsed() {
+  try {
+    return parseArgs({ options, allowPositionals: true });
+  } catch (cause) {
+    const message = cause instanceof Error ? cause.message : String(cause);
+    const [, unknown] = /^Unknown option '([^']+)'/.exec(message) ?? [];
+    const [, option] = /^Option '(?:-\w, )?(--[\w-]+)/.exec(message) ?? [];
+    if (unknown !== undefined) throw new ConfigurationError(`there is no option ${unknown} ${seeHelp}`);
+    if (option === undefined) throw new ConfigurationError(`${message} ${seeHelp}`);
+    const wants = message.includes('does not take') ? 'takes no value' : 'wants a value';
+    throw new ConfigurationError(`${option} ${wants} ${seeHelp}`);
+  }
 }
 
 async function serve(given: Pick<ControllerOptions, 'configuration' | 'sockets' | 'operatorFd'>): Promise<void> {
@@ -164,6 +182,5 @@ function errorChain(error: unknown): string {
 
 main().catch((error: unknown) => {
   process.stderr.write(`muster: ${errorChain(error)}\n`);
-  const usage = error instanceof TypeError && 'code' in error && String(error.code).startsWith('ERR_PARSE_ARGS');
-  process.exit(usage || error instanceof ConfigurationError ? 2 : 1);
+  process.exit(error instanceof ConfigurationError ? 2 : 1);
 });
