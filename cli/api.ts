@@ -27,7 +27,7 @@ export interface Api {
 export class ApiError extends Error {
   /** HTTP status; 0 when no answer came. */
   readonly status: number;
-  /** For programs: the controller's own, or `unreachable`, `timeout`, `unauthorized`, `refused`, `not-understood`. */
+  /** For programs: the controller's own, or `unreachable`, `upload-cut`, `timeout`, `unauthorized`, `refused`, `not-understood`. */
   readonly code: string;
   constructor(message: string, { status, code, cause }: { status: number; code: string; cause?: unknown }) {
     super(message, cause === undefined ? undefined : { cause });
@@ -123,6 +123,8 @@ function exchange({ asked, method, target, secret, timeoutMs, signal, url }: Exc
 
   return new Promise<{ status: number; text: string }>((resolve, reject) => {
     let answered = false;
+    let connected = false;
+    let sending = false;
     const fail = (cause: Error): void => {
       // A refused upload is answered, and then cut: the answer is what counts.
       if (answered) return;
@@ -137,6 +139,7 @@ function exchange({ asked, method, target, secret, timeoutMs, signal, url }: Exc
           }),
         );
       else if (stream?.errored !== null && stream?.errored !== undefined) reject(stream.errored);
+      else if (sending && connected) reject(cutUpload(url, cause));
       else reject(unreachable(url, cause));
     };
     const outgoing = request(target, { method, headers, signal: bounded, agent: false }, (incoming) => {
@@ -155,6 +158,7 @@ function exchange({ asked, method, target, secret, timeoutMs, signal, url }: Exc
       });
     });
     outgoing.on('error', fail);
+    outgoing.once('socket', (socket) => socket.once('connect', () => (connected = true)));
     if (stream === undefined) outgoing.end(json);
     else {
       stream.once('error', (error) => outgoing.destroy(error));
@@ -162,16 +166,29 @@ function exchange({ asked, method, target, secret, timeoutMs, signal, url }: Exc
       // connection under a body that it does not want.
       outgoing.flushHeaders();
       setTimeout(() => {
-        if (!answered && !outgoing.destroyed) stream.pipe(outgoing);
+        if (answered || outgoing.destroyed) return;
+        sending = true;
+        stream.pipe(outgoing);
       }, refusalMs);
     }
   });
 }
 
-function unreachable(url: string, cause: Error): ApiError {
-  const why = 'code' in cause && typeof cause.code === 'string' ? cause.code : cause.message;
+/** There is a controller, or was until now: it ended the connection before it answered. */
+function cutUpload(url: string, cause: Error): ApiError {
   return new ApiError(
-    `cannot reach a controller at ${url} (${why}): start one with "npm start" or "muster up", or say where it is with --url`,
+    `the upload was cut by the controller at ${url} (${whyOf(cause)}), which gave no answer: look at its log and its disk (muster status), then try again`,
+    { status: 0, code: 'upload-cut', cause },
+  );
+}
+
+function whyOf(cause: Error): string {
+  return 'code' in cause && typeof cause.code === 'string' ? cause.code : cause.message;
+}
+
+function unreachable(url: string, cause: Error): ApiError {
+  return new ApiError(
+    `cannot reach a controller at ${url} (${whyOf(cause)}): start one with "npm start" or "muster up", or say where it is with --url`,
     { status: 0, code: 'unreachable', cause },
   );
 }

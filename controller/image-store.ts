@@ -69,7 +69,8 @@ export async function openImageStore({
       underWay.add(told);
       try {
         await mkdir(workDirectory);
-        await pipeline(archive, whileThereIsRoom, createWriteStream(source));
+        // A request that is destroyed takes its connection along, and nobody would read why.
+        await pipeline(archive.iterator({ destroyOnReturn: false }), whileThereIsRoom, createWriteStream(source));
         const acquired = semaphore.acquire(by);
         if (acquired === undefined)
           throw new RefusedError(
@@ -89,7 +90,8 @@ export async function openImageStore({
         return image;
       } catch (cause) {
         if (cause instanceof RefusedError) throw cause;
-        throw new RefusedError(isDiskFull(cause) ? 507 : 400, chain(cause));
+        if (isDiskFull(cause)) throw new RefusedError(507, diskFullText(name, directory));
+        throw new RefusedError(400, chain(cause));
       } finally {
         underWay.delete(told);
         await rm(workDirectory, { recursive: true, force: true });
@@ -111,6 +113,13 @@ export async function openImageStore({
         await rm(join(directory, squashfsName(image.squashfs.sha256)), { force: true });
     },
   };
+}
+
+function diskFullText(name: string, directory: string): string {
+  return (
+    `cannot import ${name}: the disk of ${directory} has no room for it; nothing was kept of it: make room there ` +
+    '(muster image remove NAME for one that nothing uses), or import a smaller image'
+  );
 }
 
 function isDiskFull(error: unknown): boolean {

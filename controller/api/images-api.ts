@@ -1,8 +1,12 @@
+import type { IncomingMessage } from 'node:http';
 import { imageRoutes } from '../../protocol/api/images.ts';
 import type { Inventory } from '../../inventory/inventory.ts';
 import type { ImageStore } from '../image-store.ts';
 import { served, type Server } from './http.ts';
 import { pageOf } from './pages.ts';
+
+/** How long a refused sender has to read why. */
+const lingerMs = 3_000;
 
 export function registerImagesApi(
   app: Server,
@@ -25,7 +29,12 @@ export function registerImagesApi(
       request.raw.socket.setTimeout(0);
       // What is left unread of a refused archive must not be taken for this connection's next request.
       reply.header('connection', 'close');
-      return reply.status(201).send(await images.receive(request.query.name, request.raw, request.operator));
+      try {
+        return await reply.status(201).send(await images.receive(request.query.name, request.raw, request.operator));
+      } catch (error) {
+        readOn(request.raw);
+        throw error;
+      }
     },
   });
   app.route({
@@ -36,4 +45,20 @@ export function registerImagesApi(
       return {};
     },
   });
+}
+
+/**
+ * A connection that is closed with something unread is reset, and who still sends never reads the answer: what comes after
+ * a refusal is thrown away for a while, until the sender closes.
+ */
+function readOn(request: IncomingMessage): void {
+  if (request.complete) return;
+  const { socket } = request;
+  // What the server calls when the answer is written.
+  socket.destroySoon = () => {
+    socket.end();
+    const timer = setTimeout(() => socket.destroy(), lingerMs);
+    socket.once('close', () => clearTimeout(timer));
+  };
+  request.resume();
 }

@@ -5,9 +5,11 @@ import { execFileSync } from 'node:child_process';
 import { readdir, rm, stat, statfs, writeFile } from 'node:fs/promises';
 import { request, type IncomingMessage } from 'node:http';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
 import { Type } from 'typebox';
+import { ApiError, connect } from '../../cli/api.ts';
 import { Customer } from '../../protocol/api/customers.ts';
 import { KillOrder } from '../../protocol/api/orders.ts';
 import { Status } from '../../protocol/api/status.ts';
@@ -99,6 +101,23 @@ test(
     stored.push('last');
     await hasReserve();
     assert.deepEqual((await controller.get('/v1/status', Status)).problems, []);
+
+    // There is room, and an archive needs more: its sender reads why, though it is not done sending.
+    const token = await controller.token();
+    const api = connect({
+      url: controller.url,
+      token: () => ({ token, from: 'the test' }),
+      signal: AbortSignal.timeout(60_000),
+    });
+    const piece = Buffer.alloc(2 ** 18);
+    const stream = Readable.from(Array.from({ length: 400 }, () => piece));
+    await assert.rejects(
+      api.ask({ method: 'POST', path: '/v1/images', query: { name: 'huge' }, stream }),
+      // Whoever else stores something in that moment finds the disk full first.
+      (error) => error instanceof ApiError && error.status === 507 && /no room for it|disk is full/.test(error.message),
+    );
+    assert.deepEqual(await readdir(join(stateDir, 'images', 'incoming')), []);
+    await hasReserve();
 
     await fill(0);
     await controller.kill9();
