@@ -5,10 +5,15 @@ import { existsSync } from 'node:fs';
 import { constants } from 'node:os';
 import { fileURLToPath } from 'node:url';
 
-/** Runs `controller/main.ts` with the same arguments, and ends as it ends. */
+/**
+ * Becomes `controller/main.ts` with the same arguments: a process of its own would outlive this one's kill -9, and keep its
+ * ports. Where Node cannot, it is a process of its own.
+ */
 export function up(argv: readonly string[]): Promise<number> {
   const args = argv.map((arg) => (arg === '-h' ? '--help' : arg));
-  return become(fileURLToPath(new URL('../controller/main.ts', import.meta.url)), args);
+  const main = fileURLToPath(new URL('../controller/main.ts', import.meta.url));
+  process.execve?.(process.execPath, [process.execPath, ...process.execArgv, main, ...args], process.env);
+  return become(main, args);
 }
 
 const faultTable = fileURLToPath(new URL('../test/faults/main.ts', import.meta.url));
