@@ -38,11 +38,18 @@ interface Group {
   changedMs: number;
 }
 
+interface BoardOptions {
+  rack: VirtualRack;
+  keyFile: string;
+  watchEverySeconds: number;
+}
+
 /** One board, and what the watcher on it saw. */
 export class DrillBoard {
   readonly node: RackNode;
   readonly #rack: VirtualRack;
   readonly #keyFile: string;
+  readonly #watchEverySeconds: number;
   readonly #groups = new Map<string, Group>();
   /** When the watcher was kept from looking, and how long. */
   readonly late: { atMs: number; ms: number }[] = [];
@@ -50,7 +57,8 @@ export class DrillBoard {
   ip = '';
   bootId: string | null = null;
 
-  constructor(node: RackNode, { rack, keyFile }: { rack: VirtualRack; keyFile: string }) {
+  constructor(node: RackNode, { rack, keyFile, watchEverySeconds }: BoardOptions) {
+    this.#watchEverySeconds = watchEverySeconds;
     this.node = node;
     this.#rack = rack;
     this.#keyFile = keyFile;
@@ -66,7 +74,7 @@ export class DrillBoard {
     this.ip = await this.node.ip();
     this.#shell = await BoardShell.open({ network: this.#rack.network, ip: this.ip, keyFile: this.#keyFile });
     this.#groups.clear();
-    await this.run(watcher);
+    await this.run(watcher(this.#watchEverySeconds));
     for (const customer of [killed, bystander]) this.send(startWatcher(customer));
     await untilOnBoards(`the watcher of ${this.ip}`, () => this.#groups.size === 2);
     await untilOnBoards(`the leash's hand of ${this.ip}`, async () => (await this.run(handsPriority)).trim() === '-20');
@@ -140,7 +148,14 @@ export class BoardRack implements AsyncDisposable {
     this.#stack = stack;
   }
 
-  static async open({ print }: { print: (line: string) => void }): Promise<BoardRack> {
+  /** `watchEverySeconds`: how exact the end of a group is known. At 0.02 two watchers cost a slow emulated board most of its time. */
+  static async open({
+    print,
+    watchEverySeconds = 0.02,
+  }: {
+    print: (line: string) => void;
+    watchEverySeconds?: number;
+  }): Promise<BoardRack> {
     await using stack = new AsyncDisposableStack();
     const stateDir = await mkdtemp(join(tmpdir(), 'muster-faults-'));
     stack.defer(() => rm(stateDir, { recursive: true, force: true }));
@@ -166,7 +181,7 @@ export class BoardRack implements AsyncDisposable {
     const ticks = stack.use(await Ticks.listen(rack.network));
     print('waiting for two boards');
     const keyFile = join(stateDir, 'ssh-key');
-    const boards = rack.nodes.map((node) => stack.use(new DrillBoard(node, { rack, keyFile })));
+    const boards = rack.nodes.map((node) => stack.use(new DrillBoard(node, { rack, keyFile, watchEverySeconds })));
     await Promise.all(boards.map((board) => board.watch()));
     const drill = new BoardRack({ rack, boards, ticks }, stack.move());
     const { code, stderr } = await rack.cli(

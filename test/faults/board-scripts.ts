@@ -53,10 +53,10 @@ export const idle = 'while :; do sleep 3600; done';
 export const watchLine = /watch: ([a-z0-9_]+) (populated|late) (\d+) (\d+\.\d+)/;
 
 /**
- * Looks at a customer's control group every 20 ms and prints each change, with the board's uptime. Runs above everything but
+ * Looks at a customer's control group so often and prints each change, with the board's uptime. Runs above everything but
  * the leash, forks nothing, and says so when it was kept from looking for 0.3 s: then the host gave the board no time.
  */
-export const watcher = `mkdir -p /run/watch
+export const watcher = (everySeconds: number): string => `mkdir -p /run/watch
 cat >/run/watch/watch.sh <<'END'
 mkfifo /run/watch/$1 2>/dev/null; exec 3<>/run/watch/$1
 last= before=
@@ -71,7 +71,7 @@ while :; do
   before=$now
   [ "$populated" = "$last" ] || echo "watch: $1 populated $populated $up"
   last=$populated
-  read -r -t 0.02 none <&3
+  read -r -t ${everySeconds} none <&3
 done 2>/dev/null
 END`;
 
