@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { fstatSync } from 'node:fs';
 import { enableCompileCache, flushCompileCache } from 'node:module';
-import { tmpdir } from 'node:os';
+import { getPriority, setPriority, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { isatty } from 'node:tty';
 import { parseArgs } from 'node:util';
@@ -22,6 +22,9 @@ import { keptSockets, managerVariables, tellManager } from './service-manager.ts
 import { version } from './version.ts';
 
 enableCompileCache();
+
+/** A start is in a hurry where it follows a crash: permits run out 3 s after they were asked for. */
+const startPriority = -10;
 
 const help = `muster up: serve a rack
 
@@ -126,8 +129,19 @@ function parsed() {
   }
 }
 
+/** Of the main thread, where we may: without CAP_SYS_NICE a start is as slow as the machine is busy. */
+function prioritize(priority: number): void {
+  try {
+    setPriority(priority);
+  } catch {
+    // It goes on as it is.
+  }
+}
+
 async function serve(given: Pick<ControllerOptions, 'configuration' | 'sockets' | 'operatorFd'>): Promise<void> {
   const { configuration } = given;
+  const usualPriority = getPriority();
+  prioritize(startPriority);
   process.title = 'muster-controller';
   const underJournal = isJournal(process.env['JOURNAL_STREAM'], fstatSync(2));
   const log = openLog({
@@ -159,6 +173,7 @@ async function serve(given: Pick<ControllerOptions, 'configuration' | 'sockets' 
   logInfo(
     `version ${version} serves ${rack} on ${configuration.interface} after ${startupMs} ms (process ${process.pid})`,
   );
+  prioritize(usualPriority);
   manager.ready(`serves ${rack} on ${configuration.interface}`);
   process.stdout.write(`${JSON.stringify({ ready: true, startupMs, url: controller.operatorUrl })}\n`);
   // For the next start: a process that is killed writes nothing at its end.

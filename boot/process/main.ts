@@ -115,11 +115,11 @@ function dropRights(): void {
 }
 
 async function main(): Promise<void> {
+  // Whoever started us with less must not get more by it, and may not.
+  if (getPriority() < niceness) setPriority(niceness);
   const artefacts = await loadBootArtefacts({ cacheDir });
   const { settings, leases } = await started.promise;
   dropRights();
-  // Whoever started us with less must not get more by it, and may not.
-  if (getPriority() < niceness) setPriority(niceness);
   const { reservations, ...rest } = settings;
   const server = await startBoot(
     {
