@@ -139,12 +139,15 @@ export class BoardRack implements AsyncDisposable {
   readonly rack: VirtualRack;
   readonly boards: readonly DrillBoard[];
   readonly ticks: Ticks;
+  /** How long the controller was away last: permits bridge some two seconds of it, and not what a slow machine adds. */
+  readonly away: { ms: number };
   readonly #stack: AsyncDisposableStack;
 
-  private constructor(parts: Pick<BoardRack, 'rack' | 'boards' | 'ticks'>, stack: AsyncDisposableStack) {
+  private constructor(parts: Pick<BoardRack, 'rack' | 'boards' | 'ticks' | 'away'>, stack: AsyncDisposableStack) {
     this.rack = parts.rack;
     this.boards = parts.boards;
     this.ticks = parts.ticks;
+    this.away = parts.away;
     this.#stack = stack;
   }
 
@@ -169,9 +172,13 @@ export class BoardRack implements AsyncDisposable {
       }),
     );
     const over = new AbortController();
+    const away = { ms: 0 };
     const supervised = rack.controller.supervise({
       signal: over.signal,
-      restarted: (how, awayMs) => print(`controller ended (${how}), back after ${Math.round(awayMs)} ms`),
+      restarted: (how, awayMs) => {
+        away.ms = awayMs;
+        print(`controller ended (${how}), back after ${Math.round(awayMs)} ms`);
+      },
     });
     stack.defer(async () => {
       over.abort();
@@ -183,7 +190,7 @@ export class BoardRack implements AsyncDisposable {
     const keyFile = join(stateDir, 'ssh-key');
     const boards = rack.nodes.map((node) => stack.use(new DrillBoard(node, { rack, keyFile, watchEverySeconds })));
     await Promise.all(boards.map((board) => board.watch()));
-    const drill = new BoardRack({ rack, boards, ticks }, stack.move());
+    const drill = new BoardRack({ rack, boards, ticks, away }, stack.move());
     const { code, stderr } = await rack.cli(
       `image import ${join(defaultCacheDir, 'samples/current/web.tar')} --name web`,
     );

@@ -166,9 +166,10 @@ const drills: Drill[] = [
       what: 'kill -9 of the controller when the order’s answer is there; its supervisor starts it again at once, and the other customer runs on.',
     },
     {
-      after: async (board, { rack, boards }) => {
+      after: async (board, { rack, boards, away }) => {
         if (board !== boards[0]) return;
         const { pid } = rack.controller;
+        away.ms = Infinity; // until it is back
         process.kill(pid, 'SIGKILL');
         await untilOnBoards('another controller', () => rack.controller.pid !== pid);
         // Had the restart cost anybody a permit, it would show by now.
