@@ -36,10 +36,6 @@ const runs: { name: string; misdeeds: Misdeed[] }[] = [
     misdeeds: [on(3, 'boards, just after the order'), on(7, 'boards')],
   },
   { name: 'the agent is frozen; the leash is killed', misdeeds: [on(8, 'boards'), on(9, 'killed')] },
-  {
-    name: 'the leash is frozen; a process hangs in the kernel; both boards start again while the order stands',
-    misdeeds: [on(9, 'frozen'), on(13, '')],
-  },
 ];
 
 test('five seconds, whatever one thing fails on a board', { timeout: 880_000 }, async (t) => {
@@ -50,8 +46,6 @@ test('five seconds, whatever one thing fails on a board', { timeout: 880_000 }, 
       const run = await runOnce(rack, misdeeds);
       each.diagnostic(JSON.stringify(run));
       keepsPromise(run);
-      for (const [i, { resets }] of misdeeds.entries())
-        if (resets === 'yes') assert.ok((run.also?.['board reset, ms']?.length ?? 0) > i, 'the board is reset');
     });
   }
 });
