@@ -2,6 +2,7 @@
 // Order matters at start: the store first, then the roll call (permits are running out), then everything else.
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { errorChain } from '../protocol/error-chain.ts';
 import { dashboard } from '../dashboard/plugin.ts';
 import { startBootProcess } from '../boot/process/boot-process.ts';
 import { openInventory } from '../inventory/inventory.ts';
@@ -17,7 +18,7 @@ import { loadCredentials } from './credentials.ts';
 import { connectionBudget, openFilesLimit } from './descriptors.ts';
 import { startEscalation } from './kill/escalation.ts';
 import { registerBackupApi } from './api/backup-api.ts';
-import { chain, createServer, type Server } from './api/http.ts';
+import { createServer, type Server } from './api/http.ts';
 import { openImageStore } from './image-store.ts';
 import {
   bootMetrics,
@@ -101,7 +102,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
   const onFailure = (error: unknown) => {
     // Said once for all of them, and on the screens until there is room.
     if (error instanceof StorageError && error.kind === 'full' && inventory.diskFull() !== undefined) return;
-    log({ level: 'error', subject: 'controller', message: `cannot keep a change: ${chain(error)}` });
+    log({ level: 'error', subject: 'controller', message: `cannot keep a change: ${errorChain(error)}` });
   };
 
   // Once more: it ends before the inventory does.

@@ -4,11 +4,12 @@ import { mkdir, readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { errorChain } from '../protocol/error-chain.ts';
 import { squashfsName } from '../protocol/names.ts';
 import { importInProcess } from '../images/customer/import-process.ts';
 import type { Inventory } from '../inventory/inventory.ts';
 import type { Image, ImageImport } from '../protocol/api/images.ts';
-import { chain, RefusedError } from './api/http.ts';
+import { RefusedError } from './api/http.ts';
 import { FairSemaphore } from './fair-semaphore.ts';
 
 /** Each takes what cores it finds, at low priority, and up to half a gigabyte: more at once would only share that. */
@@ -91,7 +92,7 @@ export async function openImageStore({
       } catch (cause) {
         if (cause instanceof RefusedError) throw cause;
         if (isDiskFull(cause)) throw new RefusedError(507, diskFullText(name, directory));
-        throw new RefusedError(400, chain(cause));
+        throw new RefusedError(400, errorChain(cause));
       } finally {
         underWay.delete(told);
         await rm(workDirectory, { recursive: true, force: true });

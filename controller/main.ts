@@ -6,6 +6,7 @@ import { getPriority, setPriority, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { isatty } from 'node:tty';
 import { parseArgs } from 'node:util';
+import { errorChain } from '../protocol/error-chain.ts';
 import { deviceSocketsVariable, inheritedSockets, withDeviceSockets } from '../boot/device-sockets.ts';
 import {
   checkConfiguration,
@@ -187,12 +188,6 @@ async function serve(given: Pick<ControllerOptions, 'configuration' | 'sockets' 
     process.exit(0);
   };
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void stop(signal));
-}
-
-function errorChain(error: unknown): string {
-  const causes = [];
-  for (let at: unknown = error; at instanceof Error; at = at.cause) causes.push(at.message);
-  return causes.join(': ') || String(error);
 }
 
 main().catch((error: unknown) => {

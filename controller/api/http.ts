@@ -10,6 +10,7 @@ import fastify, {
   type FastifyServerOptions,
 } from 'fastify';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
+import { errorChain } from '../../protocol/error-chain.ts';
 import { limitConnections, type ConnectionGate, type ConnectionLimits } from '../../boot/connection-limit.ts';
 import type { Refused } from '../../inventory/refused.ts';
 import { StorageError } from '../../inventory/store/store.ts';
@@ -147,7 +148,7 @@ function errorAnswers(onFault: ServerOptions['onFault']): AnswerError {
   return (error, request, reply) => {
     const refused = error instanceof RefusedError ? error : refusedBy(error);
     if (refused.status >= 500 && refused !== error)
-      onFault?.(`cannot answer ${request.method} ${request.url.slice(0, pathCharacters)}: ${chain(error)}`);
+      onFault?.(`cannot answer ${request.method} ${request.url.slice(0, pathCharacters)}: ${errorChain(error)}`);
     // What is left unread of a refused request is not read: the connection ends with the answer.
     if (!request.raw.complete && hasBody(request.headers)) void reply.header('connection', 'close');
     const { status, code } = refused;
@@ -155,22 +156,22 @@ function errorAnswers(onFault: ServerOptions['onFault']): AnswerError {
       .status(status)
       .headers(refused.headers)
       .type(problemMediaType)
-      .send(problemOf({ status, code, detail: chain(refused).slice(0, refusalCharacters) }));
+      .send(problemOf({ status, code, detail: errorChain(refused).slice(0, refusalCharacters) }));
   };
 }
 
 /** What the framework, or a fault of ours, says. */
 function refusedBy(error: unknown): RefusedError {
-  if (error instanceof StorageError && error.kind === 'full') return new RefusedError(507, chain(error));
+  if (error instanceof StorageError && error.kind === 'full') return new RefusedError(507, errorChain(error));
   const status = statusOf(error);
   const name = typeof error === 'object' && error !== null && 'code' in error ? error.code : undefined;
   const isJson = name === 'FST_ERR_CTP_INVALID_JSON_BODY' || name === 'FST_ERR_CTP_EMPTY_JSON_BODY';
   if (isJson || (status === 400 && error instanceof SyntaxError))
-    return new RefusedError(400, `cannot read the body: ${chain(error)}, want a JSON document`, {
+    return new RefusedError(400, `cannot read the body: ${errorChain(error)}, want a JSON document`, {
       code: 'invalid-json',
     });
   if (status === 413) return new RefusedError(413, 'cannot read the body: it is longer than what is read here');
-  return new RefusedError(status, chain(error));
+  return new RefusedError(status, errorChain(error));
 }
 
 function refusedFor({ code, detail }: Fault): RefusedError {
@@ -225,12 +226,6 @@ export type Server = ReturnType<typeof createServer>;
 function statusOf(error: unknown): number {
   const status = typeof error === 'object' && error !== null && 'statusCode' in error ? error.statusCode : undefined;
   return typeof status === 'number' ? status : 500;
-}
-
-/** An error and its causes in one line. */
-export function chain(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  return error.cause === undefined ? error.message : `${error.message}: ${chain(error.cause)}`;
 }
 
 /** An expected refusal of the inventory becomes the sentence of an answer. */

@@ -1,4 +1,5 @@
 // Nodes as operators see and change them, what a node answers by SSH, and its power.
+import { errorChain } from '../../protocol/error-chain.ts';
 import { nodeRoutes, type NodePower } from '../../protocol/api/nodes.ts';
 import { parseMac } from '../../protocol/mac.ts';
 import type { Inventory } from '../../inventory/inventory.ts';
@@ -6,7 +7,7 @@ import type { NodeDocument } from '../../inventory/store/documents.ts';
 import { questions, type NodeShell } from '../kill/node-shell.ts';
 import type { RollCall } from '../kill/roll-call.ts';
 import type { Power } from '../power/power.ts';
-import { chain, orRefuse, RefusedError, served, shown, type Server } from './http.ts';
+import { orRefuse, RefusedError, served, shown, type Server } from './http.ts';
 import { pageOf } from './pages.ts';
 import { etagOf, requireVersion, keyedMutex } from './versions.ts';
 import { nodeView } from './views.ts';
@@ -148,5 +149,5 @@ function registerPowerRoutes(app: Server, { inventory, power }: NodesApiOptions)
 }
 
 function fromPdu(cause: unknown): never {
-  throw new RefusedError(502, chain(cause));
+  throw new RefusedError(502, errorChain(cause));
 }

@@ -12,6 +12,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test, type TestContext } from 'node:test';
 import { setImmediate as nextTurn, setTimeout as pause } from 'node:timers/promises';
+import { errorChain } from '../../protocol/error-chain.ts';
 import { killGroup, removeTree } from '../../agent/containers/control-group.fixture.ts';
 import { isGroupPopulated } from '../../agent/containers/control-group.ts';
 import { openInventory, type Inventory } from '../../inventory/inventory.ts';
@@ -25,7 +26,6 @@ import { encodeHeartbeat } from '../../protocol/roll-call.ts';
 import { heartbeatIntervalMs, killResendMs, stopsByItselfMs } from '../../protocol/timing.ts';
 import { newSshKeys } from '../credentials.ts';
 import { startEscalation, type Escalation } from './escalation.ts';
-import { chain } from '../api/http.ts';
 import { giveKillOrder } from './kill-order.ts';
 import { createNodeShell } from './node-shell.ts';
 import type { Feed } from '../power/configuration.ts';
@@ -404,7 +404,7 @@ for (const security of [
     assert.equal(await driver.isOff(request('4')), true);
     await driver.turn('on', request('4'));
     assert.deepEqual([pdu.state(4), await driver.isOff(request('4'))], ['1', false]);
-    await assert.rejects(driver.isOff(request('9')), (error) => /outlet 9: NoSuch/.test(chain(error)));
+    await assert.rejects(driver.isOff(request('9')), (error) => /outlet 9: NoSuch/.test(errorChain(error)));
   });
 
 test('SNMP: wrong secrets, nobody there, and nonsense fail in one sentence, in time', async (t) => {
@@ -434,7 +434,7 @@ test('SNMP: wrong secrets, nobody there, and nonsense fail in one sentence, in t
       () => snmpDriver(configuration).turn('off', request('1')),
     ])
       await assert.rejects(ask(), (error) => {
-        assert.match(chain(error), /^cannot get PDU 127\.0\.0\.\d to .*: ./, name);
+        assert.match(errorChain(error), /^cannot get PDU 127\.0\.0\.\d to .*: ./, name);
         return true;
       });
   assert.equal(pdu.state(1), '1');

@@ -7,6 +7,7 @@
 // Each attempt is stored with its outcome; the command that cuts power is stored before it is given. A disk that takes nothing
 // holds none of this up: after some tenths of a second it goes on, and what happened is stored when the disk takes it.
 import { setTimeout as realPause } from 'node:timers/promises';
+import { errorChain } from '../../protocol/error-chain.ts';
 import type { Mac } from '../../protocol/mac.ts';
 import { everything } from '../../protocol/roll-call.ts';
 import type { NodeDocument, OrderDocument } from '../../inventory/store/documents.ts';
@@ -15,7 +16,6 @@ import type { Inventory } from '../../inventory/inventory.ts';
 import { stopBySsh } from './emergency-stop.ts';
 import { attemptsOf, type Case, decideDue, mayNeedSshSoon, type Situation, sshAfterMs } from './escalation-decision.ts';
 import { EscalationRecord } from './escalation-record.ts';
-import { chain } from '../api/http.ts';
 import type { NodeShell } from './node-shell.ts';
 import type { Power } from '../power/power.ts';
 import { cutPower } from './power-cut.ts';
@@ -89,7 +89,8 @@ export function startEscalation(options: EscalationOptions): Escalation {
       const detail = `its control groups are empty: ${processes}`;
       for (const order of orders) await record.stopped(order, mac, { by: 'ssh', detail, processes });
     } catch (error) {
-      for (const order of orders) await record.note(order, mac, { by: 'ssh', outcome: 'failed', detail: chain(error) });
+      for (const order of orders)
+        await record.note(order, mac, { by: 'ssh', outcome: 'failed', detail: errorChain(error) });
     }
   }
 

@@ -6,8 +6,9 @@
 // sessions in it, and the next session starts another.
 import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { errorChain } from '../../protocol/error-chain.ts';
 import type { Mac } from '../../protocol/mac.ts';
-import { RefusedError, chain } from '../api/http.ts';
+import { RefusedError } from '../api/http.ts';
 import type { SessionAnswer, SessionRequest, ShellAnswer } from './node-shell-process.ts';
 
 /** What a board is asked for a diagnosis, and how it is read. Fixed: an operator's words never reach a shell. */
@@ -63,7 +64,7 @@ export function createNodeShell(privateKey: string, { port = 22 }: { port?: numb
     try {
       return await prepared().ask({ host: ip, port, hostKey, command, ...limits });
     } catch (cause) {
-      throw new RefusedError(502, `cannot reach ${mac} at ${ip} by SSH: ${chain(cause)}`);
+      throw new RefusedError(502, `cannot reach ${mac} at ${ip} by SSH: ${errorChain(cause)}`);
     }
   }
 

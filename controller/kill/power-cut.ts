@@ -3,10 +3,10 @@
 //   the PDU takes the command ─► fenced ─► the PDU says off ─► nothing more is heard of it ─► evidence `power`
 //
 // A PDU that says "off" of a board that goes on talking was told the wrong outlet: that is no evidence, and an event.
+import { errorChain } from '../../protocol/error-chain.ts';
 import type { Mac } from '../../protocol/mac.ts';
 import type { OrderDocument } from '../../inventory/store/documents.ts';
 import type { Inventory } from '../../inventory/inventory.ts';
-import { chain } from '../api/http.ts';
 import type { Board } from '../power/driver.ts';
 import type { Power } from '../power/power.ts';
 import { isHeardSince, settledMs } from './escalation-decision.ts';
@@ -68,7 +68,8 @@ export async function cutPower(parts: PowerCutParts, mac: Mac, orders: readonly 
   } catch (error) {
     // The attempt stays open, for the next start to take up.
     if (record.hasEnded) return;
-    for (const each of orders) await record.note(each, mac, { by: 'power', outcome: 'failed', detail: chain(error) });
+    for (const each of orders)
+      await record.note(each, mac, { by: 'power', outcome: 'failed', detail: errorChain(error) });
   }
 }
 

@@ -3,8 +3,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { errorChain } from '../../protocol/error-chain.ts';
 import { checkConfiguration, ConfigurationError, resolveConfiguration } from '../configuration.ts';
-import { chain } from '../api/http.ts';
 import { powerProblems } from './configuration.ts';
 
 const mac = '02:00:00:c2:00:01';
@@ -172,6 +172,6 @@ test('secrets come from files, and a file that is not there is one clear sentenc
   ] as const)
     assert.throws(
       () => resolve(join(directory, name)),
-      (error) => error instanceof ConfigurationError && wanted.test(chain(error)),
+      (error) => error instanceof ConfigurationError && wanted.test(errorChain(error)),
     );
 });

@@ -1,6 +1,6 @@
 // The power of the rack's boards: which outlets feed a board, what else is connected to them, and the switching itself.
+import { errorChain } from '../../protocol/error-chain.ts';
 import type { Mac } from '../../protocol/mac.ts';
-import { chain } from '../api/http.ts';
 import type { Feed, PowerConfiguration } from './configuration.ts';
 import type { Board, PowerDriver } from './driver.ts';
 import { snmpDriver } from './snmp.ts';
@@ -91,7 +91,7 @@ export function startPower(
         try {
           await inTurn(pdu, () => driverOf(pdu).isOff(request));
         } catch (error) {
-          problems.push(`power.pdus.${pdu} cannot be used: ${chain(error)}`);
+          problems.push(`power.pdus.${pdu} cannot be used: ${errorChain(error)}`);
         }
       }
       return problems;

@@ -7,7 +7,7 @@ import type { AddressInfo } from 'node:net';
 import { test, type TestContext } from 'node:test';
 import { text } from 'node:stream/consumers';
 import { generate } from 'selfsigned';
-import { chain } from '../api/http.ts';
+import { errorChain } from '../../protocol/error-chain.ts';
 import type { WebhookPdu } from './configuration.ts';
 import { webhookDriver } from './webhook.ts';
 
@@ -121,8 +121,8 @@ for (const [name, listener, wanted] of failures)
     const isTimed = /300 ms/.test(String(wanted));
     const driver = webhookDriver(await hook(t, listener, { timeoutMs: isTimed ? 300 : 10_000 }));
     await assert.rejects(driver.turn('off', request), (error) => {
-      assert.match(chain(error), wanted);
-      assert.doesNotMatch(chain(error), /secret/);
+      assert.match(errorChain(error), wanted);
+      assert.doesNotMatch(errorChain(error), /secret/);
       return true;
     });
   });
@@ -130,7 +130,7 @@ for (const [name, listener, wanted] of failures)
 test('nobody listens', async (t) => {
   const gone = await hook(t, () => undefined);
   await assert.rejects(webhookDriver({ ...gone, url: 'http://127.0.0.1:1/' }).turn('off', request), (error) => {
-    assert.match(chain(error), /ECONNREFUSED/);
+    assert.match(errorChain(error), /ECONNREFUSED/);
     return true;
   });
 });
@@ -146,7 +146,7 @@ test('TLS: a certificate that nobody vouches for is refused, a configured one is
   const port = await portOf(t, server);
   const pdu = { kind: 'webhook' as const, url: `https://127.0.0.1:${port}/`, token: 't', timeoutMs: 10_000 };
   await assert.rejects(webhookDriver({ ...pdu, ca: undefined }).isOff(request), (error) => {
-    assert.match(chain(error), /self.signed/i);
+    assert.match(errorChain(error), /self.signed/i);
     return true;
   });
   assert.equal(await webhookDriver({ ...pdu, ca: cert }).isOff(request), true);

@@ -6,6 +6,7 @@ import { release } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { errorChain } from '../../protocol/error-chain.ts';
 import { loadBootArtefacts } from '../../boot/artefacts.ts';
 import { withDeviceSockets } from '../../boot/device-sockets.ts';
 import { ipv4Number } from '../../protocol/ipv4.ts';
@@ -17,7 +18,6 @@ import {
   readInterfaces,
   resolveConfiguration,
 } from '../configuration.ts';
-import { chain } from '../api/http.ts';
 import { version } from '../version.ts';
 import { isMuster, type InterfaceState, type Machine, type PortHolder } from './diagnosis.ts';
 
@@ -71,7 +71,7 @@ function resolve(file: ConfigurationFile): Configuration | string {
   try {
     return resolveConfiguration(file, readInterfaces());
   } catch (error) {
-    if (error instanceof ConfigurationError) return chain(error);
+    if (error instanceof ConfigurationError) return errorChain(error);
     throw error;
   }
 }
@@ -129,7 +129,7 @@ async function askSegment(
     return found;
   } catch (error) {
     const said = error instanceof Error && 'stderr' in error ? String(error.stderr).trim().split('\n').at(-1) : '';
-    return `not looked for: ${said || chain(error)}`;
+    return `not looked for: ${said || errorChain(error)}`;
   }
 }
 
@@ -153,7 +153,7 @@ async function bootFilesProblem(cacheDir: string): Promise<string | undefined> {
     await using _files = await loadBootArtefacts({ cacheDir });
     return undefined;
   } catch (error) {
-    return chain(error);
+    return errorChain(error);
   }
 }
 

@@ -1,7 +1,7 @@
 // What is done to a controller from beside it, on its machine: `muster doctor`, `restore` and `support` run this.
 import { parseArgs } from 'node:util';
+import { errorChain } from '../../protocol/error-chain.ts';
 import { deviceSocketsVariable, inheritedSockets } from '../../boot/device-sockets.ts';
-import { chain } from '../api/http.ts';
 import { checkConfiguration, type ConfigurationFile, readConfigurationFile } from '../configuration.ts';
 import { diagnose, diagnosisText } from './diagnosis.ts';
 import { lookAtMachine } from './machine.ts';
@@ -71,19 +71,19 @@ function configured(
   try {
     return { file: { ...readConfigurationFile(path), ...given } };
   } catch (error) {
-    return { file: given, wrong: chain(error) };
+    return { file: given, wrong: errorChain(error) };
   }
 }
 
 /** As the command line tells its own errors where JSON is asked for. */
 function errorLine(error: unknown): string {
   const code = error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : 'failed';
-  return JSON.stringify({ error: chain(error), code });
+  return JSON.stringify({ error: errorChain(error), code });
 }
 
 try {
   process.exitCode = await main();
 } catch (error) {
-  process.stderr.write(`${process.argv.includes('--json') ? errorLine(error) : `muster: ${chain(error)}`}\n`);
+  process.stderr.write(`${process.argv.includes('--json') ? errorLine(error) : `muster: ${errorChain(error)}`}\n`);
   process.exitCode = 1;
 }

@@ -6,7 +6,7 @@ import { chmod, mkdir, mkdtemp, open, readFile, rename, rm, writeFile } from 'no
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { promisify } from 'node:util';
-import { chain } from '../api/http.ts';
+import { errorChain } from '../../protocol/error-chain.ts';
 import type { Finding } from './diagnosis.ts';
 
 const run = promisify(execFile);
@@ -109,7 +109,7 @@ async function gather({
       const text = await ask(new URL(path, url), token?.trim());
       texts.set(name, name === 'workloads.json' ? inLines(withoutCommands(JSON.parse(text))) : text);
     } catch (error) {
-      lacking.push(`${name}: ${chain(error)}`);
+      lacking.push(`${name}: ${errorChain(error)}`);
     }
   }
   for (const name of ['controller.log.1', 'controller.log']) {
