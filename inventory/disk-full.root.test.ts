@@ -9,6 +9,7 @@ import { test } from 'node:test';
 import { openInventory } from './inventory.ts';
 import { StorageError } from './store/store.ts';
 import { macOf } from './rack.fixture.ts';
+import { until } from '../test/until.ts';
 
 const sizeBytes = 16 * 2 ** 20;
 const reserveBytes = sizeBytes / 16;
@@ -31,7 +32,10 @@ test('a full disk: orders and removals go on in the reserve, nothing else does, 
       for (const name of stored) await inventory.customers.add({ name });
       const lease = { ip: '10.77.0.9', mac: macOf(1), state: 'bound', expiresAtMs: 1 } as const;
       await inventory.leases.save([lease]);
-      await until(() => (statSync(reserve, { throwIfNoEntry: false })?.blocks ?? 0) * 512 === reserveBytes);
+      await until(
+        'the reserve has its blocks',
+        () => (statSync(reserve, { throwIfNoEntry: false })?.blocks ?? 0) * 512 === reserveBytes,
+      );
       await writeFile(ballast, Buffer.alloc((await free(directory)) - 64 * 1024));
       const add = async (name: string): Promise<unknown> => {
         try {
@@ -80,13 +84,16 @@ test('a full disk: orders and removals go on in the reserve, nothing else does, 
       await writeFile(join(directory, 'more'), Buffer.alloc(await free(directory)));
       const given = inventory.orders.kill({ scope: 'first', reason: 'r'.repeat(400), by: 'op', targets: [] });
       assert.equal(inventory.orders.killedBy('first'), 2, 'an order is in force without the disk');
-      while (!inventory.orders.isStored(2) && inventory.problems().length < 2) await pause();
+      await until(
+        'the order is stored or told',
+        () => inventory.orders.isStored(2) || inventory.problems().length >= 2,
+      );
 
       await rm(ballast);
       assert.equal(await add('last'), undefined, 'room is all that it needs');
       await given;
-      await until(() => existsSync(reserve) && statSync(reserve).size === reserveBytes);
-      await until(() => inventory.problems().length === 0);
+      await until('the reserve is back', () => existsSync(reserve) && statSync(reserve).size === reserveBytes);
+      await until('no problem is left', () => inventory.problems().length === 0);
       assert.equal(said.filter((each) => each.startsWith('there is room on the disk again')).length, 1);
       assert.equal(said.filter((each) => each.startsWith('the disk is full')).length, 1);
       const events = await inventory.events.list({ limit: 5_000 });
@@ -113,7 +120,10 @@ test('a controller starts on a full disk, and gives and lifts orders there', asy
     {
       await using inventory = await openInventory(options);
       await inventory.customers.add({ name: 'first' });
-      await until(() => (statSync(join(directory, 'reserve'), { throwIfNoEntry: false })?.size ?? 0) === reserveBytes);
+      await until(
+        'the reserve is there',
+        () => (statSync(join(directory, 'reserve'), { throwIfNoEntry: false })?.size ?? 0) === reserveBytes,
+      );
     }
     await writeFile(join(directory, 'ballast'), Buffer.alloc(await free(directory)));
     const reserve = join(directory, 'reserve');
@@ -121,7 +131,10 @@ test('a controller starts on a full disk, and gives and lifts orders there', asy
       // An earlier process may have ended while it made it anew.
       if (start === 2) await writeFile(reserve, Buffer.alloc(64 * 1024));
       await using inventory = await openInventory(options);
-      await until(() => !existsSync(reserve) || statSync(reserve).size === reserveBytes);
+      await until(
+        'the reserve is whole or away',
+        () => !existsSync(reserve) || statSync(reserve).size === reserveBytes,
+      );
       assert.equal(inventory.epoch, start + 1);
       assert.ok(!('refused' in (await inventory.orders.kill({ scope: 'first', reason: 'r', by: 'op', targets: [] }))));
       assert.ok(!('refused' in (await inventory.orders.lift({ scope: 'first', reason: '' }))));
@@ -135,15 +148,6 @@ test('a controller starts on a full disk, and gives and lifts orders there', asy
 });
 
 const line = { at: 0, customer: 'first', workload: 'web', instance: 'web-00000001', stream: 'stdout' } as const;
-
-async function until(isDone: () => boolean): Promise<void> {
-  for (const deadline = Date.now() + 30_000; !isDone(); await pause())
-    assert.ok(Date.now() < deadline, `not within 30 s: ${isDone.toString()}`);
-}
-
-function pause(): Promise<void> {
-  return new Promise((go) => setTimeout(go, 10));
-}
 
 async function free(directory: string): Promise<number> {
   const { bavail, bsize } = await statfs(directory);

@@ -14,6 +14,7 @@ import { openSqliteStore } from '../../inventory/store/sqlite-store.ts';
 import { type Store, StorageError } from '../../inventory/store/store.ts';
 import { joinBoard, macOf, placeWeb } from '../../inventory/rack.fixture.ts';
 import { startEscalation } from './escalation.ts';
+import { until } from '../../test/until.ts';
 
 const board = macOf(1);
 
@@ -100,15 +101,12 @@ for (const disk of ['refuses', 'hangs'] as const)
         state = 'takes';
         healed.resolve();
         assert.ok(!((await given) instanceof Error));
-        for (
-          const deadline = Date.now() + 15_000;
-          inventory.nodes.get(board)?.fenced !== true || !inventory.orders.isStored(1);
-        ) {
-          assert.ok(Date.now() < deadline, 'the order or the fence is not stored');
-          await new Promise((resolve) => setTimeout(resolve, 5));
-        }
-        while (inventory.problems().length > 0) await new Promise((resolve) => setTimeout(resolve, 5));
-        while (inventory.orders.pending(board).length > 0) await new Promise((resolve) => setTimeout(resolve, 5));
+        await until(
+          'the order and the fence are stored',
+          () => inventory.nodes.get(board)?.fenced === true && inventory.orders.isStored(1),
+        );
+        await until('no problem is left', () => inventory.problems().length === 0);
+        await until('the receipt is stored', () => inventory.orders.pending(board).length === 0);
       }
       await using inventory = await open();
       const outcomes = inventory.orders.escalationSteps(1, board).map(({ by, outcome }) => `${by} ${outcome}`);

@@ -33,6 +33,7 @@ import { startPdu, v3, type Pdu } from '../power/pdu.fixture.ts';
 import { startPower } from '../power/power.ts';
 import { snmpDriver } from '../power/snmp.ts';
 import { startRollCall, type LocalRollCall } from './roll-call.ts';
+import { until } from '../../test/until.ts';
 
 const groups = '/sys/fs/cgroup/customers';
 const pduAddress = '127.0.0.9';
@@ -192,14 +193,6 @@ async function rig(
   return it;
 }
 
-async function until(what: string, condition: () => boolean | Promise<boolean>, boundMs = 40_000): Promise<void> {
-  const deadline = performance.now() + boundMs;
-  while (!(await condition())) {
-    if (performance.now() > deadline) throw new Error(`waited ${boundMs} ms in vain: ${what}`);
-    await pause(20);
-  }
-}
-
 function entry({ inventory }: Rig, order: OrderDocument, index = 0): KillNode {
   const mac = `02:00:00:c2:00:0${index + 1}`;
   const found = orderTimeline(inventory, order.number)?.timeline.find((each) => each.mac === mac);
@@ -208,8 +201,9 @@ function entry({ inventory }: Rig, order: OrderDocument, index = 0): KillNode {
 }
 
 async function confirmed(it: Rig, order: OrderDocument, index = 0): Promise<KillNode> {
-  await until(`order ${order.number} is confirmed: ${JSON.stringify(entry(it, order, index))}`, () => {
-    return entry(it, order, index).evidence !== null;
+  await until(`order ${order.number} is confirmed`, () => entry(it, order, index).evidence !== null, {
+    withinMs: 40_000,
+    detail: () => JSON.stringify(entry(it, order, index)),
   });
   return entry(it, order, index);
 }

@@ -13,6 +13,7 @@ import { openSqliteStore } from '../store/sqlite-store.ts';
 import { type Store, StorageError } from '../store/store.ts';
 import { joinBoard, macOf, placeWeb } from '../rack.fixture.ts';
 import { orderView } from '../../controller/api/views.ts';
+import { until } from '../../test/until.ts';
 
 type Disk = 'takes' | 'holds up' | 'refuses';
 
@@ -81,13 +82,6 @@ function names(inventory: Inventory): string[] {
 
 const receipt = { evidence: 'receipt', confirmedAfterMs: 20, stoppedAfterMs: 5, processes: 1 } as const;
 
-async function until(condition: () => boolean): Promise<void> {
-  for (const deadline = Date.now() + 10_000; !condition();) {
-    assert.ok(Date.now() < deadline, 'not within 10 s');
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-}
-
 test('an order is in force before the disk has it, and what boards confirm counts', async () => {
   await using it = await rig();
   const { inventory } = it;
@@ -115,13 +109,13 @@ test('an order is in force before the disk has it, and what boards confirm count
     refused: 'order 1 stops acme already, and is not stored yet',
   });
   assert.match(JSON.stringify(await inventory.customers.remove('acme')), /order 1 stops acme, and is not stored yet/);
-  await until(() => inventory.problems().length > 0);
+  await until('a problem is told', () => inventory.problems().length > 0);
   assert.match(inventory.problems()[0] ?? '', /^order 1 on acme is enforced: in memory only/);
   it.set('takes');
   const order = await given;
   assert.equal('number' in order ? order.number : 0, 1);
-  await until(() => inventory.orders.pending(board).length === 0);
-  await until(() => inventory.problems().length === 0);
+  await until('the receipt is stored', () => inventory.orders.pending(board).length === 0);
+  await until('no problem is left', () => inventory.problems().length === 0);
   assert.equal(orderView(inventory, 1)?.stored, true);
   await it.restart();
   assert.deepEqual(names(it.inventory), ['bolt']);
@@ -136,14 +130,17 @@ test('an order that the disk refuses stays in force, and is stored when the disk
   const second = inventory.orders.kill({ scope: '*', reason: 'r', by: 'op', targets: [board] });
   await inventory.orders.saveReceipt({ number: 1, mac: board, receipt });
   assert.deepEqual(names(inventory), []);
-  await until(() => it.said.some((text) => /order 1 on acme is enforced/.test(text)));
+  await until('the enforced order is told', () => it.said.some((text) => /order 1 on acme is enforced/.test(text)));
   await assert.rejects(inventory.customers.add({ name: 'cord' }), /the disk is full/);
   it.set('takes');
   assert.deepEqual(
     [await first, await second].map((order) => ('number' in order ? order.number : 0)),
     [1, 2],
   );
-  await until(() => inventory.orders.receipts(1).length === 1 && inventory.problems().length === 0);
+  await until(
+    'the receipt is stored, and no problem left',
+    () => inventory.orders.receipts(1).length === 1 && inventory.problems().length === 0,
+  );
   assert.equal(it.said.at(-1), 'every order and lift is stored now');
   await it.restart();
   assert.deepEqual(
@@ -165,7 +162,7 @@ test('a lift: of a stored order in force when it is stored, of one that is nowhe
     inventory.orders.lift({ scope: 'bolt', reason: '', by: 'op' }, hooks),
     inventory.orders.lift({ scope: 'acme', reason: 'a slip', by: 'op' }, hooks),
   ];
-  await until(() => inForce.length > 0);
+  await until('the lift is in force', () => inForce.length > 0);
   assert.deepEqual(names(inventory), ['acme']);
   assert.deepEqual(
     [1, 2].map((number) => [orderView(inventory, number)?.stored, orderView(inventory, number)?.liftedAt === null]),
@@ -203,7 +200,7 @@ test('what is in memory only is lost with the process, and that is said', async 
     it.inventory.orders.kill({ scope: 'acme', reason: 'r', by: 'op', targets: [board] }),
     /the controller ends/,
   );
-  await until(() => it.said.length > 0);
+  await until('something is told', () => it.said.length > 0);
   await it.restart();
   await lost;
   assert.match(
@@ -223,7 +220,7 @@ test('two operators: what the second approves is in force before the disk has it
   it.set('refuses');
   const confirmed = it.inventory.approvals.approve({ id: asked.approval.id, by: 'ben', targets: [board] });
   assert.deepEqual(names(it.inventory), []);
-  await until(() => it.said.length > 0);
+  await until('something is told', () => it.said.length > 0);
   assert.match(JSON.stringify(await it.inventory.approvals.withdraw(asked.approval.id, 'root')), /does not wait/);
   assert.match(
     JSON.stringify(await it.inventory.approvals.approve({ id: asked.approval.id, by: 'root', targets: [board] })),
