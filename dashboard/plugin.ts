@@ -68,11 +68,13 @@ export async function dashboard(app: FastifyInstance): Promise<void> {
     return file;
   }
 
-  app.get('/', (request, reply) => send(request, reply, fileNamed('index.html')));
-  app.get<{ Params: { '*': string } }>('/page/*', (request, reply) =>
+  const open = { config: { needsNoToken: true } };
+  app.get('/', open, (request, reply) => send(request, reply, fileNamed('index.html')));
+  app.get<{ Params: { '*': string } }>('/page/*', open, (request, reply) =>
     send(request, reply, fileNamed(request.params['*'])),
   );
-  for (const path of sharedModules) app.get(`/${path}`, (request, reply) => send(request, reply, fileNamed(path)));
+  for (const path of sharedModules)
+    app.get(`/${path}`, open, (request, reply) => send(request, reply, fileNamed(path)));
 }
 
 /** The page's files by name, shared ones by path; `x.test.ts` and `tsconfig.json` are not part of it. */

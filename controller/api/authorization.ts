@@ -10,10 +10,11 @@ declare module 'fastify' {
     /** The operator's name; empty where no token, or nobody's, came with the request. */
     operator: string;
   }
+  interface FastifyContextConfig {
+    /** The page's own files, which ask for a token themselves; the API's routes say it in their description. */
+    needsNoToken?: boolean;
+  }
 }
-
-/** The page's own files, which ask for a token then; routes that are open say so in their description. */
-const openPages: ReadonlySet<string | undefined> = new Set(['/', '/page/*']);
 
 /** Who mistypes is told at once; who guesses finds out one a second. A right token is never slowed. */
 const wrongTokensOfAddress = { burst: 20, perSecond: 1 };
@@ -40,8 +41,8 @@ export function authorizeOperators(
     const token = /^Bearer (.{1,200})$/.exec(request.headers.authorization ?? '')?.[1];
     request.operator = (token === undefined ? undefined : inventory.operators.nameOf(tokenSha256(token))) ?? '';
     if (request.operator !== '') app.connections.prove(request.raw.socket);
-    const isOpen = openPages.has(url) || request.routeOptions.config.described?.security === 'none';
-    if (request.operator !== '' || isOpen) return;
+    const { needsNoToken = false, described } = request.routeOptions.config;
+    if (request.operator !== '' || needsNoToken || described?.security === 'none') return;
     if (token === undefined)
       throw new RefusedError(
         401,

@@ -5,6 +5,7 @@ import { test, type TestContext } from 'node:test';
 import { Check } from 'typebox/value';
 import { macOf, testRack } from '../../inventory/rack.fixture.ts';
 import { Problem, problems } from '../../protocol/api/problem.ts';
+import { dashboard } from '../../dashboard/plugin.ts';
 import { idleRollCall, openOperatorApi } from './operator-api.fixture.ts';
 
 async function rig(t: TestContext) {
@@ -44,6 +45,20 @@ async function rig(t: TestContext) {
   };
   return { rack, ask, refused, app };
 }
+
+test('the page and every module of it come without a token, which the page asks for itself', async (t) => {
+  const { app } = await rig(t);
+  await app.register(dashboard);
+  const { body } = await app.inject('/');
+  const paths = [...body.matchAll(/(?:href|src)="(\/[\w/-]+\.(?:ts|css|svg))"/g)].map(([, path = '']) => path);
+  assert.ok(paths.includes('/page/main.ts') && paths.includes('/protocol/timing.ts'), paths.join(' '));
+  const refused = new Map<string, number>();
+  for (const path of ['/', ...paths]) {
+    const { statusCode } = await app.inject(path);
+    if (statusCode !== 200) refused.set(path, statusCode);
+  }
+  assert.deepEqual([...refused], []);
+});
 
 test('each refusal has its code, and the headers that say what to do', async (t) => {
   const { refused } = await rig(t);
