@@ -1,4 +1,5 @@
-// Builds what boards and customers run, or finds it in the cache: the node image, iPXE, the sample images.
+// Builds what boards, customers and the controller run, or finds it in the cache: the node image, iPXE, the sample images, the
+// controller's bundle.
 // Started by main.mjs on the pinned Node.
 import { rename, rm, symlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
@@ -8,6 +9,7 @@ import { buildSamples } from '../images/customer/samples.ts';
 import { buildNodeImage } from '../images/node/build.ts';
 import type { Progress } from '../images/progress.ts';
 import { prepareIpxe } from '../ipxe/binary.ts';
+import { bundleController } from './controller-bundle.ts';
 
 const rootDir = dirname(dirname(fileURLToPath(import.meta.url)));
 const cacheDir = process.env['MUSTER_CACHE'] ?? join(rootDir, '.cache');
@@ -48,6 +50,7 @@ try {
   await buildNodeImage({ ...options, entryPoints });
   await prepareIpxe(options);
   await prepareSamples(options);
+  await bundleController({ rootDir, cacheDir, progress });
 } catch (error) {
   if (stop.signal.aborted) process.exit(130); // as a shell says of a program that was interrupted
   process.stderr.write(`${errorChain(error)}\n`);

@@ -15,6 +15,8 @@ import {
 import { basename, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { silentProgress } from '../../images/progress.ts';
+import { bundleController } from '../controller-bundle.ts';
 
 const rootDir = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const files = fileURLToPath(new URL('files', import.meta.url));
@@ -38,7 +40,10 @@ interface LockedPackage {
   devOptional?: boolean;
 }
 
-function main(): void {
+/** Where the package puts the program. */
+const home = '/usr/lib/muster';
+
+async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
       out: { type: 'string', default: join(rootDir, 'artefacts') },
@@ -56,7 +61,11 @@ function main(): void {
   const tree = join(resolve(values.out), `muster_${version}_${architecture}`);
   rmSync(tree, { recursive: true, force: true });
   try {
-    copyProgram(join(tree, 'usr/lib/muster'));
+    const program = join(tree, home);
+    copyProgram(program);
+    // Beside the sources, as in a checkout.
+    const cache = join(program, '.cache');
+    await bundleController({ rootDir: program, cacheDir: cache, installedAt: home, progress: silentProgress });
     if (!values['without-boot-files']) copyBootFiles(join(tree, 'usr/share/muster'));
     copyDocuments(join(tree, 'usr/share/doc/muster'));
     copyService(tree);
@@ -144,7 +153,7 @@ function copyService(tree: string): void {
 /** The man page and completion where each shell looks for it, said by the packaged program itself. */
 function writeShellFiles(tree: string): void {
   const said = (...args: string[]) =>
-    execFileSync(process.execPath, [join(tree, 'usr/lib/muster/cli/main.ts'), ...args], { encoding: 'utf8' });
+    execFileSync(process.execPath, [join(tree, home, 'cli/main.ts'), ...args], { encoding: 'utf8' });
   for (const [path, text] of [
     ['share/bash-completion/completions/muster', said('completion', 'bash')],
     ['share/zsh/vendor-completions/_muster', said('completion', 'zsh')],
@@ -191,4 +200,4 @@ function copyAs(from: string, to: string, mode: number): void {
   execFileSync('chmod', [mode.toString(8), to]);
 }
 
-main();
+await main();

@@ -19,7 +19,7 @@ const mayImport: Record<string, readonly string[]> = {
   controller: ['dashboard', 'scheduler', 'boot', 'images', 'inventory', 'protocol'],
   agent: ['protocol'],
   cli: ['protocol'],
-  setup: ['images', 'ipxe', 'protocol'],
+  setup: ['controller', 'images', 'ipxe', 'protocol'],
   test: [
     'controller',
     'dashboard',

@@ -1,0 +1,243 @@
+// What a controller does besides the roll call: escalation, scheduler, the two APIs, drills, and the boot process. A controller that
+// starts again after a crash loads this file when permits are given again.
+import { join } from 'node:path';
+import { startBootProcess, type BootProcess } from '../boot/process/boot-process.ts';
+import { dashboard } from '../dashboard/plugin.ts';
+import type { Inventory } from '../inventory/inventory.ts';
+import type { Status } from '../protocol/api/status.ts';
+import { rollCallPort } from '../protocol/timing.ts';
+import { startScheduler } from '../scheduler/loop.ts';
+import { registerAgentApi } from './api/agent-api.ts';
+import { registerBackupApi } from './api/backup-api.ts';
+import {
+  bootMetrics,
+  connectionMetrics,
+  controllerMetrics,
+  drillMetrics,
+  Histories,
+  inventoryMetrics,
+  processMetrics,
+} from './api/controller-metrics.ts';
+import { registerDrillApi } from './api/drill-api.ts';
+import { createServer, type Server } from './api/http.ts';
+import { renderMetrics } from './api/metrics.ts';
+import { registerOperatorApi } from './api/operator-api.ts';
+import { startStream } from './api/stream.ts';
+import { statusCounts } from './api/views.ts';
+import { bootHost } from './boot-host.ts';
+import type { Configuration } from './configuration.ts';
+import type { ControllerOptions } from './controller.ts';
+import { loadCredentials, type Credentials } from './credentials.ts';
+import { connectionBudget, openFilesLimit } from './descriptors.ts';
+import { startDrills } from './drill/drill.ts';
+import { watchEventLoop } from './event-loop.ts';
+import { openImageStore } from './image-store.ts';
+import { startEscalation } from './kill/escalation.ts';
+import { createNodeShell } from './kill/node-shell.ts';
+import type { RollCall } from './kill/roll-call.ts';
+import { startPower } from './power/power.ts';
+import { version } from './version.ts';
+
+const bootHttpPort = 8480;
+const agentApiPort = 8443;
+const drillIntervalMs = 100;
+/** Of requests that no second operator approved: an expired one is refused at once, and leaves the screens this late. */
+const expiryIntervalMs = 1_000;
+
+export interface ServicesOptions extends ControllerOptions {
+  /** Ms since 1970. */
+  startedAt: number;
+  inventory: Inventory;
+  rollCall: RollCall;
+  onFailure: (error: unknown) => void;
+  /** Takes what is to be done whenever the roll call has been heard. */
+  onEscalation: (escalate: () => void) => void;
+}
+
+export interface Services extends AsyncDisposable {
+  operatorUrl: string;
+  status(): Status;
+}
+
+/** Resolves when boards, agents and operators are served. */
+export async function startServices(options: ServicesOptions): Promise<Services> {
+  const { configuration, inventory, rollCall, onFailure, random, monotonic, wallClock, startedAt } = options;
+  const { log } = options.log;
+  await using stack = new AsyncDisposableStack();
+  // Its process reads and checks the boot files while everything else starts.
+  const boot = stack.use(startBootProcess({ cacheDirectory: configuration.cacheDirectory, sockets: options.sockets }));
+  const credentials = await loadCredentials(configuration.stateDirectory, random);
+  const budget = connectionBudget(openFilesLimit());
+  const shell = createNodeShell(credentials.sshPrivateKey);
+  const power =
+    configuration.power === undefined
+      ? undefined
+      : startPower(configuration.power, { boards: () => inventory.nodes.all() });
+  const escalation = stack.use(startEscalation({ inventory, rollCall, shell, power, now: monotonic, onFailure }));
+  options.onEscalation(() => escalation.pursue());
+  repeat(stack, expiryIntervalMs, () => inventory.approvals.expire().catch(onFailure));
+  stack.use(startScheduler({ inventory, onFailure }));
+
+  const squashfsDirectory = join(configuration.stateDirectory, 'images');
+  const images = await openImageStore({ directory: squashfsDirectory, inventory, random, wallClock });
+  const onFault = (message: string) => log({ level: 'error', subject: 'api', message });
+  const agents = createServer({
+    onFault,
+    https: { key: credentials.key, cert: credentials.certificate },
+    // An agent keeps four connections at most.
+    connections: { total: budget.agents, perAddress: 16, handshakes: 32 },
+  });
+  registerAgentApi(agents, { inventory, squashfsDirectory, now: wallClock });
+  stack.defer(() => agents.close());
+  await listen(agents, { host: configuration.address, port: agentApiPort });
+
+  const samplePath = join(configuration.cacheDirectory, 'samples/current/worker.tar');
+  const drills = stack.use(startDrills({ inventory, rollCall, images, samplePath, random, now: monotonic, wallClock }));
+  repeat(stack, drillIntervalMs, () => drills.step().catch(onFailure));
+
+  const histories = new Histories(inventory, startedAt);
+  let startupMs = 0;
+  const status = () => statusOf({ configuration, inventory, boot, startedAt, startupMs });
+  const stream = startStream({ inventory, status });
+  // An upload takes as long as it takes.
+  const operators = createServer({
+    onFault,
+    requestTimeout: 0,
+    connections: { total: budget.operators, perAddress: budget.operators },
+  });
+  stack.defer(() => operators.close());
+  // Before the server: it waits for its open answers, and a dashboard's never ends.
+  stack.defer(() => stream.close());
+  // Not before the end: a start loads its code in turns as long as they take.
+  let longestTurnMs = () => 0;
+  const metrics = () =>
+    renderMetrics([
+      ...controllerMetrics({ status: status(), rollCall: { ...rollCall.counters }, listeners: stream.listeners }),
+      ...connectionMetrics({ operators: operators.connections, agents: agents.connections }),
+      ...inventoryMetrics(inventory),
+      ...drillMetrics(inventory),
+      ...histories.metrics(),
+      ...bootMetrics({ ...boot.counters }),
+      ...processMetrics({ startedAt, longestTurnMs: longestTurnMs(), lostLines: options.log.lost() }),
+    ]);
+  const token = credentials.operatorToken;
+  const twoPersonWaitMs = configuration.twoPersonRule ? configuration.approvalSeconds * 1_000 : undefined;
+  const own = { images, shell, power, stream, status, metrics };
+  registerOperatorApi(operators, { inventory, rollCall, wallClock, token, twoPersonWaitMs, ...own });
+  registerDrillApi(operators, { inventory, drills });
+  registerBackupApi(operators, { inventory, stateDirectory: configuration.stateDirectory });
+  await operators.register(dashboard);
+  const { host, port } = configuration.operator;
+  if (options.operatorFd === undefined) await listen(operators, { host, port });
+  else await listenOn(operators, options.operatorFd);
+  if (configuration.twoPersonRule && inventory.operators.all().length < 2) log(lonelyOperator);
+
+  // Before the inventory, which stores for it; on the way of a start that fails it ends as it was made.
+  stack.defer(() => boot[Symbol.asyncDispose]());
+  await boot.serve(
+    bootSettings({ configuration, credentials, connections: budget.boot }),
+    bootHost({ inventory, log, onFailure }),
+  );
+  startupMs = Math.round(monotonic());
+  const eventLoop = stack.use(
+    watchEventLoop((ms) =>
+      log({ level: 'warn', subject: 'event loop', message: `stood still for ${ms} ms: orders and boots waited` }),
+    ),
+  );
+  longestTurnMs = () => eventLoop.longestMs();
+  // A PDU that is away now may be there when it is needed: known, but no reason not to start.
+  void power?.check().then((problems) => {
+    for (const problem of problems) inventory.events.add({ kind: 'controller', subject: 'power', message: problem });
+  });
+  const running = stack.move();
+  return {
+    operatorUrl: `http://${host}:${port}`,
+    status,
+    [Symbol.asyncDispose]: () => running.disposeAsync(),
+  };
+}
+
+const lonelyOperator = {
+  level: 'warn',
+  subject: 'controller',
+  message:
+    'the two-person rule is on and there is one operator only: nothing can be lifted, and everything cannot be ' +
+    'stopped at once, until there is another (muster operator add NAME)',
+} as const;
+
+function repeat(stack: AsyncDisposableStack, intervalMs: number, step: () => Promise<unknown>): void {
+  stack.adopt(
+    setInterval(() => void step(), intervalMs),
+    clearInterval,
+  );
+}
+
+function statusOf({
+  configuration,
+  inventory,
+  boot,
+  startedAt,
+  startupMs,
+}: Pick<ServicesOptions, 'configuration' | 'inventory' | 'startedAt'> & {
+  boot: BootProcess;
+  startupMs: number;
+}): Status {
+  const counts = statusCounts(inventory);
+  const [otherServers, problem] = [boot.neighbours(), boot.problem()];
+  return {
+    version,
+    startedAt,
+    startupMs,
+    rack: configuration.rack,
+    twoPersonRule: configuration.twoPersonRule,
+    ...counts,
+    problems: problem === undefined ? counts.problems : [...counts.problems, problem],
+    ...(otherServers.length === 0 ? {} : { otherServers }),
+  };
+}
+
+function bootSettings({
+  configuration,
+  credentials,
+  connections,
+}: {
+  configuration: Configuration;
+  credentials: Credentials;
+  connections: number;
+}): Parameters<BootProcess['serve']>[0] {
+  return {
+    address: configuration.address,
+    netmask: configuration.netmask,
+    range: configuration.range,
+    ...(configuration.gateway === undefined ? {} : { gateway: configuration.gateway }),
+    leaseSeconds: configuration.leaseSeconds,
+    reservations: [...configuration.reservations],
+    httpPort: bootHttpPort,
+    httpConnections: connections,
+    uboot: configuration.uboot,
+    cmdline: {
+      api: `${configuration.address}:${agentApiPort}`,
+      udp: `${configuration.address}:${rollCallPort}`,
+      fingerprint: credentials.fingerprint,
+      ssh: credentials.sshPublicKey,
+      console: configuration.console,
+    },
+  };
+}
+
+async function listen(app: Server, { host, port }: { host: string; port: number }): Promise<void> {
+  await app.listen({ host, port }).catch((cause: unknown) => {
+    const inUse = cause instanceof Error && 'code' in cause && cause.code === 'EADDRINUSE';
+    throw inUse
+      ? new Error(`cannot listen on ${host}:${port}: another program has this port (ss -ltnp tells which)`)
+      : new Error(`cannot listen on ${host}:${port}`, { cause });
+  });
+}
+
+async function listenOn(app: Server, fd: number): Promise<void> {
+  await app.ready();
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  app.server.once('error', reject);
+  app.server.listen({ fd }, resolve);
+  await promise;
+}
