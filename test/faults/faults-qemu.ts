@@ -56,10 +56,9 @@ const leashFrozen: Misdeed = {
 };
 
 const processStuck: Misdeed = {
+  // Long before the order: beside it another board may be one that its watchdog resets.
   prepare: async (board) => {
     await board.run(uninterruptible(killed));
-  },
-  before: async (board) => {
     await board.run(freezeUnderIt);
     await untilOnBoards(
       'a process to hang in the kernel',
@@ -86,6 +85,21 @@ export function bomb(processes: number): Misdeed {
       await untilOnBoards(
         'the fork bomb to be at its limit',
         async () => Number(await board.run(count)) > 0.8 * processes,
+      );
+    },
+    sparesBystander: true,
+  };
+}
+
+/** A container that asks for more memory than it may have, again and again. */
+export function hog(memoryBytes: number): Misdeed {
+  return {
+    extra: { ...sh(memoryHog), memoryBytes },
+    prepare: async (board) => {
+      const kills = `grep -h '^oom_kill ' /sys/fs/cgroup/customers/${killed}/memory.events`;
+      await untilOnBoards(
+        'the kernel to kill for memory',
+        async () => Number((await board.run(kills)).split(' ')[1]) > 0,
       );
     },
     sparesBystander: true,
@@ -279,17 +293,7 @@ const drills: Drill[] = [
       name: 'hostile customer',
       what: 'A container that asks for memory without end, whose processes the kernel kills at the limit of 256 MB again and again.',
     },
-    {
-      extra: { ...sh(memoryHog), memoryBytes: 256 * megabytes },
-      prepare: async (board) => {
-        const kills = `grep -h '^oom_kill ' /sys/fs/cgroup/customers/${killed}/memory.events`;
-        await untilOnBoards(
-          'the kernel to kill for memory',
-          async () => Number((await board.run(kills)).split(' ')[1]) > 0,
-        );
-      },
-      sparesBystander: true,
-    },
+    hog(256 * megabytes),
   ],
   [
     {

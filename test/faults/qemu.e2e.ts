@@ -8,7 +8,7 @@ import { test } from 'node:test';
 import { BoardRack } from './board-rack.ts';
 import { runOnce, waitedFigure, type Misdeed } from './board-run.ts';
 import { promisedMs, type Run } from './fault.ts';
-import { bomb, containers, misdeedOf } from './faults-qemu.ts';
+import { bomb, containers, hog, misdeedOf } from './faults-qemu.ts';
 
 const on = (number: number, variant: string): Misdeed => misdeedOf({ number, variant });
 const both = (misdeed: Misdeed): Misdeed[] => [misdeed, misdeed];
@@ -20,6 +20,7 @@ const runs: { name: string; misdeeds: Misdeed[] }[] = [
     misdeeds: [on(1, 'boards'), on(3, 'boards, just before the order')],
   },
   { name: 'a fork bomb', misdeeds: both(bomb(64)) },
+  { name: 'a memory hog', misdeeds: both(hog(64 * 2 ** 20)) },
   { name: 'three containers on each board', misdeeds: both(containers(2)) },
   { name: 'the boards stand still and go on', misdeeds: both(on(14, 'QEMU stop, cont')) },
   {
@@ -36,6 +37,10 @@ const runs: { name: string; misdeeds: Misdeed[] }[] = [
     misdeeds: [on(3, 'boards, just after the order'), on(7, 'boards')],
   },
   { name: 'the agent is frozen; the leash is killed', misdeeds: [on(8, 'boards'), on(9, 'killed')] },
+  {
+    name: 'the leash is frozen; a process hangs in the kernel: both boards are reset',
+    misdeeds: [on(9, 'frozen'), on(13, '')],
+  },
 ];
 
 test('five seconds, whatever one thing fails on a board', { timeout: 880_000 }, async (t) => {
