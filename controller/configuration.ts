@@ -238,8 +238,9 @@ export function resolveConfiguration(file: ConfigurationFile, interfaces: Interf
 /**
  * The command line that runs the controller in little memory (measured: docs/decisions/0006): a small young generation,
  * since what a heartbeat leaves behind is garbage at once, and an old one that grows in small steps; a way to give back
- * boot files that nobody loads any more; one heap for all threads of the C library; and Node's compile cache from the
- * first file on, without which Node loads and keeps its 18 MB of TypeScript parser for that file alone.
+ * boot files that nobody loads any more; no helpers for collections so small, which would wait for each of them; one heap
+ * for all threads of the C library; and Node's compile cache from the first file on, without which Node loads and keeps
+ * its 18 MB of TypeScript parser for that file alone.
  */
 export function controllerCommand({
   node,
@@ -263,6 +264,7 @@ export function controllerCommand({
     '--max-semi-space-size=2',
     '--optimize-for-size',
     '--expose-gc',
+    '--single-threaded-gc',
     ...args,
   ];
 }
