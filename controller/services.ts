@@ -21,7 +21,7 @@ import {
 import { registerDrillApi } from './api/drill-api.ts';
 import { createServer, type Server } from './api/http.ts';
 import { renderMetrics } from './api/metrics.ts';
-import { registerOperatorApi } from './api/operator-api.ts';
+import { registerOperatorApi, type OperatorApiOptions } from './api/operator-api.ts';
 import { startStream } from './api/stream.ts';
 import { statusCounts } from './api/views.ts';
 import { bootHost } from './boot-host.ts';
@@ -29,7 +29,7 @@ import type { Configuration } from './configuration.ts';
 import type { ControllerOptions } from './controller.ts';
 import { loadCredentials, type Credentials } from './credentials.ts';
 import { connectionBudget, openFilesLimit } from './descriptors.ts';
-import { startDrills } from './drill/drill.ts';
+import { startDrills, type DrillRunner } from './drill/drill.ts';
 import { watchEventLoop } from './event-loop.ts';
 import { openImageStore } from './image-store.ts';
 import { startEscalation } from './kill/escalation.ts';
@@ -75,61 +75,25 @@ export async function startServices(options: ServicesOptions): Promise<Services>
       : startPower(configuration.power, { boards: () => inventory.nodes.all() });
   const escalation = stack.use(startEscalation({ inventory, rollCall, shell, power, now: monotonic, onFailure }));
   options.onEscalation(() => escalation.pursue());
-  repeat(stack, expiryIntervalMs, () => inventory.approvals.expire().catch(onFailure));
+  repeat(stack, { everyMs: expiryIntervalMs, step: () => inventory.approvals.expire().catch(onFailure) });
   stack.use(startScheduler({ inventory, onFailure }));
 
-  const squashfsDirectory = join(configuration.stateDirectory, 'images');
-  const images = await openImageStore({ directory: squashfsDirectory, inventory, random, wallClock });
-  const onFault = (message: string) => log({ level: 'error', subject: 'api', message });
-  const agents = createServer({
-    onFault,
-    https: { key: credentials.key, cert: credentials.certificate },
-    // An agent keeps four connections at most.
-    connections: { total: budget.agents, perAddress: 16, handshakes: 32 },
-  });
-  registerAgentApi(agents, { inventory, squashfsDirectory, now: wallClock });
-  stack.defer(() => agents.close());
-  await listen(agents, { host: configuration.address, port: agentApiPort });
+  const images = await openImageStore({ directory: squashfsOf(configuration), inventory, random, wallClock });
+  const agents = await serveAgents(stack, { ...options, credentials, connections: budget.agents });
 
   const samplePath = join(configuration.cacheDirectory, 'samples/current/worker.tar');
   const drills = stack.use(startDrills({ inventory, rollCall, images, samplePath, random, now: monotonic, wallClock }));
-  repeat(stack, drillIntervalMs, () => drills.step().catch(onFailure));
+  repeat(stack, { everyMs: drillIntervalMs, step: () => drills.step().catch(onFailure) });
 
-  const histories = new Histories(inventory, startedAt);
   let startupMs = 0;
-  const status = () => statusOf({ configuration, inventory, boot, startedAt, startupMs });
-  const stream = startStream({ inventory, status });
-  // An upload takes as long as it takes.
-  const operators = createServer({
-    onFault,
-    requestTimeout: 0,
-    connections: { total: budget.operators, perAddress: budget.operators },
-  });
-  stack.defer(() => operators.close());
-  // Before the server: it waits for its open answers, and a dashboard's never ends.
-  stack.defer(() => stream.close());
   // Not before the end: a start loads its code in turns as long as they take.
   let longestTurnMs = () => 0;
-  const metrics = () =>
-    renderMetrics([
-      ...controllerMetrics({ status: status(), rollCall: { ...rollCall.counters }, listeners: stream.listeners }),
-      ...connectionMetrics({ operators: operators.connections, agents: agents.connections }),
-      ...inventoryMetrics(inventory),
-      ...drillMetrics(inventory),
-      ...histories.metrics(),
-      ...bootMetrics({ ...boot.counters }),
-      ...processMetrics({ startedAt, longestTurnMs: longestTurnMs(), lostLines: options.log.lost() }),
-    ]);
-  const token = credentials.operatorToken;
-  const twoPersonWaitMs = configuration.twoPersonRule ? configuration.approvalSeconds * 1_000 : undefined;
-  const own = { images, shell, power, stream, status, metrics };
-  registerOperatorApi(operators, { inventory, rollCall, wallClock, token, twoPersonWaitMs, ...own });
-  registerDrillApi(operators, { inventory, drills });
-  registerBackupApi(operators, { inventory, stateDirectory: configuration.stateDirectory });
-  await operators.register(dashboard);
-  const { host, port } = configuration.operator;
-  if (options.operatorFd === undefined) await listen(operators, { host, port });
-  else await listenOn(operators, options.operatorFd);
+  const status = () => statusOf({ configuration, inventory, boot, startedAt, startupMs });
+  await serveOperators(stack, {
+    ...{ options, agents, boot, credentials, drills, images, power, shell, status },
+    connections: budget.operators,
+    longestTurnMs: () => longestTurnMs(),
+  });
   if (configuration.twoPersonRule && inventory.operators.all().length < 2) log(lonelyOperator);
 
   // Before the inventory, which stores for it; on the way of a start that fails it ends as it was made.
@@ -150,11 +114,84 @@ export async function startServices(options: ServicesOptions): Promise<Services>
     for (const problem of problems) inventory.events.add({ kind: 'controller', subject: 'power', message: problem });
   });
   const running = stack.move();
+  const { host, port } = configuration.operator;
   return {
     operatorUrl: `http://${host}:${port}`,
     status,
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };
+}
+
+const squashfsOf = ({ stateDirectory }: Configuration): string => join(stateDirectory, 'images');
+
+function onFault({ log }: ServicesOptions): (message: string) => void {
+  return (message) => log.log({ level: 'error', subject: 'api', message });
+}
+
+async function serveAgents(
+  stack: AsyncDisposableStack,
+  { credentials, connections, ...options }: ServicesOptions & { credentials: Credentials; connections: number },
+): Promise<Server> {
+  const { configuration, inventory, wallClock } = options;
+  const agents = createServer({
+    onFault: onFault(options),
+    https: { key: credentials.key, cert: credentials.certificate },
+    // An agent keeps four connections at most.
+    connections: { total: connections, perAddress: 16, handshakes: 32 },
+  });
+  registerAgentApi(agents, { inventory, squashfsDirectory: squashfsOf(configuration), now: wallClock });
+  stack.defer(() => agents.close());
+  await listen(agents, { host: configuration.address, port: agentApiPort });
+  return agents;
+}
+
+interface OperatorServices extends Pick<OperatorApiOptions, 'images' | 'power' | 'shell' | 'status'> {
+  agents: Server;
+  boot: BootProcess;
+  connections: number;
+  credentials: Credentials;
+  drills: DrillRunner;
+  longestTurnMs: () => number;
+}
+
+async function serveOperators(
+  stack: AsyncDisposableStack,
+  { options, ...services }: OperatorServices & { options: ServicesOptions },
+): Promise<void> {
+  const { configuration, inventory, rollCall, wallClock, startedAt } = options;
+  const { agents, boot, connections, credentials, drills, longestTurnMs, ...own } = services;
+  const histories = new Histories(inventory, startedAt);
+  const stream = startStream({ inventory, status: own.status });
+  // An upload takes as long as it takes.
+  const operators = createServer({
+    onFault: onFault(options),
+    requestTimeout: 0,
+    connections: { total: connections, perAddress: connections },
+  });
+  stack.defer(() => operators.close());
+  // Before the server: it waits for its open answers, and a dashboard's never ends.
+  stack.defer(() => stream.close());
+  const metrics = () =>
+    renderMetrics([
+      ...controllerMetrics({ status: own.status(), rollCall: { ...rollCall.counters }, listeners: stream.listeners }),
+      ...connectionMetrics({ operators: operators.connections, agents: agents.connections }),
+      ...inventoryMetrics(inventory),
+      ...drillMetrics(inventory),
+      ...histories.metrics(),
+      ...bootMetrics({ ...boot.counters }),
+      ...processMetrics({ startedAt, longestTurnMs: longestTurnMs(), lostLines: options.log.lost() }),
+    ]);
+  const token = credentials.operatorToken;
+  const twoPersonWaitMs = configuration.twoPersonRule ? configuration.approvalSeconds * 1_000 : undefined;
+  registerOperatorApi(operators, {
+    ...own,
+    ...{ inventory, metrics, rollCall, stream, token, twoPersonWaitMs, wallClock },
+  });
+  registerDrillApi(operators, { inventory, drills });
+  registerBackupApi(operators, { inventory, stateDirectory: configuration.stateDirectory });
+  await operators.register(dashboard);
+  if (options.operatorFd === undefined) await listen(operators, configuration.operator);
+  else await listenOn(operators, options.operatorFd);
 }
 
 const lonelyOperator = {
@@ -165,9 +202,12 @@ const lonelyOperator = {
     'stopped at once, until there is another (muster operator add NAME)',
 } as const;
 
-function repeat(stack: AsyncDisposableStack, intervalMs: number, step: () => Promise<unknown>): void {
+function repeat(
+  stack: AsyncDisposableStack,
+  { everyMs, step }: { everyMs: number; step: () => Promise<unknown> },
+): void {
   stack.adopt(
-    setInterval(() => void step(), intervalMs),
+    setInterval(() => void step(), everyMs),
     clearInterval,
   );
 }
