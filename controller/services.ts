@@ -90,7 +90,15 @@ export async function startServices(options: ServicesOptions): Promise<Services>
   let longestTurnMs = () => 0;
   const status = () => statusOf({ configuration, inventory, boot, startedAt, startupMs });
   await serveOperators(stack, {
-    ...{ options, agents, boot, credentials, drills, images, power, shell, status },
+    options,
+    agents,
+    boot,
+    credentials,
+    drills,
+    images,
+    power,
+    shell,
+    status,
     connections: budget.operators,
     longestTurnMs: () => longestTurnMs(),
   });
@@ -185,7 +193,13 @@ async function serveOperators(
   const twoPersonWaitMs = configuration.twoPersonRule ? configuration.approvalSeconds * 1_000 : undefined;
   registerOperatorApi(operators, {
     ...own,
-    ...{ inventory, metrics, rollCall, stream, token, twoPersonWaitMs, wallClock },
+    inventory,
+    metrics,
+    rollCall,
+    stream,
+    token,
+    twoPersonWaitMs,
+    wallClock,
   });
   registerDrillApi(operators, { inventory, drills });
   registerBackupApi(operators, { inventory, stateDirectory: configuration.stateDirectory });
