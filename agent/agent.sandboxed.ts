@@ -24,10 +24,10 @@ import { buildSync } from 'esbuild';
 import type { DesiredInstance } from '../protocol/api/agent.ts';
 import { configurationDigest } from '../protocol/desired-state.ts';
 import { killWorkMs, leashSweepMs, permitValidityMs } from '../protocol/timing.ts';
-import { writeSeccompProfile } from './containers/seccomp-profile.fixture.ts';
-import { plantBusybox, squash } from './containers/busybox-image.fixture.ts';
+import { writeSeccompProfile } from './containers/oci/seccomp-profile.fixture.ts';
+import { plantBusybox, squash } from './containers/cache/busybox-image.fixture.ts';
 import { until } from '../test/until.ts';
-import { controllerPeer, type ControllerPeer } from './controller-peer.fixture.ts';
+import { controllerPeer, type ControllerPeer } from './api/controller-peer.fixture.ts';
 
 const groups = '/sys/fs/cgroup/customers';
 const fifo = '/run/leash/fifo';

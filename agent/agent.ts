@@ -1,9 +1,9 @@
 // The agent: joins its controller, calls in, obeys permits, and keeps the node as the controller wants it.
 //
-//   session ─► heartbeats, permits ─► kill / allow, leash      roll-call.ts, permit-keeper.ts, leash.ts
-//                     └─► newer generation ─► desired state     desired-state.ts ─► containers/
-//   reports, logs, sample ─► controller                         report.ts, sample.ts
-//   silence ─► rejoin, beside the heartbeats                    join.ts
+//   session ─► heartbeats, permits ─► kill / allow, leash      roll-call/
+//                     └─► newer generation ─► desired state     api/desired-state.ts ─► containers/
+//   reports, logs, sample ─► controller                         api/report.ts, sample.ts
+//   silence ─► rejoin, beside the heartbeats                    api/join.ts
 //
 // One thread, and permits have priority: whatever else runs on it must be short, so sizes are bounded everywhere and other
 // programs run only asynchronously.
@@ -17,14 +17,14 @@ import { silentAfterMs } from '../protocol/timing.ts';
 import { startBeacon } from './beacon.ts';
 import type { Endpoint } from '../protocol/ipv4.ts';
 import type { Runtime, RuntimeOptions } from './containers/runtime.ts';
-import { inWords, type ControllerClient } from './controller-client.ts';
-import { desiredState } from './desired-state.ts';
+import { inWords, type ControllerClient } from './api/controller-client.ts';
+import { desiredState } from './api/desired-state.ts';
 import { areComplete, findFacts, firstFacts } from './facts.ts';
-import { agentSession, join, loadSession, saveSession, type Identity } from './join.ts';
-import { writeLeash } from './leash.ts';
+import { agentSession, join, loadSession, saveSession, type Identity } from './api/join.ts';
+import { writeLeash } from './roll-call/leash.ts';
 import { thisMachine } from './machine.ts';
-import { startReporter } from './report.ts';
-import { startRollCall, type RollCall } from './roll-call.ts';
+import { startReporter } from './api/report.ts';
+import { startRollCall, type RollCall } from './roll-call/roll-call.ts';
 import { newSampler } from './sample.ts';
 
 const delayResolutionMs = 20;

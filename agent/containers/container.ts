@@ -3,22 +3,22 @@
 //   fetching ─► starting ─► running ─► exited ─► (0.5 s, doubled up to 30 s) ─► fetching …
 //      └──────────┴─► failed ─► (the same pause) …          stopped: its customer may not run; waits to be allowed
 //
-// Its files and mounts are those of its bundle (`bundle.ts`); crun is called by `crun.ts`.
+// Its files and mounts are those of its bundle (`oci/bundle.ts`); crun is called by `oci/crun.ts`.
 import { chownSync, closeSync, existsSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { DesiredCustomer, DesiredInstance, InstanceReport } from '../../protocol/api/agent.ts';
 import type { InstanceState } from '../../protocol/api/instances.ts';
-import { Bundle, type InstanceRecord } from './bundle.ts';
-import { CrunRun, forgetContainer } from './crun.ts';
-import { expectFirstProcess, firstProcessFile, signalFirstProcess } from './first-process.ts';
-import { isGroupPopulated, killGroup, removeTree } from './control-group.ts';
-import type { ConfigurationCache } from './configuration-cache.ts';
-import type { CustomerGroup } from './customer-group.ts';
-import type { ImageCache } from './image-cache.ts';
+import { Bundle, type InstanceRecord } from './oci/bundle.ts';
+import { CrunRun, forgetContainer } from './oci/crun.ts';
+import { expectFirstProcess, firstProcessFile, signalFirstProcess } from './oci/first-process.ts';
+import { isGroupPopulated, killGroup, removeTree } from './groups/control-group.ts';
+import type { ConfigurationCache } from './cache/configuration-cache.ts';
+import type { CustomerGroup } from './groups/customer-group.ts';
+import type { ImageCache } from './cache/image-cache.ts';
 import { type LogQueue, LogTail } from './log-queue.ts';
 import { type Network, namespacePath } from './network.ts';
-import { hardLimits, ociConfig } from './oci-config.ts';
+import { hardLimits, ociConfig } from './oci/oci-config.ts';
 import type { Semaphore } from './semaphore.ts';
 import { explain } from './tool.ts';
 

@@ -13,9 +13,9 @@ import type { DesiredInstance } from '../../protocol/api/agent.ts';
 import { configurationDigest, configurationText } from '../../protocol/desired-state.ts';
 import { boundMs } from '../../protocol/timing.ts';
 import { until as waitUntil } from '../../test/until.ts';
-import { plantBusybox, squash } from './busybox-image.fixture.ts';
+import { plantBusybox, squash } from './cache/busybox-image.fixture.ts';
 import { createRuntime } from './runtime.ts';
-import { writeSeccompProfile } from './seccomp-profile.fixture.ts';
+import { writeSeccompProfile } from './oci/seccomp-profile.fixture.ts';
 
 const cgroupRoot = '/sys/fs/cgroup';
 const stateDir = '/run/muster';

@@ -8,7 +8,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { instancePattern, isCustomerName } from '../../protocol/names.ts';
-import { bridgeOf } from './customer-group.ts';
+import { bridgeOf } from './groups/customer-group.ts';
 import { runTool } from './tool.ts';
 
 export interface RuntimeNetwork {

@@ -14,9 +14,9 @@ import { configurationDigest, configurationText } from '../../protocol/desired-s
 import { boundMs, killWorkMs } from '../../protocol/timing.ts';
 import { median } from '../../test/bench/figure.ts';
 import { until as waitUntil } from '../../test/until.ts';
-import { writeSeccompProfile } from './seccomp-profile.fixture.ts';
-import { plantBusybox, squash } from './busybox-image.fixture.ts';
-import { readGroup } from './control-group.ts';
+import { writeSeccompProfile } from './oci/seccomp-profile.fixture.ts';
+import { plantBusybox, squash } from './cache/busybox-image.fixture.ts';
+import { readGroup } from './groups/control-group.ts';
 import { createRuntime, type Runtime } from './runtime.ts';
 
 const cgroupRoot = '/sys/fs/cgroup';

@@ -12,12 +12,12 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { Desired, DesiredCustomer, DesiredInstance, InstanceReport } from '../../protocol/api/agent.ts';
 import { instancePattern, isCustomerName, sha256Pattern } from '../../protocol/names.ts';
 import type { CustomerLoad } from '../../protocol/roll-call.ts';
-import { Bundle } from './bundle.ts';
-import { ConfigurationCache } from './configuration-cache.ts';
+import { Bundle } from './oci/bundle.ts';
+import { ConfigurationCache } from './cache/configuration-cache.ts';
 import { Container, type ContainerHost } from './container.ts';
-import { CustomerGroup, customersWithGroup } from './customer-group.ts';
-import { hoarder, kernelMemoryPollMs } from './kernel-memory.ts';
-import { ImageCache } from './image-cache.ts';
+import { CustomerGroup, customersWithGroup } from './groups/customer-group.ts';
+import { hoarder, kernelMemoryPollMs } from './groups/kernel-memory.ts';
+import { ImageCache } from './cache/image-cache.ts';
 import { LogQueue, type RuntimeLogLine } from './log-queue.ts';
 import { Network, type RuntimeNetwork } from './network.ts';
 import { Semaphore } from './semaphore.ts';
@@ -28,7 +28,7 @@ export interface RuntimeOptions {
   cgroupRoot: string;
   /** On tmpfs, kept by an agent's restart, gone with a board's: `/run/muster`. */
   stateDir: string;
-  /** `/run/leash/first`: the containers' first processes, for whoever must stop them (`first-process.ts`). */
+  /** `/run/leash/first`: the containers' first processes, for whoever must stop them (`oci/first-process.ts`). */
   firstProcessDirectory: string;
   /** Most bytes of squashfs files kept; more only while containers run from them. */
   imageCacheBytes: number;

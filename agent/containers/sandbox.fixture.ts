@@ -7,7 +7,7 @@ import { existsSync, mkdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { killGroup, removeTree } from './control-group.fixture.ts';
+import { killGroup, removeTree } from './groups/control-group.fixture.ts';
 
 const outside = `
 set -e

@@ -43,7 +43,7 @@ echo $$ >system/cgroup.procs
 cd /
 
 # What containers share with the whole board, whoever asks first. All customers' 1024 tasks have 1,024 files each at most
-# (agent/containers/oci-config.ts): a fourth of what the kernel gives, which is by default a tenth of the memory and was less.
+# (agent/containers/oci/oci-config.ts): a fourth of what the kernel gives, which is by default a tenth of the memory and was less.
 set_kernel() { while read -r key value; do [ ! -e "/proc/sys/$key" ] || echo "$value" >"/proc/sys/$key" || say "cannot set $key"; done; }
 set_kernel <<'END'
 fs/file-max 4194304

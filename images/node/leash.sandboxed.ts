@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { writeLeash } from '../../agent/leash.ts';
+import { writeLeash } from '../../agent/roll-call/leash.ts';
 import { isCustomerName } from '../../protocol/names.ts';
 import { until } from '../../test/until.ts';
 

@@ -1,4 +1,4 @@
-import { type Keeper, newKeeper, nonceLimit, receipts, step } from '../../agent/permit-keeper.ts';
+import { type Keeper, newKeeper, nonceLimit, receipts, step } from '../../agent/roll-call/permit-keeper.ts';
 import { MalformedError } from '../../protocol/bytes.ts';
 import { isCustomerName } from '../../protocol/names.ts';
 import { decodePermit, encodePermit, everything, type Permit } from '../../protocol/roll-call.ts';

@@ -1,17 +1,17 @@
-// One life of a board's agent: the real permit loop (agent/roll-call.ts, agent/permit-keeper.ts), the real fetching of the
-// desired state (agent/desired-state.ts) and the real lines for the leash (agent/leash.ts) on a simulated machine, with a
+// One life of a board's agent: the real permit loop (agent/roll-call/), the real fetching of the desired state
+// (agent/api/desired-state.ts) and the real lines for the leash (agent/roll-call/leash.ts) on a simulated machine, with a
 // stand-in for joining and for the container runtime.
 import { createSecretKey } from 'node:crypto';
 import type { Desired, JoinAnswer } from '../../protocol/api/agent.ts';
 import type { CustomerLoad } from '../../protocol/roll-call.ts';
 import { rollCallPort } from '../../protocol/timing.ts';
 import type { Stop, StopReason } from '../../agent/containers/runtime.ts';
-import { agentSession } from '../../agent/join.ts';
-import type { ControllerResponse } from '../../agent/controller-client.ts';
-import { desiredState } from '../../agent/desired-state.ts';
-import { leashChunks } from '../../agent/leash.ts';
+import { agentSession } from '../../agent/api/join.ts';
+import type { ControllerResponse } from '../../agent/api/controller-client.ts';
+import { desiredState } from '../../agent/api/desired-state.ts';
+import { leashChunks } from '../../agent/roll-call/leash.ts';
 import type { DatagramSocket, Machine } from '../../agent/machine.ts';
-import { startRollCall, type RollCall, type RollCallOptions } from '../../agent/roll-call.ts';
+import { startRollCall, type RollCall, type RollCallOptions } from '../../agent/roll-call/roll-call.ts';
 import type { CallingBoard, ControllerLife, ControllerWorld } from './controller-life.ts';
 import type { Datagram } from './network.ts';
 import { Program } from './program.ts';

@@ -152,7 +152,7 @@ export class ControllerLife {
     return 'token' in ticket ? ticket.token : undefined;
   }
 
-  /** As agent/join.ts asks: the session's proof first, then the token. */
+  /** As agent/api/join.ts asks: the session's proof first, then the token. */
   async join({ mac, bootId, saved, token, address }: CallingBoard): Promise<JoinAnswer | Refused> {
     const { inventory } = this.#open();
     const request = { mac, bootId, serial: null, agentVersion: '1', sshHostKey: null, facts };

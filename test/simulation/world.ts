@@ -116,7 +116,7 @@ export class World {
     this.#call(board, ask, (answer) => this.timeline.after(0, () => done(answer)));
   }
 
-  /** A call of a program on the board, as agent/controller-client.ts makes it. Undefined: it failed. */
+  /** A call of a program on the board, as agent/api/controller-client.ts makes it. Undefined: it failed. */
   callFrom<T>(
     program: Program,
     board: CallingBoard,

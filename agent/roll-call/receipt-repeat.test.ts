@@ -1,7 +1,7 @@
 // A receipt may be lost on its way: the permit that still asks for it is answered at once, and not by a storm.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { receiptRepeatMs } from '../protocol/timing.ts';
+import { receiptRepeatMs } from '../../protocol/timing.ts';
 import { newKeeper, receipts, step, type KeeperEvent } from './permit-keeper.ts';
 
 const order = { order: 7n, scope: 'acme' };

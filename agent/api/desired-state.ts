@@ -1,12 +1,12 @@
 // Brings the desired state here when a permit speaks of a newer generation. One fetch at a time; the newest state counts.
 import { Type } from 'typebox';
 import { Value } from 'typebox/value';
-import { Desired, DesiredCustomer, DesiredInstance, type InstanceReport } from '../protocol/api/agent.ts';
-import { desiredLimitBytes, instancesPerNodeLimit } from '../protocol/desired-state.ts';
-import { instancePattern } from '../protocol/names.ts';
-import { backoffMs } from './backoff.ts';
+import { Desired, DesiredCustomer, DesiredInstance, type InstanceReport } from '../../protocol/api/agent.ts';
+import { desiredLimitBytes, instancesPerNodeLimit } from '../../protocol/desired-state.ts';
+import { instancePattern } from '../../protocol/names.ts';
+import { backoffMs } from '../backoff.ts';
 import { inWords, type ControllerClient } from './controller-client.ts';
-import type { AgentSession } from './roll-call.ts';
+import type { AgentSession } from '../roll-call/roll-call.ts';
 
 const callDeadlineMs = 10_000;
 /** An answer that permits have overtaken is thrown away so often; then it is better than none. */

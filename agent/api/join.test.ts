@@ -3,9 +3,9 @@ import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join as joinPath } from 'node:path';
 import { test, type TestContext } from 'node:test';
-import { backoffMs } from './backoff.ts';
+import { backoffMs } from '../backoff.ts';
 import { controllerClient } from './controller-client.ts';
-import { until } from '../test/until.ts';
+import { until } from '../../test/until.ts';
 import { controllerPeer } from './controller-peer.fixture.ts';
 import { join, loadSession, saveSession, type Identity, type JoinOptions } from './join.ts';
 

@@ -7,12 +7,12 @@ import { join as joinPath } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { Type, type Static } from 'typebox';
 import { Value } from 'typebox/value';
-import { sessionProof } from '../protocol/agent-authorization.ts';
-import { JoinAnswer, type JoinRequest } from '../protocol/api/agent.ts';
-import { NodeFacts } from '../protocol/api/nodes.ts';
-import { backoffMs } from './backoff.ts';
+import { sessionProof } from '../../protocol/agent-authorization.ts';
+import { JoinAnswer, type JoinRequest } from '../../protocol/api/agent.ts';
+import { NodeFacts } from '../../protocol/api/nodes.ts';
+import { backoffMs } from '../backoff.ts';
 import { inWords, type ControllerClient } from './controller-client.ts';
-import type { AgentSession } from './roll-call.ts';
+import type { AgentSession } from '../roll-call/roll-call.ts';
 
 const callDeadlineMs = 10_000;
 const answerLimitBytes = 64 * 1024;

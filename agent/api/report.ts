@@ -2,13 +2,13 @@
 // every 2 s. While the controller cannot be reached nothing piles up here: the runtime bounds its log lines itself, and of
 // those taken from it one batch is kept until it is delivered.
 import { performance } from 'node:perf_hooks';
-import type { InstanceReport, Report } from '../protocol/api/agent.ts';
-import type { NodeFacts } from '../protocol/api/nodes.ts';
-import type { Sample } from '../protocol/api/samples.ts';
-import { reportedInstancesLimit } from '../protocol/desired-state.ts';
+import type { InstanceReport, Report } from '../../protocol/api/agent.ts';
+import type { NodeFacts } from '../../protocol/api/nodes.ts';
+import type { Sample } from '../../protocol/api/samples.ts';
+import { reportedInstancesLimit } from '../../protocol/desired-state.ts';
 import { inWords, type ControllerClient } from './controller-client.ts';
-import type { Runtime, RuntimeLogLine } from './containers/runtime.ts';
-import type { AgentSession } from './roll-call.ts';
+import type { Runtime, RuntimeLogLine } from '../containers/runtime.ts';
+import type { AgentSession } from '../roll-call/roll-call.ts';
 
 const gatherMs = 100;
 const intervalMs = 2_000;

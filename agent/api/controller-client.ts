@@ -7,9 +7,9 @@ import { Agent, request, type RequestOptions } from 'node:https';
 import type { Duplex } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { connect } from 'node:tls';
-import { agentAuthorization } from '../protocol/agent-authorization.ts';
-import type { Endpoint } from '../protocol/ipv4.ts';
-import type { AgentSession } from './roll-call.ts';
+import { agentAuthorization } from '../../protocol/agent-authorization.ts';
+import type { Endpoint } from '../../protocol/ipv4.ts';
+import type { AgentSession } from '../roll-call/roll-call.ts';
 
 const connectDeadlineMs = 5_000;
 /** A download that makes no progress for so long has failed. */

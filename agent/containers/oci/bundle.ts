@@ -19,10 +19,10 @@ import {
 } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { DesiredCustomer, DesiredInstance } from '../../protocol/api/agent.ts';
-import { type ImageLease, mountOptions } from './image-cache.ts';
-import type { Attachment } from './network.ts';
-import { runTool } from './tool.ts';
+import type { DesiredCustomer, DesiredInstance } from '../../../protocol/api/agent.ts';
+import { type ImageLease, mountOptions } from '../cache/image-cache.ts';
+import type { Attachment } from '../network.ts';
+import { runTool } from '../tool.ts';
 
 /** What `instance.json` holds. */
 export interface InstanceRecord {

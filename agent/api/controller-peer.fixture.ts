@@ -7,10 +7,10 @@ import { createServer } from 'node:https';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { generate } from 'selfsigned';
 import { Value } from 'typebox/value';
-import { claimedSessionId, isAuthorized, sessionProof } from '../protocol/agent-authorization.ts';
-import { type Desired, JoinRequest, Report } from '../protocol/api/agent.ts';
-import type { ContainerConfiguration } from '../protocol/api/instances.ts';
-import { problemCodeOf, problemOf } from '../protocol/api/problem.ts';
+import { claimedSessionId, isAuthorized, sessionProof } from '../../protocol/agent-authorization.ts';
+import { type Desired, JoinRequest, Report } from '../../protocol/api/agent.ts';
+import type { ContainerConfiguration } from '../../protocol/api/instances.ts';
+import { problemCodeOf, problemOf } from '../../protocol/api/problem.ts';
 import {
   claimedSession,
   decodeHeartbeat,
@@ -18,9 +18,9 @@ import {
   type Heartbeat,
   type OrderToConfirm,
   type PermittedCustomer,
-} from '../protocol/roll-call.ts';
-import { permitValidityMs } from '../protocol/timing.ts';
-import type { Endpoint } from '../protocol/ipv4.ts';
+} from '../../protocol/roll-call.ts';
+import { permitValidityMs } from '../../protocol/timing.ts';
+import type { Endpoint } from '../../protocol/ipv4.ts';
 
 export interface ControllerPeer extends AsyncDisposable {
   api: Endpoint;

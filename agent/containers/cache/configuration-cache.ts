@@ -4,8 +4,8 @@ import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Value } from 'typebox/value';
-import { ContainerConfiguration } from '../../protocol/api/instances.ts';
-import { Semaphore } from './semaphore.ts';
+import { ContainerConfiguration } from '../../../protocol/api/instances.ts';
+import { Semaphore } from '../semaphore.ts';
 
 /** Fetches at once: a board that starts anew may want a thousand. */
 const atOnce = 2;

@@ -12,9 +12,9 @@
 //
 // `hold` needs a living agent: the leash accepts no deadline further off than one permit, so a node whose agent dies
 // under `hold` stops the customer within the bound, as everybody else.
-import { everything, type OrderToConfirm, type Permit, type Receipt } from '../protocol/roll-call.ts';
-import { heartbeatIntervalMs, permitValidityMs, receiptRepeatMs } from '../protocol/timing.ts';
-import type { StopReason } from './containers/runtime.ts';
+import { everything, type OrderToConfirm, type Permit, type Receipt } from '../../protocol/roll-call.ts';
+import { heartbeatIntervalMs, permitValidityMs, receiptRepeatMs } from '../../protocol/timing.ts';
+import type { StopReason } from '../containers/runtime.ts';
 
 interface Grant {
   /** Permitted until then. */

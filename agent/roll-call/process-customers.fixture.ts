@@ -1,7 +1,7 @@
 // For tests without root: what the agent's thread asks of a container runtime, with one ordinary process a customer.
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import type { Runtime, Stop } from './containers/runtime.ts';
+import type { Runtime, Stop } from '../containers/runtime.ts';
 
 export interface ProcessCustomers
   extends Pick<Runtime, 'allowCustomer' | 'stopCustomer' | 'stopEverything' | 'isStopping' | 'loads'>, AsyncDisposable {

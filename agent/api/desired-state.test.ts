@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Desired } from '../protocol/api/agent.ts';
+import type { Desired } from '../../protocol/api/agent.ts';
 import { desiredState, readDesired } from './desired-state.ts';
 
 test('what an earlier session was answered is not applied in a new one', async () => {

@@ -2,14 +2,14 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { test, type TestContext } from 'node:test';
 import { setImmediate as immediate, setTimeout as wait } from 'node:timers/promises';
-import type { Desired, InstanceReport } from '../protocol/api/agent.ts';
-import type { RuntimeLogLine } from './containers/runtime.ts';
+import type { Desired, InstanceReport } from '../../protocol/api/agent.ts';
+import type { RuntimeLogLine } from '../containers/runtime.ts';
 import { controllerClient } from './controller-client.ts';
-import { until } from '../test/until.ts';
+import { until } from '../../test/until.ts';
 import { controllerPeer } from './controller-peer.fixture.ts';
 import { desiredState } from './desired-state.ts';
 import { startReporter } from './report.ts';
-import { newSampler } from './sample.ts';
+import { newSampler } from '../sample.ts';
 
 const mac = '02:00:00:00:00:01';
 

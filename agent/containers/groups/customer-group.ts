@@ -6,8 +6,8 @@
 // forbid (a start in flight can no longer make its group), kill, cut the network.
 import { existsSync, readdirSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
-import type { DesiredCustomer } from '../../protocol/api/agent.ts';
-import { isCustomerName } from '../../protocol/names.ts';
+import type { DesiredCustomer } from '../../../protocol/api/agent.ts';
+import { isCustomerName } from '../../../protocol/names.ts';
 import {
   groupsBelow,
   isGroupPopulated,
@@ -16,7 +16,7 @@ import {
   writeGroup,
   writeGroupIfThere,
 } from './control-group.ts';
-import { killFirstProcesses } from './first-process.ts';
+import { killFirstProcesses } from '../oci/first-process.ts';
 import { unreclaimableBytes } from './kernel-memory.ts';
 
 const wantedControllers = ['cpu', 'memory', 'pids'];

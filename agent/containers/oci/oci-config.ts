@@ -1,7 +1,7 @@
 // What crun is told about one container: a pure function from what the controller wants to the OCI runtime configuration.
 // Its golden file is `oci-config.golden.txt`.
-import type { DesiredInstance } from '../../protocol/api/agent.ts';
-import type { ContainerConfiguration } from '../../protocol/api/instances.ts';
+import type { DesiredInstance } from '../../../protocol/api/agent.ts';
+import type { ContainerConfiguration } from '../../../protocol/api/instances.ts';
 
 export const idRange = 65_536;
 

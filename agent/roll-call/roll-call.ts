@@ -1,6 +1,6 @@
 // The loop of the agent's roll call: heartbeats out, permits in, and what a permit forbids is killed in the same turn of the event
 // loop that read its datagram. Decides nothing itself: see `permit-keeper.ts`.
-import { MalformedError } from '../protocol/bytes.ts';
+import { MalformedError } from '../../protocol/bytes.ts';
 import {
   customersPerNodeLimit,
   decodePermit,
@@ -8,12 +8,12 @@ import {
   everything,
   type CustomerLoad,
   type Permit,
-} from '../protocol/roll-call.ts';
-import { heartbeatIntervalMs, heartbeatRetryMs, silentAfterMs } from '../protocol/timing.ts';
-import type { Endpoint } from '../protocol/ipv4.ts';
-import type { Runtime } from './containers/runtime.ts';
+} from '../../protocol/roll-call.ts';
+import { heartbeatIntervalMs, heartbeatRetryMs, silentAfterMs } from '../../protocol/timing.ts';
+import type { Endpoint } from '../../protocol/ipv4.ts';
+import type { Runtime } from '../containers/runtime.ts';
 import type { Vouch } from './leash.ts';
-import type { DatagramSocket, Machine } from './machine.ts';
+import type { DatagramSocket, Machine } from '../machine.ts';
 import { newKeeper, nextTickMs, receipts, step, type Action, type Keeper, type KeeperEvent } from './permit-keeper.ts';
 
 /** Extra heartbeats, that carry a receipt at once, keep this distance. */

@@ -11,9 +11,9 @@ import { createHash } from 'node:crypto';
 import { createReadStream, mkdirSync, readdirSync, readFileSync, renameSync, statSync } from 'node:fs';
 import { chmod, lchown, lstat, readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { squashfsName } from '../../protocol/names.ts';
-import { idRange } from './oci-config.ts';
-import { explain, runTool } from './tool.ts';
+import { squashfsName } from '../../../protocol/names.ts';
+import { idRange } from '../oci/oci-config.ts';
+import { explain, runTool } from '../tool.ts';
 
 export interface ImageCacheOptions {
   directory: string;

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { OrderToConfirm, PermittedCustomer } from '../protocol/roll-call.ts';
-import { seededRandom } from '../protocol/seeded-random.fixture.ts';
-import { boundMs, heartbeatIntervalMs, permitValidityMs } from '../protocol/timing.ts';
+import type { OrderToConfirm, PermittedCustomer } from '../../protocol/roll-call.ts';
+import { seededRandom } from '../../protocol/seeded-random.fixture.ts';
+import { boundMs, heartbeatIntervalMs, permitValidityMs } from '../../protocol/timing.ts';
 import { newKeeper, nextTickMs, nonceLimit, receipts, step, type Keeper, type KeeperEvent } from './permit-keeper.ts';
 
 interface PermitSketch {

@@ -5,7 +5,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Bundle } from './bundle.ts';
-import { runTool } from './tool.ts';
+import { runTool } from '../tool.ts';
 
 const startTimeoutMs = 20_000;
 const deleteTimeoutMs = 10_000;
