@@ -9,7 +9,7 @@ import { pipeline } from 'node:stream/promises';
 import { connect } from 'node:tls';
 import { agentAuthorization } from '../../protocol/agent-authorization.ts';
 import type { Endpoint } from '../../protocol/ipv4.ts';
-import type { AgentSession } from '../roll-call/roll-call.ts';
+import type { AgentSession } from '../agent-session.ts';
 
 const connectDeadlineMs = 5_000;
 /** A download that makes no progress for so long has failed. */

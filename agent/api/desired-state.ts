@@ -6,7 +6,7 @@ import { desiredLimitBytes, instancesPerNodeLimit } from '../../protocol/desired
 import { instancePattern } from '../../protocol/names.ts';
 import { backoffMs } from '../backoff.ts';
 import { inWords, type ControllerClient } from './controller-client.ts';
-import type { AgentSession } from '../roll-call/roll-call.ts';
+import type { AgentSession } from '../agent-session.ts';
 
 const callDeadlineMs = 10_000;
 /** An answer that permits have overtaken is thrown away so often; then it is better than none. */

@@ -12,7 +12,6 @@ import { JoinAnswer, type JoinRequest } from '../../protocol/api/agent.ts';
 import { NodeFacts } from '../../protocol/api/nodes.ts';
 import { backoffMs } from '../backoff.ts';
 import { inWords, type ControllerClient } from './controller-client.ts';
-import type { AgentSession } from '../roll-call/roll-call.ts';
 
 const callDeadlineMs = 10_000;
 const answerLimitBytes = 64 * 1024;
@@ -54,10 +53,6 @@ export function saveSession(runDir: string, saved: SavedSession): void {
   writeFileSync(`${file}.new`, JSON.stringify(saved), { mode: 0o600 });
   chmodSync(`${file}.new`, 0o600);
   renameSync(`${file}.new`, file);
-}
-
-export function agentSession({ session, key }: JoinAnswer): AgentSession {
-  return { id: session, key: Buffer.from(key, 'hex') };
 }
 
 export interface JoinOptions {

@@ -8,7 +8,7 @@ import type { Sample } from '../../protocol/api/samples.ts';
 import { reportedInstancesLimit } from '../../protocol/desired-state.ts';
 import { inWords, type ControllerClient } from './controller-client.ts';
 import type { Runtime, RuntimeLogLine } from '../containers/runtime.ts';
-import type { AgentSession } from '../roll-call/roll-call.ts';
+import type { AgentSession } from '../agent-session.ts';
 
 const gatherMs = 100;
 const intervalMs = 2_000;

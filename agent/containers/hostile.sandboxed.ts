@@ -40,7 +40,7 @@ const runtime = createRuntime({
     nodeAddress: '10.77.0.50',
     controllerAddress: '10.77.0.1',
   },
-  fetchSquashfs: (_sha256, destination) => copyFile(image.file, destination),
+  fetchSquashfs: (_sha256, { destination }) => copyFile(image.file, destination),
   fetchConfiguration: (sha256) => {
     const text = configurations.get(sha256);
     return text === undefined ? Promise.reject(new Error(`no configuration ${sha256}`)) : Promise.resolve(text);

@@ -59,7 +59,7 @@ function start(stateDir: string): Runtime {
     requireLimits: false,
     nodeName: () => 'node-test',
     network: { rackInterface: 'rack0', rackSubnet: '10.77.0.0/24', nodeAddress, controllerAddress: '10.77.0.1' },
-    fetchSquashfs: (_sha256, destination) => copyFile(image.file, destination),
+    fetchSquashfs: (_sha256, { destination }) => copyFile(image.file, destination),
     fetchConfiguration: (sha256) => {
       const text = configurations.get(sha256);
       return text === undefined ? Promise.reject(new Error(`no configuration ${sha256}`)) : Promise.resolve(text);

@@ -40,7 +40,7 @@ export interface RuntimeOptions {
   readonly nodeName: () => string;
   network: RuntimeNetwork;
   /** Writes the image's bytes to the file `destination`. The runtime verifies size and sha256 itself. */
-  readonly fetchSquashfs: (sha256: string, destination: string, signal: AbortSignal) => Promise<void>;
+  readonly fetchSquashfs: (sha256: string, to: { destination: string; signal: AbortSignal }) => Promise<void>;
   /** The configuration's bytes; the runtime verifies the sha256 itself. */
   readonly fetchConfiguration: (sha256: string, signal: AbortSignal) => Promise<Buffer>;
   /** What an operator of the node should read: one sentence, for the serial console. */

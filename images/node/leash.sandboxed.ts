@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { writeLeash } from '../../agent/roll-call/leash.ts';
+import { leashChunks, writeLeash } from '../../agent/roll-call/leash.ts';
 import { isCustomerName } from '../../protocol/names.ts';
 import { until } from '../../test/until.ts';
 
@@ -45,7 +45,7 @@ function vouch(): void {
   const nowMs = performance.now();
   const uptimeSeconds = Number(readFileSync('/proc/uptime', 'utf8').split(' ')[0]);
   const vouches = vouched.map((customer) => ({ customer, untilMs: nowMs + permitMs }));
-  assert.equal(writeLeash(fifo, vouches, { nowMs, uptimeSeconds }), undefined);
+  assert.equal(writeLeash(fifo, leashChunks(vouches, { nowMs, uptimeSeconds })), undefined);
 }
 
 function isAlive(name: string): boolean {
@@ -131,7 +131,7 @@ test('one that is no longer vouched for is killed, and those beside it run on', 
   const rest = vouched;
   vouched = [];
   const vouches = rest.map((customer) => ({ customer, untilMs: 0 }));
-  assert.equal(writeLeash(fifo, vouches, { nowMs: performance.now(), uptimeSeconds: 1 }), undefined);
+  assert.equal(writeLeash(fifo, leashChunks(vouches, { nowMs: performance.now(), uptimeSeconds: 1 })), undefined);
   await untilNone('nobody is left', () => rest.filter(isAlive));
 });
 

@@ -6,7 +6,7 @@ import type { Desired, JoinAnswer } from '../../protocol/api/agent.ts';
 import type { CustomerLoad } from '../../protocol/roll-call.ts';
 import { rollCallPort } from '../../protocol/timing.ts';
 import type { Stop, StopReason } from '../../agent/containers/runtime.ts';
-import { agentSession } from '../../agent/api/join.ts';
+import { agentSession } from '../../agent/agent-session.ts';
 import type { ControllerResponse } from '../../agent/api/controller-client.ts';
 import { desiredState } from '../../agent/api/desired-state.ts';
 import { leashChunks } from '../../agent/roll-call/leash.ts';

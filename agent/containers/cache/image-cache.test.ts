@@ -36,7 +36,7 @@ for (const { name, squashfs, limitBytes, error } of [
       const cache = new ImageCache({
         directory,
         limitBytes,
-        fetchSquashfs: (_sha256, destination) => writeFile(destination, content),
+        fetchSquashfs: (_sha256, { destination }) => writeFile(destination, content),
         log: () => undefined,
       });
       const { signal } = new AbortController();

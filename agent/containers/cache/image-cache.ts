@@ -18,7 +18,7 @@ import { explain, runTool } from '../tool.ts';
 export interface ImageCacheOptions {
   directory: string;
   limitBytes: number;
-  readonly fetchSquashfs: (sha256: string, destination: string, signal: AbortSignal) => Promise<void>;
+  readonly fetchSquashfs: (sha256: string, to: { destination: string; signal: AbortSignal }) => Promise<void>;
   readonly log: (text: string) => void;
 }
 
@@ -145,7 +145,7 @@ export class ImageCache {
     try {
       await this.#evictions.get(image.sha256);
       await this.#makeRoom(image);
-      await this.#options.fetchSquashfs(image.sha256, partial, signal);
+      await this.#options.fetchSquashfs(image.sha256, { destination: partial, signal });
       const { size } = await stat(partial);
       if (size !== image.sizeBytes)
         throw new Error(`cannot use image ${image.sha256}: ${size} bytes, want ${image.sizeBytes}`);
