@@ -112,7 +112,10 @@ function image(extraBytes: number): { sha256: string; sizeBytes: number } {
 }
 
 let serial = 0;
-function instance(customer: string, squashfs: DesiredInstance['squashfs'], script: string): DesiredInstance {
+function instance(
+  customer: string,
+  { squashfs, script }: Pick<DesiredInstance, 'squashfs'> & { script: string },
+): DesiredInstance {
   const configuration = { args: ['/bin/sh', '-c', script], env: [], workingDir: '/' };
   const digest = configurationDigest(configuration);
   peer.configurations.set(digest, configuration);
@@ -151,8 +154,10 @@ function processesOf(customer: string): string[] {
     .filter((pid) => pid !== '');
 }
 
-function seen(what: string, holds: () => boolean, withinMs = 30_000): Promise<void> {
-  return until(what, holds, { withinMs, detail: () => `${said}\n${JSON.stringify(peer.reports.at(-1))}` });
+const detail = () => `${said}\n${JSON.stringify(peer.reports.at(-1))}`;
+
+function seen(what: string, holds: () => boolean): Promise<void> {
+  return until(what, holds, { detail });
 }
 
 /** By the last report, the desired instance at that place of the list. */
@@ -168,7 +173,10 @@ test('it joins, runs what is desired and permitted, and says so', async (t) => {
   assert.equal(peer.joins.length, 1);
   assert.ok((peer.joins[0]?.facts.cores ?? 0) > 0);
   const squashfs = image(0);
-  want(instance('acme', squashfs, 'sleep 1000 & sleep 1000'), instance('bolt', squashfs, 'exec sleep 1000'));
+  want(
+    instance('acme', { squashfs, script: 'sleep 1000 & sleep 1000' }),
+    instance('bolt', { squashfs, script: 'exec sleep 1000' }),
+  );
   peer.customers = [may('acme'), may('bolt')];
   await seen('both run', () => peer.reports.at(-1)?.instances.filter(({ state }) => state === 'running').length === 2);
   await seen('processes', () => processesOf('acme').length >= 2 && processesOf('bolt').length === 1);
@@ -230,7 +238,10 @@ test('the leash reads every line, also one that comes when it is about to sweep'
     const atMs = performance.now() + 249 + Math.random() * 4;
     while (performance.now() < atMs) if (atMs - performance.now() > 5) await pause(1);
     appendFileSync(fifo, `${customer} ${uptime() + 300}\n`);
-    await seen(`the line of ${customer}`, () => log().includes(` ${customer} vouched for`), 2_500);
+    await until(`the line of ${customer}`, () => log().includes(` ${customer} vouched for`), {
+      withinMs: 2_500,
+      detail,
+    });
     rmdirSync(join(groups, customer));
   }
 });
@@ -256,9 +267,9 @@ test('under a log flood, an image fetch and telemetry the thread stays quick', a
   const large = image(60e6);
   peer.customers = [may('acme'), may('bolt'), may('cube')];
   want(
-    instance('acme', small, 'exec sleep 1000'),
-    instance('bolt', small, 'exec yes a-line-of-a-log-that-somebody-wrote-in-a-hurry'),
-    instance('cube', large, 'exec sleep 1000'),
+    instance('acme', { squashfs: small, script: 'exec sleep 1000' }),
+    instance('bolt', { squashfs: small, script: 'exec yes a-line-of-a-log-that-somebody-wrote-in-a-hurry' }),
+    instance('cube', { squashfs: large, script: 'exec sleep 1000' }),
   );
   await seen('the flood', () => (peer.reports.at(-1)?.logs.length ?? 0) > 100);
   const tookMs: number[] = [];
@@ -288,9 +299,9 @@ test('under a log flood, an image fetch and telemetry the thread stays quick', a
 
 test('what cannot be read or had spoils only itself, and says why', async () => {
   const squashfs = image(0);
-  const unknown = { ...instance('acme', squashfs, ''), configuration: 'e'.repeat(64) };
-  const unreadable = Object.assign(instance('acme', squashfs, 'exec sleep 1000'), { cpu: 'all' });
-  want(instance('bolt', squashfs, 'exec sleep 1000'), unknown, unreadable);
+  const unknown = { ...instance('acme', { squashfs, script: '' }), configuration: 'e'.repeat(64) };
+  const unreadable = Object.assign(instance('acme', { squashfs, script: 'exec sleep 1000' }), { cpu: 'all' });
+  want(instance('bolt', { squashfs, script: 'exec sleep 1000' }), unknown, unreadable);
   peer.customers = [may('acme'), may('bolt')];
   await seen('the neighbour runs', () => isRunning(0));
   const told = (place: number): string => {

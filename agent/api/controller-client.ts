@@ -79,25 +79,15 @@ export function controllerClient({ api, fingerprint }: { api: Endpoint; fingerpr
       const signal = call.signal === undefined ? deadline : AbortSignal.any([deadline, call.signal]);
       try {
         const response = await send({ ...call, signal });
-        const chunks: Buffer[] = [];
-        let length = 0;
-        for await (const chunk of response) {
-          const bytes = Buffer.from(chunk);
-          length += bytes.length;
-          if (length > limitBytes) throw new Error(`response of more than ${limitBytes} bytes`);
-          chunks.push(bytes);
-        }
-        return { status: response.statusCode ?? 0, body: Buffer.concat(chunks) };
+        return { status: response.statusCode ?? 0, body: await bodyOf(response, limitBytes) };
       } catch (error) {
         throw new Error(`cannot ${call.method} ${call.path}`, { cause: error });
       }
     },
 
-    async download({ path, session, destination, sha256, limitBytes, signal }) {
+    async download({ path, session, signal, ...file }) {
       const stalled = new AbortController();
       const stall = setTimeout(() => stalled.abort(new Error(`no progress in ${stallMs} ms`)), stallMs);
-      const hash = createHash('sha256');
-      let length = 0;
       try {
         const either = AbortSignal.any([signal, stalled.signal, AbortSignal.timeout(downloadDeadlineMs)]);
         const response = await send({ method: 'GET', path, session, signal: either });
@@ -105,22 +95,7 @@ export function controllerClient({ api, fingerprint }: { api: Endpoint; fingerpr
           response.destroy();
           throw new Error(`status ${response.statusCode}, want 200`);
         }
-        await pipeline(
-          response,
-          async function* check(source: AsyncIterable<Buffer>) {
-            for await (const chunk of source) {
-              stall.refresh();
-              length += chunk.length;
-              if (length > limitBytes) throw new Error(`more than ${limitBytes} bytes`);
-              hash.update(chunk);
-              yield chunk;
-            }
-          },
-          createWriteStream(destination, { mode: 0o600 }),
-          { signal: either },
-        );
-        const got = hash.digest('hex');
-        if (got !== sha256) throw new Error(`sha256 ${got} of ${length} bytes, want ${sha256}`);
+        await keepChecked(response, { ...file, signal: either, onProgress: () => stall.refresh() });
       } catch (error) {
         throw new Error(`cannot fetch ${path}`, { cause: error });
       } finally {
@@ -132,6 +107,45 @@ export function controllerClient({ api, fingerprint }: { api: Endpoint; fingerpr
       agent.destroy();
     },
   };
+}
+
+async function bodyOf(response: IncomingMessage, limitBytes: number): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of response) {
+    const bytes = Buffer.from(chunk);
+    length += bytes.length;
+    if (length > limitBytes) throw new Error(`response of more than ${limitBytes} bytes`);
+    chunks.push(bytes);
+  }
+  return Buffer.concat(chunks);
+}
+
+type Checked = Pick<Download, 'destination' | 'sha256' | 'limitBytes' | 'signal'> & { onProgress: () => void };
+
+/** Writes the file while it hashes it; throws when it is too long or another one. */
+async function keepChecked(
+  response: IncomingMessage,
+  { destination, sha256, limitBytes, signal, onProgress }: Checked,
+): Promise<void> {
+  const hash = createHash('sha256');
+  let length = 0;
+  await pipeline(
+    response,
+    async function* check(source: AsyncIterable<Buffer>) {
+      for await (const chunk of source) {
+        onProgress();
+        length += chunk.length;
+        if (length > limitBytes) throw new Error(`more than ${limitBytes} bytes`);
+        hash.update(chunk);
+        yield chunk;
+      }
+    },
+    createWriteStream(destination, { mode: 0o600 }),
+    { signal },
+  );
+  const got = hash.digest('hex');
+  if (got !== sha256) throw new Error(`sha256 ${got} of ${length} bytes, want ${sha256}`);
 }
 
 class PinnedAgent extends Agent {

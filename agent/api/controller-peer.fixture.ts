@@ -52,25 +52,11 @@ export interface ControllerPeer extends AsyncDisposable {
 }
 
 export async function controllerPeer(): Promise<ControllerPeer> {
-  const pems = await generate([{ name: 'commonName', value: 'muster' }], { keyType: 'ec', algorithm: 'sha256' });
-  const der = Buffer.from(pems.cert.replaceAll(/-----[^-]+-----|\s/g, ''), 'base64');
-  const server = createServer(
-    { key: pems.private, cert: pems.cert },
-    (request, response) => void serve(request, response),
-  );
-  server.listen(0, '127.0.0.1');
-  const socket = createSocket('udp4');
-  socket.bind(0, '127.0.0.1');
-  await Promise.all([once(server, 'listening'), once(socket, 'listening')]);
-  const bound = server.address();
-  if (bound === null || typeof bound === 'string') throw new Error('cannot listen on TCP');
-
+  const { server, socket, ...addresses } = await listen();
   let last: { heartbeat: Heartbeat; from: RemoteInfo } | undefined;
   let sequence = 0n;
   const peer: ControllerPeer = {
-    api: { host: '127.0.0.1', port: bound.port },
-    udp: { host: '127.0.0.1', port: socket.address().port },
-    fingerprint: createHash('sha256').update(der).digest('hex'),
+    ...addresses,
     tokens: new Set([randomBytes(32).toString('hex')]),
     keys: new Map(),
     joins: [],
@@ -85,23 +71,9 @@ export async function controllerPeer(): Promise<ControllerPeer> {
     failures: new Map(),
     permit() {
       if (last === undefined) throw new Error('cannot permit: no heartbeat yet');
-      const { heartbeat, from } = last;
-      const key = peer.keys.get(heartbeat.session.toString('hex'));
-      if (key === undefined) throw new Error('cannot permit: the session is lost');
       sequence += 1n;
-      const bytes = encodePermit(
-        {
-          session: heartbeat.session,
-          sequence,
-          nonce: heartbeat.nonce,
-          generation: BigInt(peer.desired.generation),
-          validityMs: permitValidityMs,
-          customers: peer.customers,
-          orders: peer.orders,
-        },
-        key,
-      );
-      socket.send(bytes, from.port, from.address);
+      const bytes = permitFor(peer, { heartbeat: last.heartbeat, sequence });
+      socket.send(bytes, last.from.port, last.from.address);
       return bytes;
     },
     send(bytes) {
@@ -119,7 +91,6 @@ export async function controllerPeer(): Promise<ControllerPeer> {
       await once(server, 'close');
     },
   };
-
   socket.on('message', (bytes, from) => {
     const session = claimedSession(bytes)?.toString('hex');
     const key = session === undefined ? undefined : peer.keys.get(session);
@@ -129,59 +100,104 @@ export async function controllerPeer(): Promise<ControllerPeer> {
     last = { heartbeat, from };
     if (peer.answers) peer.permit();
   });
-
-  async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const chunks: Buffer[] = [];
-    for await (const chunk of request) chunks.push(Buffer.from(chunk));
-    const path = request.url ?? '';
-    const failure = peer.failures.get(path);
-    const [status, body] =
-      failure === undefined ? route(request, path, Buffer.concat(chunks)) : [failure, Buffer.from('{}')];
-    response.writeHead(status, { 'content-length': body.length }).end(body);
-  }
-
-  function route(request: IncomingMessage, path: string, body: Buffer): [number, Buffer] {
-    if (path === '/v1/join') return joinNode(parse(body));
-    const header = request.headers.authorization ?? '';
-    const id = claimedSessionId(header) ?? '';
-    const key = peer.keys.get(id);
-    if (key === undefined || !isAuthorized(header, { id, key }, request.method ?? '', path)) return json(401, {});
-    if (path.endsWith('/desired')) return json(200, peer.desired);
-    const configuration = peer.configurations.get(path.slice(path.lastIndexOf('/') + 1));
-    if (path.includes('/configurations/'))
-      return configuration === undefined ? refusal(404, 'no such configuration') : json(200, configuration);
-    if (path.endsWith('/report')) {
-      const report = parse(body);
-      if (!Value.Check(Report, report)) return refusal(400, 'no Report');
-      peer.reports.push(report);
-      return json(200, {});
-    }
-    const image = peer.images.get(path.replace('/v1/squashfs/', ''));
-    return image === undefined ? json(404, {}) : [200, image];
-  }
-
-  function joinNode(body: unknown): [number, Buffer] {
-    if (!Value.Check(JoinRequest, body)) return refusal(400, 'no JoinRequest');
-    peer.joins.push(body);
-    const { session, token, mac, bootId } = body;
-    const old = session && peer.keys.get(session.id);
-    if (session !== undefined && old !== undefined && session.proof === sessionProof(old, mac, bootId))
-      return json(200, { name: 'node-peer', session: session.id, key: old.toString('hex') });
-    if (token === undefined || !peer.tokens.delete(token)) return refusal(401, 'unknown token');
-    const id = randomBytes(16).toString('hex');
-    const key = randomBytes(32);
-    peer.keys.set(id, key);
-    return json(200, { name: 'node-peer', session: id, key: key.toString('hex') });
-  }
+  server.on('request', (request, response) => void serve(peer, { request, response }));
   return peer;
 }
 
-/** Waits for the thing itself, with a bound. */
-function refusal(status: number, detail: string): [number, Buffer] {
+async function listen() {
+  const pems = await generate([{ name: 'commonName', value: 'muster' }], { keyType: 'ec', algorithm: 'sha256' });
+  const der = Buffer.from(pems.cert.replaceAll(/-----[^-]+-----|\s/g, ''), 'base64');
+  const server = createServer({ key: pems.private, cert: pems.cert });
+  server.listen(0, '127.0.0.1');
+  const socket = createSocket('udp4');
+  socket.bind(0, '127.0.0.1');
+  await Promise.all([once(server, 'listening'), once(socket, 'listening')]);
+  const bound = server.address();
+  if (bound === null || typeof bound === 'string') throw new Error('cannot listen on TCP');
+  return {
+    server,
+    socket,
+    api: { host: '127.0.0.1', port: bound.port },
+    udp: { host: '127.0.0.1', port: socket.address().port },
+    fingerprint: createHash('sha256').update(der).digest('hex'),
+  };
+}
+
+function permitFor(peer: ControllerPeer, { heartbeat, sequence }: { heartbeat: Heartbeat; sequence: bigint }): Buffer {
+  const key = peer.keys.get(heartbeat.session.toString('hex'));
+  if (key === undefined) throw new Error('cannot permit: the session is lost');
+  return encodePermit(
+    {
+      session: heartbeat.session,
+      sequence,
+      nonce: heartbeat.nonce,
+      generation: BigInt(peer.desired.generation),
+      validityMs: permitValidityMs,
+      customers: peer.customers,
+      orders: peer.orders,
+    },
+    key,
+  );
+}
+
+type Answer = [status: number, body: Buffer];
+
+async function serve(
+  peer: ControllerPeer,
+  { request, response }: { request: IncomingMessage; response: ServerResponse },
+): Promise<void> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of request) chunks.push(Buffer.from(chunk));
+  const { method = '', url: path = '', headers } = request;
+  const failure = peer.failures.get(path);
+  const [status, body] =
+    failure === undefined
+      ? answerTo(peer, { method, path, authorization: headers.authorization ?? '', body: Buffer.concat(chunks) })
+      : [failure, Buffer.from('{}')];
+  response.writeHead(status, { 'content-length': body.length }).end(body);
+}
+
+function answerTo(
+  peer: ControllerPeer,
+  { method, path, authorization, body }: { method: string; path: string; authorization: string; body: Buffer },
+): Answer {
+  if (path === '/v1/join') return joinNode(peer, parse(body));
+  const id = claimedSessionId(authorization) ?? '';
+  const key = peer.keys.get(id);
+  if (key === undefined || !isAuthorized(authorization, { id, key }, method, path)) return json(401, {});
+  if (path.endsWith('/desired')) return json(200, peer.desired);
+  const configuration = peer.configurations.get(path.slice(path.lastIndexOf('/') + 1));
+  if (path.includes('/configurations/'))
+    return configuration === undefined ? refusal(404, 'no such configuration') : json(200, configuration);
+  if (path.endsWith('/report')) {
+    const report = parse(body);
+    if (!Value.Check(Report, report)) return refusal(400, 'no Report');
+    peer.reports.push(report);
+    return json(200, {});
+  }
+  const image = peer.images.get(path.replace('/v1/squashfs/', ''));
+  return image === undefined ? json(404, {}) : [200, image];
+}
+
+function joinNode(peer: ControllerPeer, body: unknown): Answer {
+  if (!Value.Check(JoinRequest, body)) return refusal(400, 'no JoinRequest');
+  peer.joins.push(body);
+  const { session, token, mac, bootId } = body;
+  const old = session && peer.keys.get(session.id);
+  if (session !== undefined && old !== undefined && session.proof === sessionProof(old, mac, bootId))
+    return json(200, { name: 'node-peer', session: session.id, key: old.toString('hex') });
+  if (token === undefined || !peer.tokens.delete(token)) return refusal(401, 'unknown token');
+  const id = randomBytes(16).toString('hex');
+  const key = randomBytes(32);
+  peer.keys.set(id, key);
+  return json(200, { name: 'node-peer', session: id, key: key.toString('hex') });
+}
+
+function refusal(status: number, detail: string): Answer {
   return json(status, problemOf({ status, code: problemCodeOf(status), detail }));
 }
 
-function json(status: number, value: unknown): [number, Buffer] {
+function json(status: number, value: unknown): Answer {
   return [status, Buffer.from(JSON.stringify(value))];
 }
 

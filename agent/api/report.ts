@@ -39,15 +39,13 @@ export interface Reporter extends Disposable {
 
 export function startReporter(options: ReporterOptions): Reporter {
   const { client, runtime, log } = options;
+  const next = contents(options);
   const ended = new AbortController();
   const path = `/v1/nodes/${options.mac}/report`;
   let timer: NodeJS.Timeout | undefined;
   let dueMs = Infinity;
   let sending = false;
   let again = false;
-  let sampleDueMs = 0;
-  let logs: RuntimeLogLine[] = [];
-  let facts: NodeFacts | null = null;
   let failures = 0;
 
   function schedule(waitMs: number): void {
@@ -65,9 +63,7 @@ export function startReporter(options: ReporterOptions): Reporter {
     sending = true;
     let nextMs = intervalMs;
     try {
-      if (logs.length === 0) logs = takeBatch(runtime);
-      const full = logs.length >= sliceLines;
-      const body = report();
+      const { report: body, isFull } = next.gather();
       const { status, body: answer } = await client.call({
         method: 'POST',
         path,
@@ -78,10 +74,9 @@ export function startReporter(options: ReporterOptions): Reporter {
         signal: ended.signal,
       });
       if (status < 200 || status > 299) throw new Error(`status ${status}: ${answer.toString('utf8', 0, 200)}`);
-      logs = [];
-      if (body.facts === facts) facts = null;
+      next.delivered(body);
       failures = 0;
-      if (full) nextMs = backlogMs;
+      if (isFull) nextMs = backlogMs;
     } catch (error) {
       if (ended.signal.aborted) return;
       if (failures % 15 === 0) log(`report not delivered: ${inWords(error)}`);
@@ -93,32 +88,51 @@ export function startReporter(options: ReporterOptions): Reporter {
     again = false;
   }
 
-  function report(): Report {
-    const nowMs = performance.now();
-    const withSample = nowMs >= sampleDueMs;
-    if (withSample) sampleDueMs = nowMs + intervalMs - gatherMs;
-    const instances: InstanceReport[] = runtime.reports().slice(0, reportedInstancesLimit);
-    return {
-      generation: options.appliedGeneration(),
-      instances,
-      sample: withSample ? options.sample() : null,
-      facts,
-      logs: logs.map(({ at, ...line }) => ({ agoMs: Math.max(0, nowMs - at), ...line })),
-    };
-  }
-
   const hurry = (): void => schedule(gatherMs);
   runtime.onChange(hurry);
   hurry();
   return {
     hurry,
     tell(found) {
-      facts = found;
+      next.tell(found);
       hurry();
     },
     [Symbol.dispose]() {
       ended.abort();
       clearTimeout(timer);
+    },
+  };
+}
+
+/** What reports say. The lines of logs and the facts that one could not deliver are in the next one too. */
+function contents(options: Pick<ReporterOptions, 'runtime' | 'appliedGeneration' | 'sample'>) {
+  const { runtime } = options;
+  let sampleDueMs = 0;
+  let logs: RuntimeLogLine[] = [];
+  let facts: NodeFacts | null = null;
+  return {
+    /** Full: more lines of logs may wait than one report takes. */
+    gather(): { report: Report; isFull: boolean } {
+      if (logs.length === 0) logs = takeBatch(runtime);
+      const nowMs = performance.now();
+      const withSample = nowMs >= sampleDueMs;
+      if (withSample) sampleDueMs = nowMs + intervalMs - gatherMs;
+      const instances: InstanceReport[] = runtime.reports().slice(0, reportedInstancesLimit);
+      const report = {
+        generation: options.appliedGeneration(),
+        instances,
+        sample: withSample ? options.sample() : null,
+        facts,
+        logs: logs.map(({ at, ...line }) => ({ agoMs: Math.max(0, nowMs - at), ...line })),
+      };
+      return { report, isFull: logs.length >= sliceLines };
+    },
+    delivered(report: Report): void {
+      logs = [];
+      if (report.facts === facts) facts = null;
+    },
+    tell(found: NodeFacts): void {
+      facts = found;
     },
   };
 }

@@ -52,7 +52,10 @@ function untracked(match: string, sshPort: 'dport' | 'sport'): string {
 }
 
 /** The whole table, as `nft -f -` takes it: pure. */
-export function ruleset(network: RuntimeNetwork, customers: string[], attachments: Attachment[]): string {
+export function ruleset(
+  network: RuntimeNetwork,
+  { customers, attachments }: { customers: string[]; attachments: Attachment[] },
+): string {
   const ports = attachments
     .flatMap(({ port, ...at }) => (port ? [{ ...port, address: addressOf(at) }] : []))
     .map(({ node, address, container }) => `tcp dport ${node} dnat ip to ${address}:${container}`);
@@ -139,11 +142,14 @@ export class Network {
     let subnet = this.#subnets.get(wanted.customer);
     if (subnet === undefined) {
       const taken = new Set(this.#subnets.values());
-      subnet = firstFree(1, 254, taken, 'subnet for a customer');
+      subnet = firstFree('subnet for a customer', { from: 1, taken });
       this.#keepSubnet(wanted.customer, subnet);
     }
     const here = [...this.#attachments.values()].filter(({ customer }) => customer === wanted.customer);
-    const host = firstFree(2, 254, new Set(here.map((other) => other.host)), `address for ${wanted.customer}`);
+    const host = firstFree(`address for ${wanted.customer}`, {
+      from: 2,
+      taken: new Set(here.map((other) => other.host)),
+    });
     const attachment = { instance: wanted.id, customer: wanted.customer, subnet, host, port: wanted.port };
     this.#attachments.set(wanted.id, attachment);
     return attachment;
@@ -219,15 +225,18 @@ export class Network {
   }
 
   async #load(): Promise<void> {
-    const rules = ruleset(this.#network, [...this.#subnets.keys()], [...this.#attachments.values()]);
+    const rules = ruleset(this.#network, {
+      customers: [...this.#subnets.keys()],
+      attachments: [...this.#attachments.values()],
+    });
     if (rules === this.#loaded) return;
     writeFileSync('/proc/sys/net/ipv4/ip_forward', '1');
-    await runTool('nft', ['-f', '-'], { timeoutMs: toolTimeoutMs, input: rules });
+    await runTool(['nft', '-f', '-'], { timeoutMs: toolTimeoutMs, input: rules });
     this.#loaded = rules;
   }
 
   #ip(options: string[], batch: string[]): Promise<void> {
-    return runTool('ip', [...options, '-batch', '-'], { timeoutMs: toolTimeoutMs, input: `${batch.join('\n')}\n` });
+    return runTool(['ip', ...options, '-batch', '-'], { timeoutMs: toolTimeoutMs, input: `${batch.join('\n')}\n` });
   }
 
   #keepSubnet(customer: string, subnet: number): void {
@@ -241,7 +250,8 @@ function vethOf(instance: string): string {
   return `v${createHash('sha256').update(instance).digest('hex').slice(0, 13)}`;
 }
 
-function firstFree(from: number, to: number, taken: Set<number>, what: string): number {
-  for (let at = from; at <= to; at++) if (!taken.has(at)) return at;
-  throw new Error(`cannot find a ${what}: all ${to - from + 1} are taken`);
+/** Of a byte of an address: 0 and 255 have a meaning of their own. */
+function firstFree(what: string, { from, taken }: { from: number; taken: Set<number> }): number {
+  for (let at = from; at < 255; at++) if (!taken.has(at)) return at;
+  throw new Error(`cannot find a ${what}: all ${255 - from} are taken`);
 }

@@ -99,7 +99,10 @@ function configure(args: string[]): string {
   return digest;
 }
 
-function instance(customer: string, script: string, extra: Partial<DesiredInstance> = {}): DesiredInstance {
+function instance(
+  customer: string,
+  { script = '', ...given }: Partial<DesiredInstance> & { script?: string },
+): DesiredInstance {
   return {
     id: `web-${(++serial).toString(16).padStart(8, '0')}`,
     customer,
@@ -112,7 +115,7 @@ function instance(customer: string, script: string, extra: Partial<DesiredInstan
     cpu: 1,
     processes: 200,
     port: null,
-    ...extra,
+    ...given,
   };
 }
 
@@ -161,8 +164,8 @@ function collect(runtime: Runtime, into: string[]): void {
 
 test('stopping one customer ends its processes; the other never stops answering', async () => {
   const runtime = start(freshState());
-  const acme = instance('acme', service, { port: { container: 80, node: 20_000 } });
-  const globex = instance('globex', service, { port: { container: 80, node: 20_001 }, uid: 0 });
+  const acme = instance('acme', { script: service, port: { container: 80, node: 20_000 } });
+  const globex = instance('globex', { script: service, port: { container: 80, node: 20_001 }, uid: 0 });
   runtime.allowCustomer('acme');
   runtime.allowCustomer('globex');
   runtime.apply(desired(1, acme, globex));
@@ -219,16 +222,15 @@ test('a container is confined as designed', async () => {
     ),
   );
   const runtime = start(freshState());
-  const probe = instance(
-    'acme',
-    `exec 2>&1; id -u; cat /proc/self/uid_map; cat /proc/self/status | while read k v; do case $k in Cap*|NoNewPrivs:|Seccomp:) echo $k $v;; esac; done
+  const probe = instance('acme', {
+    script: `exec 2>&1; id -u; cat /proc/self/uid_map; cat /proc/self/status | while read k v; do case $k in Cap*|NoNewPrivs:|Seccomp:) echo $k $v;; esac; done
      stat -c %u /bin/busybox; cat /secret/key; hostname; cat /etc/hosts; echo $GREETING $MUSTER_CUSTOMER $MUSTER_WORKLOAD $MUSTER_NODE
      echo x > /bin/new && echo writable; dd if=/dev/zero of=/fill bs=1M count=64 2>/dev/null || echo capped
      unshare -n true || echo no-unshare; mount -t tmpfs t /tmp || echo no-mount
      for a in '10.77.0.1 8480' '10.77.0.50 20001' '172.28.1.2 80' '172.28.2.2 80' '10.77.0.50 8479'; do nc -w 1 $a </dev/null && echo reached $a; done
      ls /sys; echo done; sleep 1000`,
-  );
-  const neighbour = instance('globex', service, { port: { container: 80, node: 20_001 } });
+  });
+  const neighbour = instance('globex', { script: service, port: { container: 80, node: 20_001 } });
   for (const name of ['acme', 'globex']) runtime.allowCustomer(name);
   runtime.apply(desired(1, neighbour, probe));
   await running(runtime, neighbour, probe);
@@ -262,7 +264,7 @@ test('a fork bomb is stopped', async () => {
   const runtime = start(freshState());
   // It never burns out: a shell that may not fork ends and makes room for another, and the first one clears up after all.
   const command = 'b() { while :; do b & b & done; }; sleep 1000 & b 2>/dev/null & wait';
-  const bomb = instance('acme', command, { processes: 200 });
+  const bomb = instance('acme', { script: command, processes: 200 });
   runtime.allowCustomer('acme');
   runtime.apply(desired(1, bomb));
   await until('it has multiplied', () => processesOf('acme') > 50);
@@ -277,7 +279,7 @@ test('a fork bomb is stopped', async () => {
 test('a stop at any moment of a start leaves nothing running', async () => {
   const runtime = start(freshState());
   for (let round = 0; round < 25; round++) {
-    const one = instance('acme', 'echo ran; sleep 1000');
+    const one = instance('acme', { script: 'echo ran; sleep 1000' });
     runtime.allowCustomer('acme');
     runtime.apply(desired(round, one));
     // Spread over a whole start: from the fetch to after it runs.
@@ -313,7 +315,7 @@ test('a crun that hangs in the middle of a start delays neither the stop nor the
   let caught = 0;
   for (let round = 0; caught < 5; round++) {
     assert.ok(round < 100, `caught ${caught} starts in the middle`);
-    const one = instance('acme', 'sleep 1000');
+    const one = instance('acme', { script: 'sleep 1000' });
     runtime.allowCustomer('acme');
     runtime.apply(desired(round, one));
     await until('crun works, or has worked', () => crunOf(one) !== undefined || isRunning(runtime, one));
@@ -338,7 +340,9 @@ test('a crun that hangs in the middle of a start delays neither the stop nor the
 
 test('stopped processes (SIGSTOP) die as well', async () => {
   const runtime = start(freshState());
-  const one = instance('acme', 'for i in 1 2 3; do sleep 1000 & kill -STOP $!; done; echo frozen; wait; sleep 1000');
+  const one = instance('acme', {
+    script: 'for i in 1 2 3; do sleep 1000 & kill -STOP $!; done; echo frozen; wait; sleep 1000',
+  });
   runtime.allowCustomer('acme');
   runtime.apply(desired(1, one));
   const lines: string[] = [];
@@ -352,8 +356,10 @@ test('stopped processes (SIGSTOP) die as well', async () => {
 
 test('a flood of output is cut off and counted, and disturbs nobody', async () => {
   const runtime = start(freshState());
-  const flood = instance('acme', 'yes 0123456789012345678901234567890123456789');
-  const quiet = instance('globex', 'echo quiet; i=0; while :; do i=$((i+1)); echo tick $i; sleep 0.2; done');
+  const flood = instance('acme', { script: 'yes 0123456789012345678901234567890123456789' });
+  const quiet = instance('globex', {
+    script: 'echo quiet; i=0; while :; do i=$((i+1)); echo tick $i; sleep 0.2; done',
+  });
   for (const name of ['acme', 'globex']) runtime.allowCustomer(name);
   runtime.apply(desired(1, flood, quiet));
   const lines: string[] = [];
@@ -373,8 +379,8 @@ test('a flood of output is cut off and counted, and disturbs nobody', async () =
 
 test('what exits is started again after a growing pause, and says why', async () => {
   const runtime = start(freshState());
-  const one = instance('acme', 'echo once >&2; exit 7');
-  const wrong = instance('acme', '', { configuration: configure(['/bin/no-such-program']) });
+  const one = instance('acme', { script: 'echo once >&2; exit 7' });
+  const wrong = instance('acme', { configuration: configure(['/bin/no-such-program']) });
   runtime.allowCustomer('acme');
   runtime.apply(desired(1, one, wrong));
   const seen = new Set<string>();
@@ -399,9 +405,9 @@ test('what exits is started again after a growing pause, and says why', async ()
 test('the next agent adopts what runs, with its output, and can stop it', async () => {
   const stateDir = freshState();
   const first = start(stateDir);
-  const one = instance('acme', 'i=0; while :; do i=$((i+1)); echo tick $i; sleep 0.1; done');
-  const web = instance('acme', service, { port: { container: 80, node: 20_000 } });
-  const old = instance('globex', service);
+  const one = instance('acme', { script: 'i=0; while :; do i=$((i+1)); echo tick $i; sleep 0.1; done' });
+  const web = instance('acme', { script: service, port: { container: 80, node: 20_000 } });
+  const old = instance('globex', { script: service });
   for (const name of ['acme', 'globex']) first.allowCustomer(name);
   first.apply(desired(1, one, web, old));
   await running(first, one, web, old);
@@ -434,7 +440,7 @@ test('the next agent adopts what runs, with its output, and can stop it', async 
 
 test('what the leash killed starts again with the next permit, and is reachable', async () => {
   const runtime = start(freshState());
-  const web = instance('acme', service, { port: { container: 80, node: 20_000 } });
+  const web = instance('acme', { script: service, port: { container: 80, node: 20_000 } });
   runtime.allowCustomer('acme');
   runtime.apply(desired(1, web));
   await until('it answers', () => answers(20_000));
@@ -452,13 +458,13 @@ test('what the leash killed starts again with the next permit, and is reachable'
 
 test('what the leash refused and took back again starts with the next permit', async () => {
   const runtime = start(freshState());
-  const first = instance('acme', 'exec sleep 1000');
+  const first = instance('acme', { script: 'exec sleep 1000' });
   runtime.allowCustomer('acme');
   runtime.apply(desired(1, first));
   await running(runtime, first);
   const limit = join(cgroupRoot, 'customers/acme/cgroup.max.descendants');
   writeFileSync(limit, '0');
-  const second = instance('acme', 'exec sleep 1000');
+  const second = instance('acme', { script: 'exec sleep 1000' });
   runtime.apply(desired(2, first, second));
   await until('the second is refused', () =>
     runtime.reports().some(({ id, reason }) => id === second.id && reason === 'waits for its first permit'),
@@ -471,8 +477,8 @@ test('what the leash refused and took back again starts with the next permit', a
 
 test('an image with another hash is refused', async () => {
   const runtime = start(freshState());
-  const wrong = instance('acme', service, { squashfs: { sha256: 'a'.repeat(64), sizeBytes: image.sizeBytes } });
-  const missized = instance('acme', service, { squashfs: { sha256: 'b'.repeat(64), sizeBytes: 1 } });
+  const wrong = instance('acme', { script: service, squashfs: { sha256: 'a'.repeat(64), sizeBytes: image.sizeBytes } });
+  const missized = instance('acme', { script: service, squashfs: { sha256: 'b'.repeat(64), sizeBytes: 1 } });
   runtime.allowCustomer('acme');
   runtime.apply(desired(1, wrong, missized));
   await until('it is refused', () => runtime.reports().every(({ state }) => state === 'failed'));
@@ -488,7 +494,7 @@ test('starts and kills in numbers', async () => {
   for (let round = 0; round < 15; round++) {
     // The one before is cleaned up: this one's start is timed alone.
     await until('nothing is left', () => runtime.reports().length === 0);
-    const one = instance('acme', service, { port: { container: 80, node: 20_000 } });
+    const one = instance('acme', { script: service, port: { container: 80, node: 20_000 } });
     runtime.allowCustomer('acme');
     const at = performance.now();
     runtime.apply(desired(round, one));
@@ -498,7 +504,7 @@ test('starts and kills in numbers', async () => {
     killsMs.push(afterMs);
     runtime.apply({ ...desired(round, one), instances: [] });
   }
-  const many = Array.from({ length: 30 }, () => instance('acme', 'sleep 1000 & sleep 1000 & wait'));
+  const many = Array.from({ length: 30 }, () => instance('acme', { script: 'sleep 1000 & sleep 1000 & wait' }));
   runtime.allowCustomer('acme');
   runtime.apply(desired(100, ...many));
   await running(runtime, ...many);

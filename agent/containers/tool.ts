@@ -7,8 +7,7 @@ export class ToolError extends Error {}
 
 /** Runs a program of the node to its end, with nothing of ours but what is given. Throws ToolError. */
 export async function runTool(
-  command: string,
-  args: string[],
+  [command, ...args]: [command: string, ...args: string[]],
   { timeoutMs, input }: { timeoutMs: number; input?: string },
 ): Promise<void> {
   const child = spawn(command, args, { stdio: [input === undefined ? 'ignore' : 'pipe', 'ignore', 'pipe'] });

@@ -1,9 +1,18 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { OrderToConfirm, PermittedCustomer } from '../../protocol/roll-call.ts';
+import type { OrderToConfirm, Permit, PermittedCustomer, Receipt } from '../../protocol/roll-call.ts';
 import { seededRandom } from '../../protocol/seeded-random.fixture.ts';
 import { boundMs, heartbeatIntervalMs, permitValidityMs } from '../../protocol/timing.ts';
-import { newKeeper, nextTickMs, nonceLimit, receipts, step, type Keeper, type KeeperEvent } from './permit-keeper.ts';
+import {
+  newKeeper,
+  nextTickMs,
+  nonceLimit,
+  receipts,
+  step,
+  type Action,
+  type Keeper,
+  type KeeperEvent,
+} from './permit-keeper.ts';
 
 interface PermitSketch {
   sequence: number;
@@ -319,129 +328,184 @@ test('nonces are forgotten with their time, and never more than the limit are ke
   assert.equal(keeper.nonces.length, 1);
 });
 
-interface Wire {
-  at: number;
-  event: KeeperEvent;
+interface Weather {
+  seed: number;
+  random: () => number;
+  chance: (share: number) => boolean;
+  /** Share of datagrams, each way. */
+  loss: number;
+  /** Customers that run on in silence. */
+  held: ReadonlySet<string>;
 }
 
-/**
- * A controller and a node, 60 s of simulated time, with loss, delay of up to 6 s, duplicates and so reordering. The
- * controller changes its mind, kills, and falls silent. The node's clock is the only clock the keeper sees.
- */
-function simulate(seed: number): void {
+const names = ['acme', 'bolt', 'cube', 'dune'];
+
+function weather(seed: number): Weather {
   const random = seededRandom(seed);
   const chance = (share: number): boolean => random() < share;
-  const names = ['acme', 'bolt', 'cube', 'dune'];
-  const held = new Set(chance(0.3) ? ['dune'] : []);
-  const loss = random() * 0.6;
-  let keeper: Keeper = newKeeper([], 0);
-  const runningUntil = new Map<string, number>();
-  const granted = new Map<string, number>();
-  const sentAt = new Map<string, number>();
-  const killedAt = new Map<string, number>();
-  const confirmed = new Set<bigint>();
-  const orders: OrderToConfirm[] = [];
-  let allowed = new Set(names);
-  let wire: Wire[] = [];
-  let sequence = 0;
-  let silentUntil = 0;
-  let emptied: { at: number; orders: readonly bigint[] }[] = [];
+  return { seed, random, chance, held: new Set(chance(0.3) ? ['dune'] : []), loss: random() * 0.6 };
+}
 
-  function feed(event: KeeperEvent, nowMs: number): void {
-    const before = keeper;
-    if (event.type === 'permit' && event.permit.sequence > before.permitSequence) {
-      const ordered = (customer: string): boolean =>
-        event.permit.orders.some(({ scope }) => scope === '*' || scope === customer);
-      const listed = event.permit.customers.filter(({ customer }) => !ordered(customer));
-      for (const name of names) if (!listed.some(({ customer }) => customer === name)) granted.delete(name);
-      const from = sentAt.get(event.permit.nonce.toString('hex'));
-      if (from !== undefined && from + permitValidityMs > nowMs)
-        for (const { customer } of listed)
-          granted.set(customer, Math.max(granted.get(customer) ?? 0, from + permitValidityMs));
-    }
-    const next = step(keeper, event);
-    keeper = next.keeper;
-    for (const action of next.actions) {
-      if (action.type === 'allow') runningUntil.set(action.customer, Infinity);
-      if (action.type === 'vouch' && !held.has(action.customer))
-        assert.ok(action.untilMs <= nowMs + permitValidityMs, `seed ${seed}: leash of ${action.untilMs} at ${nowMs}`);
-      if (action.type === 'stop') {
-        for (const name of action.scope === '*' ? names : [action.scope]) runningUntil.delete(name);
-        if (action.orders.length > 0) emptied.push({ at: nowMs + random() * 400, orders: action.orders });
-      }
-    }
-    for (const name of runningUntil.keys()) {
+/** The real keeper, what it lets run, and beside it an account of what permits gave: who runs must be in both. */
+class SimulatedNode {
+  readonly #weather: Weather;
+  readonly #granted = new Map<string, number>();
+  readonly #sentAt = new Map<string, number>();
+  #emptied: { at: number; orders: readonly bigint[] }[] = [];
+  keeper: Keeper = newKeeper([], 0);
+  readonly running = new Set<string>();
+
+  constructor(given: Weather) {
+    this.#weather = given;
+  }
+
+  beat(nowMs: number): Buffer {
+    const nonce = nonceOf(nowMs + 1);
+    this.#sentAt.set(nonce.toString('hex'), nowMs);
+    this.feed({ type: 'sent', nonce, nowMs }, nowMs);
+    return nonce;
+  }
+
+  /** The clock of the keeper's own timer, to the millisecond: what is due between two steps happens when it is due. */
+  tick(nowMs: number): void {
+    for (let due = nextTickMs(this.keeper); due !== undefined && due <= nowMs; due = nextTickMs(this.keeper))
+      this.feed({ type: 'tick', nowMs: due }, due);
+  }
+
+  confirmStops(nowMs: number): void {
+    for (const { orders } of this.#emptied.filter(({ at }) => at <= nowMs))
+      this.feed({ type: 'stopped', orders, stoppedAfterMs: 1, processes: 1 }, nowMs);
+    this.#emptied = this.#emptied.filter(({ at }) => at > nowMs);
+  }
+
+  feed(event: KeeperEvent, nowMs: number): void {
+    const { seed, held } = this.#weather;
+    if (event.type === 'permit') this.#count(event.permit, nowMs);
+    const next = step(this.keeper, event);
+    this.keeper = next.keeper;
+    for (const action of next.actions) this.#obey(action, nowMs);
+    for (const name of this.running) {
       if (held.has(name)) continue;
-      const until = granted.get(name) ?? -1;
-      assert.ok(until > nowMs, `seed ${seed}: ${name} runs at ${nowMs}, permitted until ${until}`);
+      const untilMs = this.#granted.get(name) ?? -1;
+      assert.ok(untilMs > nowMs, `seed ${seed}: ${name} runs at ${nowMs}, permitted until ${untilMs}`);
     }
     for (const name of names)
-      assert.equal(runningUntil.has(name), keeper.customers.has(name), `seed ${seed}: ${name} at ${nowMs}`);
+      assert.equal(this.running.has(name), this.keeper.customers.has(name), `seed ${seed}: ${name} at ${nowMs}`);
   }
 
-  function controllerSends(nonce: Buffer, nowMs: number): void {
-    sequence += 1;
-    const asked = orders.filter(({ order }) => !confirmed.has(order));
-    const event: KeeperEvent = {
-      type: 'permit',
-      nowMs: 0,
-      permit: {
-        session,
-        sequence: BigInt(sequence),
-        nonce: chance(0.03) ? nonceOf(0xdead_beef) : nonce,
-        generation: 0n,
-        validityMs: permitValidityMs,
-        customers: [...allowed].map((customer) => ({ customer, hold: held.has(customer) })),
-        orders: asked,
-      },
-    };
-    const copies = chance(0.2) ? 2 : 1;
-    for (let copy = 0; copy < copies; copy += 1)
-      if (!chance(loss)) wire.push({ at: nowMs + (chance(0.1) ? random() * 6_000 : random() * 20), event });
+  #count(given: Permit, nowMs: number): void {
+    if (given.sequence <= this.keeper.permitSequence) return;
+    const isOrdered = (customer: string): boolean =>
+      given.orders.some(({ scope }) => scope === '*' || scope === customer);
+    const listed = given.customers.filter(({ customer }) => !isOrdered(customer));
+    for (const name of names) if (!listed.some(({ customer }) => customer === name)) this.#granted.delete(name);
+    const from = this.#sentAt.get(given.nonce.toString('hex'));
+    if (from === undefined || from + permitValidityMs <= nowMs) return;
+    for (const { customer } of listed)
+      this.#granted.set(customer, Math.max(this.#granted.get(customer) ?? 0, from + permitValidityMs));
   }
 
-  let nextBeat = 0;
-  for (let nowMs = 0; nowMs < 60_000; nowMs += 5) {
-    if (chance(0.0005)) silentUntil = nowMs + random() * 8_000;
+  #obey(action: Action, nowMs: number): void {
+    const { seed, held, random } = this.#weather;
+    if (action.type === 'allow') this.running.add(action.customer);
+    if (action.type === 'vouch' && !held.has(action.customer))
+      assert.ok(action.untilMs <= nowMs + permitValidityMs, `seed ${seed}: leash of ${action.untilMs} at ${nowMs}`);
+    if (action.type === 'stop') {
+      for (const name of action.scope === '*' ? names : [action.scope]) this.running.delete(name);
+      if (action.orders.length > 0) this.#emptied.push({ at: nowMs + random() * 400, orders: action.orders });
+    }
+  }
+}
+
+/** It changes its mind, kills, and falls silent. Its permits come late, twice, in another order, or not at all. */
+class SimulatedController {
+  readonly #weather: Weather;
+  readonly #confirmed = new Set<bigint>();
+  readonly #orders: OrderToConfirm[] = [];
+  readonly #allowed = new Set(names);
+  #wire: { at: number; permit: Permit }[] = [];
+  #sequence = 0;
+  #silentUntil = 0;
+  readonly killedAt = new Map<string, number>();
+
+  constructor(given: Weather) {
+    this.#weather = given;
+  }
+
+  decide(nowMs: number): void {
+    const { random, chance } = this.#weather;
+    if (chance(0.0005)) this.#silentUntil = nowMs + random() * 8_000;
     if (chance(0.002)) {
       const victim = names[Math.floor(random() * names.length)] ?? 'acme';
-      if (allowed.has(victim)) {
-        allowed.delete(victim);
-        killedAt.set(victim, nowMs);
-        orders.push({ order: BigInt(orders.length + 1), scope: victim });
+      if (this.#allowed.delete(victim)) {
+        this.killedAt.set(victim, nowMs);
+        this.#order(victim);
       } else {
-        allowed.add(victim);
-        killedAt.delete(victim);
+        this.#allowed.add(victim);
+        this.killedAt.delete(victim);
       }
     }
     if (chance(0.0002)) {
-      allowed = new Set();
-      for (const name of names) if (!killedAt.has(name)) killedAt.set(name, nowMs);
-      orders.push({ order: BigInt(orders.length + 1), scope: '*' });
+      this.#allowed.clear();
+      for (const name of names) if (!this.killedAt.has(name)) this.killedAt.set(name, nowMs);
+      this.#order('*');
     }
-    // The clock of the keeper's own timer, to the millisecond: what is due between two steps happens when it is due.
-    for (let due = nextTickMs(keeper); due !== undefined && due <= nowMs; due = nextTickMs(keeper))
-      feed({ type: 'tick', nowMs: due }, due);
+  }
+
+  #order(scope: string): void {
+    this.#orders.push({ order: BigInt(this.#orders.length + 1), scope });
+  }
+
+  hear(heartbeat: { nonce: Buffer; receipts: Receipt[] }, nowMs: number): void {
+    const { random, chance, held, loss } = this.#weather;
+    if (chance(loss) || nowMs < this.#silentUntil) return;
+    for (const { order } of heartbeat.receipts) this.#confirmed.add(order);
+    this.#sequence += 1;
+    const answer: Permit = {
+      session,
+      sequence: BigInt(this.#sequence),
+      nonce: chance(0.03) ? nonceOf(0xdead_beef) : heartbeat.nonce,
+      generation: 0n,
+      validityMs: permitValidityMs,
+      customers: [...this.#allowed].map((customer) => ({ customer, hold: held.has(customer) })),
+      orders: this.#orders.filter(({ order }) => !this.#confirmed.has(order)),
+    };
+    const copies = chance(0.2) ? 2 : 1;
+    for (let copy = 0; copy < copies; copy += 1)
+      if (!chance(loss))
+        this.#wire.push({ at: nowMs + (chance(0.1) ? random() * 6_000 : random() * 20), permit: answer });
+  }
+
+  arrived(nowMs: number): Permit[] {
+    const arrived = this.#wire.filter(({ at }) => at <= nowMs).toSorted((one, other) => one.at - other.at);
+    this.#wire = this.#wire.filter(({ at }) => at > nowMs);
+    return arrived.map(({ permit: each }) => each);
+  }
+}
+
+/**
+ * A controller and a node, 60 s of simulated time, with loss, delay of up to 6 s, duplicates and so reordering. The node's
+ * clock is the only clock the keeper sees.
+ */
+function simulate(seed: number): void {
+  const given = weather(seed);
+  const node = new SimulatedNode(given);
+  const controller = new SimulatedController(given);
+  let nextBeat = 0;
+  for (let nowMs = 0; nowMs < 60_000; nowMs += 5) {
+    controller.decide(nowMs);
+    node.tick(nowMs);
     if (nowMs >= nextBeat) {
       nextBeat = nowMs + heartbeatIntervalMs;
-      const nonce = nonceOf(nowMs + 1);
-      sentAt.set(nonce.toString('hex'), nowMs);
-      feed({ type: 'sent', nonce, nowMs }, nowMs);
-      if (!chance(loss) && nowMs >= silentUntil) {
-        for (const { order } of receipts(keeper)) confirmed.add(order);
-        controllerSends(nonce, nowMs);
-      }
+      const nonce = node.beat(nowMs);
+      controller.hear({ nonce, receipts: receipts(node.keeper) }, nowMs);
     }
-    const arrived = wire.filter(({ at }) => at <= nowMs).toSorted((one, other) => one.at - other.at);
-    wire = wire.filter(({ at }) => at > nowMs);
-    for (const { event } of arrived) if (event.type === 'permit') feed({ ...event, nowMs }, nowMs);
-    for (const { orders: numbers } of emptied.filter(({ at }) => at <= nowMs))
-      feed({ type: 'stopped', orders: numbers, stoppedAfterMs: 1, processes: 1 }, nowMs);
-    emptied = emptied.filter(({ at }) => at > nowMs);
+    for (const each of controller.arrived(nowMs)) node.feed({ type: 'permit', permit: each, nowMs }, nowMs);
+    node.confirmStops(nowMs);
     // The promise, seen from outside: killed means gone within the bound, whatever the network does.
-    for (const [name, at] of killedAt)
-      if (!held.has(name) && nowMs - at > boundMs)
-        assert.ok(!runningUntil.has(name), `seed ${seed}: ${name} killed at ${at} runs at ${nowMs}`);
+    for (const [name, at] of controller.killedAt)
+      if (!given.held.has(name) && nowMs - at > boundMs)
+        assert.ok(!node.running.has(name), `seed ${seed}: ${name} killed at ${at} runs at ${nowMs}`);
   }
 }
 

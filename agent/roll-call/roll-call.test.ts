@@ -160,7 +160,7 @@ test('unanswered heartbeats are repeated while the last permit is young, answere
         on: (event: string, listener: (value: never) => void) => {
           if (event === 'message') hear = listener as typeof hear; // the overload for `message` takes its bytes
         },
-        connect: (_port, _host, callback) => callback(),
+        connect: (...[, , callback]) => callback(),
         send: (bytes) => void sent.push(bytes),
         close: () => undefined,
       }),

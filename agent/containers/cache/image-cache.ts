@@ -188,7 +188,7 @@ export class ImageCache {
     // Views before the mount that they show.
     for (const name of names.toSorted((a, b) => Number(a.endsWith('.all')) - Number(b.endsWith('.all')))) {
       const path = join(this.#options.directory, name);
-      if (mountOptions(path) !== undefined) await runTool('umount', [path], { timeoutMs: mountTimeoutMs });
+      if (mountOptions(path) !== undefined) await runTool(['umount', path], { timeoutMs: mountTimeoutMs });
       await rm(path, { recursive: true, force: true });
     }
   }
@@ -199,30 +199,31 @@ export class ImageCache {
     if (mountOptions(view)?.includes('idmapped') || isFilled(view)) return view;
     if (this.#means === 'mount') {
       try {
-        await this.#mount(image, view, uidBase);
+        await this.#mount(image, uidBase);
         return view;
       } catch (error) {
         this.#options.log(`images are unpacked: this host cannot mount them for containers (${explain(error)})`);
         this.#means = 'copy';
       }
     }
-    await this.#copy(image, view, uidBase);
+    await this.#copy(image, uidBase);
     return view;
   }
 
-  async #mount(image: Image, view: string, uidBase: number): Promise<void> {
+  async #mount(image: Image, uidBase: number): Promise<void> {
+    const view = this.#view(image.sha256, uidBase);
     image.whole ??= this.#mountWhole(image.sha256).catch((error: unknown) => {
       image.whole = undefined;
       throw error;
     });
     const whole = await image.whole;
     mkdirSync(view, { recursive: true, mode: 0o711 });
-    await runTool('mount', ['--bind', '-o', `ro,X-mount.idmap=0:${uidBase}:${idRange}`, whole, view], {
+    await runTool(['mount', '--bind', '-o', `ro,X-mount.idmap=0:${uidBase}:${idRange}`, whole, view], {
       timeoutMs: mountTimeoutMs,
     });
     // util-linux before 2.39 takes the option for a remark and binds without it.
     if (!mountOptions(view)?.includes('idmapped')) {
-      await runTool('umount', [view], { timeoutMs: mountTimeoutMs });
+      await runTool(['umount', view], { timeoutMs: mountTimeoutMs });
       throw new Error('mount left the owners as they are, want util-linux 2.39');
     }
   }
@@ -231,17 +232,18 @@ export class ImageCache {
     const whole = join(this.#options.directory, `${sha256}.all`);
     if (mountOptions(whole) === undefined) {
       mkdirSync(whole, { recursive: true, mode: 0o700 });
-      await runTool('mount', ['-t', 'squashfs', '-o', 'loop,ro,nodev,nosuid', this.#file(sha256), whole], {
+      await runTool(['mount', '-t', 'squashfs', '-o', 'loop,ro,nodev,nosuid', this.#file(sha256), whole], {
         timeoutMs: mountTimeoutMs,
       });
     }
     return whole;
   }
 
-  async #copy(image: Image, view: string, uidBase: number): Promise<void> {
+  async #copy(image: Image, uidBase: number): Promise<void> {
+    const view = this.#view(image.sha256, uidBase);
     const unpacked = `${view}.partial`;
     await rm(unpacked, { recursive: true, force: true });
-    await runTool('unsquashfs', ['-no-progress', '-quiet', '-dest', unpacked, this.#file(image.sha256)], {
+    await runTool(['unsquashfs', '-no-progress', '-quiet', '-dest', unpacked, this.#file(image.sha256)], {
       timeoutMs: unpackTimeoutMs,
     });
     await shiftOwners(unpacked, uidBase);

@@ -65,7 +65,7 @@ export class Bundle {
     for (const directory of [this.directory, this.#disk]) mkdirSync(directory, { recursive: true, mode: 0o711 });
     if (mountOptions(this.#disk) === undefined) {
       const cap = `size=${writableBytes},nr_inodes=8192,mode=711,nodev,nosuid`;
-      await runTool('mount', ['-t', 'tmpfs', '-o', cap, 'tmpfs', this.#disk], { timeoutMs: mountTimeoutMs });
+      await runTool(['mount', '-t', 'tmpfs', '-o', cap, 'tmpfs', this.#disk], { timeoutMs: mountTimeoutMs });
     }
     const upper = join(this.#disk, 'upper');
     const work = join(this.#disk, 'work');
@@ -81,7 +81,7 @@ export class Bundle {
     if (existsSync(join(image.path, 'etc'))) this.#writeNames(join(upper, 'etc'), uidBase);
     for (const file of [this.pidFile, this.crunLogFile]) rmSync(file, { force: true });
     const layers = `lowerdir=${image.path},upperdir=${upper},workdir=${work},nodev,nosuid`;
-    await runTool('mount', ['-t', 'overlay', '-o', layers, 'overlay', this.root], { timeoutMs: mountTimeoutMs });
+    await runTool(['mount', '-t', 'overlay', '-o', layers, 'overlay', this.root], { timeoutMs: mountTimeoutMs });
   }
 
   /** Images come without these: an engine is expected to provide them. */
@@ -140,10 +140,10 @@ export class Bundle {
 async function unmount(paths: string[]): Promise<void> {
   if (paths.length === 0) return;
   try {
-    await runTool('umount', paths, { timeoutMs: mountTimeoutMs });
+    await runTool(['umount', ...paths], { timeoutMs: mountTimeoutMs });
   } catch {
     // Another container that starts in this moment holds a copy of our mounts until it has pivoted: let go of ours.
     const left = paths.filter((path) => mountOptions(path) !== undefined);
-    if (left.length > 0) await runTool('umount', ['--lazy', ...left], { timeoutMs: mountTimeoutMs });
+    if (left.length > 0) await runTool(['umount', '--lazy', ...left], { timeoutMs: mountTimeoutMs });
   }
 }

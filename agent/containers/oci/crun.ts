@@ -70,7 +70,7 @@ export class CrunRun {
 /** Takes a container whose processes have ended out of crun's books; one that is not there is fine. */
 export async function forgetContainer(stateDir: string, id: string): Promise<void> {
   if (!existsSync(join(booksOf(stateDir), id))) return;
-  await runTool('crun', [...globalOptions(stateDir), 'delete', '--force', id], { timeoutMs: deleteTimeoutMs });
+  await runTool(['crun', ...globalOptions(stateDir), 'delete', '--force', id], { timeoutMs: deleteTimeoutMs });
 }
 
 function booksOf(stateDir: string): string {
