@@ -5,6 +5,7 @@
 // the unproven one that has waited longest makes room: who is known is not turned away for strangers. The limits hold before
 // the server hears of a connection, so what is refused costs an accept and a close.
 import type { Server, Socket } from 'node:net';
+import { handshakeTurns } from './handshake-turns.ts';
 
 export interface ConnectionLimits {
   /** All connections together. */
@@ -24,16 +25,9 @@ export interface ConnectionGate {
   prove(socket: { remoteAddress?: string | undefined; remotePort?: number | undefined }): void;
 }
 
-/** One that sent nothing for so long, and whose handshake did not begin. */
-const silentMs = 10_000;
-/** A handshake may hold up others for so long. */
-const handshakeHoldsMs = 1_000;
-
 interface Held {
   socket: Socket;
   address: string;
-  /** `performance.now()` of when its handshake began. */
-  handshakeAt: number | undefined;
 }
 
 /** Call it before the server listens, when nothing but the server itself listens to its `connection` event. */
@@ -44,8 +38,7 @@ export function limitConnections(server: Server, limits: ConnectionLimits): Conn
   /** In the order in which they came. */
   const unproven = new Map<string, Held>();
   const perAddress = new Map<string, number>();
-  const waiting = new Map<string, Held>();
-  const handshakes = new Map<string, Held>();
+  const turns = limits.handshakes === undefined ? undefined : handshakeTurns({ most: limits.handshakes, hand, refuse });
   let refused = 0;
 
   server.on('connection', (socket: Socket) => {
@@ -57,18 +50,14 @@ export function limitConnections(server: Server, limits: ConnectionLimits): Conn
       return;
     }
     perAddress.set(address, count + 1);
-    const one: Held = { socket, address, handshakeAt: undefined };
+    const one: Held = { socket, address };
     held.set(key, one);
     unproven.set(key, one);
     socket.once('close', () => forget(key, one));
-    if (limits.handshakes === undefined) hand(socket);
-    else waitForHello(key, one);
+    if (turns === undefined) hand(socket);
+    else turns.enter(key, socket);
   });
-  if (limits.handshakes !== undefined)
-    server.on('secureConnection', (socket: Socket) => {
-      handshakes.delete(keyOf(socket));
-      beginHandshakes();
-    });
+  if (turns !== undefined) server.on('secureConnection', (socket: Socket) => turns.done(keyOf(socket)));
 
   function hasRoom(): boolean {
     if (held.size < limits.total) return true;
@@ -83,45 +72,12 @@ export function limitConnections(server: Server, limits: ConnectionLimits): Conn
 
   function forget(key: string, one: Held): void {
     if (held.get(key) !== one) return;
-    for (const each of [held, unproven, waiting, handshakes]) each.delete(key);
+    held.delete(key);
+    unproven.delete(key);
     const left = (perAddress.get(one.address) ?? 1) - 1;
     if (left === 0) perAddress.delete(one.address);
     else perAddress.set(one.address, left);
-    if (limits.handshakes !== undefined) beginHandshakes();
-  }
-
-  /** Who connects and says nothing takes nobody's turn. */
-  function waitForHello(key: string, one: Held): void {
-    const { socket } = one;
-    socket.on('error', ignore);
-    socket.setTimeout(silentMs, () => socket.destroy());
-    socket.once('readable', () => {
-      if (socket.destroyed) return;
-      waiting.set(key, one);
-      beginHandshakes();
-    });
-  }
-
-  function beginHandshakes(): void {
-    for (const [key, one] of waiting) {
-      if (handshakes.size >= (limits.handshakes ?? Infinity) && !endSlowHandshake()) return;
-      // An ended one may have begun others meanwhile.
-      if (!waiting.delete(key)) continue;
-      one.handshakeAt = performance.now();
-      handshakes.set(key, one);
-      one.socket.setTimeout(0);
-      one.socket.removeAllListeners('timeout');
-      hand(one.socket);
-    }
-  }
-
-  /** The one that has been at it longest, where that is too long while others wait. */
-  function endSlowHandshake(): boolean {
-    const [oldest] = handshakes;
-    if (oldest === undefined || performance.now() - (oldest[1].handshakeAt ?? 0) < handshakeHoldsMs) return false;
-    handshakes.delete(oldest[0]);
-    refuse(oldest[1].socket);
-    return true;
+    turns?.done(key);
   }
 
   function refuse(socket: Socket): void {
@@ -149,6 +105,3 @@ export function limitConnections(server: Server, limits: ConnectionLimits): Conn
 function keyOf({ remoteAddress = '', remotePort = 0 }: Parameters<ConnectionGate['prove']>[0]): string {
   return `${remoteAddress} ${remotePort}`;
 }
-
-/** A connection that broke closes itself. */
-function ignore(): void {}

@@ -73,7 +73,7 @@ export async function serveHttp(options: HttpOptions): Promise<HttpServer> {
     respond(request, response).catch((error: unknown) => {
       counters.failed++;
       options.log(`cannot answer ${request.method} ${request.url}: ${String(error)}`);
-      if (!response.headersSent) plain(response, 500, 'the boot server failed; ask again');
+      if (!response.headersSent) plain(response, { status: 500, text: 'the boot server failed; ask again' });
       else response.destroy();
     });
   });
@@ -88,9 +88,9 @@ export async function serveHttp(options: HttpOptions): Promise<HttpServer> {
 
   async function respond(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const head = request.method === 'HEAD';
-    if (request.method !== 'GET' && !head) return refuse(response, 405, 'want GET or HEAD');
+    if (request.method !== 'GET' && !head) return refuse(response, { status: 405, reason: 'want GET or HEAD' });
     if (request.url === undefined || request.url.length > limits.urlLength)
-      return refuse(response, 414, `want at most ${limits.urlLength} characters`);
+      return refuse(response, { status: 414, reason: `want at most ${limits.urlLength} characters` });
     const [pathname, query] = request.url.split('?', 2);
     const ip = address(request.socket.remoteAddress);
     if (options.macOf(ip) !== undefined) gate.prove(request.socket);
@@ -100,32 +100,35 @@ export async function serveHttp(options: HttpOptions): Promise<HttpServer> {
       const refused = mac === undefined || stored.stage === undefined ? undefined : options.refusal(mac);
       if (mac !== undefined && refused !== undefined) {
         options.stage({ mac, ip, stage: 'fenced', detail: refused });
-        return refuse(response, 403, `this board gets no system: ${refused}`);
+        return refuse(response, { status: 403, reason: `this board gets no system: ${refused}` });
       }
       if (!head && mac !== undefined && stored.stage !== undefined) options.stage({ mac, ip, stage: stored.stage });
-      return sendArtefact(request, response, { ...stored, counters });
+      return sendArtefact({ request, response }, { ...stored, counters });
     }
-    if (pathname !== '/boot.ipxe' && pathname !== '/stage') return refuse(response, 404, 'no such file');
+    if (pathname !== '/boot.ipxe' && pathname !== '/stage')
+      return refuse(response, { status: 404, reason: 'no such file' });
 
     const parameters = new URLSearchParams(query ?? '');
     const mac = parseMac(parameters.get('mac') ?? '');
-    if (mac === undefined) return refuse(response, 400, 'want ?mac=, a MAC address');
+    if (mac === undefined) return refuse(response, { status: 400, reason: 'want ?mac=, a MAC address' });
     // A script holds a join token, and a report changes what we believe of a board: both are the board's own.
-    if (options.macOf(ip) !== mac) return refuse(response, 403, `${ip} is not the address of ${mac}`);
+    if (options.macOf(ip) !== mac)
+      return refuse(response, { status: 403, reason: `${ip} is not the address of ${mac}` });
     if (pathname === '/boot.ipxe') {
       if (!head) options.stage({ mac, ip, stage: 'script' });
-      return plain(response, 200, head ? '' : await options.script(mac, ip));
+      return plain(response, { status: 200, text: head ? '' : await options.script(mac, ip) });
     }
     const stage = parameters.get('stage') ?? '';
-    if (!isReportedStage(stage)) return refuse(response, 400, 'want ?stage=, a stage that a board may report');
+    if (!isReportedStage(stage))
+      return refuse(response, { status: 400, reason: 'want ?stage=, a stage that a board may report' });
     const detail = printable(parameters.get('detail') ?? '');
     if (!head) options.stage({ mac, ip, stage, ...(detail === '' ? {} : { detail }) });
-    return plain(response, 200, 'noted\n');
+    return plain(response, { status: 200, text: 'noted\n' });
   }
 
-  function refuse(response: ServerResponse, status: number, reason: string): void {
+  function refuse(response: ServerResponse, { status, reason }: { status: number; reason: string }): void {
     counters.refused++;
-    plain(response, status, `${reason}\n`);
+    plain(response, { status, text: `${reason}\n` });
   }
 
   await listen(server, options);
@@ -175,8 +178,7 @@ async function listen(server: Server, { address: host, port }: { address: Ipv4; 
 }
 
 async function sendArtefact(
-  request: IncomingMessage,
-  response: ServerResponse,
+  { request, response }: { request: IncomingMessage; response: ServerResponse },
   { artefact, type, counters }: { artefact: Artefact; type: string; counters: HttpCounters },
 ): Promise<void> {
   const { sizeBytes, sha256 } = artefact;
@@ -232,7 +234,7 @@ export function parseRange(
   return from >= sizeBytes ? 'unsatisfiable' : { from, to };
 }
 
-function plain(response: ServerResponse, status: number, text: string): void {
+function plain(response: ServerResponse, { status, text }: { status: number; text: string }): void {
   const body = Buffer.from(text);
   response.writeHead(status, {
     'Content-Type': 'text/plain; charset=utf-8',

@@ -189,6 +189,7 @@ function dhcpStage(event: DhcpEvent): BootEvent {
 /** An inherited socket, or one bound here, which hears every interface of this machine. */
 async function udpSocket(wanted: { fd: number | undefined; address: Ipv4; port: number }): Promise<Socket> {
   // Nobody is sent to by name, and Node's own look-up of an address waits a turn and makes some objects for each datagram.
+  // oxlint-disable-next-line max-params -- as Node calls it
   const socket = createSocket({ type: 'udp4', lookup: (address, _options, found) => found(null, address, 4) });
   await new Promise<void>((resolve, reject) => {
     socket.once('error', (error: NodeJS.ErrnoException) => {

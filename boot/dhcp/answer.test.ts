@@ -12,19 +12,17 @@ const board = '02:00:00:c2:00:01';
 const other = '02:00:00:c2:00:02';
 const ours: [number, Uint8Array] = [option.serverId, addressBytes('10.77.0.1')];
 const wants = (ip: string): [number, Uint8Array] => [option.requestedAddress, addressBytes(ip)];
-const bound = (ip: string, mac = board, expiresAtMs = nowMs + hour): Lease => ({
-  ip,
-  mac,
-  state: 'bound',
-  expiresAtMs,
-});
+const bound = (ip: string, mac = board): Lease => ({ ip, mac, state: 'bound', expiresAtMs: nowMs + hour });
 
-function say(world: World, packet: Packet, atMs = nowMs): Answer {
-  const decided = answer(packet, world, atMs);
-  for (const lease of decided.leases) world.table.put(lease);
-  if ('reply' in decided) encodePacket(decided.reply);
-  return decided;
-}
+const sayAt =
+  (atMs: number) =>
+  (world: World, packet: Packet): Answer => {
+    const decided = answer(packet, { world, nowMs: atMs });
+    for (const lease of decided.leases) world.table.put(lease);
+    if ('reply' in decided) encodePacket(decided.reply);
+    return decided;
+  };
+const say = sayAt(nowMs);
 
 function assertAnswer(decided: Answer, wanted: string | RegExp): void {
   if (typeof wanted === 'string') assert.equal(describeAnswer(decided), wanted);
@@ -37,21 +35,23 @@ test('invented MACs take no address that a board has, had or is reserved, and a 
   const third = '02:00:00:c2:00:03';
   const boards = [board, other, third];
   const flooded = testWorld({
-    leases: [bound('10.77.0.50', board, nowMs - hour), { ...bound('10.77.0.51', other), state: 'released' }],
+    leases: [
+      { ...bound('10.77.0.50'), expiresAtMs: nowMs - hour },
+      { ...bound('10.77.0.51', other), state: 'released' },
+    ],
     isBoard: (mac) => boards.includes(mac),
   });
   let acks = 0;
   for (let number = 0; number < 2_000; number++) {
-    const offer = say(flooded, boardPacket('discover', { mac: macOf(number) }), nowMs + number);
+    const offer = sayAt(nowMs + number)(flooded, boardPacket('discover', { mac: macOf(number) }));
     if ('silent' in offer) {
       assert.equal(offer.isShort, true);
       continue;
     }
     const ip = offer.reply.yiaddr;
-    const ack = say(
+    const ack = sayAt(nowMs + number)(
       flooded,
       boardPacket('request', { mac: macOf(number), options: [ours, wants(ip)] }),
-      nowMs + number,
     );
     assert.ok('reply' in ack && ack.reply.type === 'ack');
     assert.equal(Buffer.from(ack.reply.options.get(option.leaseSeconds) ?? []).readUInt32BE(), 300);
@@ -60,21 +60,20 @@ test('invented MACs take no address that a board has, had or is reserved, and a 
   assert.equal(acks, 8);
   assert.ok([...flooded.table.all()].length <= 10);
   const later = nowMs + 3_000;
-  assertAnswer(say(flooded, boardPacket('discover'), later), /offer 10\.77\.0\.50 /);
-  assertAnswer(say(flooded, boardPacket('discover', { mac: other }), later), /offer 10\.77\.0\.51 /);
-  const offered = say(flooded, boardPacket('discover', { mac: third }), later);
+  assertAnswer(sayAt(later)(flooded, boardPacket('discover')), /offer 10\.77\.0\.50 /);
+  assertAnswer(sayAt(later)(flooded, boardPacket('discover', { mac: other })), /offer 10\.77\.0\.51 /);
+  const offered = sayAt(later)(flooded, boardPacket('discover', { mac: third }));
   assert.ok('reply' in offered, 'a board whose lease is forgotten takes the oldest of those that never joined');
   const selected = boardPacket('request', { mac: third, options: [ours, wants(offered.reply.yiaddr)] });
-  assertAnswer(say(flooded, selected, later), /^other: ack .* \[bound /);
+  assertAnswer(sayAt(later)(flooded, selected), /^other: ack .* \[bound /);
 });
 
 test('of addresses that were only offered the oldest goes to the next who asks, five seconds after its offer', () => {
   const flooded = testWorld({ isBoard: () => false });
   const ask = (number: number, ms: number) =>
-    say(
+    sayAt(nowMs + ms)(
       flooded,
       boardPacket('discover', { mac: `02:66:00:00:00:${number.toString(16).padStart(2, '0')}` }),
-      nowMs + ms,
     );
   const offers = Array.from({ length: 10 }, (_, number) => ask(number, number));
   assertAnswer(ask(10, 4_999), 'other: silent: the pool is exhausted');
@@ -278,12 +277,12 @@ function leaseSeconds(decided: Answer): number {
 
 test('a board that asks again soon is given what is left of the lease on disk, which is not written again', () => {
   const ask = boardPacket('request', { options: [wants('10.77.0.50')] });
-  const lease = bound('10.77.0.50', board, nowMs + hour);
+  const lease = bound('10.77.0.50');
   const kept = testWorld({ leases: [lease], stored: () => lease });
-  assert.equal(leaseSeconds(say(kept, ask, nowMs + 10_500)), 3_589);
-  assertAnswer(say(kept, ask, nowMs + 10_500), 'other: ack 10.77.0.50 to 255.255.255.255:68');
+  assert.equal(leaseSeconds(sayAt(nowMs + 10_500)(kept, ask)), 3_589);
+  assertAnswer(sayAt(nowMs + 10_500)(kept, ask), 'other: ack 10.77.0.50 to 255.255.255.255:68');
   // A quarter of it is over; the address on disk is another's; what is decided is not on disk yet.
-  assertAnswer(say(kept, ask, nowMs + hour / 4 + 1), /\[bound 10\.77\.0\.50 /);
+  assertAnswer(sayAt(nowMs + hour / 4 + 1)(kept, ask), /\[bound 10\.77\.0\.50 /);
   for (const stored of [undefined, { ...lease, mac: other }, { ...lease, state: 'released' } as const])
     assertAnswer(say(testWorld({ leases: [lease], stored: () => stored }), ask), /\[bound 10\.77\.0\.50 /);
   const released = testWorld({ leases: [{ ...lease, state: 'released' }], stored: () => lease });
@@ -310,19 +309,20 @@ test('a board with a new reservation is told no when it renews, and moves', () =
 });
 
 test('a full pool is silent, and the address that expired first is given out again', () => {
-  const leases = Array.from({ length: 10 }, (_, n) =>
-    bound(`10.77.0.${50 + n}`, `02:00:00:aa:00:0${n}`, nowMs + n + 1),
-  );
+  const leases = Array.from({ length: 10 }, (_, n) => ({
+    ...bound(`10.77.0.${50 + n}`, `02:00:00:aa:00:0${n}`),
+    expiresAtMs: nowMs + n + 1,
+  }));
   const world = testWorld({ leases });
   assertAnswer(say(world, boardPacket('discover')), 'other: silent: the pool is exhausted');
-  assertAnswer(say(world, boardPacket('discover'), nowMs + 5), /offer 10\.77\.0\.50 /);
+  assertAnswer(sayAt(nowMs + 5)(world, boardPacket('discover')), /offer 10\.77\.0\.50 /);
 });
 
 test('an offer that nobody takes is free again after a minute', () => {
   const world = testWorld({ range: { from: '10.77.0.50', to: '10.77.0.50' } });
   assertAnswer(say(world, boardPacket('discover')), /offer 10\.77\.0\.50 /);
-  assertAnswer(say(world, boardPacket('discover', { mac: other }), nowMs + 59_000), /exhausted/);
-  assertAnswer(say(world, boardPacket('discover', { mac: other }), nowMs + 60_000), /offer 10\.77\.0\.50 /);
+  assertAnswer(sayAt(nowMs + 59_000)(world, boardPacket('discover', { mac: other })), /exhausted/);
+  assertAnswer(sayAt(nowMs + 60_000)(world, boardPacket('discover', { mac: other })), /offer 10\.77\.0\.50 /);
 });
 
 test('a declined address rests for ten minutes', () => {
@@ -330,7 +330,7 @@ test('a declined address rests for ten minutes', () => {
   say(world, boardPacket('decline', { options: [ours, wants('10.77.0.50')] }));
   const again = boardPacket('discover', { options: [wants('10.77.0.50')] });
   assertAnswer(say(world, again), /offer 10\.77\.0\.5[^0]/);
-  assertAnswer(say(world, { ...again, mac: other }, nowMs + 600_000), /offer 10\.77\.0\.50 /);
+  assertAnswer(sayAt(nowMs + 600_000)(world, { ...again, mac: other }), /offer 10\.77\.0\.50 /);
 });
 
 test('a board that declines one address after the other cannot use up the pool', () => {

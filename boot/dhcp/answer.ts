@@ -71,7 +71,7 @@ interface Question {
   allocation: Allocation;
 }
 
-export function answer(packet: Packet, world: World, nowMs: number): Answer {
+export function answer(packet: Packet, { world, nowMs }: { world: World; nowMs: number }): Answer {
   const { isBoard, table, pool } = world;
   const { mac } = packet;
   const question: Question = {
@@ -122,7 +122,7 @@ function answerController(question: Question): Answer {
   const { type, giaddr } = question.packet;
   if (type !== 'discover' || giaddr === anyAddress || giaddr === question.world.address)
     return silent(question, 'our own question whether we are alone');
-  return reply(question, 'offer');
+  return reply(question, { type: 'offer' });
 }
 
 /**
@@ -143,7 +143,8 @@ function answerDiscover(question: Question): Answer {
   if (ip === undefined) return { ...silent(question, 'the pool is exhausted'), isShort: true };
   const lease = world.table.at(ip);
   const isBound = lease?.state === 'bound' && lease.mac === packet.mac && lease.expiresAtMs > nowMs;
-  return reply(question, 'offer', {
+  return reply(question, {
+    type: 'offer',
     ip,
     leases: isBound ? [] : [{ ip, mac: packet.mac, state: 'offered', expiresAtMs: nowMs + offerMs }],
   });
@@ -154,25 +155,25 @@ function answerRequest(question: Question): Answer {
   const server = addressOption(packet, option.serverId);
   if (server !== undefined && server !== world.address) {
     const offer = held?.state === 'offered' ? [{ ...held, state: 'released', expiresAtMs: nowMs } as const] : [];
-    return silent(question, `chose another server, ${server}`, offer);
+    return { ...silent(question, `chose another server, ${server}`), leases: offer };
   }
   const ip = wantedAddress(packet, held);
   if (ip === undefined) return silent(question, 'a request that names no address, and no offer stands');
   const isFree = sameNetwork(ip, world.address, world.netmask) && mayHave(ip, allocation);
   // It renews what another server gave it (RFC 2131, 4.3.2: who has no record of a client stays silent).
-  if (!isFree && held === undefined && server === undefined && isOthers(ip, packet, world))
+  if (!isFree && held === undefined && server === undefined && isOthers(ip, question))
     return silent(question, `has ${ip} from another server`);
-  if (!isFree) return reply(question, 'nak');
+  if (!isFree) return reply(question, { type: 'nak' });
   if (holder !== undefined && held?.state === 'bound' && held.ip !== ip)
     return silent(question, `it has ${held.ip}, and asks for ${ip}: ${holder}`);
   if (isTurnedAway(question)) return tooMany(question);
   const leftMs = timeLeft(ip, question);
   if (leftMs >= leaseSeconds * 1000 * storedShare)
-    return reply({ ...question, leaseSeconds: Math.min(leaseSeconds, leftMs / 1000) }, 'ack', { ip });
+    return reply({ ...question, leaseSeconds: Math.min(leaseSeconds, leftMs / 1000) }, { type: 'ack', ip });
   const leases: Lease[] = [{ ip, mac: packet.mac, state: 'bound', expiresAtMs: nowMs + leaseSeconds * 1000 }];
   // One address a board: what it had before is free again.
   if (held !== undefined && held.ip !== ip) leases.unshift({ ...held, state: 'released', expiresAtMs: nowMs });
-  return reply(question, 'ack', { ip, leases });
+  return reply(question, { type: 'ack', ip, leases });
 }
 
 /** Of the lease on disk, where that is this board's and nothing else is decided about it. */
@@ -186,7 +187,7 @@ function answerInform(question: Question): Answer {
   const { packet, world } = question;
   if (packet.ciaddr === anyAddress || !sameNetwork(packet.ciaddr, world.address, world.netmask))
     return silent(question, `informs from ${packet.ciaddr}, which is not on our network`);
-  return reply(question, 'ack');
+  return reply(question, { type: 'ack' });
 }
 
 function answerDecline(question: Question): Answer {
@@ -198,14 +199,17 @@ function answerDecline(question: Question): Answer {
     return silent(question, 'declines what is not its own');
   const state = quarantineIsFull(world, nowMs) ? 'released' : 'declined';
   const expiresAtMs = state === 'declined' ? nowMs + quarantineMs : nowMs;
-  return silent(question, `declined ${lease.ip}`, [{ ...lease, state, expiresAtMs }]);
+  return { ...silent(question, `declined ${lease.ip}`), leases: [{ ...lease, state, expiresAtMs }] };
 }
 
 function answerRelease(question: Question): Answer {
   const { packet, world, nowMs } = question;
   const lease = world.table.at(packet.ciaddr);
   if (lease?.mac !== packet.mac || lease.state !== 'bound') return silent(question, 'releases what is not its own');
-  return silent(question, `released ${lease.ip}`, [{ ...lease, state: 'released', expiresAtMs: nowMs }]);
+  return {
+    ...silent(question, `released ${lease.ip}`),
+    leases: [{ ...lease, state: 'released', expiresAtMs: nowMs }],
+  };
 }
 
 function isTurnedAway({ packet, world, held }: Question): boolean {
@@ -216,15 +220,14 @@ function tooMany(question: Question): Answer {
   return { ...silent(question, 'too many new machines at once'), isShort: true, isTurnedAway: true };
 }
 
-function silent({ class: client }: Question, reason: string, leases: Lease[] = []): Answer {
-  return { silent: reason, class: client, leases };
+function silent({ class: client }: Question, reason: string): Answer {
+  return { silent: reason, class: client, leases: [] };
 }
 
 /** `ip` is the address that it gives. */
 function reply(
   question: Question,
-  type: MessageType,
-  { ip = anyAddress, leases = [] }: { ip?: Ipv4; leases?: Lease[] } = {},
+  { type, ip = anyAddress, leases = [] }: { type: MessageType; ip?: Ipv4; leases?: Lease[] },
 ): Answer {
   const { packet, world, class: client } = question;
   const file = type === 'nak' ? undefined : bootFile(client, { mac: packet.mac, http: world.http });
@@ -265,7 +268,7 @@ function wantedAddress(packet: Packet, held: Lease | undefined): Ipv4 | undefine
 }
 
 /** Whether an address may be one that another server on our segment gave: not of our range, or in use by renewal. */
-function isOthers(ip: Ipv4, packet: Packet, { table, pool, address, netmask }: World): boolean {
+function isOthers(ip: Ipv4, { packet, world: { table, pool, address, netmask } }: Question): boolean {
   if (packet.ciaddr === ip) return table.at(ip) === undefined;
   return sameNetwork(ip, address, netmask) && table.at(ip) === undefined && !pool.excluded.has(ip);
 }

@@ -18,7 +18,7 @@ export function decisions(): string {
         lines.push(`  refused: ${packet.refused}`);
         continue;
       }
-      const decided = answer(packet, world, nowMs);
+      const decided = answer(packet, { world, nowMs });
       for (const lease of decided.leases) world.table.put(lease);
       lines.push(`  ${packet.type} from ${describeAnswer(decided)}`);
     }

@@ -20,12 +20,12 @@ test('a controller that asks is heard, and hears what it asked for, without an a
   const asked = onTheWire(question(theirs));
   assert.deepEqual(neighbourIn(asked, own), { address: theirs, kind: 'muster' });
   const world = testWorld();
-  const answered = answer(asked, world, 0);
+  const answered = answer(asked, { world, nowMs: 0 });
   assert.equal(describeAnswer(answered), 'controller: offer 0.0.0.0 to 10.77.0.2:67, as muster-controller');
   assert.ok('reply' in answered);
   assert.deepEqual(neighbourIn(onTheWire(answered.reply), theirs), { address: own, kind: 'muster' });
   assert.equal([...world.table.all()].length, 0);
-  assert.match(describeAnswer(answer(onTheWire(question(own)), world, 0)), /silent: our own question/);
+  assert.match(describeAnswer(answer(onTheWire(question(own)), { world, nowMs: 0 })), /silent: our own question/);
   assert.equal(neighbourIn(onTheWire(question(own)), own), undefined);
 });
 
@@ -62,7 +62,10 @@ test('a board that renews an address of another server is told nothing by us', (
   const world = testWorld();
   const renews = (ip: string) => boardPacket('request', { ciaddr: ip });
   for (const ip of ['10.77.0.150', '10.88.0.7'])
-    assert.match(describeAnswer(answer(renews(ip), world, 0)), /silent: has .* from another server/);
+    assert.match(describeAnswer(answer(renews(ip), { world, nowMs: 0 })), /silent: has .* from another server/);
   const remembers = boardPacket('request', { options: [[option.requestedAddress, addressBytes('10.77.0.150')]] });
-  assert.match(describeAnswer(answer(remembers, world, 0)), /silent: has 10\.77\.0\.150 from another server/);
+  assert.match(
+    describeAnswer(answer(remembers, { world, nowMs: 0 })),
+    /silent: has 10\.77\.0\.150 from another server/,
+  );
 });

@@ -103,6 +103,7 @@ test('optionName() names what the log shows', () => {
   assert.equal(optionName(254), '254');
 });
 
+// oxlint-disable-next-line max-params -- as Buffer's own: what into, where, what
 function withByte(bytes: Buffer, at: number, value: number): Buffer {
   const copy = Buffer.from(bytes);
   copy[at] = value;

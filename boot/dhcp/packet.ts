@@ -167,6 +167,7 @@ function writeMac(bytes: Buffer, mac: Mac): void {
   bytes.write(mac.replaceAll(':', ''), field.chaddr.at, 'hex');
 }
 
+// oxlint-disable-next-line max-params -- as Buffer's own: what into, where, what
 function writeOption(
   bytes: Buffer,
   start: number,

@@ -151,7 +151,7 @@ class Loop implements DhcpServer {
     const neighbour = neighbourIn(packet, world.address);
     const news = neighbour === undefined ? undefined : this.#neighbours.heard(neighbour);
     if (news !== undefined) trouble(news);
-    const decided = answer(packet, world, now());
+    const decided = answer(packet, { world, nowMs: now() });
     for (const lease of decided.leases) world.table.put(lease);
     if (packet.type === 'discover' && decided.class !== 'controller' && decided.isTurnedAway !== true)
       heard({ mac: packet.mac, type: 'discover', class: decided.class });
@@ -170,7 +170,7 @@ class Loop implements DhcpServer {
     // A clock that was set back must not silence us for as long.
     if (now - this.#troubledAt < shortageIntervalMs && now >= this.#troubledAt) return;
     this.#troubledAt = now;
-    this.#options.trouble(shortage(this.#options.world, mac, now));
+    this.#options.trouble(shortage(mac, { world: this.#options.world, nowMs: now }));
   }
 
   async #flush(): Promise<void> {
@@ -212,7 +212,7 @@ class Loop implements DhcpServer {
     if (reply.type === 'offer') counters.offers++;
     if (reply.type === 'ack') counters.acks++;
     if (reply.type === 'nak') counters.naks++;
-    log(() => summary(packet, decided.class, reply));
+    log(() => summary(packet, { client: decided.class, reply }));
     if (reply.type === 'ack' && reply.yiaddr !== '0.0.0.0')
       heard({ mac: reply.mac, ip: reply.yiaddr, type: 'ack', class: decided.class });
     if (reply.type === 'nak') heard({ mac: reply.mac, type: 'nak', class: decided.class });
@@ -220,17 +220,20 @@ class Loop implements DhcpServer {
 }
 
 /** One line for a person: who asked as what, and what it was told. */
-function summary(packet: Packet, client: ClientClass, reply: Packet): string {
+function summary(packet: Packet, { client, reply }: { client: ClientClass; reply: Packet }): string {
   const asked = [...packet.options.keys()].map(optionName).join(', ');
   const file = reply.file === '' ? '' : ` file ${reply.file}`;
   return `${packet.mac} ${client} ${packet.type} -> ${reply.type} ${reply.yiaddr}${file} (sent: ${asked})`;
 }
 
 /** Who has the addresses, and what to do. */
-function shortage({ pool, table, isBoard }: World, mac: Mac, now: number): string {
+function shortage(mac: Mac, { world, nowMs }: { world: World; nowMs: number }): string {
+  const { pool, table, isBoard } = world;
   const leases = [...table.all()].filter(({ state }) => state !== 'declined');
   const kept = leases.filter((lease) => isBoard(lease.mac)).length;
-  const others = leases.filter((lease) => !isBoard(lease.mac) && lease.expiresAtMs > now && lease.state !== 'released');
+  const others = leases.filter(
+    (lease) => !isBoard(lease.mac) && lease.expiresAtMs > nowMs && lease.state !== 'released',
+  );
   const latest = others.toSorted((a, b) => b.expiresAtMs - a.expiresAtMs).slice(0, 3);
   const names = latest.length === 0 ? '' : ` (the latest: ${latest.map((lease) => lease.mac).join(', ')})`;
   return (

@@ -41,7 +41,14 @@ const maximumTransfers = 2048;
 const maximumTransfersPerBoard = 8;
 
 export function serveTftp(options: TftpOptions): TftpServer {
-  const counters: TftpCounters = {
+  return new Server(options);
+}
+
+class Server implements TftpServer {
+  readonly #options: TftpOptions;
+  readonly #transfers = new TransferTable();
+  readonly #closing = new Set<Promise<void>>();
+  readonly counters: TftpCounters = {
     requests: 0,
     refused: 0,
     missing: 0,
@@ -51,98 +58,127 @@ export function serveTftp(options: TftpOptions): TftpServer {
     bytesSent: 0,
     strangers: 0,
   };
-  // By the client's address and port: a repeated request is the same transfer, not a second one.
-  const transfers = new Map<string, RunningTransfer>();
-  const perBoard = new Map<Ipv4, number>();
-  const closing = new Set<Promise<void>>();
-  let closed = false;
+  #isClosed = false;
 
-  options.socket.on('message', (datagram, peer) => {
-    if (peer.port === 0) return; // nobody can be answered there
-    const packet = decodeTftp(datagram);
-    if ('refused' in packet) {
-      counters.refused++;
-      return;
-    }
-    if (packet.op === 'read' || packet.op === 'write') request(packet, { ip: peer.address, port: peer.port });
-    else counters.refused++;
-  });
-  options.socket.on('error', (error) => options.log(`TFTP socket: ${error.message}`));
-
-  function request(packet: TftpPacket & { op: 'read' | 'write' }, peer: Peer): void {
-    counters.requests++;
-    if (packet.op === 'write') return refuse(peer, errorCode.accessViolation, 'this server only reads');
-    // U-Boot, EDK2, iPXE and busybox all say octet; line ends are not ours to change.
-    if (packet.mode !== 'octet') return refuse(peer, errorCode.illegalOperation, 'want mode octet');
-    const key = `${peer.ip}:${peer.port}`;
-    const former = transfers.get(key);
-    if (former?.isAskedAgain() === true) return;
-    former?.end('failed', 'the board asked anew');
-    if (transfers.size >= maximumTransfers || (perBoard.get(peer.ip) ?? 0) >= maximumTransfersPerBoard) {
-      counters.dropped++;
-      return;
-    }
-    start(key, packet, peer);
+  constructor(options: TftpOptions) {
+    this.#options = options;
+    options.socket.on('message', (datagram, peer) => {
+      if (peer.port === 0) return; // nobody can be answered there
+      const packet = decodeTftp(datagram);
+      if (!('refused' in packet) && (packet.op === 'read' || packet.op === 'write'))
+        this.#request(packet, { ip: peer.address, port: peer.port });
+      else this.counters.refused++;
+    });
+    options.socket.on('error', (error) => options.log(`TFTP socket: ${error.message}`));
   }
 
-  function start(key: string, asked: { path: string; options: ReadonlyMap<string, string> }, peer: Peer): void {
+  active(): number {
+    return this.#transfers.size;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#isClosed = true;
+    for (const transfer of this.#transfers.all()) transfer.end('failed', 'the boot server stops');
+    this.#close(this.#options.socket);
+    await Promise.all(this.#closing);
+  }
+
+  #request(packet: TftpPacket & { op: 'read' | 'write' }, peer: Peer): void {
+    this.counters.requests++;
+    if (packet.op === 'write')
+      return this.#refuse(peer, { code: errorCode.accessViolation, message: 'this server only reads' });
+    // U-Boot, EDK2, iPXE and busybox all say octet; line ends are not ours to change.
+    if (packet.mode !== 'octet')
+      return this.#refuse(peer, { code: errorCode.illegalOperation, message: 'want mode octet' });
+    const former = this.#transfers.of(peer);
+    if (former?.isAskedAgain() === true) return;
+    former?.end('failed', 'the board asked anew');
+    if (this.#transfers.hasRoomFor(peer)) this.#start(packet, peer);
+    else this.counters.dropped++;
+  }
+
+  #start(asked: { path: string; options: ReadonlyMap<string, string> }, peer: Peer): void {
+    const options = this.#options;
     const path = asked.path.replace(/^\/+/, '');
     const running = new RunningTransfer({
       path,
       peer,
       address: options.address,
-      counters,
+      counters: this.counters,
       ended: ({ outcome, detail, socket }) => {
-        transfers.delete(key);
-        const left = (perBoard.get(peer.ip) ?? 1) - 1;
-        if (left === 0) perBoard.delete(peer.ip);
-        else perBoard.set(peer.ip, left);
+        this.#transfers.delete(peer);
         if (socket === undefined) return;
-        close(socket);
-        if (outcome === 'done') counters.completed++;
-        else counters.failed++;
+        this.#close(socket);
+        if (outcome === 'done') this.counters.completed++;
+        else this.counters.failed++;
         options.ended({ path, ip: peer.ip, outcome, detail });
       },
       log: (line) => options.log(line),
     });
-    transfers.set(key, running);
-    perBoard.set(peer.ip, (perBoard.get(peer.ip) ?? 0) + 1);
+    this.#transfers.add(peer, running);
     options.file(path, { ip: peer.ip }).then(
       (file) => {
         if (file instanceof Uint8Array) return running.begin(file, asked.options);
-        if (transfers.get(key) !== running) return;
-        counters.missing++;
-        refuse(peer, errorCode.fileNotFound, file.missing);
+        if (this.#transfers.of(peer) !== running) return;
+        this.counters.missing++;
+        this.#refuse(peer, { code: errorCode.fileNotFound, message: file.missing });
         running.end('failed', file.missing);
       },
       (error: unknown) => {
         options.log(`cannot serve ${path} to ${peer.ip}: ${String(error)}`);
-        refuse(peer, errorCode.undefined, 'the boot server failed; ask again');
+        this.#refuse(peer, { code: errorCode.undefined, message: 'the boot server failed; ask again' });
         running.end('failed', String(error));
       },
     );
   }
 
-  function refuse(peer: Peer, code: number, message: string): void {
-    if (closed) return;
-    options.socket.send(encodeTftp({ op: 'error', code, message }), peer.port, peer.ip, ignore);
+  #refuse(peer: Peer, { code, message }: { code: number; message: string }): void {
+    if (this.#isClosed) return;
+    this.#options.socket.send(encodeTftp({ op: 'error', code, message }), peer.port, peer.ip, ignore);
   }
 
-  function close(socket: Socket): void {
+  #close(socket: Socket): void {
     const done: Promise<void> = new Promise<void>((resolve) => socket.close(resolve)).then(() => {
-      closing.delete(done);
+      this.#closing.delete(done);
     });
-    closing.add(done);
+    this.#closing.add(done);
+  }
+}
+
+/** By the client's address and port: a repeated request is the same transfer, not a second one. */
+class TransferTable {
+  readonly #transfers = new Map<string, RunningTransfer>();
+  readonly #perBoard = new Map<Ipv4, number>();
+
+  get size(): number {
+    return this.#transfers.size;
   }
 
-  return {
-    counters,
-    active: () => transfers.size,
-    async [Symbol.asyncDispose]() {
-      closed = true;
-      for (const transfer of transfers.values()) transfer.end('failed', 'the boot server stops');
-      close(options.socket);
-      await Promise.all(closing);
-    },
-  };
+  all(): Iterable<RunningTransfer> {
+    return this.#transfers.values();
+  }
+
+  of(peer: Peer): RunningTransfer | undefined {
+    return this.#transfers.get(keyOf(peer));
+  }
+
+  hasRoomFor({ ip }: Peer): boolean {
+    return this.size < maximumTransfers && (this.#perBoard.get(ip) ?? 0) < maximumTransfersPerBoard;
+  }
+
+  add(peer: Peer, transfer: RunningTransfer): void {
+    this.#transfers.set(keyOf(peer), transfer);
+    this.#perBoard.set(peer.ip, (this.#perBoard.get(peer.ip) ?? 0) + 1);
+  }
+
+  delete(peer: Peer): void {
+    this.#transfers.delete(keyOf(peer));
+    const left = (this.#perBoard.get(peer.ip) ?? 1) - 1;
+    if (left === 0) this.#perBoard.delete(peer.ip);
+    else this.#perBoard.set(peer.ip, left);
+  }
+}
+
+function keyOf({ ip, port }: Peer): string {
+  return `${ip}:${port}`;
 }

@@ -43,9 +43,9 @@ const maximumTimeouts = 5;
 const firstTimeoutMs = 1000;
 
 export function createTransfer(file: Uint8Array, asked: ReadonlyMap<string, string>): Transfer {
-  const blksize = optionNumber(asked.get('blksize'), 8, 65464);
-  const windowsize = optionNumber(asked.get('windowsize'), 1, 65535);
-  const timeout = optionNumber(asked.get('timeout'), 1, 255);
+  const blksize = optionNumber(asked.get('blksize'), { least: 8, most: 65464 });
+  const windowsize = optionNumber(asked.get('windowsize'), { least: 1, most: 65535 });
+  const timeout = optionNumber(asked.get('timeout'), { least: 1, most: 255 });
   const blockBytes = Math.min(blksize ?? defaults.blockBytes, maximumBlockBytes);
   const windowBlocks = Math.min(windowsize ?? defaults.windowBlocks, maximumWindowBlocks);
   const options = new Map<string, string>();
@@ -73,10 +73,10 @@ export function createTransfer(file: Uint8Array, asked: ReadonlyMap<string, stri
 }
 
 /** A decimal number in these bounds; `undefined` for anything else, which RFC 2347 lets us pass over in silence. */
-function optionNumber(text: string | undefined, minimum: number, maximum: number): number | undefined {
+function optionNumber(text: string | undefined, { least, most }: { least: number; most: number }): number | undefined {
   if (text === undefined || !/^\d{1,9}$/.test(text)) return undefined;
   const number = Number(text);
-  return number >= minimum && number <= maximum ? number : undefined;
+  return number >= least && number <= most ? number : undefined;
 }
 
 /** How long to wait for an ACK now: one second at first, whatever the client allows, so that one loss costs little. */

@@ -23,7 +23,7 @@ export function fuzzDhcp(count: number, random: Random): number {
     bytes.writeUInt16BE(random.integer(80), 32);
     const packet = decodePacket(random.once(2) ? bytes : mutated(bytes, random));
     if ('refused' in packet) continue;
-    const decided = answer(packet, world, nowMs);
+    const decided = answer(packet, { world, nowMs });
     for (const lease of decided.leases) {
       const former = world.table.at(lease.ip);
       if (
