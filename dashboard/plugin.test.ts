@@ -36,8 +36,10 @@ test('GET /page/main.ts answers JavaScript', async () => {
 test('the page names each of its modules, so that the browser fetches them at once', async () => {
   await using served = await serve();
   const { body } = await served.app.inject('/');
-  const named = [...body.matchAll(/(?:href|src)="\/page\/([\w-]+\.ts)"/g)].map(([, name]) => name);
-  const files = (await readdir(new URL('page/', import.meta.url))).filter((name) => /(?<!\.test)\.ts$/.test(name));
+  const named = [...body.matchAll(/(?:href|src)="\/page\/([\w/-]+\.ts)"/g)].map(([, name]) => name);
+  const files = (await readdir(new URL('page/', import.meta.url), { recursive: true })).filter((name) =>
+    /(?<!\.test)\.ts$/.test(name),
+  );
   assert.deepEqual(new Set(named), new Set(files));
 });
 

@@ -69,18 +69,19 @@ export async function dashboard(app: FastifyInstance): Promise<void> {
   }
 
   const open = { config: { needsNoToken: true } };
-  app.get('/', open, (request, reply) => send(request, reply, fileNamed('index.html')));
+  app.get('/', open, (request, reply) => send({ request, reply }, fileNamed('index.html')));
   app.get<{ Params: { '*': string } }>('/page/*', open, (request, reply) =>
-    send(request, reply, fileNamed(request.params['*'])),
+    send({ request, reply }, fileNamed(request.params['*'])),
   );
   for (const path of sharedModules)
-    app.get(`/${path}`, open, (request, reply) => send(request, reply, fileNamed(path)));
+    app.get(`/${path}`, open, (request, reply) => send({ request, reply }, fileNamed(path)));
 }
 
-/** The page's files by name, shared ones by path; `x.test.ts` and `tsconfig.json` are not part of it. */
+/** The page's files by their path in it, shared ones by path; `x.test.ts` and `tsconfig.json` are not part of it. */
 async function readSources(): Promise<Map<string, Buffer>> {
   const folder = new URL('page/', import.meta.url);
-  const names = (await readdir(folder)).filter((name) => types.has(extname(name)) && !name.endsWith('.test.ts'));
+  const all = await readdir(folder, { recursive: true });
+  const names = all.filter((name) => types.has(extname(name)) && !name.endsWith('.test.ts'));
   const own = names.map(async (name) => [name, await readFile(new URL(name, folder))] as const);
   const shared = sharedModules.map(
     async (path) => [path, await readFile(new URL(`../${path}`, import.meta.url))] as const,
@@ -100,7 +101,10 @@ function prepare(name: string, source: Buffer): PageFile {
   };
 }
 
-function send(request: FastifyRequest, reply: FastifyReply, file: PageFile | undefined): FastifyReply {
+function send(
+  { request, reply }: { request: FastifyRequest; reply: FastifyReply },
+  file: PageFile | undefined,
+): FastifyReply {
   if (file === undefined) return reply.status(404).send({ error: `there is no ${request.url.slice(0, 200)} here` });
   reply.headers(headers).header('etag', file.etag);
   if (matchesTag(request.headers['if-none-match'], file.etag)) return reply.status(304).send();

@@ -1,7 +1,7 @@
 // The audit log: its last hash, which an operator notes elsewhere, and a button that has the whole log gone through.
 import type { AuditVerdict } from '../../protocol/api/audit.ts';
 import { badge, element } from './element.ts';
-import { read } from './requests.ts';
+import { read } from './link/requests.ts';
 import { clock, plural } from './words.ts';
 
 /** Problems that are shown; one changed entry is one problem, a replaced log may be thousands. */

@@ -2,8 +2,8 @@
 import { byId, element, setAttribute, setText } from './element.ts';
 import { controllerTroubles, rackAlarm } from './rack-alarm.ts';
 import { counts, everything, standingOrders, type Changes, type RackState } from './rack-state.ts';
-import type { Connection } from './stream.ts';
-import { operatorName } from './token.ts';
+import type { Connection } from './link/stream.ts';
+import { operatorName } from './link/token.ts';
 import { clock } from './words.ts';
 
 export interface Header {

@@ -1,23 +1,23 @@
 // The page: hears the stream, keeps the state, and draws what has changed, at most once per frame.
 import type { Status } from '../../protocol/api/status.ts';
-import { approvalBanner } from './approval-banner.ts';
+import { approvalBanner } from './orders/approval-banner.ts';
 import { auditCard } from './audit-card.ts';
-import { customerList } from './customer-list.ts';
+import { customerList } from './customers/customer-list.ts';
 import { returnFocus } from './dialog-focus.ts';
-import { drillCard } from './drill-card.ts';
+import { drillCard } from './orders/drill-card.ts';
 import { byId } from './element.ts';
 import { eventLog } from './event-log.ts';
 import { header } from './header.ts';
-import { killDialog, liftDialog } from './kill-dialog.ts';
-import { nodePanel } from './node-panel.ts';
-import { orderBanner } from './order-banner.ts';
-import { orderList } from './order-list.ts';
-import { orderView } from './order-view.ts';
-import { rackGrid } from './rack-grid.ts';
+import { killDialog, liftDialog } from './orders/kill-dialog.ts';
+import { nodePanel } from './rack/node-panel.ts';
+import { orderBanner } from './orders/order-banner.ts';
+import { orderList } from './orders/order-list.ts';
+import { orderView } from './orders/order-view.ts';
+import { rackGrid } from './rack/rack-grid.ts';
 import { apply, emptyState, everything, noChanges, type Message } from './rack-state.ts';
-import { read } from './requests.ts';
-import { followRack } from './stream.ts';
-import { takeTokenFromAddress } from './token.ts';
+import { read } from './link/requests.ts';
+import { followRack } from './link/stream.ts';
+import { takeTokenFromAddress } from './link/token.ts';
 import { hashOf, viewOf, type View } from './view-address.ts';
 
 takeTokenFromAddress();

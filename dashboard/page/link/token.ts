@@ -1,7 +1,7 @@
 // The operator's token: it comes with `#token=…` of the address that `npm start` prints, or is asked for, and lives in this
 // tab's session storage and nowhere else.
-import type { Whoami } from '../../protocol/api/operators.ts';
-import { byId, setText } from './element.ts';
+import type { Whoami } from '../../../protocol/api/operators.ts';
+import { byId, setText } from '../element.ts';
 
 const storageKey = 'muster-token';
 const patienceMs = 15_000;

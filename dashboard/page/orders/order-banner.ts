@@ -1,8 +1,8 @@
 // Kill orders that stand, across the page in red: nobody may mistake a stopped customer for a broken one.
-import type { KillOrder } from '../../protocol/api/orders.ts';
-import { element, setText } from './element.ts';
-import { everything, killProgress, standingOrders, type Changes, type RackState } from './rack-state.ts';
-import { holdBound, moment, some } from './words.ts';
+import type { KillOrder } from '../../../protocol/api/orders.ts';
+import { element, setText } from '../element.ts';
+import { everything, killProgress, standingOrders, type Changes, type RackState } from '../rack-state.ts';
+import { holdBound, moment, some } from '../words.ts';
 
 /** More than these are counted, not shown one by one; each customer's entry still says that it is killed. */
 const shownLimit = 6;

@@ -1,7 +1,7 @@
 // What the timeline of a kill order says of each node, in words and figures. No DOM here, so that it is tested in Node.
-import type { EscalationStep, Evidence, KillNode, KillTimeline } from '../../protocol/api/orders.ts';
-import { boundMs } from '../../protocol/timing.ts';
-import { plural, seconds, span } from './words.ts';
+import type { EscalationStep, Evidence, KillNode, KillTimeline } from '../../../protocol/api/orders.ts';
+import { boundMs } from '../../../protocol/timing.ts';
+import { plural, seconds, span } from '../words.ts';
 
 /** A node that is not there for hours must not press all the others' bars to nothing. */
 const openBarMs = 2 * boundMs;

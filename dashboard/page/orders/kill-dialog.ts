@@ -1,9 +1,9 @@
 // Stopping a customer, or everything: the name has to be typed, the reason has to be given, and then the count is
 // live until every node has stopped it. And the way back: lifting the order.
-import type { Approval } from '../../protocol/api/approvals.ts';
-import type { KillOrder } from '../../protocol/api/orders.ts';
-import { byId, meter, setMeter, setText } from './element.ts';
-import { boundMs } from '../../protocol/timing.ts';
+import type { Approval } from '../../../protocol/api/approvals.ts';
+import type { KillOrder } from '../../../protocol/api/orders.ts';
+import { byId, meter, setMeter, setText } from '../element.ts';
+import { boundMs } from '../../../protocol/timing.ts';
 import { holdingIn, killScope } from './kill-scope.ts';
 import {
   everything,
@@ -13,9 +13,9 @@ import {
   type Changes,
   type Message,
   type RackState,
-} from './rack-state.ts';
-import { change, waits, type OrderAnswer } from './requests.ts';
-import { clock, holdBound, seconds, some } from './words.ts';
+} from '../rack-state.ts';
+import { change, waits, type OrderAnswer } from '../link/requests.ts';
+import { clock, holdBound, seconds, some } from '../words.ts';
 
 const wordForEverything = 'everything';
 

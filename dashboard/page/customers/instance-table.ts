@@ -1,9 +1,9 @@
 // The containers of one customer. A row is built again only when it shows something else, and the table stays where it was
 // scrolled to: while a customer is stopped, hundreds change within a second.
-import type { Instance } from '../../protocol/api/instances.ts';
-import { badge, element, setText } from './element.ts';
-import { endpointLink } from './node-panel.ts';
-import { clock } from './words.ts';
+import type { Instance } from '../../../protocol/api/instances.ts';
+import { badge, element, setText } from '../element.ts';
+import { endpointLink } from '../rack/node-panel.ts';
+import { clock } from '../words.ts';
 
 /** Rows drawn for one customer; what does not run comes first, so that nothing of note is cut off. */
 const rowLimit = 100;

@@ -2,7 +2,7 @@
 // begins again after a cut, after an answer that is an error, and when the other end went without a word; where the controller
 // remembers what came since, it goes on there, else with a snapshot.
 import { eventParser } from './event-parser.ts';
-import { messageKinds, type Message } from './rack-state.ts';
+import { messageKinds, type Message } from '../rack-state.ts';
 import { askedToken, refuseToken } from './token.ts';
 
 /** `locked`: without a token there is nothing to see. */

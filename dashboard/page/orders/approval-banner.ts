@@ -1,11 +1,11 @@
 // What waits for a second operator, in amber above everything: who asked for what and why, and until when.
-import type { Approval } from '../../protocol/api/approvals.ts';
-import type { KillOrder } from '../../protocol/api/orders.ts';
-import { byId, element, setText } from './element.ts';
-import { everything, waitingApprovals, type Changes, type RackState } from './rack-state.ts';
-import { change } from './requests.ts';
-import { operatorName } from './token.ts';
-import { duration, moment } from './words.ts';
+import type { Approval } from '../../../protocol/api/approvals.ts';
+import type { KillOrder } from '../../../protocol/api/orders.ts';
+import { byId, element, setText } from '../element.ts';
+import { everything, waitingApprovals, type Changes, type RackState } from '../rack-state.ts';
+import { change } from '../link/requests.ts';
+import { operatorName } from '../link/token.ts';
+import { duration, moment } from '../words.ts';
 
 /** More than these are counted. */
 const shownLimit = 6;

@@ -1,9 +1,9 @@
 // What a kill order would stop, in words. What starts, or waits to start again, is stopped as well, and what is only wanted
 // is kept from starting: none of it may be left out of the count. No DOM here, so that it is tested in Node.
-import type { Instance, InstanceState } from '../../protocol/api/instances.ts';
-import type { Workload } from '../../protocol/api/workloads.ts';
-import { everything, type RackState } from './rack-state.ts';
-import { plural } from './words.ts';
+import type { Instance, InstanceState } from '../../../protocol/api/instances.ts';
+import type { Workload } from '../../../protocol/api/workloads.ts';
+import { everything, type RackState } from '../rack-state.ts';
+import { plural } from '../words.ts';
 
 const groups: readonly { words: string; states: readonly InstanceState[] }[] = [
   { words: 'running', states: ['running'] },

@@ -1,11 +1,11 @@
 // The rack as a grid of slots. Few nodes are drawn as cards, many as small cells; both are the same elements.
 // A cell is touched only when what it shows has changed: 684 nodes report every second.
-import type { Node as RackNode, NodeState } from '../../protocol/api/nodes.ts';
-import { lostAfterMs, silentAfterMs } from '../../protocol/timing.ts';
-import { element, setAttribute, setText } from './element.ts';
-import { bootProgress, bootSteps, counts, isBooting, slotsOf, type Changes, type RackState } from './rack-state.ts';
-import { onlyWords, type Only } from './view-address.ts';
-import { bytes, clampShare, percent, seconds } from './words.ts';
+import type { Node as RackNode, NodeState } from '../../../protocol/api/nodes.ts';
+import { lostAfterMs, silentAfterMs } from '../../../protocol/timing.ts';
+import { element, setAttribute, setText } from '../element.ts';
+import { bootProgress, bootSteps, counts, isBooting, slotsOf, type Changes, type RackState } from '../rack-state.ts';
+import { onlyWords, type Only } from '../view-address.ts';
+import { bytes, clampShare, percent, seconds } from '../words.ts';
 
 /** Up to so many nodes there is room to say more about each. */
 const cardLimit = 24;

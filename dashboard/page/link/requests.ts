@@ -1,6 +1,6 @@
 // What the page asks beside the stream. Each request carries the operator's token.
-import type { Approval } from '../../protocol/api/approvals.ts';
-import type { KillOrder } from '../../protocol/api/orders.ts';
+import type { Approval } from '../../../protocol/api/approvals.ts';
+import type { KillOrder } from '../../../protocol/api/orders.ts';
 import { askedToken, keptToken, refuseToken } from './token.ts';
 
 export type Outcome<Answer> = { done: Answer } | { refused: string } | { cancelled: true };

@@ -1,11 +1,11 @@
 // One kill order, node by node: from the stored order to the permit that left, to the acknowledgement, and by what
 // evidence. It is read from the controller when it is opened, and again while its count moves.
-import type { KillTimeline } from '../../protocol/api/orders.ts';
-import { badge, byId, element, setText } from './element.ts';
+import type { KillTimeline } from '../../../protocol/api/orders.ts';
+import { badge, byId, element, setText } from '../element.ts';
 import { evidenceWords, summaryWords, timelineView, type TimelineRow } from './order-timeline.ts';
-import { everything, type Changes, type RackState } from './rack-state.ts';
-import { read, readDocument } from './requests.ts';
-import { holdBound, moment, some } from './words.ts';
+import { everything, type Changes, type RackState } from '../rack-state.ts';
+import { read, readDocument } from '../link/requests.ts';
+import { holdBound, moment, some } from '../words.ts';
 
 /** A count that moves is read this often at most: 684 nodes are 200 kB. */
 const rereadMs = 500;

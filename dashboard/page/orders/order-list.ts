@@ -1,8 +1,8 @@
 // The last kill orders, standing and lifted; each opens its timeline.
-import type { KillOrder } from '../../protocol/api/orders.ts';
-import { badge, element } from './element.ts';
-import { everything, killProgress, type Changes, type RackState } from './rack-state.ts';
-import { moment } from './words.ts';
+import type { KillOrder } from '../../../protocol/api/orders.ts';
+import { badge, element } from '../element.ts';
+import { everything, killProgress, type Changes, type RackState } from '../rack-state.ts';
+import { moment } from '../words.ts';
 
 /** The stream has the last fifty that were lifted; this many are drawn. */
 const shownLimit = 20;

@@ -1,8 +1,8 @@
 // Customers, what they run, and the button that stops them.
-import type { Customer } from '../../protocol/api/customers.ts';
-import type { Instance } from '../../protocol/api/instances.ts';
-import type { Workload } from '../../protocol/api/workloads.ts';
-import { badge, element, setText } from './element.ts';
+import type { Customer } from '../../../protocol/api/customers.ts';
+import type { Instance } from '../../../protocol/api/instances.ts';
+import type { Workload } from '../../../protocol/api/workloads.ts';
+import { badge, element, setText } from '../element.ts';
 import { instanceTable, type InstanceTable } from './instance-table.ts';
 import {
   customersByName,
@@ -12,9 +12,9 @@ import {
   workloadsOf,
   type Changes,
   type RackState,
-} from './rack-state.ts';
-import { boundMs } from '../../protocol/timing.ts';
-import { bytes, holdBound, plural, seconds } from './words.ts';
+} from '../rack-state.ts';
+import { boundMs } from '../../../protocol/timing.ts';
+import { bytes, holdBound, plural, seconds } from '../words.ts';
 
 /** With so few customers, all are shown open. */
 const openLimit = 4;

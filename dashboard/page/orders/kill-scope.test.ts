@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { InstanceState } from '../../protocol/api/instances.ts';
+import type { InstanceState } from '../../../protocol/api/instances.ts';
 import { killScope } from './kill-scope.ts';
-import { apply, emptyState, noChanges, type Message } from './rack-state.ts';
+import { apply, emptyState, noChanges, type Message } from '../rack-state.ts';
 
 const at = 1_700_000_000_000;
 

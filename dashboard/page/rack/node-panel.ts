@@ -1,10 +1,10 @@
 // One node in full. What changes each second is written in place; the rest is built anew only when it differs.
-import type { Instance } from '../../protocol/api/instances.ts';
-import type { Node as RackNode } from '../../protocol/api/nodes.ts';
-import type { Sample } from '../../protocol/api/samples.ts';
-import { badge, element, meter, setMeter, setText } from './element.ts';
-import { bootProgress, bootSteps, instancesOn, isBooting, type Changes, type RackState } from './rack-state.ts';
-import { bytes, clock, duration, holdBound, percent, some, webAddress } from './words.ts';
+import type { Instance } from '../../../protocol/api/instances.ts';
+import type { Node as RackNode } from '../../../protocol/api/nodes.ts';
+import type { Sample } from '../../../protocol/api/samples.ts';
+import { badge, element, meter, setMeter, setText } from '../element.ts';
+import { bootProgress, bootSteps, instancesOn, isBooting, type Changes, type RackState } from '../rack-state.ts';
+import { bytes, clock, duration, holdBound, percent, some, webAddress } from '../words.ts';
 
 export interface NodePanel {
   show(mac: string): void;

@@ -1,9 +1,9 @@
 // The drills: when the last one was, what it measured, when the next one is due, and a button to start one.
-import type { Drill, DrillPlan, Drills } from '../../protocol/api/drills.ts';
-import { badge, byId, element, setText } from './element.ts';
-import type { Changes, RackState } from './rack-state.ts';
-import { change, read } from './requests.ts';
-import { duration, moment, plural, some, span } from './words.ts';
+import type { Drill, DrillPlan, Drills } from '../../../protocol/api/drills.ts';
+import { badge, byId, element, setText } from '../element.ts';
+import type { Changes, RackState } from '../rack-state.ts';
+import { change, read } from '../link/requests.ts';
+import { duration, moment, plural, some, span } from '../words.ts';
 
 /** The last one is shown in full, these many before it in a line each. */
 const earlierLimit = 6;

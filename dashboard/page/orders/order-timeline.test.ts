@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { KillNode, KillTimeline } from '../../protocol/api/orders.ts';
+import type { KillNode, KillTimeline } from '../../../protocol/api/orders.ts';
 import { summaryWords, timelineView } from './order-timeline.ts';
 
 const at = 1_700_000_000_000;
