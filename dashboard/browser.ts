@@ -51,13 +51,13 @@ export async function launchBrowser(): Promise<DashboardBrowser> {
     ],
   });
   return {
-    open: (url, options = {}) => openPage(browser, url, options),
+    open: (url, options = {}) => openPage(browser, { url, ...options }),
     [Symbol.asyncDispose]: () => browser.close(),
   };
 }
 
-async function openPage(browser: Browser, url: string, options: PageOptions): Promise<DashboardPage> {
-  const { width = 1440, height = 900, colorScheme = 'light', untilLive = true } = options;
+async function openPage(browser: Browser, options: PageOptions & { url: string }): Promise<DashboardPage> {
+  const { url, width = 1440, height = 900, colorScheme = 'light', untilLive = true } = options;
   const context = await browser.newContext({ viewport: { width, height }, colorScheme, locale: 'en-GB' });
   context.setDefaultTimeout(patienceMs);
   const page = await context.newPage();
@@ -129,9 +129,15 @@ export async function says(element: Locator, text: string | RegExp): Promise<voi
 const pictures = fileURLToPath(new URL('../artefacts/dashboard/', import.meta.url));
 
 /** A screenshot under `artefacts/dashboard/`, for people to look at. */
-export async function picture(page: Page, name: string, fullPage = false): Promise<void> {
+export async function picture(page: Page, name: string): Promise<void> {
   mkdirSync(pictures, { recursive: true });
-  await page.screenshot({ path: `${pictures}${name}.png`, fullPage });
+  await page.screenshot({ path: `${pictures}${name}.png` });
+}
+
+/** Of all of the page, down to what would have to be scrolled to. */
+export async function wholePicture(page: Page, name: string): Promise<void> {
+  mkdirSync(pictures, { recursive: true });
+  await page.screenshot({ path: `${pictures}${name}.png`, fullPage: true });
 }
 
 /** Every rule there is, experimental ones too; `region` of page structure and contrast among them. */

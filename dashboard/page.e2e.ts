@@ -9,6 +9,7 @@ import {
   launchBrowser,
   live,
   picture,
+  wholePicture,
   poorContrast,
   readyNodes,
   says,
@@ -50,7 +51,7 @@ for (const colorScheme of ['light', 'dark'] as const) {
     await picture(page, `rack-684-${colorScheme}`);
     await page.setViewportSize({ width: 1440, height: 1200 });
     await page.getByTestId('customers').scrollIntoViewIfNeeded();
-    await picture(page, `rack-684-${colorScheme}-whole`, true);
+    await wholePicture(page, `rack-684-${colorScheme}-whole`);
     assert.deepEqual(complaints, []);
   });
 }
@@ -223,7 +224,7 @@ test('a phone needs no sideways scrolling, and reaches the kill button', async (
   const { page, complaints } = opened;
   assert.equal(await sidewaysOverflow(page), 0);
   await picture(page, 'phone-684');
-  await picture(page, 'phone-684-whole', true);
+  await wholePicture(page, 'phone-684-whole');
   await page.getByRole('link', { name: 'Customers' }).click();
   await picture(page, 'phone-customers');
   await page.setViewportSize({ width: 320, height: 640 });

@@ -5,6 +5,7 @@ import {
   launchBrowser,
   looks,
   picture,
+  wholePicture,
   poorContrast,
   says,
   sidewaysOverflow,
@@ -115,7 +116,7 @@ for (const { look, ...options } of looks) {
     assert.deepEqual(await poorContrast(page, '.proof *'), []);
     await page.getByTestId('audit').scrollIntoViewIfNeeded();
     await picture(page, `proof-${look}`);
-    await picture(page, `proof-${look}-whole`, true);
+    await wholePicture(page, `proof-${look}-whole`);
     rack.reads.set('/v1/audit/verify', {
       entries: 9,
       head: 'cd'.repeat(32),

@@ -64,7 +64,7 @@ const exceptions: Record<number, Partial<Node>> = {
   540: { fenced: true, reason: 'fenced by an operator: fan broken' },
 };
 
-function nodeOf(slot: number, now: number, roll: () => number): Node {
+function nodeOf(slot: number, { now, roll }: { now: number; roll: () => number }): Node {
   const usual: Node = {
     mac: macOf(slot),
     name: `node-c2${macOf(slot).slice(12).replace(':', '')}`,
@@ -107,40 +107,37 @@ const tenants: readonly Tenant[] = [
   { name: 'initech', onSilence: 'stop', workload: 'reports', instances: 560 },
 ];
 
+/** Placed in turn on the nodes that take work, which are told of it. */
+function placed(tenant: Tenant, { ready, now }: { ready: Node[]; now: number }): Instance[] {
+  const { name, workload } = tenant;
+  const instances: Instance[] = [];
+  for (let count = 0; count < Math.min(tenant.instances, ready.length * 4); count += 1) {
+    const node = ready[count % ready.length];
+    if (node === undefined) break;
+    const endpoint = `http://${node.ip}:${20_000 + count}`;
+    const usual = { state: 'running', reason: '', restarts: 0, endpoint } as const;
+    const odd = { state: 'exited', reason: 'exit code 137, starts again in 8 s', restarts: 3, endpoint: null } as const;
+    instances.push({
+      id: `${workload}-${(count + workload.length * 4096).toString(16).padStart(8, '0')}`,
+      customer: name,
+      workload,
+      node: node.mac,
+      nodeName: node.name,
+      since: now - 12 * minute - count * 800,
+      ...(name === 'globex' && count === 1 ? odd : usual),
+    });
+    node.instances += 1;
+    if (!node.customers.includes(name)) node.customers.push(name);
+  }
+  return instances;
+}
+
 /** A snapshot of a rack with so many nodes, checked against the schema. */
 export function scriptedSnapshot({ nodes: total, now }: { nodes: number; now: number }): Snapshot {
   const roll = dice(7);
-  const nodes = Array.from({ length: total }, (_, index) => nodeOf(index + 1, now, roll));
+  const nodes = Array.from({ length: total }, (_, index) => nodeOf(index + 1, { now, roll }));
   const ready = nodes.filter(({ state, fenced }) => state === 'ready' && !fenced);
-  const instances: Instance[] = [];
-  for (const { name, workload, instances: wanted } of tenants) {
-    for (let count = 0; count < Math.min(wanted, ready.length * 4); count += 1) {
-      const node = ready[count % ready.length];
-      if (node === undefined) break;
-      const id = `${workload}-${(count + workload.length * 4096).toString(16).padStart(8, '0')}`;
-      const endpoint = `http://${node.ip}:${20_000 + count}`;
-      const usual = { state: 'running', reason: '', restarts: 0, endpoint } as const;
-      const odd = {
-        state: 'exited',
-        reason: 'exit code 137, starts again in 8 s',
-        restarts: 3,
-        endpoint: null,
-      } as const;
-      const since = now - 12 * minute - count * 800;
-      const isOdd = name === 'globex' && count === 1;
-      instances.push({
-        id,
-        customer: name,
-        workload,
-        node: node.mac,
-        nodeName: node.name,
-        since,
-        ...(isOdd ? odd : usual),
-      });
-      node.instances += 1;
-      if (!node.customers.includes(name)) node.customers.push(name);
-    }
-  }
+  const instances = tenants.flatMap((tenant) => placed(tenant, { ready, now }));
   const runningOf = (name: string) =>
     instances.filter((each) => each.customer === name && each.state === 'running').length;
   const allOf = (name: string) => instances.filter((each) => each.customer === name).length;
@@ -248,7 +245,7 @@ export function scriptedDrill(drill: Partial<Drill> & { number: number }): Drill
   return Value.Parse(Drill, { ...usual, ...measured, unconfirmed: [], ...drill });
 }
 
-const step = (afterMs: number, by: string, outcome: string, detail: string) => ({ afterMs, by, outcome, detail });
+const step = (afterMs: number, what: { by: string; outcome: string; detail: string }) => ({ afterMs, ...what });
 
 /** An order on a whole rack: most nodes answer at once, and each kind of evidence is there. */
 export function scriptedTimeline(number: number, nodes: number): KillTimeline {
@@ -261,7 +258,7 @@ export function scriptedTimeline(number: number, nodes: number): KillTimeline {
       evidence: 'ssh',
       stoppedAfterMs: null,
       confirmedAfterMs: 2_640,
-      escalation: [step(2_004, 'ssh', 'stopped', 'emptied 3 control groups')],
+      escalation: [step(2_004, { by: 'ssh', outcome: 'stopped', detail: 'emptied 3 control groups' })],
     },
     380: {
       evidence: null,
@@ -269,8 +266,8 @@ export function scriptedTimeline(number: number, nodes: number): KillTimeline {
       confirmedAfterMs: null,
       processes: 0,
       escalation: [
-        step(2_001, 'ssh', 'failed', 'no answer on port 22 within 1 s'),
-        step(3_120, 'power', 'tried', 'outlet 12 of pdu-3 asked to go off'),
+        step(2_001, { by: 'ssh', outcome: 'failed', detail: 'no answer on port 22 within 1 s' }),
+        step(3_120, { by: 'power', outcome: 'tried', detail: 'outlet 12 of pdu-3 asked to go off' }),
       ],
     },
     381: {
@@ -278,8 +275,8 @@ export function scriptedTimeline(number: number, nodes: number): KillTimeline {
       stoppedAfterMs: null,
       confirmedAfterMs: 3_377,
       escalation: [
-        step(2_003, 'ssh', 'failed', 'connection refused'),
-        step(3_010, 'power', 'stopped', 'outlet 13 of pdu-3 is off'),
+        step(2_003, { by: 'ssh', outcome: 'failed', detail: 'connection refused' }),
+        step(3_010, { by: 'power', outcome: 'stopped', detail: 'outlet 13 of pdu-3 is off' }),
       ],
     },
   };
@@ -342,11 +339,11 @@ export async function scriptedRack(snapshot: Snapshot): Promise<ScriptedRack> {
   const app = fastify({ forceCloseConnections: true });
   const listeners = new Set<ServerResponse>();
   await app.register(dashboard);
-  app.addHook('onRequest', (request, reply, done) => {
-    if (request.method !== 'GET' || !request.url.startsWith('/v1/')) return done();
-    if (request.headers.authorization === `Bearer ${token}`) return done();
+  app.addHook('onRequest', async (request, reply) => {
+    if (request.method !== 'GET' || !request.url.startsWith('/v1/')) return;
+    if (request.headers.authorization === `Bearer ${token}`) return;
     rack.refused += 1;
-    return reply.status(401).send({ error: 'cannot answer without an operator’s token' });
+    await reply.status(401).send({ error: 'cannot answer without an operator’s token' });
   });
   app.get('/v1/stream', (_request, reply) => {
     reply.hijack();

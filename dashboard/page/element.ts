@@ -5,6 +5,7 @@ type Attributes = Record<string, string | number | boolean>;
 type Child = Node | string;
 
 /** An element with attributes; `class` and `data-…` are attributes like any other, `false` leaves one out. */
+// oxlint-disable-next-line max-params -- as markup is read: the tag, its attributes, what is in it
 export function element<Tag extends keyof HTMLElementTagNameMap>(
   tag: Tag,
   attributes: Attributes = {},
@@ -34,15 +35,17 @@ export function byId<Kind extends HTMLElement>(id: string, kind: new () => Kind)
   return found;
 }
 
-/** Writes only what differs: an equal write still costs a layout. */
+// Both write only what differs: an equal write still costs a layout.
 export function setText(target: Element, text: string): void {
   const shown = printable(text);
   if (target.textContent !== shown) target.textContent = shown;
 }
 
-export function setAttribute(target: Element, name: string, value: string): void {
-  const shown = printable(value);
-  if (target.getAttribute(name) !== shown) target.setAttribute(name, shown);
+export function setAttributes(target: Element, attributes: Record<string, string>): void {
+  for (const [name, value] of Object.entries(attributes)) {
+    const shown = printable(value);
+    if (target.getAttribute(name) !== shown) target.setAttribute(name, shown);
+  }
 }
 
 /** A bar filled to a share of 0 to 1, with a label for those who cannot see it. */
@@ -56,8 +59,10 @@ export function meter(share: number, label: string): HTMLElement {
 
 export function setMeter(bar: HTMLElement, share: number): void {
   const held = Number.isFinite(share) ? Math.min(1, Math.max(0, share)) : 0;
-  setAttribute(bar, 'aria-valuenow', String(Math.round(held * 100)));
-  setAttribute(bar, 'data-level', held > 0.9 ? 'high' : held > 0.7 ? 'raised' : 'usual');
+  setAttributes(bar, {
+    'aria-valuenow': String(Math.round(held * 100)),
+    'data-level': held > 0.9 ? 'high' : held > 0.7 ? 'raised' : 'usual',
+  });
   bar.style.setProperty('--share', held.toFixed(3));
 }
 

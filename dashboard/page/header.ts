@@ -1,5 +1,5 @@
 // The top of the page: how the rack is in three figures, who one is, and, where somebody has to come, a strip that says so.
-import { byId, element, setAttribute, setText } from './element.ts';
+import { byId, element, setAttributes, setText } from './element.ts';
 import { controllerTroubles, rackAlarm } from './rack-alarm.ts';
 import { counts, everything, standingOrders, type Changes, type RackState } from './rack-state.ts';
 import type { Connection } from './link/stream.ts';
@@ -34,8 +34,8 @@ export function header(state: RackState): Header {
     setText(note, alarm.words);
     setText(byId('running-count', HTMLElement), `${running}/${instances}`);
     setText(byId('order-count', HTMLElement), standing.length === 0 ? 'none' : String(standing.length));
-    setAttribute(document.body, 'data-killed', String(standing.length > 0));
-    setAttribute(ready, 'data-level', alarm.level);
+    setAttributes(document.body, { 'data-killed': String(standing.length > 0) });
+    setAttributes(ready, { 'data-level': alarm.level });
     const stopped = standing.map(({ scope }) => (scope === everything ? 'EVERYTHING' : scope));
     const killed = stopped.length === 0 ? '' : `KILLED ${stopped.slice(0, 3).join(', ')} · `;
     const loud = alarm.level === 'alarm' ? 'ALARM · ' : '';

@@ -8,12 +8,13 @@ import { drillCard } from './orders/drill-card.ts';
 import { byId } from './element.ts';
 import { eventLog } from './event-log.ts';
 import { header } from './header.ts';
-import { killDialog, liftDialog } from './orders/kill-dialog.ts';
+import { killDialog } from './orders/kill-dialog.ts';
+import { liftDialog } from './orders/lift-dialog.ts';
 import { nodePanel } from './rack/node-panel.ts';
 import { orderBanner } from './orders/order-banner.ts';
 import { orderList } from './orders/order-list.ts';
 import { orderView } from './orders/order-view.ts';
-import { rackGrid } from './rack/rack-grid.ts';
+import { RackGrid } from './rack/rack-grid.ts';
 import { apply, emptyState, everything, noChanges, type Message } from './rack-state.ts';
 import { read } from './link/requests.ts';
 import { followRack } from './link/stream.ts';
@@ -46,7 +47,7 @@ const showOrder = (number: number) => {
   order.open(number);
 };
 const panel = nodePanel({ state, panel: byId('node', HTMLElement) });
-const grid = rackGrid({
+const grid = new RackGrid({
   state,
   grid: byId('rack', HTMLElement),
   legend: byId('legend', HTMLElement),
@@ -125,7 +126,7 @@ void followRack({
 });
 
 function hear(message: Message): void {
-  apply(state, message, changes);
+  apply(message, { state, changes });
   if (isDrawingAsked) return;
   isDrawingAsked = true;
   requestAnimationFrame(draw);

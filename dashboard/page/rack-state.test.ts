@@ -56,7 +56,7 @@ function instance(id: string, more: Partial<Instance> = {}): Instance {
   return { id, ...usual, state: 'running', reason: '', since: at, restarts: 0, endpoint: null, ...more };
 }
 
-function order(number: number, scope: string, more: Partial<KillOrder> = {}): KillOrder {
+function order(told: Pick<KillOrder, 'number' | 'scope'> & Partial<KillOrder>): KillOrder {
   const usual = {
     reason: 'test',
     by: 'anna',
@@ -68,7 +68,7 @@ function order(number: number, scope: string, more: Partial<KillOrder> = {}): Ki
     stopped: 0,
     slowestMs: null,
   };
-  return { number, scope, ...usual, unconfirmed: [], holding: [], ...more };
+  return { ...usual, unconfirmed: [], holding: [], ...told };
 }
 
 const sample = {
@@ -104,7 +104,7 @@ function snapshot(more: Partial<Snapshot> = {}): Snapshot {
 
 function stateOf(data: Snapshot) {
   const state = emptyState();
-  apply(state, { kind: 'snapshot', data }, noChanges());
+  apply({ kind: 'snapshot', data }, { state, changes: noChanges() });
   return state;
 }
 
@@ -113,7 +113,7 @@ test('everything is written as on the wire', () => assert.equal(everything, ever
 test('a snapshot replaces all that was known', () => {
   const state = stateOf(snapshot());
   const changes = noChanges();
-  apply(state, { kind: 'snapshot', data: snapshot({ nodes: [node(3)], instances: [], events: [] }) }, changes);
+  apply({ kind: 'snapshot', data: snapshot({ nodes: [node(3)], instances: [], events: [] }) }, { state, changes });
   assert.deepEqual([...state.nodes.keys()], ['02:00:00:c2:00:03']);
   assert.equal(state.instances.size, 0);
   assert.equal(state.events.length, 0);
@@ -124,8 +124,8 @@ test('counts come from the documents, and follow them', () => {
   const state = stateOf(snapshot());
   assert.deepEqual([counts(state).nodes.ready, counts(state).total, counts(state).running], [1, 2, 1]);
   const changes = noChanges();
-  apply(state, { kind: 'node', data: node(2, { fenced: true }) }, changes);
-  apply(state, { kind: 'instance-removed', data: { id: 'web-00000001' } }, changes);
+  apply({ kind: 'node', data: node(2, { fenced: true }) }, { state, changes });
+  apply({ kind: 'instance-removed', data: { id: 'web-00000001' } }, { state, changes });
   assert.deepEqual([counts(state).nodes.ready, counts(state).fenced, counts(state).running], [2, 1, 0]);
   assert.deepEqual([...changes.nodes].toSorted(), ['02:00:00:c2:00:01', '02:00:00:c2:00:02']);
   assert.deepEqual([...changes.customers], ['acme']);
@@ -134,7 +134,7 @@ test('counts come from the documents, and follow them', () => {
 test('samples change their node alone, and none for an unknown node', () => {
   const state = stateOf(snapshot());
   const changes = noChanges();
-  apply(state, { kind: 'samples', data: { '02:00:00:c2:00:01': sample, '02:00:00:00:00:99': sample } }, changes);
+  apply({ kind: 'samples', data: { '02:00:00:c2:00:01': sample, '02:00:00:00:00:99': sample } }, { state, changes });
   assert.deepEqual([...changes.samples], ['02:00:00:c2:00:01']);
   assert.equal(changes.nodes.size, 0);
   assert.equal(state.nodes.get('02:00:00:c2:00:01')?.sample?.cpu, 0.5);
@@ -143,7 +143,7 @@ test('samples change their node alone, and none for an unknown node', () => {
 test('removing what is not there changes nothing', () => {
   const state = stateOf(snapshot());
   const changes = noChanges();
-  apply(state, { kind: 'instance-removed', data: { id: 'web-0000dead' } }, changes);
+  apply({ kind: 'instance-removed', data: { id: 'web-0000dead' } }, { state, changes });
   assert.deepEqual(changes, noChanges());
 });
 
@@ -151,11 +151,11 @@ test('an approval waits until it is confirmed, withdrawn or expired; the oldest 
   const state = stateOf(snapshot());
   const changes = noChanges();
   const usual = { action: 'lift', scope: 'acme', reason: '', by: 'anna', at, expiresAt: at + 600_000 } as const;
-  for (const id of [8, 7]) apply(state, { kind: 'approval', data: { id, ...usual } }, changes);
+  for (const id of [8, 7]) apply({ kind: 'approval', data: { id, ...usual } }, { state, changes });
   assert.equal(changes.approvals, true);
   const ids = () => waitingApprovals(state, at).map(({ id }) => id);
   assert.deepEqual(ids(), [7, 8]);
-  apply(state, { kind: 'approval-removed', data: { id: 7 } }, changes);
+  apply({ kind: 'approval-removed', data: { id: 7 } }, { state, changes });
   assert.deepEqual(ids(), [8]);
   // The page must not offer what the controller refuses, even before it hears so.
   assert.deepEqual(waitingApprovals(state, at + 600_000), []);
@@ -164,7 +164,7 @@ test('an approval waits until it is confirmed, withdrawn or expired; the oldest 
 test('an instance that moves touches both boards', () => {
   const state = stateOf(snapshot());
   const changes = noChanges();
-  apply(state, { kind: 'instance', data: instance('web-00000001', { node: '02:00:00:c2:00:02' }) }, changes);
+  apply({ kind: 'instance', data: instance('web-00000001', { node: '02:00:00:c2:00:02' }) }, { state, changes });
   assert.equal(changes.nodes.size, 2);
   assert.equal(instancesOn(state, '02:00:00:c2:00:01').length, 0);
 });
@@ -183,8 +183,8 @@ test('events are sorted, deduplicated and bounded', () => {
     state.events.map(({ id }) => id),
     [1, 2],
   );
-  apply(state, { kind: 'event', data: event(2) }, noChanges());
-  for (let id = 3; id < 1_000; id += 1) apply(state, { kind: 'event', data: event(id) }, noChanges());
+  apply({ kind: 'event', data: event(2) }, { state, changes: noChanges() });
+  for (let id = 3; id < 1_000; id += 1) apply({ kind: 'event', data: event(id) }, { state, changes: noChanges() });
   assert.equal(state.events.length, eventLimit);
   assert.equal(state.events.at(-1)?.id, 999);
 });
@@ -198,7 +198,12 @@ test('the filter wants every word, in any field, newest first', () => {
 });
 
 test('the order for everything is shown first, lifted ones are not, and a customer’s own order goes before it', () => {
-  const kills = [order(1, 'acme'), order(2, 'globex', { liftedAt: at }), order(3, '*'), order(4, 'zeta')];
+  const kills = [
+    order({ number: 1, scope: 'acme' }),
+    order({ number: 2, scope: 'globex', liftedAt: at }),
+    order({ number: 3, scope: '*' }),
+    order({ number: 4, scope: 'zeta' }),
+  ];
   const state = stateOf(snapshot({ kills }));
   assert.deepEqual(
     standingOrders(state).map(({ number }) => number),
@@ -228,11 +233,14 @@ test('the order of a drill is no emergency, and the drill is kept', () => {
     unconfirmed: [],
   } satisfies Drill;
   const state = stateOf(
-    snapshot({ kills: [order(8, 'acme'), order(9, 'canary')], drills: [{ ...drill, order: null }] }),
+    snapshot({
+      kills: [order({ number: 8, scope: 'acme' }), order({ number: 9, scope: 'canary' })],
+      drills: [{ ...drill, order: null }],
+    }),
   );
   assert.equal(standingOrders(state).length, 2);
   const changes = noChanges();
-  apply(state, { kind: 'drill', data: drill }, changes);
+  apply({ kind: 'drill', data: drill }, { state, changes });
   assert.deepEqual([changes.drills, changes.kills], [true, true]);
   assert.deepEqual(
     standingOrders(state).map(({ number }) => number),
@@ -242,14 +250,14 @@ test('the order of a drill is no emergency, and the drill is kept', () => {
 });
 
 test('the count of a kill in words', () => {
-  const all = killProgress(order(1, 'acme', { stopped: 2, slowestMs: 142.6 }));
+  const all = killProgress(order({ number: 1, scope: 'acme', stopped: 2, slowestMs: 142.6 }));
   assert.deepEqual(all, { done: true, count: '2/2 stopped, slowest 143 ms', unconfirmed: '' });
-  const unstored = killProgress(order(1, 'acme', { stopped: 2, slowestMs: 143, stored: false }));
+  const unstored = killProgress(order({ number: 1, scope: 'acme', stopped: 2, slowestMs: 143, stored: false }));
   assert.match(unstored.unconfirmed, /^In force, but NOT STORED/);
-  const some = killProgress(order(1, 'acme', { stopped: 1, unconfirmed: ['node-2'] }));
+  const some = killProgress(order({ number: 1, scope: 'acme', stopped: 1, unconfirmed: ['node-2'] }));
   assert.deepEqual(some, { done: false, count: '1/2 stopped', unconfirmed: 'Not acknowledged: node-2' });
   const many = killProgress(
-    order(1, '*', { nodes: 684, unconfirmed: Array.from({ length: 20 }, (_, index) => `n${index}`) }),
+    order({ number: 1, scope: '*', nodes: 684, unconfirmed: Array.from({ length: 20 }, (_, index) => `n${index}`) }),
   );
   assert.match(many.unconfirmed, /n11 and 8 more$/);
 });

@@ -116,22 +116,12 @@ export function noChanges(): Changes {
   };
 }
 
-export function apply(state: RackState, message: Message, changes: Changes): void {
+export function apply(message: Message, { state, changes }: { state: RackState; changes: Changes }): void {
   switch (message.kind) {
-    case 'snapshot': {
-      const { status, nodes, customers, workloads, instances, kills, drills, approvals, events } = message.data;
-      state.status = status;
-      state.nodes = new Map(nodes.map((node) => [node.mac, node]));
-      state.customers = new Map(customers.map((customer) => [customer.name, customer]));
-      state.workloads = new Map(workloads.map((workload) => [workloadKey(workload), workload]));
-      state.instances = new Map(instances.map((instance) => [instance.id, instance]));
-      state.kills = new Map(kills.map((order) => [order.number, order]));
-      state.approvals = new Map(approvals.map((approval) => [approval.id, approval]));
-      state.drills = new Map(drills.map((drill) => [drill.number, drill]));
-      state.events = events.toSorted((a, b) => a.id - b.id).slice(-eventLimit);
+    case 'snapshot':
+      replaceAll(state, message.data);
       changes.everything = true;
       return;
-    }
     case 'node':
       state.nodes.set(message.data.mac, message.data);
       changes.nodes.add(message.data.mac);
@@ -156,22 +146,15 @@ export function apply(state: RackState, message: Message, changes: Changes): voi
       state.workloads.delete(workloadKey(message.data));
       changes.customers.add(message.data.customer);
       return;
-    case 'instance': {
-      const before = state.instances.get(message.data.id);
-      if (before !== undefined) changes.nodes.add(before.node);
+    case 'instance':
+      markInstance(state.instances.get(message.data.id), changes);
       state.instances.set(message.data.id, message.data);
-      changes.customers.add(message.data.customer);
-      changes.nodes.add(message.data.node);
+      markInstance(message.data, changes);
       return;
-    }
-    case 'instance-removed': {
-      const before = state.instances.get(message.data.id);
-      if (before === undefined) return;
+    case 'instance-removed':
+      markInstance(state.instances.get(message.data.id), changes);
       state.instances.delete(message.data.id);
-      changes.customers.add(before.customer);
-      changes.nodes.add(before.node);
       return;
-    }
     case 'kill':
       state.kills.set(message.data.number, message.data);
       changes.kills = true;
@@ -210,6 +193,25 @@ export function apply(state: RackState, message: Message, changes: Changes): voi
       }
       return;
   }
+}
+
+/** It shows at its customer and at its node: where it is, and where it was. */
+function markInstance(instance: Instance | undefined, changes: Changes): void {
+  if (instance === undefined) return;
+  changes.customers.add(instance.customer);
+  changes.nodes.add(instance.node);
+}
+
+function replaceAll(state: RackState, told: Snapshot): void {
+  state.status = told.status;
+  state.nodes = new Map(told.nodes.map((node) => [node.mac, node]));
+  state.customers = new Map(told.customers.map((customer) => [customer.name, customer]));
+  state.workloads = new Map(told.workloads.map((workload) => [workloadKey(workload), workload]));
+  state.instances = new Map(told.instances.map((instance) => [instance.id, instance]));
+  state.kills = new Map(told.kills.map((order) => [order.number, order]));
+  state.approvals = new Map(told.approvals.map((approval) => [approval.id, approval]));
+  state.drills = new Map(told.drills.map((drill) => [drill.number, drill]));
+  state.events = told.events.toSorted((a, b) => a.id - b.id).slice(-eventLimit);
 }
 
 function workloadKey({ customer, name }: { customer: string; name: string }): string {

@@ -29,7 +29,7 @@ export async function followRack(following: Following): Promise<never> {
       await unlock();
       continue;
     }
-    if ((await listen(token, place, following)) === 'refused') {
+    if ((await listen({ token, place }, following)) === 'refused') {
       refuseToken(token);
       continue;
     }
@@ -43,7 +43,10 @@ interface Place {
   lastId: string | undefined;
 }
 
-async function listen(token: string, place: Place, { hear, changed }: Following): Promise<'refused' | 'cut'> {
+async function listen(
+  { token, place }: { token: string; place: Place },
+  { hear, changed }: Following,
+): Promise<'refused' | 'cut'> {
   const quiet = new AbortController();
   const end = () => quiet.abort();
   let timer = setTimeout(end, quietLimitMs);

@@ -63,52 +63,10 @@ export function drillCard({ state, body, showOrder }: DrillCardOptions): DrillCa
   function build(): void {
     const [last, ...earlier] = [...state.drills.values()].toSorted((a, b) => b.number - a.number);
     body.replaceChildren(
-      ...(last === undefined
-        ? [
-            element(
-              'p',
-              { class: 'empty', 'data-testid': 'drill-none' },
-              'No drill yet: nobody has measured what this rack does. Start one here, or by ',
-              element('code', {}, 'muster drill'),
-              '.',
-            ),
-          ]
-        : lastOf(last)),
+      ...(last === undefined ? [noneYet()] : lastOf(last, showOrder)),
       scheduleLine(schedule),
-      ...(earlier.length === 0
-        ? []
-        : [
-            element(
-              'ul',
-              { class: 'earlier', 'aria-label': 'Earlier drills' },
-              ...earlier
-                .slice(0, earlierLimit)
-                .map((drill) => element('li', {}, ...headOf(drill), ` · ${figures(drill)}`)),
-            ),
-          ]),
+      ...(earlier.length === 0 ? [] : [earlierList(earlier.slice(0, earlierLimit))]),
     );
-  }
-
-  function lastOf(drill: Drill): HTMLElement[] {
-    const { order, problem, unconfirmed, leftOut } = drill;
-    const link = element(
-      'button',
-      { type: 'button', class: 'link', 'aria-haspopup': 'dialog' },
-      `Timeline of order ${order}`,
-    );
-    link.addEventListener('click', () => {
-      if (order !== null) showOrder(order);
-    });
-    return [
-      element('p', { class: 'drill-head', 'data-testid': 'drill-last' }, ...headOf(drill)),
-      element('p', { class: 'drill-figure', 'data-testid': 'drill-figures' }, figures(drill)),
-      ...(problem === '' ? [] : [element('p', { class: 'warning' }, problem)]),
-      ...(unconfirmed.length === 0
-        ? []
-        : [element('p', { class: 'unconfirmed' }, `Not acknowledged: ${some(unconfirmed)}`)]),
-      ...(leftOut.length === 0 ? [] : [element('p', { class: 'muted' }, `Not measured: ${some(leftOut)}`)]),
-      ...(order === null ? [] : [element('p', {}, link)]),
-    ];
   }
 
   return {
@@ -123,6 +81,43 @@ export function drillCard({ state, body, showOrder }: DrillCardOptions): DrillCa
       wasRunning = running;
     },
   };
+}
+
+function noneYet(): HTMLElement {
+  return element(
+    'p',
+    { class: 'empty', 'data-testid': 'drill-none' },
+    'No drill yet: nobody has measured what this rack does. Start one here, or by ',
+    element('code', {}, 'muster drill'),
+    '.',
+  );
+}
+
+function lastOf(drill: Drill, showOrder: (number: number) => void): HTMLElement[] {
+  const { order, problem, unconfirmed, leftOut } = drill;
+  const link = element(
+    'button',
+    { type: 'button', class: 'link', 'aria-haspopup': 'dialog' },
+    `Timeline of order ${order}`,
+  );
+  link.addEventListener('click', () => {
+    if (order !== null) showOrder(order);
+  });
+  return [
+    element('p', { class: 'drill-head', 'data-testid': 'drill-last' }, ...headOf(drill)),
+    element('p', { class: 'drill-figure', 'data-testid': 'drill-figures' }, figures(drill)),
+    ...(problem === '' ? [] : [element('p', { class: 'warning' }, problem)]),
+    ...(unconfirmed.length === 0
+      ? []
+      : [element('p', { class: 'unconfirmed' }, `Not acknowledged: ${some(unconfirmed)}`)]),
+    ...(leftOut.length === 0 ? [] : [element('p', { class: 'muted' }, `Not measured: ${some(leftOut)}`)]),
+    ...(order === null ? [] : [element('p', {}, link)]),
+  ];
+}
+
+function earlierList(drills: readonly Drill[]): HTMLElement {
+  const lines = drills.map((drill) => element('li', {}, ...headOf(drill), ` · ${figures(drill)}`));
+  return element('ul', { class: 'earlier', 'aria-label': 'Earlier drills' }, ...lines);
 }
 
 const phases = {

@@ -13,18 +13,16 @@ interface Banner {
   unconfirmed: HTMLElement;
 }
 
-export function orderBanner({
-  state,
-  section,
-  lift,
-  show,
-}: {
+export interface OrderBannerOptions {
   state: RackState;
   section: HTMLElement;
   lift: (scope: string) => void;
   /** Opens the timeline of an order. */
   show: (number: number) => void;
-}): { draw(changes: Changes): void } {
+}
+
+export function orderBanner(options: OrderBannerOptions): { draw(changes: Changes): void } {
+  const { state, section } = options;
   const banners = new Map<number, Banner>();
   const rest = element('p', { class: 'order more' });
 
@@ -38,7 +36,8 @@ export function orderBanner({
       banners.delete(number);
     }
     for (const [index, order] of shown.entries()) {
-      const banner = bannerOf(order);
+      const banner = banners.get(order.number) ?? build(order, options);
+      banners.set(order.number, banner);
       const { done, count, unconfirmed } = killProgress(order);
       setText(banner.count, order.nodes === 0 ? 'no node had it' : count);
       setText(banner.unconfirmed, unconfirmed);
@@ -51,46 +50,42 @@ export function orderBanner({
     else rest.remove();
   }
 
-  function bannerOf(order: KillOrder): Banner {
-    const known = banners.get(order.number);
-    if (known !== undefined) return known;
-    const name = order.scope === everything ? 'EVERYTHING' : order.scope;
-    const words = element('p', { class: 'order-words', role: 'alert' });
-    words.append(element('strong', {}, `KILLED: ${name}`), ` since ${moment(order.at, Date.now())} — ${order.reason}`);
-    const count = element('p', { class: 'order-count', 'data-testid': 'order-progress' });
-    const unconfirmed = element('p', { class: 'order-unconfirmed', 'data-testid': 'order-unconfirmed' });
-    const button = element('button', { type: 'button', 'aria-haspopup': 'dialog', 'data-testid': 'order-lift' });
-    button.textContent = 'Lift…';
-    button.setAttribute('aria-label', `Lift the order on ${name}`);
-    button.addEventListener('click', () => lift(order.scope));
-    const timeline = element('button', { type: 'button', 'aria-haspopup': 'dialog', 'data-testid': 'order-show' });
-    timeline.textContent = 'Timeline…';
-    timeline.setAttribute('aria-label', `Timeline of order ${order.number}, ${name}`);
-    timeline.addEventListener('click', () => show(order.number));
-    const holding =
-      order.holding.length === 0
-        ? []
-        : [
-            element(
-              'p',
-              { class: 'order-holding', 'data-testid': 'order-holding' },
-              `${some(order.holding)}: holds on silence. ${holdBound}`,
-            ),
-          ];
-    const root = element(
-      'div',
-      { class: 'order', 'data-scope': order.scope, 'data-testid': 'order' },
-      words,
-      count,
-      unconfirmed,
-      ...holding,
-      timeline,
-      button,
-    );
-    const banner = { root, count, unconfirmed };
-    banners.set(order.number, banner);
-    return banner;
-  }
-
   return { draw };
+}
+
+function build(order: KillOrder, { lift, show }: Pick<OrderBannerOptions, 'lift' | 'show'>): Banner {
+  const name = order.scope === everything ? 'EVERYTHING' : order.scope;
+  const words = element('p', { class: 'order-words', role: 'alert' });
+  words.append(element('strong', {}, `KILLED: ${name}`), ` since ${moment(order.at, Date.now())} — ${order.reason}`);
+  const count = element('p', { class: 'order-count', 'data-testid': 'order-progress' });
+  const unconfirmed = element('p', { class: 'order-unconfirmed', 'data-testid': 'order-unconfirmed' });
+  const button = element('button', { type: 'button', 'aria-haspopup': 'dialog', 'data-testid': 'order-lift' });
+  button.textContent = 'Lift…';
+  button.setAttribute('aria-label', `Lift the order on ${name}`);
+  button.addEventListener('click', () => lift(order.scope));
+  const timeline = element('button', { type: 'button', 'aria-haspopup': 'dialog', 'data-testid': 'order-show' });
+  timeline.textContent = 'Timeline…';
+  timeline.setAttribute('aria-label', `Timeline of order ${order.number}, ${name}`);
+  timeline.addEventListener('click', () => show(order.number));
+  const holding =
+    order.holding.length === 0
+      ? []
+      : [
+          element(
+            'p',
+            { class: 'order-holding', 'data-testid': 'order-holding' },
+            `${some(order.holding)}: holds on silence. ${holdBound}`,
+          ),
+        ];
+  const root = element(
+    'div',
+    { class: 'order', 'data-scope': order.scope, 'data-testid': 'order' },
+    words,
+    count,
+    unconfirmed,
+    ...holding,
+    timeline,
+    button,
+  );
+  return { root, count, unconfirmed };
 }

@@ -2,7 +2,7 @@
 // evidence. It is read from the controller when it is opened, and again while its count moves.
 import type { KillTimeline } from '../../../protocol/api/orders.ts';
 import { badge, byId, element, setText } from '../element.ts';
-import { evidenceWords, summaryWords, timelineView, type TimelineRow } from './order-timeline.ts';
+import { evidenceWords, summaryWords, timelineView, type TimelineRow, type TimelineView } from './order-timeline.ts';
 import { everything, type Changes, type RackState } from '../rack-state.ts';
 import { read, readDocument } from '../link/requests.ts';
 import { holdBound, moment, some } from '../words.ts';
@@ -62,60 +62,8 @@ export function orderView({ state, closed }: OrderViewOptions): OrderView {
   }
 
   function build(told: KillTimeline): void {
-    const view = timelineView(told, Date.now());
-    const who = told.scope === everything ? 'EVERYTHING' : told.scope;
-    setText(title, `Order ${told.number}: ${who}`);
-    const lifted =
-      told.liftedAt === null
-        ? ''
-        : ` Lifted ${moment(told.liftedAt, Date.now())}${told.liftedBy === null ? '' : ` by ${told.liftedBy}`}.`;
-    const axis = element(
-      'div',
-      { class: 'axis', 'aria-hidden': true },
-      ...view.ticks.map(({ words, at, isBound }) => {
-        const side = at < 0.1 ? 'start' : at > 0.9 ? 'end' : 'middle';
-        return placed(
-          element('span', { class: isBound ? 'tick bound' : 'tick', 'data-side': side }, words),
-          'left',
-          at,
-        );
-      }),
-    );
-    body.replaceChildren(
-      element(
-        'p',
-        {},
-        badge(told.liftedAt === null ? 'killed' : 'stopped', told.liftedAt === null ? 'STANDS' : 'lifted'),
-        ` Given ${moment(told.at, Date.now())} by ${told.by}: ${told.reason}.${lifted}`,
-      ),
-      element('p', { class: 'order-summary', 'data-testid': 'order-summary' }, summaryWords(told)),
-      ...(told.holding.length === 0
-        ? []
-        : [element('p', { class: 'warning' }, `${some(told.holding)}: holds on silence. ${holdBound}`)]),
-      ...(view.rows.length === 0
-        ? []
-        : [
-            element(
-              'p',
-              { class: 'muted key' },
-              keyOf('wait'),
-              ' stored until sent ',
-              keyOf('stop'),
-              ' sent until acknowledged',
-            ),
-            axis,
-            element(
-              'ol',
-              {
-                class: 'timeline',
-                tabindex: 0,
-                'aria-label': 'Nodes, those without evidence first, then the slowest',
-                'data-testid': 'timeline',
-              },
-              ...view.rows.map((row) => rowOf(row, view.bound)),
-            ),
-          ]),
-    );
+    setText(title, `Order ${told.number}: ${told.scope === everything ? 'EVERYTHING' : told.scope}`);
+    body.replaceChildren(...contentsOf(told));
   }
 
   byId('order-report', HTMLButtonElement).addEventListener('click', () => {
@@ -157,6 +105,58 @@ export function orderView({ state, closed }: OrderViewOptions): OrderView {
   };
 }
 
+function contentsOf(told: KillTimeline): HTMLElement[] {
+  const view = timelineView(told, Date.now());
+  const lifted =
+    told.liftedAt === null
+      ? ''
+      : ` Lifted ${moment(told.liftedAt, Date.now())}${told.liftedBy === null ? '' : ` by ${told.liftedBy}`}.`;
+  const head = [
+    element(
+      'p',
+      {},
+      badge(told.liftedAt === null ? 'killed' : 'stopped', told.liftedAt === null ? 'STANDS' : 'lifted'),
+      ` Given ${moment(told.at, Date.now())} by ${told.by}: ${told.reason}.${lifted}`,
+    ),
+    element('p', { class: 'order-summary', 'data-testid': 'order-summary' }, summaryWords(told)),
+    ...(told.holding.length === 0
+      ? []
+      : [element('p', { class: 'warning' }, `${some(told.holding)}: holds on silence. ${holdBound}`)]),
+  ];
+  if (view.rows.length === 0) return head;
+  return [
+    ...head,
+    element(
+      'p',
+      { class: 'muted key' },
+      keyOf('wait'),
+      ' stored until sent ',
+      keyOf('stop'),
+      ' sent until acknowledged',
+    ),
+    axisOf(view.ticks),
+    element(
+      'ol',
+      {
+        class: 'timeline',
+        tabindex: 0,
+        'aria-label': 'Nodes, those without evidence first, then the slowest',
+        'data-testid': 'timeline',
+      },
+      ...view.rows.map((row) => rowOf(row, view.bound)),
+    ),
+  ];
+}
+
+function axisOf(ticks: TimelineView['ticks']): HTMLElement {
+  const marks = ticks.map(({ words, at, isBound }) => {
+    const side = at < 0.1 ? 'start' : at > 0.9 ? 'end' : 'middle';
+    const tick = element('span', { class: isBound ? 'tick bound' : 'tick', 'data-side': side }, words);
+    return placed(tick, { left: at });
+  });
+  return element('div', { class: 'axis', 'aria-hidden': true }, ...marks);
+}
+
 function rowOf(row: TimelineRow, bound: number | undefined): HTMLElement {
   const words = row.evidence === null ? undefined : evidenceWords[row.evidence];
   return element(
@@ -173,9 +173,9 @@ function rowOf(row: TimelineRow, bound: number | undefined): HTMLElement {
     element(
       'div',
       { class: 'track', 'aria-hidden': true },
-      placed(element('i', { class: 'wait' }), 'width', row.sent),
-      placed(placed(element('i', { class: 'stop' }), 'left', row.sent), 'width', Math.max(0, row.end - row.sent)),
-      ...(bound === undefined ? [] : [placed(element('b'), 'left', bound)]),
+      placed(element('i', { class: 'wait' }), { width: row.sent }),
+      placed(element('i', { class: 'stop' }), { left: row.sent, width: Math.max(0, row.end - row.sent) }),
+      ...(bound === undefined ? [] : [placed(element('b'), { left: bound })]),
     ),
     element('p', { class: 'muted' }, row.words),
     ...(row.escalation.length === 0
@@ -194,7 +194,8 @@ function keyOf(kind: string): HTMLElement {
   return element('i', { class: `key-swatch ${kind}`, 'aria-hidden': true });
 }
 
-function placed<Kind extends HTMLElement>(target: Kind, side: 'left' | 'width', share: number): Kind {
-  target.style.setProperty(side, `${(share * 100).toFixed(2)}%`);
+/** By shares of the track. */
+function placed<Kind extends HTMLElement>(target: Kind, shares: { left?: number; width?: number }): Kind {
+  for (const [side, share] of Object.entries(shares)) target.style.setProperty(side, `${(share * 100).toFixed(2)}%`);
   return target;
 }

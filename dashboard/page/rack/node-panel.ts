@@ -2,9 +2,10 @@
 import type { Instance } from '../../../protocol/api/instances.ts';
 import type { Node as RackNode } from '../../../protocol/api/nodes.ts';
 import type { Sample } from '../../../protocol/api/samples.ts';
-import { badge, element, meter, setMeter, setText } from '../element.ts';
+import { badge, element, setText } from '../element.ts';
 import { bootProgress, bootSteps, instancesOn, isBooting, type Changes, type RackState } from '../rack-state.ts';
-import { bytes, clock, duration, holdBound, percent, some, webAddress } from '../words.ts';
+import { clock, duration, holdBound, some, webAddress } from '../words.ts';
+import { nodeSample } from './node-sample.ts';
 
 export interface NodePanel {
   show(mac: string): void;
@@ -13,30 +14,22 @@ export interface NodePanel {
   tick(now: number): void;
 }
 
-interface Live {
-  since: HTMLElement;
-  sample: HTMLElement;
-  cores: { bar: HTMLElement; figure: HTMLElement }[];
-  memory: { bar: HTMLElement; figure: HTMLElement } | undefined;
-  fields: Map<string, HTMLElement>;
-}
-
 export function nodePanel({ state, panel }: { state: RackState; panel: HTMLElement }): NodePanel {
+  const since = element('span', { 'data-testid': 'node-since' });
+  const figures = nodeSample();
   let shown: string | undefined;
   let built = '';
-  let live: Live | undefined;
 
   function draw(changes: Changes): void {
     if (shown === undefined) return;
     if (changes.everything || changes.nodes.has(shown) || changes.customers.size > 0) build(shown);
-    else if (changes.samples.has(shown)) drawSample(sampleOf(state.nodes.get(shown)));
+    else if (changes.samples.has(shown)) figures.draw(sampleOf(state.nodes.get(shown)));
   }
 
   function build(mac: string): void {
     const node = state.nodes.get(mac);
     if (node === undefined) {
       built = '';
-      live = undefined;
       panel.replaceChildren(element('p', { class: 'empty' }, `${mac} is no longer part of the rack.`));
       return;
     }
@@ -46,87 +39,27 @@ export function nodePanel({ state, panel }: { state: RackState; panel: HTMLEleme
     const isStale = node.state === 'silent' || node.state === 'lost';
     const holding = node.customers.filter((name) => state.customers.get(name)?.onSilence === 'hold');
     const next = JSON.stringify([lasting, instances, holding, sample === null, isStale && lastHeartbeatAt]);
-    if (next === built) return drawSample(sample);
-    built = next;
-    live = {
-      since: element('span', { 'data-testid': 'node-since' }),
-      sample: element('div', { class: 'sample', 'data-stale': String(isStale), 'data-testid': 'node-sample' }),
-      cores: [],
-      memory: undefined,
-      fields: new Map(),
-    };
-    panel.replaceChildren(
-      heading(node),
-      element('p', { class: 'reason', 'data-testid': 'node-reason' }, live.since, ` · ${node.reason}`),
-      ...boot(node),
-      ...(isStale && sample !== null ? [element('p', { class: 'muted' }, lastHeardWords(lastHeartbeatAt))] : []),
-      live.sample,
-      facts(node),
-      instanceList(instances, holding),
-    );
-    drawSample(sample);
-    tick(Date.now());
-  }
-
-  function drawSample(sample: Sample | null): void {
-    if (live === undefined) return;
-    if (sample === null) return live.sample.replaceChildren();
-    if (live.memory === undefined || live.cores.length !== sample.cpuPerCore.length) buildSample(sample, live);
-    for (const [index, share] of sample.cpuPerCore.entries()) {
-      const core = live.cores[index];
-      if (core === undefined) continue;
-      setMeter(core.bar, share);
-      setText(core.figure, percent(share));
+    if (next !== built) {
+      built = next;
+      figures.root.dataset['stale'] = String(isStale);
+      panel.replaceChildren(
+        heading(node),
+        element('p', { class: 'reason', 'data-testid': 'node-reason' }, since, ` · ${node.reason}`),
+        ...boot(node),
+        ...(isStale && sample !== null ? [element('p', { class: 'muted' }, lastHeardWords(lastHeartbeatAt))] : []),
+        figures.root,
+        facts(node),
+        instanceList(instances, holding),
+      );
+      tick(Date.now());
     }
-    if (live.memory !== undefined) {
-      setMeter(live.memory.bar, sample.memoryUsedBytes / Math.max(1, sample.memoryTotalBytes));
-      setText(live.memory.figure, `${bytes(sample.memoryUsedBytes)} of ${bytes(sample.memoryTotalBytes)}`);
-    }
-    const { temperatureCelsius } = sample;
-    const figures = {
-      CPU: percent(sample.cpu),
-      Temperature: temperatureCelsius === null ? 'no sensor' : `${temperatureCelsius.toFixed(0)} °C`,
-      Uptime: duration(sample.uptimeSeconds * 1000),
-      Received: `${bytes(sample.rxBytesPerSecond)}/s`,
-      Sent: `${bytes(sample.txBytesPerSecond)}/s`,
-      Agent: bytes(sample.agentRssBytes),
-      'Permit delay': `${sample.permitThreadDelayMs.toFixed(0)} ms`,
-    };
-    for (const [name, text] of Object.entries(figures)) {
-      const field = live.fields.get(name);
-      if (field !== undefined) setText(field, text);
-    }
-  }
-
-  function buildSample(sample: Sample, into: Live): void {
-    into.cores = sample.cpuPerCore.map((share, index) => ({
-      bar: meter(share, `CPU core ${index + 1}`),
-      figure: element('span', { class: 'figure' }),
-    }));
-    into.memory = { bar: meter(0, 'Memory'), figure: element('span', { class: 'figure' }) };
-    const names = ['CPU', 'Temperature', 'Uptime', 'Received', 'Sent', 'Agent', 'Permit delay'];
-    into.fields = new Map(names.map((name) => [name, element('dd')]));
-    into.sample.replaceChildren(
-      element(
-        'div',
-        { class: 'cores', 'data-testid': 'node-cores' },
-        ...into.cores.map(({ bar, figure }, index) =>
-          element('div', { class: 'meter-row' }, element('span', {}, `Core ${index + 1}`), bar, figure),
-        ),
-        element('div', { class: 'meter-row' }, element('span', {}, 'RAM'), into.memory.bar, into.memory.figure),
-      ),
-      element(
-        'dl',
-        { class: 'tiles' },
-        ...[...into.fields].map(([name, field]) => element('div', {}, element('dt', {}, name), field)),
-      ),
-    );
+    figures.draw(sample);
   }
 
   function tick(now: number): void {
     const node = shown === undefined ? undefined : state.nodes.get(shown);
-    if (node === undefined || live === undefined) return;
-    setText(live.since, `${node.state} for ${duration(now - node.since)}, since ${clock(node.since)}`);
+    if (node !== undefined)
+      setText(since, `${node.state} for ${duration(now - node.since)}, since ${clock(node.since)}`);
   }
 
   return {
