@@ -200,7 +200,7 @@ test('a killed agent costs no container its life: the next one proves the sessio
   assert.deepEqual(processesOf('bolt'), pids);
 });
 
-test('a kill ends every process of the customer and of nobody else, and is confirmed', async (t) => {
+test('a kill ends every process of the customer and of nobody else, and is acknowledged', async (t) => {
   const bolt = processesOf('bolt');
   peer.customers = [may('bolt')];
   peer.orders = [{ order: 1n, scope: 'acme' }];

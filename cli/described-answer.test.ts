@@ -20,7 +20,7 @@ const order = {
   nodes: 2,
   stopped: 0,
   slowestMs: null,
-  unconfirmed: ['node-a'],
+  unacknowledged: ['node-a'],
   holding: [],
 };
 const status = {

@@ -169,7 +169,7 @@ class LineQueue {
 
   async #drain(): Promise<void> {
     while (this.#waiting.length > 0) {
-      // A rack that confirms an order says 684 lines in one turn: they are written in some.
+      // A rack that acknowledges an order says 684 lines in one turn: they are written in some.
       await nextTurn();
       const lines = this.#waiting.splice(0, linesPerTurn);
       try {

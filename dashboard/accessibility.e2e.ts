@@ -52,7 +52,7 @@ const views: Record<string, Look> = {
       for (const number of [1, 2]) snapshot.drills.push(scriptedDrill({ number }));
       for (const scope of ['acme', 'globex']) {
         const number = scope === 'acme' ? 8 : 9;
-        snapshot.kills.push(scriptedOrder({ number, scope, unconfirmed: ['node-c20001'], holding: ['globex'] }));
+        snapshot.kills.push(scriptedOrder({ number, scope, unacknowledged: ['node-c20001'], holding: ['globex'] }));
         snapshot.approvals.push(scriptedApproval({ id: number, action: 'lift', scope }));
       }
       const verdict = { entries: 9, head: 'cd'.repeat(32), receipts: 1, late: 0, problems: ['entry 7 was changed'] };
@@ -73,7 +73,7 @@ const views: Record<string, Look> = {
     act: async (page) => customerEntry(page, 'globex').getByTestId('kill').click(),
   },
   'the kill dialog, counting': {
-    prepare: (rack) => (rack.answer = () => scriptedOrder({ number: 9, scope: '*', unconfirmed: ['node-c20001'] })),
+    prepare: (rack) => (rack.answer = () => scriptedOrder({ number: 9, scope: '*', unacknowledged: ['node-c20001'] })),
     act: async (page) => {
       await page.getByTestId('kill-everything').click();
       await typeName(page, 'everything');

@@ -41,7 +41,7 @@ export function killReportHtml(facts: KillReportFacts): string {
 <dl>
 ${pairs(list)}
 </dl>
-<h2>Nodes, unconfirmed and slowest first</h2>
+<h2>Nodes, unacknowledged and slowest first</h2>
 <table>
 <thead><tr>${headings.map(({ text }, at) => `<th${side(at)}>${escaped(text)}</th>`).join('')}</tr></thead>
 <tbody>

@@ -35,23 +35,23 @@ test('a customer is killed by its typed name, with a live count, and lifted agai
   await picture(page, 'kill-dialog');
 
   const names = ['node-c20001', 'node-c20002'];
-  rack.answer = () => scriptedOrder({ number: 1, scope: 'acme', unconfirmed: names });
+  rack.answer = () => scriptedOrder({ number: 1, scope: 'acme', unacknowledged: names });
   await submit.click();
   await says(page.getByTestId('kill-count'), '0/2 stopped');
   assert.deepEqual(rack.asked, [{ path: '/v1/kill', body: { customer: 'acme', reason: 'runaway mailer' } }]);
-  await says(page.getByTestId('kill-unconfirmed'), 'node-c20001, node-c20002');
+  await says(page.getByTestId('kill-unacknowledged'), 'node-c20001, node-c20002');
   assert.equal(await page.getByTestId('kill-count').getAttribute('role'), 'status');
   const order = { number: 1, scope: 'acme' };
-  rack.tell('kill', scriptedOrder({ ...order, stopped: 1, slowestMs: 97, unconfirmed: ['node-c20002'] }));
+  rack.tell('kill', scriptedOrder({ ...order, stopped: 1, slowestMs: 97, unacknowledged: ['node-c20002'] }));
   await says(page.getByTestId('kill-count'), '1/2 stopped, slowest 97 ms');
   await picture(page, 'kill-count-running');
   const late = page.locator('[data-testid="kill-progress"][data-outcome="late"]');
   await late.waitFor();
-  await says(page.getByTestId('kill-unconfirmed'), 'After 5 s. Not acknowledged: node-c20002');
+  await says(page.getByTestId('kill-unacknowledged'), 'After 5 s. Not acknowledged: node-c20002');
   await picture(page, 'kill-count-late');
   rack.tell('kill', scriptedOrder({ ...order, stopped: 2, slowestMs: 143 }));
   await says(page.getByTestId('kill-count'), '2/2 stopped, slowest 143 ms');
-  assert.equal(await page.getByTestId('kill-unconfirmed').textContent(), '');
+  assert.equal(await page.getByTestId('kill-unacknowledged').textContent(), '');
   for (const instance of rack.snapshot.instances.filter(({ customer }) => customer === 'acme'))
     rack.tell('instance', { ...instance, state: 'stopped', reason: 'killed by order 1', endpoint: null });
   await says(customerEntry(page, 'acme'), '0/2 containers running');

@@ -75,9 +75,9 @@ for (const { look, ...options } of looks) {
     const [first, ...others] = timeline.timeline;
     assert.ok(first);
     const nodes = [first, ...others].map((node) =>
-      node.evidence === null ? { ...node, evidence: 'silence' as const, confirmedAfterMs: 4_020 } : node,
+      node.evidence === null ? { ...node, evidence: 'silence' as const, evidenceAfterMs: 4_020 } : node,
     );
-    const later = { ...timeline, stopped: wholeRack, unconfirmed: [], slowestMs: 4_020, timeline: nodes };
+    const later = { ...timeline, stopped: wholeRack, unacknowledged: [], slowestMs: 4_020, timeline: nodes };
     rack.reads.set('/v1/kill/4', later);
     rack.tell('kill', scriptedOrder({ ...later, number: 4, scope: '*' }));
     await says(page.getByTestId('order-summary'), '684/684 nodes stopped');

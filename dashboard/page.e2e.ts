@@ -196,7 +196,7 @@ test('what a node or a customer says is text, never markup, and never a way out'
     endpoint: 'javascript:alert(1)',
   });
   rack.tell('event', { id: 900, at: Date.now(), kind: evil, subject: evil, message: evil });
-  rack.tell('kill', { ...scriptedOrder({ number: 5, scope: 'acme', unconfirmed: [evil] }), reason: evil });
+  rack.tell('kill', { ...scriptedOrder({ number: 5, scope: 'acme', unacknowledged: [evil] }), reason: evil });
   rack.tell('event', { id: 901, at: Date.now(), kind: turned, subject: turned, message: turned.repeat(150) });
   await says(page.getByTestId('event').first(), 'ydaer');
   rack.tell('node', { ...node, reason: turned, serial: turned.repeat(150), stage: turned, state: 'loading' });
@@ -218,7 +218,7 @@ test('what a node or a customer says is text, never markup, and never a way out'
 test('a phone needs no sideways scrolling, and reaches the kill button', async () => {
   await using rack = await rackOf(wholeRack);
   rack.snapshot.kills.push(
-    scriptedOrder({ number: 4, scope: 'initech', stopped: 1, nodes: 2, unconfirmed: ['node-c20212'] }),
+    scriptedOrder({ number: 4, scope: 'initech', stopped: 1, nodes: 2, unacknowledged: ['node-c20212'] }),
   );
   await using opened = await browser.open(rack.pageUrl, { width: 390, height: 844 });
   const { page, complaints } = opened;

@@ -87,7 +87,7 @@ for (const { look, ...options } of looks) {
         stopped: 675,
         slowestMs: 6_210,
         problem: 'one board was late',
-        unconfirmed: ['node-c2017c'],
+        unacknowledged: ['node-c2017c'],
         leftOut: ['node-c200d4: silent'],
       }),
     );

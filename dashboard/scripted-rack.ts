@@ -216,7 +216,7 @@ export function scriptedOrder(order: Partial<KillOrder> & { number: number; scop
     nodes: 2,
     stopped: 0,
     slowestMs: null,
-    unconfirmed: [],
+    unacknowledged: [],
     holding: [],
     ...order,
   });
@@ -242,7 +242,7 @@ export function scriptedDrill(drill: Partial<Drill> & { number: number }): Drill
     medianMs: 97,
     slowestMs: 398,
   };
-  return Value.Parse(Drill, { ...usual, ...measured, unconfirmed: [], ...drill });
+  return Value.Parse(Drill, { ...usual, ...measured, unacknowledged: [], ...drill });
 }
 
 const step = (afterMs: number, what: { by: string; outcome: string; detail: string }) => ({ afterMs, ...what });
@@ -253,17 +253,17 @@ export function scriptedTimeline(number: number, nodes: number): KillTimeline {
   const usual = { evidence: 'receipt', processes: 3, escalation: [] };
   const unheard = { sentAfterMs: null, stoppedAfterMs: null, processes: 0 };
   const odd: Record<number, object> = {
-    212: { ...unheard, evidence: 'silence', confirmedAfterMs: 3_912 },
+    212: { ...unheard, evidence: 'silence', evidenceAfterMs: 3_912 },
     300: {
       evidence: 'ssh',
       stoppedAfterMs: null,
-      confirmedAfterMs: 2_640,
+      evidenceAfterMs: 2_640,
       escalation: [step(2_004, { by: 'ssh', outcome: 'stopped', detail: 'emptied 3 control groups' })],
     },
     380: {
       evidence: null,
       stoppedAfterMs: null,
-      confirmedAfterMs: null,
+      evidenceAfterMs: null,
       processes: 0,
       escalation: [
         step(2_001, { by: 'ssh', outcome: 'failed', detail: 'no answer on port 22 within 1 s' }),
@@ -273,7 +273,7 @@ export function scriptedTimeline(number: number, nodes: number): KillTimeline {
     381: {
       evidence: 'power',
       stoppedAfterMs: null,
-      confirmedAfterMs: 3_377,
+      evidenceAfterMs: 3_377,
       escalation: [
         step(2_003, { by: 'ssh', outcome: 'failed', detail: 'connection refused' }),
         step(3_010, { by: 'power', outcome: 'stopped', detail: 'outlet 13 of pdu-3 is off' }),
@@ -283,16 +283,16 @@ export function scriptedTimeline(number: number, nodes: number): KillTimeline {
   const timeline = Array.from({ length: nodes }, (_, index) => {
     const sentAfterMs = 1 + Math.round(roll() * 20);
     const stoppedAfterMs = 4 + Math.round(roll() * 30);
-    const confirmedAfterMs = sentAfterMs + stoppedAfterMs + Math.round(roll() ** 3 * 300);
+    const evidenceAfterMs = sentAfterMs + stoppedAfterMs + Math.round(roll() ** 3 * 300);
     const node = {
       mac: macOf(index + 1),
       name: `node-c2${macOf(index + 1)
         .slice(12)
         .replace(':', '')}`,
     };
-    return { ...node, ...usual, sentAfterMs, stoppedAfterMs, confirmedAfterMs, ...odd[index + 1] };
+    return { ...node, ...usual, sentAfterMs, stoppedAfterMs, evidenceAfterMs, ...odd[index + 1] };
   });
-  const unconfirmed = timeline.filter(({ evidence }) => evidence === null).map(({ name }) => name);
+  const unacknowledged = timeline.filter(({ evidence }) => evidence === null).map(({ name }) => name);
   const order = scriptedOrder({
     number,
     scope: '*',
@@ -300,9 +300,9 @@ export function scriptedTimeline(number: number, nodes: number): KillTimeline {
     reason: 'fire in row 4',
     at: Date.now() - 6_000,
     nodes,
-    stopped: nodes - unconfirmed.length,
+    stopped: nodes - unacknowledged.length,
     slowestMs: 3_912,
-    unconfirmed,
+    unacknowledged,
     holding: ['globex'],
   });
   return Value.Parse(KillTimeline, { ...order, timeline });

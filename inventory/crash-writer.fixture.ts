@@ -11,7 +11,7 @@ process.once('disconnect', () => process.exit(1));
 const [task]: unknown[] = await once(process, 'message');
 const { directory, round } = Value.Parse(Type.Object({ directory: Type.String(), round: Type.Integer() }), task);
 const target = '02:00:00:c2:00:01';
-const silence = { evidence: 'silence', confirmedAfterMs: 4_000, stoppedAfterMs: null, processes: 0 } as const;
+const silence = { evidence: 'silence', evidenceAfterMs: 4_000, stoppedAfterMs: null, processes: 0 } as const;
 const inventory = await openInventory({ directory, now: Date.now, random: randomBytes });
 
 async function write(writer: number): Promise<never> {

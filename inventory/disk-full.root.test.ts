@@ -66,7 +66,7 @@ test('a full disk: orders and removals go on in the reserve, nothing else does, 
 
       const order = await inventory.orders.kill({ scope: 'first', reason: 'r', by: 'op', targets: [macOf(1)] });
       assert.equal('refused' in order ? 0 : order.number, 1, 'stored');
-      const receipt = { evidence: 'silence', confirmedAfterMs: 1, stoppedAfterMs: null, processes: 0 } as const;
+      const receipt = { evidence: 'silence', evidenceAfterMs: 1, stoppedAfterMs: null, processes: 0 } as const;
       await inventory.orders.saveReceipt({ number: 1, mac: macOf(1), receipt });
       await inventory.orders.lift({ scope: 'first', reason: 'over' });
       assert.deepEqual(await inventory.customers.remove('second'), { removed: 'second' });

@@ -201,7 +201,7 @@ test('the inventory holds what a simple model holds, whatever is asked of it', a
       const mac = pick(macs);
       const [order] = rack.inventory.orders.pending(mac);
       if (order === undefined) return;
-      const facts = { confirmedAfterMs: 1, stoppedAfterMs: 1, processes: 1 };
+      const facts = { evidenceAfterMs: 1, stoppedAfterMs: 1, processes: 1 };
       await rack.inventory.orders.saveReceipt({
         number: order.number,
         mac,

@@ -1,4 +1,4 @@
-// What stands in the store is read by later versions: its names stay, whatever the code calls them.
+// What stands in the store is read by later versions: its names are understood, whatever the code calls them.
 import assert from 'node:assert/strict';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -51,12 +51,13 @@ test('a state directory of an older version opens, and nothing in it is lost', a
     ],
   );
   assert.equal(inventory.orders.killedBy('acme'), 2);
-  assert.equal(inventory.orders.receipts(2)[0]?.confirmedAfterMs, 120.5);
+  assert.equal(inventory.orders.receipts(2)[0]?.evidenceAfterMs, 120.5);
   assert.equal(inventory.orders.escalationSteps(2, first)[0]?.by, 'ssh');
   assert.equal(inventory.operators.nameOf('a'.repeat(64)), 'root');
   assert.equal(inventory.operators.all()[0]?.name, 'anna');
   assert.equal(inventory.approvals.get(1)?.by, 'anna');
   assert.equal(inventory.drills.current()?.customer, 'canary');
+  assert.deepEqual(inventory.drills.get(1)?.result?.unacknowledged, ['node-c20001']);
   assert.equal(inventory.drills.schedule()?.everySeconds, 86_400);
   // Its join token was issued before.
   const joined = await inventory.nodes.join(

@@ -10,7 +10,7 @@ export function node(number: number, facts: Partial<KillNode>): KillNode {
     evidence: 'receipt',
     sentAfterMs: 1.4,
     stoppedAfterMs: 20,
-    confirmedAfterMs: 40.26,
+    evidenceAfterMs: 40.26,
     processes: 3,
     escalation: [],
     ...facts,
@@ -20,17 +20,17 @@ export function node(number: number, facts: Partial<KillNode>): KillNode {
 export const hostile = `<script>alert("1")</script> & 'x' \u0000\u001b[31m`;
 export const timeline = [
   node(1, {}),
-  node(2, { evidence: 'silence', stoppedAfterMs: null, confirmedAfterMs: 4_000, processes: 0 }),
+  node(2, { evidence: 'silence', stoppedAfterMs: null, evidenceAfterMs: 4_000, processes: 0 }),
   node(3, {
     evidence: null,
-    confirmedAfterMs: null,
+    evidenceAfterMs: null,
     stoppedAfterMs: null,
     escalation: [
       { afterMs: 5_000, by: 'ssh', outcome: 'tried', detail: 'asked' },
       { afterMs: 8_000, by: 'ssh', outcome: 'failed', detail: hostile },
     ],
   }),
-  node(4, { name: hostile, confirmedAfterMs: 143 }),
+  node(4, { name: hostile, evidenceAfterMs: 143 }),
 ];
 export const order: KillTimeline = {
   number: 3,
@@ -44,7 +44,7 @@ export const order: KillTimeline = {
   nodes: 4,
   stopped: 3,
   slowestMs: 4_000,
-  unconfirmed: ['node-3'],
+  unacknowledged: ['node-3'],
   holding: ['acme'],
   timeline,
 };

@@ -4,16 +4,16 @@ import type { KillNode } from './api/orders.ts';
 import { facts, node, order, timeline } from './kill-report.fixture.ts';
 import { escalationText, killReport, quantile, slowestFirst } from './kill-report.ts';
 
-test('unconfirmed nodes come first, then the slowest; the figures are of those that confirmed', () => {
+test('unacknowledged nodes come first, then the slowest; the figures are of those with evidence', () => {
   assert.deepEqual(
     slowestFirst(timeline).map(({ mac }) => mac.at(-1)),
     ['3', '2', '4', '1'],
   );
   const { kept, verdict, facts: list } = killReport(facts);
   assert.equal(kept, false);
-  assert.equal(verdict, '1 of 4 nodes have not confirmed; 0 confirmed later than 5.00 s.');
+  assert.equal(verdict, '1 of 4 nodes have not acknowledged; 0 were later than 5.00 s.');
   assert.deepEqual(
-    list.find(([label]) => label === 'confirmed after')?.[1],
+    list.find(([label]) => label === 'evidence after')?.[1],
     'median 143 ms, 99 % within 4.00 s, slowest 4.00 s',
   );
   assert.deepEqual(list.find(([label]) => label === 'evidence')?.[1], '2 receipt, 1 silence, 1 none');
@@ -21,8 +21,8 @@ test('unconfirmed nodes come first, then the slowest; the figures are of those t
 
 test('the promise is kept by all within the bound only', () => {
   const of = (...nodes: KillNode[]) => killReport({ ...facts, order: { ...order, timeline: nodes } });
-  assert.equal(of(node(1, {}), node(2, { confirmedAfterMs: 5_000 })).kept, true);
-  assert.equal(of(node(1, { confirmedAfterMs: 5_000.1 })).kept, false);
+  assert.equal(of(node(1, {}), node(2, { evidenceAfterMs: 5_000 })).kept, true);
+  assert.equal(of(node(1, { evidenceAfterMs: 5_000.1 })).kept, false);
   assert.equal(of().verdict, 'No node had to stop it.');
   assert.equal(
     killReport({ ...facts, audit: null, order: { ...order, scope: '*' } }).title,

@@ -13,22 +13,22 @@ export interface KillReportFacts {
 
 export interface KillReport {
   title: string;
-  /** The promise was kept: everybody confirmed, and nobody too late. */
+  /** The promise was kept: everybody acknowledged or is proven stopped, and nobody too late. */
   kept: boolean;
   verdict: string;
   facts: [label: string, value: string][];
   headings: { text: string; right: boolean }[];
-  /** Unconfirmed nodes first, then the slowest. */
+  /** Unacknowledged nodes first, then the slowest. */
   rows: string[][];
   /** What each kind of evidence means. */
   legend: [word: string, meaning: string][];
   notes: string[];
 }
 
-/** Unconfirmed nodes on top, then the slowest first. */
+/** Unacknowledged nodes on top, then the slowest first. */
 export function slowestFirst(timeline: readonly KillNode[]): KillNode[] {
   return timeline.toSorted(
-    (a, b) => (b.confirmedAfterMs ?? Infinity) - (a.confirmedAfterMs ?? Infinity) || (a.name < b.name ? -1 : 1),
+    (a, b) => (b.evidenceAfterMs ?? Infinity) - (a.evidenceAfterMs ?? Infinity) || (a.name < b.name ? -1 : 1),
   );
 }
 
@@ -49,10 +49,10 @@ export function escalationText({ escalation }: Pick<KillNode, 'escalation'>): st
 export function killReport({ order, rack, audit, at }: KillReportFacts): KillReport {
   const { number, scope, timeline, holding } = order;
   const who = scope === '*' ? 'everything' : `customer ${scope}`;
-  const times = timeline.flatMap(({ confirmedAfterMs }) => confirmedAfterMs ?? []);
+  const times = timeline.flatMap(({ evidenceAfterMs }) => evidenceAfterMs ?? []);
   const late = times.filter((ms) => ms > boundMs).length;
-  const unconfirmed = timeline.length - times.length;
-  const kept = late === 0 && unconfirmed === 0;
+  const unacknowledged = timeline.length - times.length;
+  const kept = late === 0 && unacknowledged === 0;
   const counted = new Map<string, number>();
   for (const { evidence } of timeline) counted.set(evidence ?? 'none', (counted.get(evidence ?? 'none') ?? 0) + 1);
   const figure = (share: number) => {
@@ -67,7 +67,7 @@ export function killReport({ order, rack, audit, at }: KillReportFacts): KillRep
         ? 'No node had to stop it.'
         : kept
           ? `All ${timeline.length} nodes have stopped it, none later than ${msText(boundMs)}.`
-          : `${unconfirmed} of ${timeline.length} nodes have not confirmed; ${late} confirmed later than ${msText(boundMs)}.`,
+          : `${unacknowledged} of ${timeline.length} nodes have not acknowledged; ${late} were later than ${msText(boundMs)}.`,
     facts: [
       ['rack', rack],
       ['stopped', who],
@@ -80,7 +80,7 @@ export function killReport({ order, rack, audit, at }: KillReportFacts): KillRep
           : `lifted ${instantText(order.liftedAt)}${order.liftedBy === null ? '' : ` by ${order.liftedBy}`}`,
       ],
       ['nodes', `${timeline.length} had to stop it, ${times.length} have`],
-      ['confirmed after', `median ${figure(0.5)}, 99 % within ${figure(0.99)}, slowest ${figure(1)}`],
+      ['evidence after', `median ${figure(0.5)}, 99 % within ${figure(0.99)}, slowest ${figure(1)}`],
       ['evidence', [...counted].map(([word, count]) => `${count} ${word}`).join(', ') || '-'],
       [
         'audit log',
@@ -93,7 +93,7 @@ export function killReport({ order, rack, audit, at }: KillReportFacts): KillRep
       { text: 'MAC', right: false },
       { text: 'sent', right: true },
       { text: 'stopped in', right: true },
-      { text: 'confirmed', right: true },
+      { text: 'evidence after', right: true },
       { text: 'evidence', right: false },
       { text: 'processes', right: true },
       { text: 'escalation', right: false },
@@ -103,15 +103,15 @@ export function killReport({ order, rack, audit, at }: KillReportFacts): KillRep
       node.mac,
       orNone(node.sentAfterMs),
       orNone(node.stoppedAfterMs),
-      orNone(node.confirmedAfterMs),
-      node.evidence ?? 'UNCONFIRMED',
+      orNone(node.evidenceAfterMs),
+      node.evidence ?? 'NOT ACKNOWLEDGED',
       String(node.processes),
       escalationText(node),
     ]),
     legend: [
       ['sent', 'from the stored order until the first permit without the customer left for the node'],
       ['stopped in', 'by the node: from that permit until nothing of the customer was left'],
-      ['confirmed', 'from the stored order until the evidence was there'],
+      ['evidence after', 'from the stored order until the evidence was there'],
       ['receipt', 'the node says so, signed with the key of its session; the signed datagram is in the audit log'],
       ['silence', 'the node was not heard for so long that its permits have run out'],
       ['ssh', 'the controller emptied the control groups itself'],

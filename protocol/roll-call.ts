@@ -12,7 +12,7 @@
 //  48  8  desired generation applied        48  8  desired generation of the node
 //  56  8  sequence of the last permit       56  2  validity, ms, from the moment the nonce was sent
 //  64  4  uptime, s                         58  1  n customers: text name, 1 flags (1 = hold on silence)
-//  68  2  load average × 100                 …  1  m orders to confirm: 8 number, text scope
+//  68  2  load average × 100                 …  1  m orders to acknowledge: 8 number, text scope
 //  70  1  n customers: text name,
 //         2 instances, 2 processes
 //   …  1  m receipts: 8 order, 4 ms, 2 processes
@@ -75,7 +75,7 @@ export interface PermittedCustomer {
   hold: boolean;
 }
 
-export interface OrderToConfirm {
+export interface OrderToAcknowledge {
   order: bigint;
   /** A customer's name, or `*` for everything. */
   scope: string;
@@ -88,7 +88,7 @@ export interface Permit {
   generation: bigint;
   validityMs: number;
   customers: PermittedCustomer[];
-  orders: OrderToConfirm[];
+  orders: OrderToAcknowledge[];
 }
 
 export const everything = '*';

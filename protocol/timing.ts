@@ -35,7 +35,7 @@ export const stopsByItselfMs = permitValidityMs + leashSweepMs + killWorkMs + re
 /** The promise: from the stored order until the last process of the customer is gone, on every honest node. */
 export const boundMs = 5_000;
 
-/** While a node has not confirmed a kill order, the controller sends it a fresh permit this often. */
+/** While a node has not acknowledged a kill order, the controller sends it a fresh permit this often. */
 export const killResendMs = 100;
 
 /**

@@ -16,7 +16,7 @@ import {
   decodeHeartbeat,
   encodePermit,
   type Heartbeat,
-  type OrderToConfirm,
+  type OrderToAcknowledge,
   type PermittedCustomer,
 } from '../../protocol/roll-call.ts';
 import { permitValidityMs } from '../../protocol/timing.ts';
@@ -36,7 +36,7 @@ export interface ControllerPeer extends AsyncDisposable {
   /** Answers to heartbeats, or not. */
   answers: boolean;
   customers: PermittedCustomer[];
-  orders: OrderToConfirm[];
+  orders: OrderToAcknowledge[];
   desired: Desired;
   images: Map<string, Buffer>;
   /** As they are sent, by digest. */

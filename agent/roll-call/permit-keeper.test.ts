@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { OrderToConfirm, Permit, PermittedCustomer, Receipt } from '../../protocol/roll-call.ts';
+import type { OrderToAcknowledge, Permit, PermittedCustomer, Receipt } from '../../protocol/roll-call.ts';
 import { seededRandom } from '../../protocol/seeded-random.fixture.ts';
 import { boundMs, heartbeatIntervalMs, permitValidityMs } from '../../protocol/timing.ts';
 import {
@@ -18,7 +18,7 @@ interface PermitSketch {
   sequence: number;
   nonce: number;
   customers?: (string | PermittedCustomer)[];
-  orders?: OrderToConfirm[];
+  orders?: OrderToAcknowledge[];
   generation?: number;
   validityMs?: number;
 }
@@ -232,7 +232,7 @@ const table: { name: string; running?: string[]; events: KeeperEvent[]; want: st
     ],
   },
   {
-    name: 'an order for a customer that is not here is carried out and confirmed all the same',
+    name: 'an order for a customer that is not here is carried out and acknowledged all the same',
     events: [
       sent(1, 0),
       permit(1, {
@@ -372,7 +372,7 @@ class SimulatedNode {
       this.feed({ type: 'tick', nowMs: due }, due);
   }
 
-  confirmStops(nowMs: number): void {
+  acknowledgeStops(nowMs: number): void {
     for (const { orders } of this.#emptied.filter(({ at }) => at <= nowMs))
       this.feed({ type: 'stopped', orders, stoppedAfterMs: 1, processes: 1 }, nowMs);
     this.#emptied = this.#emptied.filter(({ at }) => at > nowMs);
@@ -420,8 +420,8 @@ class SimulatedNode {
 /** It changes its mind, kills, and falls silent. Its permits come late, twice, in another order, or not at all. */
 class SimulatedController {
   readonly #weather: Weather;
-  readonly #confirmed = new Set<bigint>();
-  readonly #orders: OrderToConfirm[] = [];
+  readonly #acknowledged = new Set<bigint>();
+  readonly #orders: OrderToAcknowledge[] = [];
   readonly #allowed = new Set(names);
   #wire: { at: number; permit: Permit }[] = [];
   #sequence = 0;
@@ -459,7 +459,7 @@ class SimulatedController {
   hear(heartbeat: { nonce: Buffer; receipts: Receipt[] }, nowMs: number): void {
     const { random, chance, held, loss } = this.#weather;
     if (chance(loss) || nowMs < this.#silentUntil) return;
-    for (const { order } of heartbeat.receipts) this.#confirmed.add(order);
+    for (const { order } of heartbeat.receipts) this.#acknowledged.add(order);
     this.#sequence += 1;
     const answer: Permit = {
       session,
@@ -468,7 +468,7 @@ class SimulatedController {
       generation: 0n,
       validityMs: permitValidityMs,
       customers: [...this.#allowed].map((customer) => ({ customer, hold: held.has(customer) })),
-      orders: this.#orders.filter(({ order }) => !this.#confirmed.has(order)),
+      orders: this.#orders.filter(({ order }) => !this.#acknowledged.has(order)),
     };
     const copies = chance(0.2) ? 2 : 1;
     for (let copy = 0; copy < copies; copy += 1)
@@ -501,7 +501,7 @@ function simulate(seed: number): void {
       controller.hear({ nonce, receipts: receipts(node.keeper) }, nowMs);
     }
     for (const each of controller.arrived(nowMs)) node.feed({ type: 'permit', permit: each, nowMs }, nowMs);
-    node.confirmStops(nowMs);
+    node.acknowledgeStops(nowMs);
     // The promise, seen from outside: killed means gone within the bound, whatever the network does.
     for (const [name, at] of controller.killedAt)
       if (!given.held.has(name) && nowMs - at > boundMs)

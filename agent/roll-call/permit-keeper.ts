@@ -7,12 +7,12 @@
 //   permit, its nonce ours and young        ─► stops whom it does not list, extends and allows whom it lists
 //   permit, its nonce unknown or too old    ─► stops whom it does not list, extends nothing and allows nobody
 //   a customer's time is up                 ─► stop, reason `silence`; with `hold` it runs on and we go on vouching for it
-//   an order to confirm                     ─► stops its scope even where the same permit lists it; a receipt when it is empty,
+//   an order to acknowledge                 ─► stops its scope even where the same permit lists it; a receipt when it is empty,
 //                                              told again when a later permit still asks for it
 //
 // `hold` needs a living agent: the leash accepts no deadline further off than one permit, so a node whose agent dies
 // under `hold` stops the customer within the bound, as everybody else.
-import { everything, type OrderToConfirm, type Permit, type Receipt } from '../../protocol/roll-call.ts';
+import { everything, type OrderToAcknowledge, type Permit, type Receipt } from '../../protocol/roll-call.ts';
 import { heartbeatIntervalMs, permitValidityMs, receiptRepeatMs } from '../../protocol/timing.ts';
 import type { StopReason } from '../containers/runtime.ts';
 
@@ -36,7 +36,7 @@ export interface Keeper {
   /** The newest desired generation heard of in this session. */
   generation: bigint;
   customers: ReadonlyMap<string, Readonly<Grant>>;
-  /** Orders that the newest permit wants confirmed. */
+  /** Orders that the newest permit wants acknowledged. */
   orders: ReadonlyMap<bigint, Readonly<PendingOrder>>;
 }
 
@@ -182,7 +182,7 @@ function onPermit(before: Keeper, { permit, nowMs }: { permit: Permit; nowMs: nu
   return { keeper: { ...keeper, permitSequence: permit.sequence, generation, customers, orders }, actions };
 }
 
-function isOrdered(orders: readonly OrderToConfirm[], customer: string): boolean {
+function isOrdered(orders: readonly OrderToAcknowledge[], customer: string): boolean {
   return orders.some(({ scope }) => scope === everything || scope === customer);
 }
 

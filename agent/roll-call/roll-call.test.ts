@@ -83,7 +83,7 @@ test('a permit starts whom it lists, the next one without a customer kills it, a
   await until('no more receipt', () => peer.heartbeats.at(-1)?.receipts.length === 0);
 });
 
-test('an order for everything is confirmed when all are gone', async (t) => {
+test('an order for everything is acknowledged when all are gone', async (t) => {
   const { peer, customers } = await called(t);
   peer.customers = [acme, bolt];
   await until('both run', () => customers.loads().length === 2);

@@ -36,22 +36,22 @@ const order: KillTimeline = {
   nodes: 3,
   stopped: 2,
   slowestMs: 143,
-  unconfirmed: ['node-c'],
+  unacknowledged: ['node-c'],
   holding: [],
   timeline: [
     ['node-a', 12, 'receipt'] as const,
     ['node-b', 143, 'receipt'] as const,
     ['node-c', null, null] as const,
-  ].map(([name, confirmedAfterMs, evidence], i) => ({
+  ].map(([name, evidenceAfterMs, evidence], i) => ({
     mac: `02:00:00:c2:00:0${i}`,
     name,
     evidence,
     sentAfterMs: 2,
-    stoppedAfterMs: confirmedAfterMs === null ? null : 5,
-    confirmedAfterMs,
+    stoppedAfterMs: evidenceAfterMs === null ? null : 5,
+    evidenceAfterMs,
     processes: 3,
     escalation:
-      confirmedAfterMs === null
+      evidenceAfterMs === null
         ? [{ afterMs: 5_000, by: 'ssh' as const, outcome: 'failed' as const, detail: 'no route' }]
         : [],
   })),
@@ -179,12 +179,12 @@ test('muster audit verify finds what the controller does not tell', async () => 
   assert.equal((await muster('audit verify --head abc', 'http://127.0.0.1:9')).code, 2);
 });
 
-test('muster kill show: unconfirmed first, then the slowest, with what was tried', async () => {
+test('muster kill show: unacknowledged first, then the slowest, with what was tried', async () => {
   await using there = await controller({ log: [] });
   const { out } = await muster('kill show 3', there.url);
   assert.match(out, /^order 3: acme, given 2027-01-15 08:00:00 UTC by anna, stands\nreason: why \ufffd\[31m\n/);
   const rows = out.split('\n').filter((line) => line.startsWith('node-'));
-  assert.match(rows[0] ?? '', /^node-c .* 2 ms +- +- +unconfirmed +3 +ssh failed after 5\.00 s: no route$/);
+  assert.match(rows[0] ?? '', /^node-c .* 2 ms +- +- +unacknowledged +3 +ssh failed after 5\.00 s: no route$/);
   assert.match(rows[1] ?? '', /^node-b .* 2 ms +5 ms +143 ms +receipt +3 +-$/);
   assert.match(rows[2] ?? '', /^node-a /);
 });
@@ -194,10 +194,7 @@ test('muster kill report: text to read, or a page for a printer', async (t) => {
   await using there = await controller({ log });
   const { code, out } = await muster('kill report 3', there.url);
   assert.equal(code, 0);
-  assert.match(
-    out,
-    /^Kill order 3: customer acme\n1 of 3 nodes have not confirmed; 0 confirmed later than 5\.00 s\.\n/,
-  );
+  assert.match(out, /^Kill order 3: customer acme\n1 of 3 nodes have not acknowledged; 0 were later than 5\.00 s\.\n/);
   assert.match(out, new RegExp(`audit log +2 entries, the last with hash ${log[1]?.hash}`));
   assert.match(out, /\nNODE +MAC +SENT .*\nnode-c /);
   assert.match(

@@ -120,7 +120,7 @@ const order: KillOrder = {
   nodes: 2,
   stopped: 0,
   slowestMs: null,
-  unconfirmed: ['node-a', 'node-b'],
+  unacknowledged: ['node-a', 'node-b'],
   holding: [],
 };
 
@@ -233,14 +233,14 @@ async function peer(state: Partial<PeerState> = {}) {
   app.delete('/v1/operators/:operator', () => ({}));
   app.get('/v1/approvals', () => ({ approvals: [approval] }));
   app.post('/v1/approvals/7', (_request, reply) => reply.status(201).send(order));
-  app.post('/v1/approvals/8', () => ({ ...order, liftedAt: now, liftedBy: 'anna, confirmed by ben' }));
+  app.post('/v1/approvals/8', () => ({ ...order, liftedAt: now, liftedBy: 'anna, approved by ben' }));
   app.delete('/v1/approvals/7', () => ({}));
   app.get('/v1/kill', () => ({ orders: [order] }));
   const entry = {
     evidence: 'receipt',
     sentAfterMs: 2,
     stoppedAfterMs: 5,
-    confirmedAfterMs: 12,
+    evidenceAfterMs: 12,
     processes: 3,
     escalation: [],
   };
@@ -337,7 +337,7 @@ describe('muster', () => {
   }
 
   test('customer add, deploy, kill and lift send what was said', async () => {
-    await using there = await peer({ kill: [{ stopped: 2, slowestMs: 5, unconfirmed: [] }] });
+    await using there = await peer({ kill: [{ stopped: 2, slowestMs: 5, unacknowledged: [] }] });
     await muster('customer add acme --on-silence hold --memory 1G --processes 64', there);
     const deploy =
       'deploy acme/web --image web --replicas 2 --port 8080 --memory 64M --cpu 0.5 --processes 9 --env A=1=2 --no-wait -- run it';
@@ -484,8 +484,8 @@ describe('muster kill', () => {
   test('counts until all are stopped, exit code 0', async () => {
     const kill = [
       {},
-      { stopped: 1, slowestMs: 90, unconfirmed: ['node-b'] },
-      { stopped: 2, slowestMs: 143, unconfirmed: [] },
+      { stopped: 1, slowestMs: 90, unacknowledged: ['node-b'] },
+      { stopped: 2, slowestMs: 143, unacknowledged: [] },
     ];
     await using there = await peer({ kill });
     const { code, out, err } = await muster('kill acme', there);
@@ -511,21 +511,21 @@ describe('muster kill', () => {
   });
 
   test('with --json what did not stop is an error in JSON beside the order', async () => {
-    await using there = await peer({ kill: [{ stopped: 1, slowestMs: 90, unconfirmed: ['node-b'] }] });
+    await using there = await peer({ kill: [{ stopped: 1, slowestMs: 90, unacknowledged: ['node-b'] }] });
     let clockMs = 0;
     const clock = { monotonic: () => clockMs, sleep: (ms: number) => Promise.resolve(void (clockMs += ms)) };
     const { code, out, err } = await muster('kill acme --json', { ...there, ...clock });
-    assert.deepEqual([code, JSON.parse(out).unconfirmed, JSON.parse(err).code], [1, ['node-b'], 'unconfirmed']);
+    assert.deepEqual([code, JSON.parse(out).unacknowledged, JSON.parse(err).code], [1, ['node-b'], 'unacknowledged']);
   });
 
   test('says what no bound holds for', async () => {
-    await using there = await peer({ kill: [{ stopped: 2, slowestMs: 143, unconfirmed: [], holding: ['acme'] }] });
+    await using there = await peer({ kill: [{ stopped: 2, slowestMs: 143, unacknowledged: [], holding: ['acme'] }] });
     const { out } = await muster('kill show 3', there);
     assert.match(out, /hold on silence: acme; on a node that hears no controller they run on, and no bound holds/);
   });
 
   test('of everything, and a lift, say that they wait for a second operator, and how, with exit code 3', async () => {
-    await using there = await peer({ waits: true, kill: [{ stopped: 2, slowestMs: 5, unconfirmed: [] }] });
+    await using there = await peer({ waits: true, kill: [{ stopped: 2, slowestMs: 5, unacknowledged: [] }] });
     const asked = await muster('kill --everything', there);
     assert.equal(asked.code, 3);
     assert.match(asked.out, /^everything is NOT stopped yet: .*second operator, until .* UTC\.\n.*muster approve 7\n$/);
@@ -535,19 +535,19 @@ describe('muster kill', () => {
     assert.match(lift.out, /NOT lifted yet.*\n.*muster approve 7\n$/);
     const json = await muster('lift acme --json', there);
     assert.deepEqual([json.code, JSON.parse(json.out).expiresAt], [3, approval.expiresAt]);
-    const confirmed = await muster('approve 7', there);
-    assert.equal(confirmed.code, 0, confirmed.err);
-    assert.match(confirmed.out, /2\/2 stopped, slowest 5 ms/);
+    const approved = await muster('approve 7', there);
+    assert.equal(approved.code, 0, approved.err);
+    assert.match(approved.out, /2\/2 stopped, slowest 5 ms/);
   });
 
   test('rewrites one line on a terminal', async () => {
-    await using there = await peer({ kill: [{ stopped: 2, slowestMs: 143, unconfirmed: [] }] });
+    await using there = await peer({ kill: [{ stopped: 2, slowestMs: 143, unacknowledged: [] }] });
     const { err } = await muster('kill acme', { ...there, tty: true });
     assert.equal(err, '\r\u001b[K0/2 stopped\r\u001b[K2/2 stopped, slowest 143 ms\n');
   });
 
-  test('names those that have not confirmed after 5 s, exit code 1', async () => {
-    await using there = await peer({ kill: [{ stopped: 1, slowestMs: 90, unconfirmed: ['node-b'] }] });
+  test('names those that have not acknowledged after 5 s, exit code 1', async () => {
+    await using there = await peer({ kill: [{ stopped: 1, slowestMs: 90, unacknowledged: ['node-b'] }] });
     let clockMs = 0;
     const clock = { monotonic: () => clockMs, sleep: (ms: number) => Promise.resolve(void (clockMs += ms)) };
     const { code, err } = await muster('kill acme', { ...there, ...clock });
@@ -555,12 +555,12 @@ describe('muster kill', () => {
     assert.equal(clockMs, 5_000);
     assert.match(
       err,
-      /1\/2 stopped, slowest 90 ms after 5\.0 s; unconfirmed: node-b\norder 3 stands and is still being enforced/,
+      /1\/2 stopped, slowest 90 ms after 5\.0 s; unacknowledged: node-b\norder 3 stands and is still being enforced/,
     );
   });
 
   test('is no success when the last came too late', async () => {
-    await using there = await peer({ kill: [{ stopped: 2, slowestMs: 5001, unconfirmed: [] }] });
+    await using there = await peer({ kill: [{ stopped: 2, slowestMs: 5001, unacknowledged: [] }] });
     const { code, err } = await muster('kill acme', there);
     assert.equal(code, 1);
     assert.match(err, /later than the 5\.0 s/);

@@ -32,7 +32,7 @@ const begun: Drill = {
   stopped: 0,
   medianMs: null,
   slowestMs: null,
-  unconfirmed: [],
+  unacknowledged: [],
 };
 const passed: Drill = {
   ...begun,
@@ -48,9 +48,9 @@ const passed: Drill = {
 const late: Drill = {
   ...passed,
   outcome: 'late',
-  problem: '1 of 2 nodes did not confirm within 10 s; the bound is 5 s',
+  problem: '1 of 2 nodes did not acknowledge within 10 s; the bound is 5 s',
   stopped: 1,
-  unconfirmed: ['node-b'],
+  unacknowledged: ['node-b'],
   leftOut: ['node-c: no \u001b[31mloop'],
 };
 
@@ -153,13 +153,13 @@ describe('muster drill', () => {
     );
   });
 
-  test('names those that did not confirm, exit code 1', async () => {
+  test('names those that did not acknowledge, exit code 1', async () => {
     await using there = await peer([late]);
     const { code, out, err } = await muster('drill', there);
     assert.deepEqual([code, out], [1, '']);
     assert.match(
       err,
-      /drill 3 late: 1\/2 stopped.*\n1 of 2 nodes.*\nunconfirmed:\n {2}node-b\nnot measured:\n {2}node-c/,
+      /drill 3 late: 1\/2 stopped.*\n1 of 2 nodes.*\nunacknowledged:\n {2}node-b\nnot measured:\n {2}node-c/,
     );
     assert.ok(!err.includes('\u001b'));
     const json = await muster('drill --json', there);

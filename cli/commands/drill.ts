@@ -22,7 +22,7 @@ export const drillCommands: Command[] = [
     usage: '[--share 10%] [--every 30d|off]',
     summary: 'prove the five seconds: kill a canary on every node, and measure',
     details: `The canary is a customer of its own, made for the drill and removed after it; nobody else is touched. Ends with 0
-only when every node that ran it confirmed within 5 s. With --every nothing runs now: the controller drills by itself
+only when every node that ran it acknowledged within 5 s. With --every nothing runs now: the controller drills by itself
 from then on.
 --faults needs no controller: it breaks one thing after another in virtual racks on this machine, and measures.`,
     options: {
@@ -167,13 +167,13 @@ export function outcomeText({ outcome, phase }: Drill): string {
 
 function report(drilled: Drill): string {
   const { number, phase, customer, by, startedAt, problem, order, leftOut } = drilled;
-  const unconfirmed = phase === 'done' ? drilled.unconfirmed : [];
+  const unacknowledged = phase === 'done' ? drilled.unacknowledged : [];
   const list = (title: string, items: readonly string[]) =>
     items.length === 0 ? [] : [`${title}:`, ...items.map((item) => `  ${printable(item)}`)];
   const lines = [
     phase === 'done' ? `drill ${number} ${outcomeText(drilled)}: ${figuresText(drilled)}` : progressText(drilled),
     ...(problem === '' ? [] : [printable(problem)]),
-    ...list('unconfirmed', unconfirmed),
+    ...list('unacknowledged', unacknowledged),
     ...list('not measured', leftOut),
     `${printable(customer)} was started by ${printable(by)}, ${timeText(startedAt)} UTC${order === null ? '' : ` (muster kill show ${order})`}`,
   ];

@@ -24,8 +24,8 @@ export const killCommands: Command[] = [
     usage: 'CUSTOMER|--everything [--reason "WHY"]',
     summary: 'stop a customer, or everything, on all nodes, within 5 s',
     details: `The order is in force at once, and stands until "muster lift".
-Ends with 0 only when it is stored and every node has confirmed within 5 s; otherwise it names those that have not.
-Exit code 4: every node has confirmed, but the controller's disk has not taken the order, which would be lost with it.
+Ends with 0 only when it is stored and every node has acknowledged within 5 s; otherwise it names those that have not.
+Exit code 4: every node has acknowledged, but the controller's disk has not taken the order, which would be lost with it.
 Where the two-person rule is on, --everything waits for a second operator (exit code 3); one customer never does.`,
     takes: [0, 1],
     options: { everything: everythingOption, reason: { type: 'string', value: 'WHY', help: 'kept with the order' } },
@@ -34,7 +34,7 @@ Where the two-person rule is on, --everything waits for a second operator (exit 
   {
     words: ['kill', 'show'],
     usage: 'NUMBER',
-    summary: 'show what each node said to a kill order, unconfirmed and slowest first',
+    summary: 'show what each node said to a kill order, unacknowledged and slowest first',
     takes: [1, 1],
     // A customer may be called `show`.
     applies: ([number]) => number !== undefined && /^[0-9]+$/.test(number),
@@ -195,7 +195,7 @@ What to do, in this order:
   3. To stop everything without it: end the controller's process, or unplug its machine. Customers that hold on
      silence stop only with the power of their nodes.`;
 
-/** Watches a new order until every node has confirmed, or the bound is over. Gives the exit code. */
+/** Watches a new order until every node has acknowledged, or the bound is over. Gives the exit code. */
 export async function follow(context: Context, call: Call, order: KillOrder): Promise<number> {
   const acceptedMs = context.monotonic();
   if (!call.json)
@@ -208,21 +208,21 @@ export async function follow(context: Context, call: Call, order: KillOrder): Pr
 
   if (call.json) printJson(context, latest);
   const unstored = latest.stored ? [] : [notStored('the order is lost: give it again')];
-  if (confirmedInTime(latest)) {
+  if (acknowledgedInTime(latest)) {
     if (!call.json)
       context.output.out(`${countText(latest)}; it stays so until: muster lift ${liftWords(latest.scope)}\n`);
     if (latest.stored) return 0;
     throw new FailedError(unstored.join('\n'), { code: 'not-stored', exitCode: unstoredCode });
   }
-  const isLate = latest.unconfirmed.length === 0;
+  const isLate = latest.unacknowledged.length === 0;
   const said = isLate
     ? [`${countText(latest)}: later than the ${durationText(boundMs)} that are promised`]
     : [
-        `${countText(latest)} after ${durationText(boundMs)}; unconfirmed: ${latest.unconfirmed.map(printable).join(', ')}`,
+        `${countText(latest)} after ${durationText(boundMs)}; unacknowledged: ${latest.unacknowledged.map(printable).join(', ')}`,
         stillStands(latest),
       ];
   const lost = trouble === undefined ? [] : [`cannot follow order ${latest.number}: ${printable(trouble)}`];
-  throw new FailedError([...unstored, ...lost, ...said].join('\n'), { code: isLate ? 'late' : 'unconfirmed' });
+  throw new FailedError([...unstored, ...lost, ...said].join('\n'), { code: isLate ? 'late' : 'unacknowledged' });
 }
 
 function stillStands({ number }: KillOrder): string {
@@ -234,8 +234,8 @@ function liftWords(scope: string): string {
 }
 
 /** All of them, and none later than promised. */
-function confirmedInTime({ stopped, nodes, slowestMs, unconfirmed }: KillOrder): boolean {
-  return stopped >= nodes && unconfirmed.length === 0 && (slowestMs ?? 0) <= boundMs;
+function acknowledgedInTime({ stopped, nodes, slowestMs, unacknowledged }: KillOrder): boolean {
+  return stopped >= nodes && unacknowledged.length === 0 && (slowestMs ?? 0) <= boundMs;
 }
 
 /** `684/684 stopped, slowest 143 ms` */
@@ -243,7 +243,7 @@ function countText({ stopped, nodes, slowestMs }: KillOrder): string {
   return `${stopped}/${nodes} stopped${slowestMs === null ? '' : `, slowest ${durationText(slowestMs)}`}`;
 }
 
-/** Asks until everybody has confirmed or the time is over; a controller that restarts meanwhile is asked again. */
+/** Asks until everybody has acknowledged or the time is over; a controller that restarts meanwhile is asked again. */
 async function watch(context: Context, call: Call, { order, untilMs }: { order: KillOrder; untilMs: number }) {
   const line = liveLine(context, call);
   let latest = order;
@@ -252,7 +252,7 @@ async function watch(context: Context, call: Call, { order, untilMs }: { order: 
     for (;;) {
       line.show(countText(latest));
       const leftMs = untilMs - context.monotonic();
-      if (latest.unconfirmed.length === 0 && latest.stopped >= latest.nodes) break;
+      if (latest.unacknowledged.length === 0 && latest.stopped >= latest.nodes) break;
       if (leftMs <= 0) break;
       await context.sleep(Math.min(pollMs, leftMs));
       try {
@@ -292,10 +292,10 @@ async function show(context: Context, call: Call): Promise<void> {
         { heading: 'MAC', value: ({ mac }) => mac, yields: 1 },
         { heading: 'SENT', right: true, value: ({ sentAfterMs }) => durationOrNone(sentAfterMs), yields: 2 },
         { heading: 'STOPPED IN', right: true, value: ({ stoppedAfterMs }) => durationOrNone(stoppedAfterMs) },
-        { heading: 'CONFIRMED', right: true, value: ({ confirmedAfterMs }) => durationOrNone(confirmedAfterMs) },
+        { heading: 'EVIDENCE AFTER', right: true, value: ({ evidenceAfterMs }) => durationOrNone(evidenceAfterMs) },
         {
           heading: 'EVIDENCE',
-          value: ({ evidence }) => evidence ?? 'unconfirmed',
+          value: ({ evidence }) => evidence ?? 'unacknowledged',
           tone: ({ evidence }) => (evidence === null ? 'bad' : undefined),
         },
         { heading: 'PROCESSES', right: true, value: ({ processes }) => String(processes), yields: 3 },

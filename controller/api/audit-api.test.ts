@@ -55,7 +55,7 @@ async function killed(rack: TestRack, nodes: number): Promise<void> {
       inventory.orders.saveReceipt({
         number: 1,
         mac: macOf(i + 1),
-        receipt: { evidence: 'receipt', confirmedAfterMs: 40, stoppedAfterMs: 12, processes: 3 },
+        receipt: { evidence: 'receipt', evidenceAfterMs: 40, stoppedAfterMs: 12, processes: 3 },
         heartbeat: {
           session,
           datagram: encodeHeartbeat(

@@ -31,12 +31,12 @@ test('kills and boots are histograms, each counted once; what was before belongs
       .split('\n')
       .filter((line) => line.startsWith(start));
   const count = (labels: string) =>
-    Number(lines(`muster_kill_confirmed_seconds_count{${labels}}`)[0]?.split(' ').at(-1));
+    Number(lines(`muster_kill_evidence_seconds_count{${labels}}`)[0]?.split(' ').at(-1));
   const facts = { sentAfterMs: 1, stoppedAfterMs: 100, processes: 1 };
   await inventory.orders.saveReceipt({
     number: 1,
     mac: macOf(1),
-    receipt: { evidence: 'receipt', confirmedAfterMs: 900, ...facts },
+    receipt: { evidence: 'receipt', evidenceAfterMs: 900, ...facts },
   });
   assert.equal(count('evidence="receipt",drill="false"'), 0);
 
@@ -46,23 +46,23 @@ test('kills and boots are histograms, each counted once; what was before belongs
   await inventory.orders.saveReceipt({
     number: 2,
     mac: macOf(1),
-    receipt: { evidence: 'receipt', confirmedAfterMs: 300, ...facts },
+    receipt: { evidence: 'receipt', evidenceAfterMs: 300, ...facts },
   });
   assert.equal(count('evidence="receipt",drill="false"'), 1);
   await inventory.orders.saveReceipt({
     number: 2,
     mac: macOf(2),
-    receipt: { evidence: 'silence', confirmedAfterMs: 4_600, ...facts },
+    receipt: { evidence: 'silence', evidenceAfterMs: 4_600, ...facts },
   });
   for (let scrape = 0; scrape < 3; scrape++) {
     assert.equal(count('evidence="receipt",drill="false"'), 1);
     assert.equal(count('evidence="silence",drill="false"'), 1);
   }
-  assert.deepEqual(lines('muster_kill_confirmed_seconds_bucket{evidence="silence",drill="false",le="4"'), [
-    'muster_kill_confirmed_seconds_bucket{evidence="silence",drill="false",le="4"} 0',
+  assert.deepEqual(lines('muster_kill_evidence_seconds_bucket{evidence="silence",drill="false",le="4"'), [
+    'muster_kill_evidence_seconds_bucket{evidence="silence",drill="false",le="4"} 0',
   ]);
-  assert.deepEqual(lines('muster_kill_confirmed_seconds_bucket{evidence="silence",drill="false",le="5"'), [
-    'muster_kill_confirmed_seconds_bucket{evidence="silence",drill="false",le="5"} 1',
+  assert.deepEqual(lines('muster_kill_evidence_seconds_bucket{evidence="silence",drill="false",le="5"'), [
+    'muster_kill_evidence_seconds_bucket{evidence="silence",drill="false",le="5"} 1',
   ]);
   assert.deepEqual(lines('muster_boot_duration_seconds_count{firmware="uboot"'), [
     'muster_boot_duration_seconds_count{firmware="uboot"} 1',

@@ -86,9 +86,9 @@ export function inventoryMetrics(inventory: Inventory): Metric[] {
       inventory.nodes.all().filter(({ fenced }) => fenced).length,
     ),
     gauge(
-      'muster_kill_unconfirmed_nodes',
-      'Nodes that have not confirmed an order that stands.',
-      inventory.orders.unconfirmedNodes().length,
+      'muster_kill_unacknowledged_nodes',
+      'Nodes that have not acknowledged an order that stands.',
+      inventory.orders.unacknowledgedNodes().length,
     ),
     gauge('muster_disk_full', 'Whether the disk takes nothing but orders.', inventory.diskFull() === undefined ? 0 : 1),
     gauge('muster_customers', 'Customers.', customers.length),
@@ -108,7 +108,7 @@ export function drillMetrics(inventory: Inventory): Metric[] {
     gauge('muster_drill_last_timestamp_seconds', 'When the last drill ended; 0 before the first.', endedAt / 1_000),
     gauge(
       'muster_drill_last_slowest_seconds',
-      'From the stored order to the confirmation of the slowest node, in the last drill; 0 where there is none.',
+      'From the stored order to the evidence of the slowest node, in the last drill; 0 where there is none.',
       (drill?.slowestMs ?? 0) / 1_000,
     ),
     gauge(
@@ -123,7 +123,7 @@ export function drillMetrics(inventory: Inventory): Metric[] {
 export class Histories {
   readonly #inventory: Inventory;
   readonly #startedAt: number;
-  /** Of orders that are not confirmed everywhere, the nodes that were counted. */
+  /** Of orders that are not acknowledged everywhere, the nodes that were counted. */
   readonly #counted = new Map<number, Set<string>>();
   /** Orders up to this one are over. */
   readonly #over = new Set<number>();
@@ -144,8 +144,8 @@ export class Histories {
     this.#countBoots();
     return [
       {
-        name: 'muster_kill_confirmed_seconds',
-        help: 'From a kill order to the confirmation that a node has stopped, by its evidence.',
+        name: 'muster_kill_evidence_seconds',
+        help: 'From a kill order to the evidence that a node has stopped, by its kind.',
         type: 'histogram',
         values: [...this.#kills.values()],
       },
@@ -177,10 +177,10 @@ export class Histories {
     const counted = this.#counted.get(order.number) ?? new Set<string>();
     this.#counted.set(order.number, counted);
     const drill = String(isDrillOrder(order));
-    for (const { mac, evidence, confirmedAfterMs } of this.#inventory.orders.receipts(order.number)) {
+    for (const { mac, evidence, evidenceAfterMs } of this.#inventory.orders.receipts(order.number)) {
       if (counted.has(mac)) continue;
       counted.add(mac);
-      this.#killHistogram({ evidence, drill }).observe(confirmedAfterMs / 1_000);
+      this.#killHistogram({ evidence, drill }).observe(evidenceAfterMs / 1_000);
     }
     if (order.liftedAt === null && counted.size < order.targets.length) return;
     this.#over.add(order.number);

@@ -36,7 +36,7 @@ export function drillOrder(inventory: Inventory, { number, order }: DrillDocumen
 export function presentResult(inventory: Inventory, drill: DrillDocument): DrillResult {
   if (drill.phase === 'deploying') {
     const running = inventory.instances.of(drill.customer, canaryName).filter(({ state }) => state === 'running');
-    return { nodes: running.length, stopped: 0, medianMs: null, slowestMs: null, unconfirmed: [] };
+    return { nodes: running.length, stopped: 0, medianMs: null, slowestMs: null, unacknowledged: [] };
   }
   const order = drillOrder(inventory, drill);
   return measured({
@@ -56,7 +56,7 @@ export function measured({
   receipts: readonly ReceiptDocument[];
   nameOf: (mac: Mac) => string;
 }): DrillResult {
-  const byNode = new Map(receipts.map((receipt) => [receipt.mac, receipt.confirmedAfterMs]));
+  const byNode = new Map(receipts.map((receipt) => [receipt.mac, receipt.evidenceAfterMs]));
   const times = nodes.flatMap((mac) => byNode.get(mac) ?? []).toSorted((a, b) => a - b);
   const [low, high] = [times[(times.length - 1) >> 1], times[times.length >> 1]];
   return {
@@ -64,7 +64,7 @@ export function measured({
     stopped: times.length,
     medianMs: low === undefined || high === undefined ? null : Math.round(5 * (low + high)) / 10,
     slowestMs: times.at(-1) ?? null,
-    unconfirmed: nodes.flatMap((mac) => (byNode.has(mac) ? [] : [nameOf(mac)])).toSorted(),
+    unacknowledged: nodes.flatMap((mac) => (byNode.has(mac) ? [] : [nameOf(mac)])).toSorted(),
   };
 }
 

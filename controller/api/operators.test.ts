@@ -190,7 +190,7 @@ test('everything is stopped when a second operator approves, not before, and ans
   assert.match(refusal(same), /^anna asked for this .*: another operator must approve it$/);
   assert.deepEqual(enforced, []);
   const order = orderOf(await ask('POST', path, tokens.ben), 201);
-  assert.deepEqual([order.scope, order.by, order.reason], ['*', 'anna, confirmed by ben', 'fire']);
+  assert.deepEqual([order.scope, order.by, order.reason], ['*', 'anna, approved by ben', 'fire']);
   assert.deepEqual(enforced, ['order *', 'permits']);
 });
 
@@ -204,7 +204,7 @@ test('a lift waits too, also through a restart; who approves late is refused', a
   there.pass(waitMs - 1);
   enforced.length = 0;
   const order = orderOf(await ask('POST', `/v1/approvals/${approval.id}`, tokens.ben), 200);
-  assert.deepEqual([order.liftedBy, enforced], ['anna, confirmed by ben', ['permits']]);
+  assert.deepEqual([order.liftedBy, enforced], ['anna, approved by ben', ['permits']]);
 
   await ask('POST', '/v1/kill', tokens.ben, { customer: 'acme', reason: 'again' });
   const second = approvalOf(await ask('POST', '/v1/lift', tokens.ben, { customer: 'acme' }));

@@ -109,7 +109,7 @@ export function orderView(inventory: Inventory, number: number): KillOrder | und
   return order === undefined ? undefined : summary(inventory, order, timelineOf(inventory, order));
 }
 
-/** Nodes in the order in which they confirmed, then those that have not. */
+/** Nodes in the order in which they acknowledged, then those that have not. */
 export function orderTimeline(inventory: Inventory, number: number): KillTimeline | undefined {
   const order = inventory.orders.get(number);
   if (order === undefined) return undefined;
@@ -128,12 +128,12 @@ function timelineOf(inventory: Inventory, order: OrderDocument): KillNode[] {
         evidence: receipt?.evidence ?? null,
         sentAfterMs: inventory.orders.sentAfterMs(order.number, mac),
         stoppedAfterMs: receipt?.stoppedAfterMs ?? null,
-        confirmedAfterMs: receipt?.confirmedAfterMs ?? null,
+        evidenceAfterMs: receipt?.evidenceAfterMs ?? null,
         processes: receipt?.processes ?? 0,
         escalation: inventory.orders.escalationSteps(order.number, mac),
       };
     })
-    .toSorted((a, b) => (a.confirmedAfterMs ?? Infinity) - (b.confirmedAfterMs ?? Infinity) || 0);
+    .toSorted((a, b) => (a.evidenceAfterMs ?? Infinity) - (b.evidenceAfterMs ?? Infinity) || 0);
 }
 
 function summary(
@@ -141,7 +141,7 @@ function summary(
   { number, scope, reason, by, at, liftedAt, liftedBy }: OrderDocument,
   timeline: KillNode[],
 ): KillOrder {
-  const times = timeline.flatMap(({ confirmedAfterMs }) => confirmedAfterMs ?? []);
+  const times = timeline.flatMap(({ evidenceAfterMs }) => evidenceAfterMs ?? []);
   return {
     number,
     scope,
@@ -154,7 +154,7 @@ function summary(
     nodes: timeline.length,
     stopped: times.length,
     slowestMs: times.length === 0 ? null : Math.max(...times),
-    unconfirmed: timeline.flatMap(({ name, evidence }) => (evidence === null ? [name] : [])).toSorted(),
+    unacknowledged: timeline.flatMap(({ name, evidence }) => (evidence === null ? [name] : [])).toSorted(),
     holding: inventory.customers
       .all()
       .flatMap(({ name, onSilence }) => (onSilence === 'hold' && [name, everything].includes(scope) ? [name] : [])),

@@ -63,7 +63,7 @@ test('a drill runs a canary on each node, kills it as an operator would, and lea
   assert.equal(drill.outcome, 'passed', drill.problem);
   assert.deepEqual([drill.drawn, drill.nodes, drill.stopped, drill.problem], [2, 2, 2, '']);
   assert.ok(drill.medianMs !== null && drill.slowestMs !== null && drill.medianMs <= drill.slowestMs);
-  assert.deepEqual([drill.unconfirmed, drill.leftOut], [[], []]);
+  assert.deepEqual([drill.unacknowledged, drill.leftOut], [[], []]);
   nothingIsLeft(rig);
   const order = rig.inventory.orders.get(drill.order ?? 0);
   assert.deepEqual([order?.reason, order?.by, order?.scope], ['drill 1', 'drill 1', 'canary']);
@@ -107,37 +107,37 @@ test('a share of the nodes, and an image and a customer by name', { timeout }, a
   assert.deepEqual(rig.inventory.workloads.all(), []);
 });
 
-test('a node that confirms after the bound makes the drill late', { timeout }, async () => {
+test('a node that acknowledges after the bound makes the drill late', { timeout }, async () => {
   await using rig = await Rig.open(2);
   const [slow] = rig.peers;
   assert.ok(slow);
-  slow.confirms = false;
+  slow.acknowledges = false;
   const number = await begin(rig);
   await killed(rig);
   await rig.until(() => rig.inventory.orders.receipts(rig.inventory.drills.current()?.order ?? 0).length === 1);
   rig.leap(6_000);
-  slow.confirms = true;
+  slow.acknowledges = true;
   const drill = await finished(rig, number);
   assert.equal(drill.outcome, 'late');
   assert.match(drill.problem, /^the slowest node took 6\.\d s; the bound is 5 s$/);
-  assert.deepEqual([drill.stopped, drill.unconfirmed], [2, []]);
+  assert.deepEqual([drill.stopped, drill.unacknowledged], [2, []]);
   nothingIsLeft(rig);
   assert.match(String((await rig.ask('GET', '/metrics')).body), /^muster_drill_last_ok 0$/m);
 });
 
-test('a node that never confirms is named', { timeout }, async () => {
+test('a node that never acknowledges is named', { timeout }, async () => {
   await using rig = await Rig.open(2);
   const [mute] = rig.peers;
   assert.ok(mute);
-  mute.confirms = false;
+  mute.acknowledges = false;
   const number = await begin(rig);
   await killed(rig);
   await rig.until(() => rig.inventory.orders.receipts(rig.inventory.drills.current()?.order ?? 0).length === 1);
   rig.leap(10_000);
   const drill = await finished(rig, number);
   assert.equal(drill.outcome, 'late');
-  assert.match(drill.problem, /^1 of 2 nodes did not confirm within 10 s/);
-  assert.deepEqual(drill.unconfirmed, ['node-c20001']);
+  assert.match(drill.problem, /^1 of 2 nodes did not acknowledge within 10 s/);
+  assert.deepEqual(drill.unacknowledged, ['node-c20001']);
   nothingIsLeft(rig);
 });
 
@@ -168,13 +168,13 @@ test('a controller that is restarted goes on with the drill', { timeout }, async
   await rig.until(() => rig.inventory.instances.all().length === 2);
   await rig.stop();
   await rig.start();
-  for (const peer of rig.peers) Object.assign(peer, { state: 'running', confirms: false });
+  for (const peer of rig.peers) Object.assign(peer, { state: 'running', acknowledges: false });
   await killed(rig);
   const order = rig.inventory.drills.current()?.order;
   await rig.stop();
   await rig.start();
   assert.equal(rig.inventory.drills.current()?.phase, 'killing');
-  for (const peer of rig.peers) peer.confirms = true;
+  for (const peer of rig.peers) peer.acknowledges = true;
   const drill = await finished(rig, number);
   assert.deepEqual([drill.outcome, drill.stopped, drill.order], ['passed', 2, order]);
   nothingIsLeft(rig);
@@ -182,13 +182,13 @@ test('a controller that is restarted goes on with the drill', { timeout }, async
 
 test('a restart that hides when a node stopped fails the drill, and cleans up', { timeout }, async () => {
   await using rig = await Rig.open(1);
-  for (const peer of rig.peers) peer.confirms = false;
+  for (const peer of rig.peers) peer.acknowledges = false;
   const number = await begin(rig);
   await killed(rig);
   await rig.stop();
   rig.leap(3_600_000);
   await rig.start();
-  for (const peer of rig.peers) peer.confirms = true;
+  for (const peer of rig.peers) peer.acknowledges = true;
   const drill = await finished(rig, number);
   assert.deepEqual([drill.outcome, drill.problem], ['failed', 'the controller was restarted while it measured']);
   nothingIsLeft(rig);
@@ -264,10 +264,10 @@ test('an operator’s order in the midst goes before the drill, and stands after
   await rig.ask('POST', '/v1/lift', { everything: true });
 
   const third = await begin(rig);
-  for (const peer of rig.peers) Object.assign(peer, { state: 'running', confirms: false });
+  for (const peer of rig.peers) Object.assign(peer, { state: 'running', acknowledges: false });
   await killed(rig);
   assert.equal((await rig.ask('POST', '/v1/lift', { customer: 'canary' })).status, 200);
-  assert.match((await finished(rig, third)).problem, /^order 3 was lifted before every node had confirmed$/);
+  assert.match((await finished(rig, third)).problem, /^order 3 was lifted before every node had acknowledged$/);
   nothingIsLeft(rig);
 });
 

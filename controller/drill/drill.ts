@@ -167,7 +167,7 @@ export function startDrills(options: DrillOptions): DrillRunner {
   }
 
   function fail(drill: DrillDocument, problem: string, leftOut = drill.leftOut): Promise<void> {
-    const result: DrillResult = { nodes: 0, stopped: 0, medianMs: null, slowestMs: null, unconfirmed: [] };
+    const result: DrillResult = { nodes: 0, stopped: 0, medianMs: null, slowestMs: null, unacknowledged: [] };
     return drills.advance(drill.number, { phase: 'removing', outcome: 'failed', problem, leftOut, result });
   }
 

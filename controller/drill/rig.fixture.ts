@@ -42,8 +42,8 @@ export class Peer {
   /** As it reports its instances. */
   state: InstanceReport['state'] = 'running';
   reason = '';
-  /** Whether it sends receipts; without, it never confirms. */
-  confirms = true;
+  /** Whether it sends receipts; without, it never acknowledges. */
+  acknowledges = true;
   readonly #rig: Rig;
   readonly #socket: Socket;
   readonly #session: Buffer;
@@ -76,7 +76,7 @@ export class Peer {
       sequence: ++this.#sequence,
       nonce: randomBytes(16),
       permitSequence: this.#permitSequence,
-      receipts: this.confirms ? this.#receipts : [],
+      receipts: this.acknowledges ? this.#receipts : [],
     });
     this.#socket.send(encodeHeartbeat(heartbeat, this.#key), running.port, '127.0.0.1');
     const { inventory } = running;

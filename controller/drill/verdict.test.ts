@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 import type { OrderDocument } from '../../inventory/store/documents.ts';
-import { confirmLimitMs, deployLimitMs, deployment, drawNodes, verdict, type CanaryNode } from './verdict.ts';
+import { acknowledgeLimitMs, deployLimitMs, deployment, drawNodes, verdict, type CanaryNode } from './verdict.ts';
 
 const soon = { problem: '', elapsedMs: 5_000 };
 const limit = { problem: '', elapsedMs: deployLimitMs };
@@ -62,17 +62,17 @@ const order: OrderDocument = {
   liftReason: null,
   targets: [],
 };
-const all = { nodes: 2, stopped: 2, medianMs: 90, slowestMs: 120, unconfirmed: [] };
-const one = { nodes: 2, stopped: 1, medianMs: 90, slowestMs: 90, unconfirmed: ['n'] };
+const all = { nodes: 2, stopped: 2, medianMs: 90, slowestMs: 120, unacknowledged: [] };
+const one = { nodes: 2, stopped: 1, medianMs: 90, slowestMs: 90, unacknowledged: ['n'] };
 const now = { order, elapsedMs: 500, restarted: false };
-const over = { ...now, elapsedMs: confirmLimitMs };
+const over = { ...now, elapsedMs: acknowledgeLimitMs };
 
 const verdicts: [what: string, answer: ReturnType<typeof verdict>, wanted: 'wait' | [string, RegExp]][] = [
   ['all in time', verdict(all, now), ['passed', /^$/]],
   ['all, at the bound', verdict({ ...all, slowestMs: 5_000 }, over), ['passed', /^$/]],
   ['all, one late', verdict({ ...all, slowestMs: 5_001 }, now), ['late', /^the slowest node took 5\.0 s; the bound/]],
   ['one missing yet', verdict(one, now), 'wait'],
-  ['one missing', verdict(one, over), ['late', /^1 of 2 nodes did not confirm within 10 s; the bound is 5 s$/]],
+  ['one missing', verdict(one, over), ['late', /^1 of 2 nodes did not acknowledge within 10 s; the bound is 5 s$/]],
   ['one missing, one late', verdict({ ...one, slowestMs: 6_000 }, over), ['late', /6\.0 s, and 1 of 2 nodes did not/]],
   ['all in time over a restart', verdict(all, { ...now, restarted: true }), ['passed', /^$/]],
   ['one missing over a restart', verdict(one, { ...over, restarted: true }), ['failed', /restarted/]],

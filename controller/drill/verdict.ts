@@ -9,8 +9,8 @@ import type { DrillResult } from '../api/drill-views.ts';
 
 /** Nodes whose canary does not run by then are left out. */
 export const deployLimitMs = 120_000;
-/** Nodes that have not confirmed by then count as unconfirmed: twice the bound, so that the figure of a late one is known. */
-export const confirmLimitMs = 2 * boundMs;
+/** Nodes without evidence by then count as unacknowledged: twice the bound, so that the figure of a late one is known. */
+export const acknowledgeLimitMs = 2 * boundMs;
 /** What the scheduler complains of may be about an earlier canary until it has planned for this one. */
 const plannedAfterMs = 2_000;
 /** Reasons that are kept one by one. */
@@ -69,21 +69,21 @@ export interface Verdict {
 
 /** `restarted`: the controller, since the drill began: what is late then may be its own silence, and proves nothing. */
 export function verdict(
-  { nodes, stopped, slowestMs, unconfirmed }: DrillResult,
+  { nodes, stopped, slowestMs, unacknowledged }: DrillResult,
   { order, elapsedMs, restarted }: { order: OrderDocument | undefined; elapsedMs: number; restarted: boolean },
 ): 'wait' | Verdict {
   if (order === undefined) return { outcome: 'failed', problem: 'its kill order is not kept any more' };
   const complete = stopped === nodes;
   if (!complete && order.liftedAt !== null)
-    return { outcome: 'failed', problem: `order ${order.number} was lifted before every node had confirmed` };
-  if (!complete && elapsedMs < confirmLimitMs) return 'wait';
+    return { outcome: 'failed', problem: `order ${order.number} was lifted before every node had acknowledged` };
+  if (!complete && elapsedMs < acknowledgeLimitMs) return 'wait';
   const slowest = slowestMs ?? 0;
   if (complete && slowest <= boundMs) return { outcome: 'passed', problem: '' };
   if (restarted) return { outcome: 'failed', problem: 'the controller was restarted while it measured' };
   const late = slowest > boundMs ? [`the slowest node took ${(slowest / 1_000).toFixed(1)} s`] : [];
   const missing = complete
     ? []
-    : [`${unconfirmed.length} of ${nodes} nodes did not confirm within ${confirmLimitMs / 1_000} s`];
+    : [`${unacknowledged.length} of ${nodes} nodes did not acknowledge within ${acknowledgeLimitMs / 1_000} s`];
   return { outcome: 'late', problem: `${[...late, ...missing].join(', and ')}; the bound is ${boundMs / 1_000} s` };
 }
 

@@ -6,7 +6,7 @@ import { attemptsOf, type Case, decideDue, decideEscalation, type Situation } fr
 const never = { ended: 0, lastAfterMs: undefined, open: false };
 const failedAt = (lastAfterMs: number, ended = 1) => ({ ended, lastAfterMs, open: false });
 const begunAt = (lastAfterMs: number) => ({ ended: 0, lastAfterMs, open: true });
-/** Talks, does not confirm, has an outlet, and the controller has been up all the time. */
+/** Talks, does not acknowledge, has an outlet, and the controller has been up all the time. */
 const talking: Situation = {
   sinceGivenMs: 0,
   listeningMs: 3_600_000,
@@ -23,7 +23,7 @@ const silent = { heardAgoMs: 1_700 };
 const mute = { heardAgoMs: undefined };
 
 const table: [string, Partial<Situation>, '' | 'ssh' | 'power' | 'ssh power'][] = [
-  ['it has time to confirm', { sinceGivenMs: 1_499 }, ''],
+  ['it has time to acknowledge', { sinceGivenMs: 1_499 }, ''],
   ['SSH is next', { sinceGivenMs: 1_500 }, 'ssh'],
   ['one attempt at a time', { sinceGivenMs: 2_600, running: { ssh: true, power: false } }, ''],
   ['not twice within a second', { sinceGivenMs: 2_600, ssh: failedAt(1_700) }, ''],
@@ -50,7 +50,7 @@ const table: [string, Partial<Situation>, '' | 'ssh' | 'power' | 'ssh power'][] 
     'ssh',
   ],
 
-  ['after a restart it has time to confirm', { sinceGivenMs: 60_000, listeningMs: 1_400 }, ''],
+  ['after a restart it has time to acknowledge', { sinceGivenMs: 60_000, listeningMs: 1_400 }, ''],
   ['then SSH', { sinceGivenMs: 60_000, listeningMs: 1_500 }, 'ssh'],
   ['then power', { sinceGivenMs: 60_000, listeningMs: 4_500 }, 'ssh power'],
   [

@@ -1,4 +1,4 @@
-// What is to be done about a node that has not confirmed a kill order, beside the permits that go on. Pure.
+// What is to be done about a node that has not acknowledged a kill order, beside the permits that go on. Pure.
 //
 //   after the order    still heard                 silent, but holds on silence    silent
 //   below 1.5 s        –                           –                               –
@@ -7,19 +7,19 @@
 //
 // It is decided from what is stored and from the heartbeats alone, so that a controller that starts again goes on where
 // the last one ended. What the controller could not hear is never taken for silence, and a node that it has only just
-// begun to listen to gets the time that any node gets to confirm.
+// begun to listen to gets the time that any node gets to acknowledge.
 import type { EscalationStep } from '../../protocol/api/orders.ts';
 import type { Mac } from '../../protocol/mac.ts';
 import { heartbeatIntervalMs, stopsByItselfMs } from '../../protocol/timing.ts';
 
-/** A node that heard the order's permit has confirmed by now: it takes a tenth of this. */
+/** A node that heard the order's permit has acknowledged by now: it takes a tenth of this. */
 export const sshAfterMs = 1_500;
 /** What goes on now, goes on because something is stuck. */
 export const powerAfterMs = stopsByItselfMs;
 /** Two heartbeats in a row are missing. */
 export const silentAfterMs = 2 * heartbeatIntervalMs + 100;
 
-/** A node that has not confirmed by now is slow, or will need an SSH connection a second later. */
+/** A node that has not acknowledged by now is slow, or will need an SSH connection a second later. */
 const prepareAfterMs = sshAfterMs - 1_000;
 /** SSH connections at once. */
 const connectionLimit = 16;
@@ -45,7 +45,7 @@ export interface Situation {
   sinceGivenMs: number;
   /** How long this controller has been listening without a pause of its own. */
   listeningMs: number;
-  /** How long the node has been asked to confirm it: of many orders given at once each waits for its place in the permit. */
+  /** How long the node has been asked to acknowledge it: of many orders given at once each waits for its place in the permit. */
   askedMs: number;
   /** Since the last heartbeat; undefined where this controller has not heard one yet. */
   heardAgoMs: number | undefined;
@@ -64,7 +64,7 @@ export interface Situation {
   mayCutPower: boolean;
 }
 
-/** An order that a node has not confirmed. */
+/** An order that a node has not acknowledged. */
 export interface Case<Order> {
   mac: Mac;
   order: Order;
@@ -93,7 +93,7 @@ export function decideDue<Order>(cases: readonly Case<Order>[], connections: num
   return { ssh: new Map(begun.map(([mac, { orders }]) => [mac, orders])), power };
 }
 
-/** Later no more: a node may stay unconfirmed for weeks, and the process that speaks SSH ends when nobody has needed it. */
+/** Later no more: a node may stay unacknowledged for weeks, and the process that speaks SSH ends when nobody has needed it. */
 export function mayNeedSshSoon(sinceGivenMs: number): boolean {
   return sinceGivenMs >= prepareAfterMs && sinceGivenMs < sshAfterMs;
 }
@@ -108,7 +108,7 @@ export function isHeardSince(heardAt: number | undefined, offAt: number): boolea
 
 export function decideEscalation(it: Situation): { ssh: boolean; power: boolean } {
   const nothing = { ssh: false, power: false };
-  // An earlier process was cut short between the command and its confirmation: only asking again tells how it stands.
+  // An earlier process was cut short between the command and its answer: only asking again tells how it stands.
   if (it.power.open && !it.running.power && it.mayCutPower) return { ssh: false, power: true };
   const pressedMs = Math.min(it.sinceGivenMs, it.listeningMs, it.askedMs);
   if (pressedMs < sshAfterMs) return nothing;

@@ -1,4 +1,4 @@
-// A board that does not confirm loses its power also where the controller's disk takes nothing, or does not answer. The store
+// A board that does not acknowledge loses its power also where the controller's disk takes nothing, or does not answer. The store
 // is the real one behind a gate; SSH and the PDU are what the test says.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';

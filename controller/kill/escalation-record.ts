@@ -65,8 +65,8 @@ export class EscalationRecord {
     { by, detail, processes }: { by: 'ssh' | 'power'; detail: string; processes: number },
   ): Promise<void> {
     await this.note(order, mac, { by, outcome: 'stopped', detail });
-    const confirmedAfterMs = this.#sinceGiven(order);
-    const receipt = { evidence: by, confirmedAfterMs, stoppedAfterMs: null, processes };
+    const evidenceAfterMs = this.#sinceGiven(order);
+    const receipt = { evidence: by, evidenceAfterMs, stoppedAfterMs: null, processes };
     await this.#shortly(this.#options.inventory.orders.saveReceipt({ number: order.number, mac, receipt }));
   }
 

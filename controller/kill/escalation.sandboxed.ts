@@ -1,5 +1,5 @@
 // The controller's escalation against the real thing: dropbear as the board's SSH, control groups with real processes,
-// snmpd as the PDU, and for the agent a peer that speaks the protocol and never confirms. Run by `escalation.root.test.ts`
+// snmpd as the PDU, and for the agent a peer that speaks the protocol and never acknowledges. Run by `escalation.root.test.ts`
 // in namespaces of its own. Not a `.test.ts`, because on a host's own control groups it would do harm.
 import assert from 'node:assert/strict';
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
@@ -62,7 +62,7 @@ after(async () => {
   await pdu[Symbol.asyncDispose]();
 });
 
-/** Speaks as an agent does, and confirms nothing. It talks while its outlet is on. */
+/** Speaks as an agent does, and acknowledges nothing. It talks while its outlet is on. */
 class Board {
   readonly mac: Mac;
   readonly #socket: Socket;
@@ -200,8 +200,8 @@ function entry({ inventory }: Rig, order: OrderDocument, index = 0): KillNode {
   return found;
 }
 
-async function confirmed(it: Rig, order: OrderDocument, index = 0): Promise<KillNode> {
-  await until(`order ${order.number} is confirmed`, () => entry(it, order, index).evidence !== null, {
+async function withEvidence(it: Rig, order: OrderDocument, index = 0): Promise<KillNode> {
+  await until(`order ${order.number} has evidence`, () => entry(it, order, index).evidence !== null, {
     withinMs: 40_000,
     detail: () => JSON.stringify(entry(it, order, index)),
   });
@@ -241,7 +241,7 @@ async function emptyGroups(): Promise<void> {
     if (group.isDirectory()) removeTree(join(groups, group.name));
 }
 
-test('a board that talks and does not confirm: SSH empties the customer, and nobody else', async (t) => {
+test('a board that talks and does not acknowledge: SSH empties the customer, and nobody else', async (t) => {
   const it = await rig(t, { feeds: [] });
   execFileSync('ip', ['link', 'add', 'br-acme', 'type', 'bridge']);
   execFileSync('ip', ['link', 'set', 'br-acme', 'up']);
@@ -255,11 +255,11 @@ test('a board that talks and does not confirm: SSH empties the customer, and nob
   await until('all run', () => populated('acme') && populated('bolt'));
   mkdirSync(join(groups, 'acme', 'web-0000000a'));
   const order = await it.kill('acme');
-  const node = await confirmed(it, order);
+  const node = await withEvidence(it, order);
   assert.equal(node.evidence, 'ssh', JSON.stringify(node));
   assert.equal(node.escalation.at(-1)?.outcome, 'stopped');
   assert.ok(node.processes >= 4, `${node.processes} processes`);
-  assert.ok((node.confirmedAfterMs ?? 0) >= 1_500);
+  assert.ok((node.evidenceAfterMs ?? 0) >= 1_500);
   assert.equal(populated('acme'), false);
   assert.equal(readFileSync(join(groups, 'acme/cgroup.max.descendants'), 'utf8').trim(), '0');
   assert.deepEqual(
@@ -271,7 +271,7 @@ test('a board that talks and does not confirm: SSH empties the customer, and nob
   assert.equal(Number(readFileSync('/sys/class/net/br-acme/flags', 'utf8')) & 1, 0, 'its bridge is down');
   assert.equal(populated('bolt'), true);
   assert.equal(it.inventory.nodes.get(it.boards[0]?.mac ?? '')?.fenced, false);
-  console.log(`SSH: confirmed ${node.confirmedAfterMs} ms after the order`);
+  console.log(`SSH: acknowledged ${node.evidenceAfterMs} ms after the order`);
   for (const child of children) child.kill('SIGKILL');
 });
 
@@ -281,14 +281,14 @@ test('everything: all customers, and groups that no agent made', async (t) => {
   processes('bolt', 'web-00000002', 'exec sleep 1000');
   processes('Not-Ours', 'x', 'exec sleep 1000');
   await until('all run', () => ['acme', 'bolt', 'Not-Ours'].every(populated));
-  const node = await confirmed(it, await it.kill('*'));
+  const node = await withEvidence(it, await it.kill('*'));
   assert.equal(node.evidence, 'ssh', JSON.stringify(node));
   assert.ok(!['acme', 'bolt', 'Not-Ours'].some(populated));
 });
 
 test('a board that runs nothing of the customer has nothing to stop', async (t) => {
   const it = await rig(t, { feeds: [] });
-  const node = await confirmed(it, await it.kill('acme'));
+  const node = await withEvidence(it, await it.kill('acme'));
   assert.deepEqual([node.evidence, node.processes], ['ssh', 0]);
 });
 
@@ -298,7 +298,7 @@ test('a wrong host key is refused; then its bank is switched off, it is fenced, 
   it.boards[1]?.fallSilent();
   processes('acme', 'web-00000001', 'exec sleep 1000');
   const order = await it.kill('acme');
-  const node = await confirmed(it, order);
+  const node = await withEvidence(it, order);
   assert.equal(node.evidence, 'power', JSON.stringify(node));
   assert.equal(pdu.state(2), '2');
   assert.deepEqual([pdu.state(1), pdu.state(3)], ['1', '1'], 'no other outlet was touched');
@@ -310,16 +310,19 @@ test('a wrong host key is refused; then its bank is switched off, it is fenced, 
   );
   assert.match(failureOfSsh(node), /cannot reach 02:00:00:c2:00:01 .*host/i);
   assert.match(node.escalation.at(-1)?.detail ?? '', /left 2 is off; node-c20002 lose/);
-  assert.ok((node.confirmedAfterMs ?? 0) >= stopsByItselfMs);
+  assert.ok((node.evidenceAfterMs ?? 0) >= stopsByItselfMs);
   const [mac, neighbour] = it.boards.map((board) => board.mac);
   assert.equal(it.inventory.nodes.get(mac ?? '')?.fenced, true);
   assert.deepEqual(await it.inventory.nodes.issueJoinToken(mac ?? ''), { refused: 'node-c20001 is fenced' });
   assert.match(await eventsOf(it, mac ?? ''), new RegExp(`fenced: its power was cut by order ${order.number}`));
   // The neighbour has done nothing wrong, and is not kept out.
-  assert.match((await confirmed(it, order, 1)).evidence ?? '', /^(silence|power)$/);
+  assert.match((await withEvidence(it, order, 1)).evidence ?? '', /^(silence|power)$/);
   assert.equal(it.inventory.nodes.get(neighbour ?? '')?.fenced, false);
-  assert.match(await eventsOf(it, neighbour ?? ''), /loses its power: node-c20001 on left 2 does not confirm order/);
-  console.log(`power: confirmed ${node.confirmedAfterMs} ms after the order`);
+  assert.match(
+    await eventsOf(it, neighbour ?? ''),
+    /loses its power: node-c20001 on left 2 does not acknowledge order/,
+  );
+  console.log(`power: acknowledged ${node.evidenceAfterMs} ms after the order`);
 });
 
 test('what outlives its kill is told, and power ends it', async (t) => {
@@ -329,7 +332,7 @@ test('what outlives its kill is told, and power ends it', async (t) => {
   execFileSync('mount', ['-t', 'tmpfs', 'tmpfs', stuck]);
   t.after(() => execFileSync('umount', [stuck]));
   const it = await rig(t);
-  const node = await confirmed(it, await it.kill('acme'));
+  const node = await withEvidence(it, await it.kill('acme'));
   assert.equal(node.evidence, 'power', JSON.stringify(node));
   assert.match(failureOfSsh(node), /processes of acme outlive their kill/);
 });
@@ -349,11 +352,11 @@ test('an outlet that is off while its board goes on talking is no evidence', asy
   assert.equal(it.inventory.nodes.get(node.mac)?.fenced, true, 'it is kept out all the same');
 });
 
-test('a silent board confirms by its silence, untouched; one whose customer holds loses its power', async (t) => {
+test('a silent board counts as stopped by its silence, untouched; one whose customer holds loses its power', async (t) => {
   await t.test('stop', async (inner) => {
     const it = await rig(inner, { boards: [null] });
     it.boards[0]?.fallSilent();
-    const node = await confirmed(it, await it.kill('acme'));
+    const node = await withEvidence(it, await it.kill('acme'));
     assert.equal(node.evidence, 'silence', JSON.stringify(node));
     assert.ok(!outcomes(node).some((each) => each.startsWith('power')), outcomes(node).join(', '));
     assert.equal(pdu.state(2), '1');
@@ -361,7 +364,7 @@ test('a silent board confirms by its silence, untouched; one whose customer hold
   await t.test('hold', async (inner) => {
     const it = await rig(inner, { boards: [null], onSilence: 'hold' });
     it.boards[0]?.fallSilent();
-    const node = await confirmed(it, await it.kill('acme'));
+    const node = await withEvidence(it, await it.kill('acme'));
     assert.equal(node.evidence, 'power', JSON.stringify(node));
     assert.equal(pdu.state(2), '2');
     assert.equal(it.inventory.nodes.get(node.mac)?.fenced, true);
@@ -378,7 +381,7 @@ test('a controller that is replaced in the middle of a cut takes it up again', a
   await until('the cut has begun', () => outcomes(entry(it, order)).includes('power tried'));
   it.again();
   rmSync(stuck);
-  const node = await confirmed(it, order);
+  const node = await withEvidence(it, order);
   assert.equal(node.evidence, 'power', JSON.stringify(node));
   assert.equal(it.inventory.nodes.get(node.mac)?.fenced, true);
 });

@@ -1,4 +1,4 @@
-// Carries on where permits do not help: stops customers by SSH on nodes that have not confirmed a kill order, and cuts
+// Carries on where permits do not help: stops customers by SSH on nodes that have not acknowledged a kill order, and cuts
 // the power of those on which that fails. What is due is decided in escalation-decision.ts.
 //
 //   SSH      the customer's control groups are empty ─► evidence `ssh`
@@ -51,10 +51,10 @@ export function startEscalation(options: EscalationOptions): Escalation {
   function pursue(): void {
     if (record.hasEnded) return;
     const cases: Case<OrderDocument>[] = [];
-    for (const mac of inventory.orders.unconfirmedNodes()) {
+    for (const mac of inventory.orders.unacknowledgedNodes()) {
       const node = inventory.nodes.get(mac);
       if (node === undefined) continue;
-      for (const order of inventory.orders.unconfirmed(mac)) {
+      for (const order of inventory.orders.unacknowledged(mac)) {
         const sinceGivenMs = rollCall.sinceGiven(order);
         if (mayNeedSshSoon(sinceGivenMs)) shell.prepare();
         if (sinceGivenMs >= sshAfterMs)

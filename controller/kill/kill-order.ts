@@ -14,7 +14,7 @@ interface Rooms {
   rollCall: RollCall;
 }
 
-/** Every node that was ever given a permit in its present life; those long silent confirm by their silence. */
+/** Every node that was ever given a permit in its present life; those long silent count by their silence. */
 export function killTargets(inventory: Inventory): Mac[] {
   return inventory.nodes.all().flatMap(({ mac }) => (inventory.nodes.sessionOf(mac) === undefined ? [] : [mac]));
 }

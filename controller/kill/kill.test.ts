@@ -118,7 +118,7 @@ test('a kill order sends a permit without the customer at once, again until the 
   const { status, body } = await post('/v1/kill', { customer: 'acme', reason: 'test' });
   assert.equal(status, 201);
   const order = body as KillOrder;
-  assert.deepEqual(order.unconfirmed, ['node-c20001']);
+  assert.deepEqual(order.unacknowledged, ['node-c20001']);
   const permit = await pushed;
   assert.deepEqual(names(permit), ['bolt']);
   assert.deepEqual(permit.orders, [{ order: BigInt(order.number), scope: 'acme' }]);
@@ -132,17 +132,17 @@ test('a kill order sends a permit without the customer at once, again until the 
   assert.deepEqual((await again).orders, permit.orders);
 
   await board.heartbeat([{ order: BigInt(order.number), stoppedAfterMs: 12, processes: 3 }]);
-  let confirmed = await timeline(order.number);
-  for (const until = performance.now() + 30_000; confirmed.stopped === 0 && performance.now() < until;) {
+  let acknowledged = await timeline(order.number);
+  for (const until = performance.now() + 30_000; acknowledged.stopped === 0 && performance.now() < until;) {
     await board.heartbeat();
-    confirmed = await timeline(order.number);
+    acknowledged = await timeline(order.number);
   }
-  assert.equal(confirmed.stopped, 1);
-  assert.deepEqual(confirmed.unconfirmed, []);
-  assert.equal(confirmed.timeline[0]?.evidence, 'receipt');
-  assert.equal(confirmed.timeline[0]?.stoppedAfterMs, 12);
-  const { sentAfterMs, confirmedAfterMs } = confirmed.timeline[0] ?? {};
-  assert.ok(typeof sentAfterMs === 'number' && sentAfterMs <= (confirmedAfterMs ?? -1), 'told before it confirmed');
+  assert.equal(acknowledged.stopped, 1);
+  assert.deepEqual(acknowledged.unacknowledged, []);
+  assert.equal(acknowledged.timeline[0]?.evidence, 'receipt');
+  assert.equal(acknowledged.timeline[0]?.stoppedAfterMs, 12);
+  const { sentAfterMs, evidenceAfterMs } = acknowledged.timeline[0] ?? {};
+  assert.ok(typeof sentAfterMs === 'number' && sentAfterMs <= (evidenceAfterMs ?? -1), 'told before it acknowledged');
   // Until the receipt is on disk permits go on asking for it.
   let after = await board.heartbeat();
   for (const until = performance.now() + 30_000; after.permit.orders.length > 0 && performance.now() < until;)
@@ -255,7 +255,7 @@ test('a pause of the controller proves nothing about a board', { timeout: 20_000
   clock += 60_000;
   await rollCall.pursue();
   await immediate();
-  assert.deepEqual((await timeline(order.number)).unconfirmed, ['node-c20001']);
+  assert.deepEqual((await timeline(order.number)).unacknowledged, ['node-c20001']);
 });
 
 test('replays, garbage and foreign sessions get no permit', async (t) => {

@@ -1,4 +1,4 @@
-// Cuts the power of a board that does not confirm.
+// Cuts the power of a board that does not acknowledge.
 //
 //   the PDU takes the command ─► fenced ─► the PDU says off ─► nothing more is heard of it ─► evidence `power`
 //
@@ -46,7 +46,7 @@ export async function cutPower(parts: PowerCutParts, mac: Mac, orders: readonly 
       record.announce(
         order,
         neighbour.mac,
-        `loses its power: ${board.name} on ${outlets} does not confirm order ${numbers}`,
+        `loses its power: ${board.name} on ${outlets} does not acknowledge order ${numbers}`,
       );
     await power.turn('off', board, order.number);
     // Before it is known to be off: a PDU may take longer than we wait, and whoever reads that it is off may switch it
@@ -61,7 +61,7 @@ export async function cutPower(parts: PowerCutParts, mac: Mac, orders: readonly 
       throw new Error(wrong);
     }
     for (const each of [board, ...neighbours.filter((neighbour) => !isOn(neighbour, offAt))])
-      for (const pending of inventory.orders.unconfirmed(each.mac)) {
+      for (const pending of inventory.orders.unacknowledged(each.mac)) {
         const detail = each === board ? `${outlets} is off${loss}` : `lost its power with ${board.name}`;
         await record.stopped(pending, each.mac, { by: 'power', detail, processes: 0 });
       }

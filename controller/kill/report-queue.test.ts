@@ -6,20 +6,20 @@ import { ReportQueue } from './report-queue.ts';
 const mac = '02:00:00:c2:00:01';
 const heard = (at: number, isReplay = false): Report => ({ type: 'heard', mac, at, isReplay, generation: BigInt(at) });
 const sent: Report = { type: 'sent', number: 1, mac, afterMs: 2 };
-const confirmed: Report = {
-  type: 'confirmed',
+const acknowledged: Report = {
+  type: 'stopped',
   number: 1,
   mac,
   evidence: 'silence',
-  confirmedAfterMs: 3,
+  evidenceAfterMs: 3,
   receipt: undefined,
   signed: undefined,
 };
 
 test('heartbeats of a node are one, the last; what follows from orders keeps its order', () => {
   const queue = new ReportQueue();
-  for (const each of [sent, heard(1), heard(2), confirmed]) queue.add(each);
-  assert.deepEqual(queue.take(), [heard(2), sent, confirmed]);
+  for (const each of [sent, heard(1), heard(2), acknowledged]) queue.add(each);
+  assert.deepEqual(queue.take(), [heard(2), sent, acknowledged]);
   assert.deepEqual(queue.take(), []);
 });
 

@@ -27,7 +27,7 @@ export class ReportQueue {
     }
   }
 
-  /** All of it, once: heartbeats, then permits and confirmations in their order, then beacons. */
+  /** All of it, once: heartbeats, then permits and evidence in their order, then beacons. */
   take(): Report[] {
     const all = [...this.#heard.values(), ...this.#others, ...this.#beacons];
     this.#heard.clear();

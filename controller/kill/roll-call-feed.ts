@@ -8,12 +8,12 @@ import type { PermittedCustomer } from '../../protocol/roll-call.ts';
 import type { OrderDocument } from '../../inventory/store/documents.ts';
 import type { Change } from '../../inventory/store/changes.ts';
 import type { Inventory } from '../../inventory/inventory.ts';
-import type { Confirmed, Report, Told } from './roll-call-messages.ts';
+import type { Report, Stopped, Told } from './roll-call-messages.ts';
 
 type ToldNode = Told & { type: 'node' };
 
 interface ToldOrder {
-  /** Told as confirmed and stored, and as confirmed. */
+  /** Told as stopped by evidence on disk, and as stopped. */
   stored: Set<Mac>;
   counted: Set<Mac>;
 }
@@ -22,7 +22,7 @@ export interface RollCallFeedOptions {
   inventory: Inventory;
   /** Never with nothing. */
   tell: (told: Told[]) => void;
-  /** A write that failed: the receipt stays unconfirmed and the node will repeat it. */
+  /** A write that failed: the receipt stays unacknowledged and the node will repeat it. */
   onFailure: (error: unknown) => void;
 }
 
@@ -89,8 +89,8 @@ export class RollCallFeed {
         return;
       case 'sent':
         return orders.permitSent({ number: report.number, mac: report.mac, afterMs: report.afterMs });
-      case 'confirmed':
-        return this.#confirmed(report);
+      case 'stopped':
+        return this.#stopped(report);
       case 'beacon':
         return nodes.beaconSeen({ ip: report.ip, uuid: report.uuid });
     }
@@ -149,7 +149,7 @@ export class RollCallFeed {
       const isStored = !this.#inventory.orders.pending(mac).some((order) => order.number === number);
       if (!isStored && known.counted.has(mac)) continue;
       (isStored ? known.stored : known.counted).add(mac);
-      told.push({ type: 'confirmation', number, mac, is: isStored ? 'stored' : 'counted' });
+      told.push({ type: 'evidence', number, mac, is: isStored ? 'stored' : 'counted' });
     }
   }
 
@@ -179,12 +179,12 @@ export class RollCallFeed {
     told.push(node);
   }
 
-  #confirmed({ number, mac, evidence, confirmedAfterMs, receipt, signed }: Confirmed): void {
+  #stopped({ number, mac, evidence, evidenceAfterMs, receipt, signed }: Stopped): void {
     // Lifted meanwhile.
     if (!this.#orders.has(number)) return;
     const facts = {
       evidence,
-      confirmedAfterMs,
+      evidenceAfterMs,
       stoppedAfterMs: receipt?.stoppedAfterMs ?? null,
       processes: receipt?.processes ?? 0,
     };
@@ -195,7 +195,7 @@ export class RollCallFeed {
       .finally(() => {
         // Neither on disk nor on its way there, for want of room: what the node repeats counts then.
         const isKept = this.#inventory.orders.receipts(number).some((each) => each.mac === mac);
-        if (!isKept && this.#orders.has(number)) this.#tell([{ type: 'confirmation', number, mac, is: 'open' }]);
+        if (!isKept && this.#orders.has(number)) this.#tell([{ type: 'evidence', number, mac, is: 'open' }]);
       });
   }
 }

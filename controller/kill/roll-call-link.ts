@@ -31,7 +31,7 @@ export interface ServeOptions {
   wallClock: () => number;
   /** `RollCall.heardUpTo` has moved on: ten times a second. */
   onHeard: () => void;
-  /** A write that failed: the receipt stays unconfirmed and the node will repeat it. */
+  /** A write that failed: the receipt stays unacknowledged and the node will repeat it. */
   onFailure: (error: unknown) => void;
 }
 

@@ -14,7 +14,7 @@ export interface RollCallLoop {
   tell(told: readonly Told[]): void;
   /** A fresh permit to each node now. */
   enforce(macs: Iterable<Mac>): void;
-  /** Resends to the unconfirmed, and counts a node as stopped whose silence proves it. Called every `killResendMs`. */
+  /** Resends to the unacknowledged, and counts a node as stopped whose silence proves it. Called every `killResendMs`. */
   pursue(): Promise<void>;
   /** When all is read that had arrived by then, which is the time of the call. */
   readUpTo(): Promise<number>;
@@ -64,7 +64,7 @@ export function startRollCallLoop({
   async function pursueAll(): Promise<void> {
     const quiet: Mac[] = [];
     let sent = 0;
-    for (const mac of state.unconfirmedNodes()) {
+    for (const mac of state.unacknowledgedNodes()) {
       const actions = state.pursue(mac, time());
       if (actions === 'quiet') {
         quiet.push(mac);

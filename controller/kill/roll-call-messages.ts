@@ -19,8 +19,8 @@ export interface Instant {
   wall: number;
 }
 
-/** An order on its way to a node: confirmed and kept, confirmed and not on disk yet, or neither. */
-export type Confirmation = 'stored' | 'counted' | 'open';
+/** The evidence that a node has stopped for an order: on disk, counted and not on disk yet, or none. */
+export type EvidenceState = 'stored' | 'counted' | 'open';
 
 /** What the inventory tells, in the order in which it became so. */
 export type Told =
@@ -37,7 +37,7 @@ export type Told =
   | { type: 'holding'; customers: readonly string[] }
   | { type: 'given'; order: GivenOrder }
   | { type: 'lifted'; number: number }
-  | { type: 'confirmation'; number: number; mac: Mac; is: Confirmation };
+  | { type: 'evidence'; number: number; mac: Mac; is: EvidenceState };
 
 export interface GivenOrder {
   number: number;
@@ -54,17 +54,17 @@ export type Action =
   | { type: 'send'; bytes: Buffer; address: string; port: number }
   /** Of a node's genuine heartbeat. `isReplay`: it answers no permit of this process. */
   | { type: 'heard'; mac: Mac; at: number; isReplay: boolean; generation: bigint }
-  /** The first permit that follows that order has left for that node. Before a confirmation of it. */
+  /** The first permit that follows that order has left for that node. Before any evidence of it. */
   | { type: 'sent'; number: number; mac: Mac; afterMs: number }
-  | Confirmed
+  | Stopped
   | { type: 'beacon'; ip: string; uuid: string };
 
-export interface Confirmed {
-  type: 'confirmed';
+export interface Stopped {
+  type: 'stopped';
   number: number;
   mac: Mac;
   evidence: Extract<Evidence, 'receipt' | 'silence'>;
-  confirmedAfterMs: number;
+  evidenceAfterMs: number;
   receipt: Receipt | undefined;
   /** The datagram with the receipt in it, as it came, and the session that signed it. */
   signed: { session: string; datagram: Uint8Array } | undefined;
@@ -84,7 +84,7 @@ export function sinceGiven(
   return since === undefined ? Math.max(time.now - startedAt, time.wall - at) : time.now - since;
 }
 
-/** An order that a node has not confirmed, for the escalation. */
+/** An order that a node has not acknowledged, for the escalation. */
 export interface Overdue {
   mac: Mac;
   number: number;

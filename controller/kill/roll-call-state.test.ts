@@ -46,16 +46,16 @@ class Rack {
     return this.state.hear(encodeHeartbeat(heartbeat, this.key), board, this.time);
   }
 
-  /** 100 ms after 100 ms, as the loop does. What was confirmed by silence. */
+  /** 100 ms after 100 ms, as the loop does. What was counted by silence. */
   pass(ms: number): Action[] {
-    const confirmed: Action[] = [];
+    const acknowledged: Action[] = [];
     for (const until = this.now + ms; this.now < until; this.now += killResendMs) {
       this.state.listen(this.time);
-      for (const each of this.state.unconfirmedNodes())
+      for (const each of this.state.unacknowledgedNodes())
         if (this.state.pursue(each, this.time) === 'quiet')
-          confirmed.push(...this.state.judgeSilence(each, this.now, this.time));
+          acknowledged.push(...this.state.judgeSilence(each, this.now, this.time));
     }
-    return confirmed;
+    return acknowledged;
   }
 
   permitIn(actions: Action[] | 'quiet'): Permit | undefined {
@@ -96,18 +96,18 @@ test('a receipt counts once; permits ask for it until it is stored, and it count
   rack.beat();
   rack.order(3, 'acme');
   const receipts = [{ order: 3n, stoppedAfterMs: 1, processes: 2 }];
-  assert.deepEqual(typesOf(rack.beat({ receipts })), ['heard', 'send', 'sent', 'confirmed']);
+  assert.deepEqual(typesOf(rack.beat({ receipts })), ['heard', 'send', 'sent', 'stopped']);
   assert.deepEqual(typesOf(rack.beat({ receipts })), ['heard', 'send']);
-  assert.deepEqual(rack.state.unconfirmedNodes(), [], 'no pursuit either');
-  rack.tell({ type: 'confirmation', number: 3, mac, is: 'open' });
-  assert.deepEqual(rack.state.unconfirmedNodes(), [mac]);
+  assert.deepEqual(rack.state.unacknowledgedNodes(), [], 'no pursuit either');
+  rack.tell({ type: 'evidence', number: 3, mac, is: 'open' });
+  assert.deepEqual(rack.state.unacknowledgedNodes(), [mac]);
   const again = rack.beat({ receipts });
-  assert.deepEqual(typesOf(again), ['heard', 'send', 'confirmed']);
+  assert.deepEqual(typesOf(again), ['heard', 'send', 'stopped']);
   assert.equal(rack.permitIn(again)?.orders.length, 1);
-  rack.tell({ type: 'confirmation', number: 3, mac, is: 'stored' });
+  rack.tell({ type: 'evidence', number: 3, mac, is: 'stored' });
   assert.deepEqual(rack.permitIn(rack.beat({ receipts }))?.orders, []);
-  rack.tell({ type: 'confirmation', number: 3, mac, is: 'open' });
-  assert.deepEqual(rack.state.unconfirmedNodes(), [], 'what is stored stays');
+  rack.tell({ type: 'evidence', number: 3, mac, is: 'open' });
+  assert.deepEqual(rack.state.unacknowledgedNodes(), [], 'what is stored stays');
 });
 
 test('nobody is answered whose session ended, whose node was removed, or who is not known', () => {
@@ -133,9 +133,9 @@ test('silence is proof after so long without a pause of ours, and none where a c
   // As if the process had been stopped: its first look finds nothing.
   rack.now += 60_000;
   assert.deepEqual(rack.pass(stopsByItselfMs - killResendMs), []);
-  const [confirmed] = rack.pass(3 * killResendMs);
-  assert.ok(confirmed?.type === 'confirmed' && confirmed.evidence === 'silence');
-  assert.equal(confirmed.number, 3);
+  const [acknowledged] = rack.pass(3 * killResendMs);
+  assert.ok(acknowledged?.type === 'stopped' && acknowledged.evidence === 'silence');
+  assert.equal(acknowledged.number, 3);
 
   const holding = new Rack();
   holding.node(holding.session, true);
@@ -147,11 +147,7 @@ test('silence is proof after so long without a pause of ours, and none where a c
   unheard.tell({ type: 'holding', customers: ['bolt'] });
   unheard.order(3, 'acme');
   unheard.order(4, everything);
-  assert.deepEqual(
-    typesOf(unheard.pass(2 * stopsByItselfMs)),
-    ['confirmed'],
-    'of the order that stops nobody who holds',
-  );
+  assert.deepEqual(typesOf(unheard.pass(2 * stopsByItselfMs)), ['stopped'], 'of the order that stops nobody who holds');
 });
 
 test('what is overdue says for how long a node was asked, and where nobody hears', () => {

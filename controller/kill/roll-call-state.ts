@@ -3,10 +3,10 @@
 // restart the next heartbeat, at most 750 ms away, brings back presence, nonces and sequences.
 //
 //   heartbeat, its session unknown or its signature wrong ─► nothing
-//   heartbeat                    ─► heard, a permit, and each receipt of an order that stands and is not confirmed
+//   heartbeat                    ─► heard, a permit, and each receipt of an order that stands and is not acknowledged
 //   beacon                       ─► beacon
 //   an order is given or lifted  ─► from now on permits read otherwise; who gets one at once is said with `permit`
-//   pursuit                      ─► a permit to each node that has not confirmed, or silence as its confirmation
+//   pursuit                      ─► a permit to each node that has not acknowledged, or silence as its evidence
 //
 // Who may run is what the inventory says, less whom a standing order stops: an order needs no word about nodes.
 import { createSecretKey, type KeyObject } from 'node:crypto';
@@ -28,7 +28,7 @@ import { RateLimit } from '../rate-limit.ts';
 import { HeartbeatGate } from './heartbeat-gate.ts';
 import {
   type Action,
-  type Confirmed,
+  type Stopped,
   type GivenOrder,
   type Instant,
   type Overdue,
@@ -73,9 +73,9 @@ interface Node {
 }
 
 interface Order extends GivenOrder {
-  /** Nodes whose confirmation is not on disk: until then permits ask for it. */
+  /** Nodes whose evidence is not on disk: until then permits ask for it. */
   unstored: Set<Mac>;
-  /** Nodes that have not confirmed. All of them are in `unstored`, too. */
+  /** Nodes that have not acknowledged. All of them are in `unstored`, too. */
   open: Set<Mac>;
   /** Nodes for which a permit that follows the order has left. */
   sent: Set<Mac>;
@@ -151,7 +151,7 @@ export class RollCallState {
       case 'lifted':
         this.#orders.delete(told.number);
         return;
-      case 'confirmation': {
+      case 'evidence': {
         const order = this.#orders.get(told.number);
         if (order === undefined || !order.unstored.has(told.mac)) return;
         if (told.is === 'open') order.open.add(told.mac);
@@ -235,7 +235,8 @@ export class RollCallState {
       heartbeat.receipts.length === 0 ? undefined : { session: sessionId, datagram: new Uint8Array(bytes) };
     for (const receipt of heartbeat.receipts) {
       const order = this.#orders.get(Number(receipt.order));
-      if (order !== undefined) actions.push(...this.#confirm(order, mac, { evidence: 'receipt', receipt, signed }));
+      if (order !== undefined)
+        actions.push(...this.#countStopped(order, mac, { evidence: 'receipt', receipt, signed }));
     }
     return actions;
   }
@@ -300,7 +301,7 @@ export class RollCallState {
     return pending.length < 2 ? pending : pending.toSorted((a, b) => a.number - b.number);
   }
 
-  #unconfirmed(mac: Mac): Order[] {
+  #unacknowledged(mac: Mac): Order[] {
     return this.#pending(mac).filter(({ open }) => open.has(mac));
   }
 
@@ -309,14 +310,14 @@ export class RollCallState {
   }
 
   /** Told once: what the node goes on repeating until it is stored counts already. */
-  #confirm(
+  #countStopped(
     order: Order,
     mac: Mac,
-    { evidence, receipt, signed }: Pick<Confirmed, 'evidence'> & Partial<Pick<Confirmed, 'receipt' | 'signed'>>,
+    { evidence, receipt, signed }: Pick<Stopped, 'evidence'> & Partial<Pick<Stopped, 'receipt' | 'signed'>>,
   ): Action[] {
     if (!order.open.delete(mac)) return [];
-    const confirmedAfterMs = this.#sinceGiven(order);
-    return [{ type: 'confirmed', number: order.number, mac, evidence, confirmedAfterMs, receipt, signed }];
+    const evidenceAfterMs = this.#sinceGiven(order);
+    return [{ type: 'stopped', number: order.number, mac, evidence, evidenceAfterMs, receipt, signed }];
   }
 
   /** Every `killResendMs`, before a pursuit: notices a pause of ours. */
@@ -325,8 +326,8 @@ export class RollCallState {
     this.#lastListenAt = now;
   }
 
-  /** The nodes that have not confirmed a standing order. */
-  unconfirmedNodes(): Mac[] {
+  /** The nodes that have not acknowledged a standing order. */
+  unacknowledgedNodes(): Mac[] {
     const macs = new Set<Mac>();
     for (const { open } of this.#orders.values()) for (const mac of open) if (this.#nodes.has(mac)) macs.add(mac);
     return [...macs];
@@ -339,7 +340,7 @@ export class RollCallState {
     if (node === undefined) return [];
     if (time.now - this.#heardAt(node) >= stopsByItselfMs) return 'quiet';
     const isDue = node.peer !== undefined && time.now - node.peer.permitAt >= resendGapMs;
-    return isDue && this.#unconfirmed(mac).length > 0 ? this.#permit(node) : [];
+    return isDue && this.#unacknowledged(mac).length > 0 ? this.#permit(node) : [];
   }
 
   /** Of a quiet node, when all is read that had arrived at `readUpTo`. */
@@ -347,8 +348,8 @@ export class RollCallState {
     this.#time = time;
     const node = this.#nodes.get(mac);
     if (node === undefined || readUpTo - this.#heardAt(node) < stopsByItselfMs) return [];
-    return this.#unconfirmed(mac).flatMap((order) =>
-      this.mayHold(mac, order.scope) ? [] : this.#confirm(order, mac, { evidence: 'silence' }),
+    return this.#unacknowledged(mac).flatMap((order) =>
+      this.mayHold(mac, order.scope) ? [] : this.#countStopped(order, mac, { evidence: 'silence' }),
     );
   }
 
@@ -370,14 +371,14 @@ export class RollCallState {
     return isKnown ? [...peer.held.keys()].some(isCovered) : this.#holding.some(isCovered);
   }
 
-  /** Since when this node is asked to confirm that order; undefined while it waits for its place, -Infinity where nobody hears. */
+  /** Since when this node is asked to acknowledge that order; undefined while it waits for its place, -Infinity where nobody hears. */
   askedSince(mac: Mac, number: number): number | undefined {
     const node = this.#nodes.get(mac);
     if (node?.peer === undefined || node.peer.sessionId !== node.session?.id) return -Infinity;
     return node.peer.asked.get(number);
   }
 
-  /** What nodes have not confirmed of orders that were given this long ago. */
+  /** What nodes have not acknowledged of orders that were given this long ago. */
   overdue(afterMs: number, time: Instant): Overdue[] {
     this.#time = time;
     const old = [...this.#orders.values()].filter((order) => order.open.size > 0 && this.#sinceGiven(order) >= afterMs);

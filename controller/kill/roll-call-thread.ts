@@ -65,7 +65,7 @@ function begin(
     epoch,
     report: (report) => {
       queue.add(report);
-      if (report.type !== 'confirmed' || isUrgent) return;
+      if (report.type !== 'stopped' || isUrgent) return;
       isUrgent = true;
       // With what else this turn of the event loop brings.
       setImmediate(post);

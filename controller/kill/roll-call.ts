@@ -1,6 +1,6 @@
 // The controller's end of the roll call: one UDP socket that hears beacons and heartbeats and answers each heartbeat
 // with a permit. A kill order is a permit that no longer lists the customer, sent at once and every 100 ms to each
-// node that has not confirmed.
+// node that has not acknowledged.
 //
 //   inventory ─► roll-call-feed ─► roll-call-state ─► roll-call-loop ─► socket
 //             ◄─ what was heard ◄─────────────────────────┘
@@ -26,7 +26,7 @@ export interface RollCall {
   sinceGiven(order: OrderDocument): number;
   /** ms since this process began to listen, or since its last pause of a second or more. */
   listeningForMs(): number;
-  /** ms since this node was first asked to confirm that order, 0 while it waits for its place; Infinity where nobody hears. */
+  /** ms since this node was first asked to acknowledge that order, 0 while it waits for its place; Infinity where nobody hears. */
   askedForMs(mac: Mac, order: number): number;
   /** Silence of that node proves nothing for an order of that scope: a customer that holds on silence may run there. */
   mayHold(mac: Mac, scope: string): boolean;
@@ -36,7 +36,7 @@ export interface RollCall {
 
 /** In this thread, without a timer of its own. */
 export interface LocalRollCall extends RollCall {
-  /** Resends to the unconfirmed, and counts a node as stopped whose silence proves it. Called every `killResendMs`. */
+  /** Resends to the unacknowledged, and counts a node as stopped whose silence proves it. Called every `killResendMs`. */
   pursue(): Promise<void>;
 }
 
@@ -56,7 +56,7 @@ export function startRollCall({
   wallClock: () => number;
   /** Resolves when the event loop has read what its sockets had: `setImmediate`. */
   nextTurn: () => Promise<void>;
-  /** A write that failed: the receipt stays unconfirmed and the node will repeat it. */
+  /** A write that failed: the receipt stays unacknowledged and the node will repeat it. */
   onFailure: (error: unknown) => void;
 }): LocalRollCall {
   const time = () => ({ now: now(), wall: wallClock() });

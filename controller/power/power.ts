@@ -7,7 +7,7 @@ import { snmpDriver } from './snmp.ts';
 import { webhookDriver } from './webhook.ts';
 
 export interface Power {
-  /** Whether an order that a node does not confirm may cut its power by itself. */
+  /** Whether an order that a node does not acknowledge may cut its power by itself. */
   readonly automatic: boolean;
   /** `left 2`, for words; empty where nothing here can switch the board. */
   outletsOf(board: Board): string[];

@@ -68,7 +68,7 @@ function order(told: Pick<KillOrder, 'number' | 'scope'> & Partial<KillOrder>): 
     stopped: 0,
     slowestMs: null,
   };
-  return { ...usual, unconfirmed: [], holding: [], ...told };
+  return { ...usual, unacknowledged: [], holding: [], ...told };
 }
 
 const sample = {
@@ -147,7 +147,7 @@ test('removing what is not there changes nothing', () => {
   assert.deepEqual(changes, noChanges());
 });
 
-test('an approval waits until it is confirmed, withdrawn or expired; the oldest is first', () => {
+test('an approval waits until it is approved, withdrawn or expired; the oldest is first', () => {
   const state = stateOf(snapshot());
   const changes = noChanges();
   const usual = { action: 'lift', scope: 'acme', reason: '', by: 'anna', at, expiresAt: at + 600_000 } as const;
@@ -230,7 +230,7 @@ test('the order of a drill is no emergency, and the drill is kept', () => {
     stopped: 0,
     medianMs: null,
     slowestMs: null,
-    unconfirmed: [],
+    unacknowledged: [],
   } satisfies Drill;
   const state = stateOf(
     snapshot({
@@ -251,15 +251,15 @@ test('the order of a drill is no emergency, and the drill is kept', () => {
 
 test('the count of a kill in words', () => {
   const all = killProgress(order({ number: 1, scope: 'acme', stopped: 2, slowestMs: 142.6 }));
-  assert.deepEqual(all, { done: true, count: '2/2 stopped, slowest 143 ms', unconfirmed: '' });
+  assert.deepEqual(all, { done: true, count: '2/2 stopped, slowest 143 ms', unacknowledged: '' });
   const unstored = killProgress(order({ number: 1, scope: 'acme', stopped: 2, slowestMs: 143, stored: false }));
-  assert.match(unstored.unconfirmed, /^In force, but NOT STORED/);
-  const some = killProgress(order({ number: 1, scope: 'acme', stopped: 1, unconfirmed: ['node-2'] }));
-  assert.deepEqual(some, { done: false, count: '1/2 stopped', unconfirmed: 'Not acknowledged: node-2' });
+  assert.match(unstored.unacknowledged, /^In force, but NOT STORED/);
+  const some = killProgress(order({ number: 1, scope: 'acme', stopped: 1, unacknowledged: ['node-2'] }));
+  assert.deepEqual(some, { done: false, count: '1/2 stopped', unacknowledged: 'Not acknowledged: node-2' });
   const many = killProgress(
-    order({ number: 1, scope: '*', nodes: 684, unconfirmed: Array.from({ length: 20 }, (_, index) => `n${index}`) }),
+    order({ number: 1, scope: '*', nodes: 684, unacknowledged: Array.from({ length: 20 }, (_, index) => `n${index}`) }),
   );
-  assert.match(many.unconfirmed, /n11 and 8 more$/);
+  assert.match(many.unacknowledged, /n11 and 8 more$/);
 });
 
 for (const [slots, shown] of [

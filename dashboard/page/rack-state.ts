@@ -345,7 +345,7 @@ export interface KillProgress {
   /** `2/2 stopped, slowest 143 ms` */
   count: string;
   /** Names of nodes that have not acknowledged it, in words, and that the order is not stored; empty when neither is so. */
-  unconfirmed: string;
+  unacknowledged: string;
 }
 
 const notStored =
@@ -353,14 +353,14 @@ const notStored =
 
 export function killProgress(order: KillOrder): KillProgress {
   const slowest = order.slowestMs === null ? '' : `, slowest ${Math.round(order.slowestMs)} ms`;
-  const names = order.unconfirmed.slice(0, 12).join(', ');
-  const more = order.unconfirmed.length > 12 ? ` and ${order.unconfirmed.length - 12} more` : '';
+  const names = order.unacknowledged.slice(0, 12).join(', ');
+  const more = order.unacknowledged.length > 12 ? ` and ${order.unacknowledged.length - 12} more` : '';
   return {
     done: order.stopped >= order.nodes,
     count: `${order.stopped}/${order.nodes} stopped${slowest}`,
-    unconfirmed: [
+    unacknowledged: [
       ...(order.stored ? [] : [notStored]),
-      ...(order.unconfirmed.length === 0 ? [] : [`Not acknowledged: ${names}${more}`]),
+      ...(order.unacknowledged.length === 0 ? [] : [`Not acknowledged: ${names}${more}`]),
     ].join(' '),
   };
 }

@@ -39,8 +39,8 @@ function datagram({ session, key }: Joined, order: number, { stoppedAfterMs, pro
 
 const said = { stoppedAfterMs: 12, processes: 3 };
 
-async function confirm(inventory: Inventory, node: Joined, order: number): Promise<void> {
-  const facts = { evidence: 'receipt', confirmedAfterMs: 40.5, ...said } as const;
+async function acknowledge(inventory: Inventory, node: Joined, order: number): Promise<void> {
+  const facts = { evidence: 'receipt', evidenceAfterMs: 40.5, ...said } as const;
   await inventory.orders.saveReceipt({
     number: order,
     mac: node.mac,
@@ -56,7 +56,7 @@ async function eventful(rack: TestRack): Promise<void> {
   await inventory.customers.add({ name: 'acme' });
   await inventory.orders.kill({ scope: 'acme', reason: 'a miner — “x”', by: 'ada', targets: [a.mac, b.mac, c.mac] });
   inventory.orders.permitSent({ number: 1, mac: a.mac, afterMs: 1.5 });
-  await confirm(inventory, a, 1);
+  await acknowledge(inventory, a, 1);
   await inventory.orders.addEscalationStep({
     number: 1,
     mac: b.mac,
@@ -67,7 +67,7 @@ async function eventful(rack: TestRack): Promise<void> {
     mac: b.mac,
     receipt: {
       evidence: 'ssh',
-      confirmedAfterMs: 5_400,
+      evidenceAfterMs: 5_400,
       stoppedAfterMs: null,
       processes: 0,
     },
@@ -77,14 +77,14 @@ async function eventful(rack: TestRack): Promise<void> {
     mac: c.mac,
     receipt: {
       evidence: 'silence',
-      confirmedAfterMs: 4_000,
+      evidenceAfterMs: 4_000,
       stoppedAfterMs: null,
       processes: 0,
     },
   });
   await inventory.orders.lift({ scope: 'acme', reason: 'paid', by: 'ben' });
   await inventory.orders.kill({ scope: '*', reason: 'fire', by: 'ada', targets: [a.mac, b.mac] });
-  await confirm(inventory, b, 2);
+  await acknowledge(inventory, b, 2);
   await inventory.nodes.patch(c.mac, { fenced: true }, { by: 'ada' });
   inventory.audit.append({ kind: 'approval', subject: '1', body: { step: 'asked' } });
 }
@@ -125,7 +125,7 @@ test('orders, lifts, receipts, steps and fences become entries of one chain, wit
   const signed = JSON.stringify(bodies[1]);
   assert.match(
     signed,
-    /"evidence":"receipt","sentAfterMs":1\.5,"stoppedAfterMs":12,"confirmedAfterMs":40\.5,"processes":3/,
+    /"evidence":"receipt","sentAfterMs":1\.5,"stoppedAfterMs":12,"evidenceAfterMs":40\.5,"processes":3/,
   );
   assert.match(signed, /"session":"[0-9a-f]{32}","datagram":"[A-Za-z0-9+/]{100,}=*"/);
   assert.deepEqual(bodies[8], { fenced: true, by: 'ada' });
@@ -158,7 +158,7 @@ test('the log goes on after a restart; a board that starts again leaves its old 
   await rack.restart();
   const back = await rack.join(macOf(1), 'boot-2', rejoin(again, macOf(1), 'boot-2'));
   assert.ok('session' in back);
-  await confirm(rack.inventory, { mac: macOf(1), session: back.session, key: back.key }, 2);
+  await acknowledge(rack.inventory, { mac: macOf(1), session: back.session, key: back.key }, 2);
   const verdict = await rack.inventory.audit.verify();
   whole(verdict, 11, 3);
   assert.equal(verdict.late, 0);
@@ -170,7 +170,7 @@ test('orders that the inventory has forgotten stay in the log', async () => {
   await rack.inventory.customers.add({ name: 'acme' });
   for (let i = 1; i <= 55; i++) {
     await rack.inventory.orders.kill({ scope: 'acme', reason: 'r', by: 'op', targets: [node.mac] });
-    await confirm(rack.inventory, node, i);
+    await acknowledge(rack.inventory, node, i);
     await rack.inventory.orders.lift({ scope: 'acme', reason: '' });
   }
   assert.equal(rack.inventory.orders.get(1), undefined);
@@ -379,7 +379,7 @@ test('a log that was written anew to fit a lie is found by what the inventory an
     [(body, kind) => void (kind === 'order' && (body['by'] = 'ben')), /by is "ben", the inventory has "ada"/],
     [(body, kind) => void (kind === 'lift' && (body['at'] = 1)), /entry 6, the lift of order 1: at is 1/],
     [(body, kind) => void (kind === 'receipt' && (body['processes'] = 0)), /the node signed 12 ms and 3 processes/],
-    [(body, kind) => void (kind === 'receipt' && delete body['confirmedAfterMs']), /confirmedAfterMs is missing/],
+    [(body, kind) => void (kind === 'receipt' && delete body['evidenceAfterMs']), /evidenceAfterMs is missing/],
     [
       (body) => void (body['session'] !== undefined && (body['session'] = '0'.repeat(32))),
       /the key of session 0+ is missing/,
@@ -402,6 +402,12 @@ test('a log that was written anew to fit a lie is found by what the inventory an
     const { problems } = await rewritten(change);
     assert.match(problems.join('\n'), wanted);
   }
+  const asBefore = await rewritten((body, kind) => {
+    if (kind !== 'receipt') return;
+    body['confirmedAfterMs'] = body['evidenceAfterMs'];
+    delete body['evidenceAfterMs'];
+  });
+  assert.deepEqual(asBefore.problems, [], 'what an older version wrote');
 });
 
 function text(value: string): string {

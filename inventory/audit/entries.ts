@@ -8,6 +8,7 @@ import {
   type OrderDocument,
   parseDocument,
   type ReceiptDocument,
+  underPresentNames,
 } from '../store/documents.ts';
 import type { DocumentChange } from '../store/cache.ts';
 
@@ -48,8 +49,8 @@ export function entriesOf(audited: Audited): NewEntry[] {
       return [order, { kind: 'lift', subject, body: lift }];
     }
     case 'receipts': {
-      const { mac, evidence, sentAfterMs, stoppedAfterMs, confirmedAfterMs, processes } = audited.document;
-      const times = { sentAfterMs: sentAfterMs ?? null, stoppedAfterMs, confirmedAfterMs };
+      const { mac, evidence, sentAfterMs, stoppedAfterMs, evidenceAfterMs, processes } = audited.document;
+      const times = { sentAfterMs: sentAfterMs ?? null, stoppedAfterMs, evidenceAfterMs };
       return [{ kind: 'receipt', subject, body: { node: mac, evidence, ...times, processes } }];
     }
     case 'escalations': {
@@ -103,14 +104,15 @@ export function orderOf(subject: string, body: unknown): OrderDocument | undefin
 }
 
 export function receiptOf(subject: string, body: unknown): ReceiptDocument | undefined {
-  const { node: mac, evidence, sentAfterMs, stoppedAfterMs, confirmedAfterMs, processes } = fieldsOf(body);
-  const times = { sentAfterMs, stoppedAfterMs, confirmedAfterMs };
+  const { node: mac, evidence, sentAfterMs, stoppedAfterMs, evidenceAfterMs, processes } = fieldsOf(body);
+  const times = { sentAfterMs, stoppedAfterMs, evidenceAfterMs };
   const receipt = { number: Number(subject), mac, evidence, ...times, processes };
   return readable(() => parseDocument('receipts', `${subject}/${String(mac)}`, receipt));
 }
 
 function fieldsOf(body: unknown): Record<string, unknown> {
-  return typeof body === 'object' && body !== null ? { ...body } : {};
+  const present = underPresentNames(body);
+  return typeof present === 'object' && present !== null ? { ...present } : {};
 }
 
 function readable<T>(parse: () => T): T | undefined {

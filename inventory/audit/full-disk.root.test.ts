@@ -33,7 +33,7 @@ test('a full disk: entries wait, it is said once, and all are written in order o
     const round = async (): Promise<void> => {
       const order = await inventory.orders.kill({ scope: 'acme', reason: 'r'.repeat(400), by: 'op', targets: [node] });
       assert.ok(!('refused' in order), 'an order needs no audit log');
-      const facts = { evidence: 'silence', confirmedAfterMs: 1, stoppedAfterMs: null, processes: 0 } as const;
+      const facts = { evidence: 'silence', evidenceAfterMs: 1, stoppedAfterMs: null, processes: 0 } as const;
       await inventory.orders.saveReceipt({ number: order.number, mac: node, receipt: facts });
       await inventory.orders.lift({ scope: 'acme', reason: '' });
     };

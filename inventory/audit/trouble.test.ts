@@ -13,7 +13,7 @@ import { openSqliteStore } from '../store/sqlite-store.ts';
 import { editDatabase, macOf } from '../rack.fixture.ts';
 
 const [near, far] = [macOf(1), macOf(2)];
-const silence = { evidence: 'silence', confirmedAfterMs: 4_000, stoppedAfterMs: null, processes: 0 } as const;
+const silence = { evidence: 'silence', evidenceAfterMs: 4_000, stoppedAfterMs: null, processes: 0 } as const;
 
 async function scratch(t: TestContext): Promise<string> {
   const directory = await mkdtemp(join(tmpdir(), 'muster-audit-'));

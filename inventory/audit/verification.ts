@@ -9,7 +9,13 @@ import { MalformedError } from '../../protocol/bytes.ts';
 import { decodeHeartbeat } from '../../protocol/roll-call.ts';
 import { type Audited, entriesOf, keyOf, type NewEntry } from './entries.ts';
 import type { AuditLog, StoredKey } from './audit.ts';
-import type { DrillDocument, EscalationDocument, OrderDocument, ReceiptDocument } from '../store/documents.ts';
+import {
+  type DrillDocument,
+  type EscalationDocument,
+  type OrderDocument,
+  type ReceiptDocument,
+  underPresentNames,
+} from '../store/documents.ts';
 
 /** A page takes some 3 ms, most of it for signatures. */
 const pageLimit = 100;
@@ -143,7 +149,7 @@ class Check {
       if (heartbeat.session.toString('hex') !== session)
         this.report(`entry ${sequence}: the signed datagram is of another session`);
       else if (said === undefined)
-        this.report(`entry ${sequence}: the signed datagram does not confirm order ${subject}`);
+        this.report(`entry ${sequence}: the signed datagram does not acknowledge order ${subject}`);
       else if (said.stoppedAfterMs !== stoppedAfterMs || said.processes !== processes)
         this.report(
           `entry ${sequence}: the node signed ${said.stoppedAfterMs} ms and ${said.processes} processes, the entry says ${stoppedAfterMs} and ${processes}`,
@@ -194,7 +200,7 @@ class Check {
 
 function parsed(text: string): Static<typeof Body> | undefined {
   try {
-    const value: unknown = JSON.parse(text);
+    const value = underPresentNames(JSON.parse(text));
     return bodySchema.Check(value) ? value : undefined;
   } catch {
     return undefined;

@@ -218,7 +218,7 @@ test('reports: only the own instances, only news', async () => {
   assert.deepEqual(statusCounts(inventory).nodes, { seen: 0, loading: 0, joining: 0, ready: 2, silent: 0, lost: 0 });
 });
 
-test('kill: the order stands until lifted, through restarts; each node confirms once', async () => {
+test('kill: the order stands until lifted, through restarts; each node acknowledges once', async () => {
   await using rack = await testRack();
   const { inventory } = rack;
   const macs = [macOf(1), macOf(2), macOf(3)];
@@ -242,7 +242,7 @@ test('kill: the order stands until lifted, through restarts; each node confirms 
     mac: macOf(2),
     receipt: {
       evidence: 'receipt',
-      confirmedAfterMs: 40,
+      evidenceAfterMs: 40,
       stoppedAfterMs: 12,
       processes: 3,
     },
@@ -252,7 +252,7 @@ test('kill: the order stands until lifted, through restarts; each node confirms 
     mac: macOf(2),
     receipt: {
       evidence: 'receipt',
-      confirmedAfterMs: 90,
+      evidenceAfterMs: 90,
       stoppedAfterMs: 1,
       processes: 0,
     },
@@ -262,7 +262,7 @@ test('kill: the order stands until lifted, through restarts; each node confirms 
     mac: macOf(2),
     receipt: {
       evidence: 'silence',
-      confirmedAfterMs: 1,
+      evidenceAfterMs: 1,
       stoppedAfterMs: null,
       processes: 0,
     },
@@ -289,7 +289,7 @@ test('kill: the order stands until lifted, through restarts; each node confirms 
   );
   const view = orderView(after, 1);
   assert.deepEqual(
-    [view?.nodes, view?.stopped, view?.slowestMs, view?.unconfirmed],
+    [view?.nodes, view?.stopped, view?.slowestMs, view?.unacknowledged],
     [3, 1, 40, ['node-c20001', 'node-c20003']],
   );
   assert.deepEqual(
@@ -312,7 +312,7 @@ test('of lifted orders the last 50 are kept, with their receipts', async () => {
   for (let i = 0; i < 60; i++) {
     const order = await inventory.orders.kill({ scope: 'acme', reason: 'r', by: 'op', targets: [mac] });
     assert.ok(!('refused' in order));
-    const facts = { evidence: 'receipt', confirmedAfterMs: 1, stoppedAfterMs: 1, processes: 1 } as const;
+    const facts = { evidence: 'receipt', evidenceAfterMs: 1, stoppedAfterMs: 1, processes: 1 } as const;
     await inventory.orders.saveReceipt({ number: order.number, mac, receipt: facts });
     await inventory.orders.lift({ scope: 'acme', reason: '', by: 'op' });
   }

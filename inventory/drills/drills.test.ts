@@ -145,17 +145,17 @@ test('the order of a drill counts for no emergency; its figures are of the nodes
   await inventory.orders.saveReceipt({
     number: order.number,
     mac: macOf(2),
-    receipt: { ...receipt, confirmedAfterMs: 9_000 },
+    receipt: { ...receipt, evidenceAfterMs: 9_000 },
   });
-  const none = { nodes: 1, stopped: 0, medianMs: null, slowestMs: null, unconfirmed: ['node-c20001'] };
+  const none = { nodes: 1, stopped: 0, medianMs: null, slowestMs: null, unacknowledged: ['node-c20001'] };
   const before = drillView(inventory, drill.number);
   assert.deepEqual({ ...before, ...none, order: order.number }, before);
   await inventory.orders.saveReceipt({
     number: order.number,
     mac: macOf(1),
-    receipt: { ...receipt, confirmedAfterMs: 80 },
+    receipt: { ...receipt, evidenceAfterMs: 80 },
   });
-  const all = { nodes: 1, stopped: 1, medianMs: 80, slowestMs: 80, unconfirmed: [] };
+  const all = { nodes: 1, stopped: 1, medianMs: 80, slowestMs: 80, unacknowledged: [] };
   const after = drillView(inventory, drill.number);
   assert.deepEqual({ ...after, ...all }, after);
 });
@@ -167,16 +167,16 @@ for (const [times, medianMs, slowestMs] of [
   [[9, 1, 2], 2, 9],
 ] as const) {
   test(`of ${times.length} receipts the median is ${medianMs}, the slowest ${slowestMs}`, () => {
-    const receipts = times.map((confirmedAfterMs, at) => ({
+    const receipts = times.map((evidenceAfterMs, at) => ({
       number: 1,
       mac: macOf(at),
       evidence: 'receipt' as const,
-      confirmedAfterMs,
+      evidenceAfterMs,
       stoppedAfterMs: 0,
       processes: 1,
     }));
     const nodes = [...receipts.map(({ mac }) => mac), macOf(99)];
-    const wanted = { nodes: nodes.length, stopped: times.length, medianMs, slowestMs, unconfirmed: [macOf(99)] };
+    const wanted = { nodes: nodes.length, stopped: times.length, medianMs, slowestMs, unacknowledged: [macOf(99)] };
     assert.deepEqual(measured({ nodes, receipts, nameOf: (mac) => mac }), wanted);
   });
 }

@@ -173,7 +173,7 @@ function decideApprove(
   transaction.remove('approvals', String(id));
   transaction.event('approval', subjectOf(id), `${by} approves what ${approval.by} asked for: ${wording(approval)}`);
   note(subjectOf(id), {
-    step: 'confirmed',
+    step: 'approved',
     action: approval.action,
     scope: approval.scope,
     by,
@@ -187,7 +187,7 @@ function notAnOperator(name: string): Refused {
 }
 
 function bothNames({ by }: ApprovalDocument, approvedBy: string): string {
-  return `${by}, confirmed by ${approvedBy}`;
+  return `${by}, approved by ${approvedBy}`;
 }
 
 function orderFrom({ scope, reason, by, targets }: ApprovalRequest, number: number, now: number): OrderDocument {

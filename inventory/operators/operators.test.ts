@@ -98,7 +98,7 @@ test('what one operator asked for waits through a restart, and is done when anot
   assert.ok('order' in done);
   assert.deepEqual(
     [done.action, done.order.liftedBy, done.order.liftReason],
-    ['lift', 'anna, confirmed by ben', 'sorry'],
+    ['lift', 'anna, approved by ben', 'sorry'],
   );
   assert.equal(rack.inventory.orders.killedBy('acme'), undefined);
   assert.deepEqual(rack.inventory.approvals.all(), []);
@@ -106,7 +106,7 @@ test('what one operator asked for waits through a restart, and is done when anot
     'anna asks for a second operator to lift the order on acme: sorry',
     'ben approves what anna asked for: lift the order on acme',
   ]);
-  assert.ok((await messages(rack, '1')).includes('lifted by anna, confirmed by ben: sorry'));
+  assert.ok((await messages(rack, '1')).includes('lifted by anna, approved by ben: sorry'));
 });
 
 test('the order counts from the approval, for the boards that are there then', async () => {
@@ -117,7 +117,7 @@ test('the order counts from the approval, for the boards that are there then', a
   const done = await rack.inventory.approvals.approve({ id: asked.approval.id, by: 'ben', targets });
   assert.ok('order' in done);
   assert.deepEqual([done.order.at, done.order.targets], [rack.now(), targets]);
-  assert.equal(done.order.by, 'anna, confirmed by ben');
+  assert.equal(done.order.by, 'anna, approved by ben');
 });
 
 test('of many who approve at once one gives the order', async () => {
@@ -160,7 +160,7 @@ test('asking again: the same operator is refused, another one has approved', asy
   assert.equal(rack.inventory.approvals.all().length, 1);
   const done = await rack.inventory.approvals.request({ ...stop, by: 'ben', targets }, 10 * minute);
   assert.ok('order' in done);
-  assert.equal(done.order.by, 'anna, confirmed by ben');
+  assert.equal(done.order.by, 'anna, approved by ben');
 });
 
 test('it expires by the clock, leaves the screens, and can be asked for again', async () => {
@@ -229,7 +229,7 @@ test('the audit log has who asked, who approved, what was dropped, and who becam
         'approval-2',
         `{"step":"asked","action":"kill","scope":"*","reason":"fire","by":"anna","expiresAt":${second.approval.expiresAt}}`,
       ],
-      ['approval-1', '{"step":"confirmed","action":"lift","scope":"acme","by":"ben","order":1}'],
+      ['approval-1', '{"step":"approved","action":"lift","scope":"acme","by":"ben","order":1}'],
       ['approval-2', '{"step":"dropped","why":"withdrawn by root"}'],
     ],
   );

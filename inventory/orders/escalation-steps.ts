@@ -65,7 +65,7 @@ export class EscalationSteps {
 
   problem(): string | undefined {
     if (this.#trouble === undefined) return undefined;
-    return `what was tried on ${this.#waiting.size} nodes that do not confirm an order is in memory only: ${this.#trouble}`;
+    return `what was tried on ${this.#waiting.size} nodes that do not acknowledge an order is in memory only: ${this.#trouble}`;
   }
 
   /** Nothing is tried again. */

@@ -47,10 +47,10 @@ export interface OrderBook {
   killedBy(customer: string): number | undefined;
   /** Standing orders that this node was a target of, without a receipt of it on disk, oldest first. */
   pending(mac: Mac): OrderDocument[];
-  /** Those of `pending` that it has not confirmed: a receipt of the others waits for the disk. */
-  unconfirmed(mac: Mac): OrderDocument[];
-  /** The nodes for which `unconfirmed` has something. */
-  unconfirmedNodes(): Mac[];
+  /** Those of `pending` that it has not acknowledged: a receipt of the others waits for the disk. */
+  unacknowledged(mac: Mac): OrderDocument[];
+  /** The nodes for which `unacknowledged` has something. */
+  unacknowledgedNodes(): Mac[];
 
   /**
    * Idempotent: the first receipt of a node for an order stays. Ignored where there is no such order. Counts at once, and is
@@ -110,9 +110,9 @@ export function orderBook(options: OrderBookOptions): OrderBook {
       (unstored.isEmpty ? undefined : (unstored.standingFor(customer) ?? unstored.standingFor(everything))?.number) ??
       killedBy(cache, customer),
     pending: (mac) => pendingOrders(cache, unstored, mac),
-    unconfirmed: (mac) =>
+    unacknowledged: (mac) =>
       pendingOrders(cache, unstored, mac).filter(({ number }) => unstored.receipt(number, mac) === undefined),
-    unconfirmedNodes: () => unconfirmedNodes(cache, unstored),
+    unacknowledgedNodes: () => unacknowledgedNodes(cache, unstored),
 
     saveReceipt: (receipt) => saveReceipt(options, receipt),
     receipts: (number) => [
@@ -159,8 +159,8 @@ function pendingOrders(cache: Cache, unstored: UnstoredOrders, mac: Mac): OrderD
   return pending.length < 2 ? pending : pending.toSorted((a, b) => a.number - b.number);
 }
 
-/** The nodes that have not confirmed a standing order. */
-function unconfirmedNodes(cache: Cache, unstored: UnstoredOrders): Mac[] {
+/** The nodes that have not acknowledged a standing order. */
+function unacknowledgedNodes(cache: Cache, unstored: UnstoredOrders): Mac[] {
   const nodes = new Set<Mac>();
   for (const { number, targets } of standingOrders(cache, unstored))
     for (const mac of targets)

@@ -1,4 +1,4 @@
-// Decisions about kill orders: given, lifted, confirmed. An order stands while `kill/<scope>` is there.
+// Decisions about kill orders: given, lifted, acknowledged. An order stands while `kill/<scope>` is there.
 import type { EscalationStep } from '../../protocol/api/orders.ts';
 import type { Mac } from '../../protocol/mac.ts';
 import { everything } from '../../protocol/roll-call.ts';
@@ -96,7 +96,7 @@ export function decideReceipt(
   transaction.event(
     'kill',
     String(number),
-    `${name}: ${receipt.evidence} after ${Math.round(receipt.confirmedAfterMs)} ms`,
+    `${name}: ${receipt.evidence} after ${Math.round(receipt.evidenceAfterMs)} ms`,
   );
   return true;
 }

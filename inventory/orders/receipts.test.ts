@@ -6,7 +6,7 @@ import { macOf, testRack } from '../rack.fixture.ts';
 import { orderTimeline } from '../../controller/api/views.ts';
 
 const [near, far, stranger] = [macOf(1), macOf(2), macOf(3)];
-const gone = { confirmedAfterMs: 40, stoppedAfterMs: 12, processes: 3 };
+const gone = { evidenceAfterMs: 40, stoppedAfterMs: 12, processes: 3 };
 
 function step(afterMs: number, outcome: EscalationStep['outcome']): EscalationStep {
   return { afterMs, by: 'ssh', outcome, detail: 'emptied the control group' };

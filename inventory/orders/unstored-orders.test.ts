@@ -80,9 +80,9 @@ function names(inventory: Inventory): string[] {
   return inventory.nodes.permitted(board).map(({ customer }) => customer);
 }
 
-const receipt = { evidence: 'receipt', confirmedAfterMs: 20, stoppedAfterMs: 5, processes: 1 } as const;
+const receipt = { evidence: 'receipt', evidenceAfterMs: 20, stoppedAfterMs: 5, processes: 1 } as const;
 
-test('an order is in force before the disk has it, and what boards confirm counts', async () => {
+test('an order is in force before the disk has it, and what boards acknowledge counts', async () => {
   await using it = await rig();
   const { inventory } = it;
   it.set('holds up');
@@ -99,7 +99,7 @@ test('an order is in force before the disk has it, and what boards confirm count
     [1],
   );
   void inventory.orders.saveReceipt({ number: 1, mac: board, receipt });
-  assert.deepEqual(inventory.orders.unconfirmedNodes(), [], 'nobody goes to a board that has confirmed');
+  assert.deepEqual(inventory.orders.unacknowledgedNodes(), [], 'nobody goes to a board that has acknowledged');
   assert.equal(inventory.orders.pending(board).length, 1, 'permits ask on until the receipt is on disk');
   assert.deepEqual(
     [orderView(inventory, 1)].map((view) => [view?.stored, view?.stopped]),
@@ -218,7 +218,7 @@ test('two operators: what the second approves is in force before the disk has it
   const asked = await it.inventory.approvals.request({ ...request, targets: [board] }, 600_000);
   assert.ok('approval' in asked);
   it.set('refuses');
-  const confirmed = it.inventory.approvals.approve({ id: asked.approval.id, by: 'ben', targets: [board] });
+  const approved = it.inventory.approvals.approve({ id: asked.approval.id, by: 'ben', targets: [board] });
   assert.deepEqual(names(it.inventory), []);
   await until('something is told', () => it.said.length > 0);
   assert.match(JSON.stringify(await it.inventory.approvals.withdraw(asked.approval.id, 'root')), /does not wait/);
@@ -227,7 +227,7 @@ test('two operators: what the second approves is in force before the disk has it
     /refused/,
   );
   it.set('takes');
-  const done = await confirmed;
-  assert.deepEqual('order' in done ? [done.order.number, done.order.by] : [], [1, 'root, confirmed by ben']);
+  const done = await approved;
+  assert.deepEqual('order' in done ? [done.order.number, done.order.by] : [], [1, 'root, approved by ben']);
   assert.deepEqual(it.inventory.approvals.all(), []);
 });

@@ -1,6 +1,6 @@
 // Kill orders on their way to the disk. An order is in force from the moment in which it is asked for: permits leave the
 // customer out before anything is written, however slow or full the disk is. It is written until the disk has taken it,
-// one attempt a second; so is its lift, and what nodes confirm meanwhile.
+// one attempt a second; so is its lift, and what nodes acknowledge meanwhile.
 //
 //   kill   in force at once ───────────▶ on disk
 //   lift   asked for ─▶ on disk, in force. An order that the disk has refused is not there to stand again: its lift is
@@ -189,7 +189,7 @@ export class UnstoredOrders {
     return this.#heard.size === 0 ? undefined : this.#heard.get(`${number}/${mac}`)?.receipt;
   }
 
-  /** Confirmed, and not on disk. */
+  /** Acknowledged, and not on disk. */
   receipts(number: number): ReceiptDocument[] {
     return Array.from(this.#heard.values(), ({ receipt }) => receipt).filter((receipt) => receipt.number === number);
   }
@@ -353,7 +353,7 @@ export class UnstoredOrders {
     const names = this.#names();
     this.#trouble =
       names === ''
-        ? `what nodes confirmed cannot be stored: ${why}`
+        ? `what nodes acknowledged cannot be stored: ${why}`
         : `${names}: in memory only, and lost if the controller ends before the disk takes it (tried again each second): ${why}`;
     // Mostly the disk answers within milliseconds: only now a screen has something to show.
     for (const { number } of this.#waiting) this.#options.onOrder(number);

@@ -1,4 +1,4 @@
-// Room on the disk for what must not wait for an operator to make some: kill orders, lifts, what boards confirm, fences,
+// Room on the disk for what must not wait for an operator to make some: kill orders, lifts, what boards acknowledge, fences,
 // removals and the audit log. It is a file of nothing in the state directory. When the disk takes no more, the file is
 // removed, and until there is room again only those are stored; everything else is refused, or it would use up their room.
 //

@@ -179,14 +179,14 @@ export const ReceiptDocument = Type.Object({
   /** From the stored order until the first permit that did not list the customer left, ms; null where none did. */
   sentAfterMs: Type.Optional(NullOr(Type.Number({ minimum: 0 }))),
   /** From the stored order, ms. */
-  confirmedAfterMs: Type.Number({ minimum: 0 }),
+  evidenceAfterMs: Type.Number({ minimum: 0 }),
   /** The node's own figure, ms; null where the evidence is no receipt. */
   stoppedAfterMs: NullOr(Type.Number({ minimum: 0 })),
   processes: Count,
 });
 export type ReceiptDocument = Readonly<Static<typeof ReceiptDocument>>;
 
-/** `escalations/<number>/<mac>`: what was tried on a node that did not confirm, oldest first. */
+/** `escalations/<number>/<mac>`: what was tried on a node that did not acknowledge, oldest first. */
 export const EscalationDocument = Type.Object({
   number: Type.Integer({ minimum: 1 }),
   mac: MacAddress,
@@ -234,7 +234,7 @@ export const DrillDocument = Type.Object({
       stopped: Count,
       medianMs: NullOr(Type.Number()),
       slowestMs: NullOr(Type.Number()),
-      unconfirmed: Type.Array(Type.String()),
+      unacknowledged: Type.Array(Type.String()),
     }),
   ),
 });
@@ -314,10 +314,27 @@ const validators = {
   counters: Compile(CounterDocument),
 };
 
+/** By the name that an older state directory has for it, the name of a field today. */
+const presentNames = new Map([
+  ['confirmedAfterMs', 'evidenceAfterMs'],
+  ['unconfirmed', 'unacknowledged'],
+]);
+
+/** A document, or what the audit log says of one, as it would be written today. */
+export function underPresentNames(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([name, field]) => [presentNames.get(name) ?? name, underPresentNames(field)]),
+  );
+}
+
 /** Throws where the value is not the document that its key promises. */
 export function parseDocument<C extends Collection>(collection: C, id: string, value: unknown): Documents[C] {
   const validator = validators[collection];
-  if (validator.Check(value)) return value as Documents[C]; // the validator of this very collection said so
+  // The validator of this very collection says so.
+  if (validator.Check(value)) return value as Documents[C];
+  const renamed = underPresentNames(value);
+  if (validator.Check(renamed)) return renamed as Documents[C];
   const faults = validator.Errors(value).map(({ instancePath, message }) => `${instancePath || '/'} ${message}`);
   throw new Error(`cannot read ${collection}/${id}: ${faults.slice(0, 3).join('; ')}`);
 }

@@ -42,7 +42,7 @@ export const Drill = Type.Object(
     endedAt: Type.Union([Instant, Type.Null()]),
     phase: oneOf('deploying', 'killing', 'removing', 'done'),
     outcome: told(
-      'Of `done`: every node that ran the canary confirmed within the bound, or not; `failed` where it could not be measured.',
+      'Of `done`: every node that ran the canary acknowledged within the bound, or not; `failed` where it could not be measured.',
       Type.Union([oneOf('passed', 'late', 'failed'), Type.Null()]),
     ),
     problem: told('In words, what kept it from passing; empty when nothing did.', Type.String()),
@@ -57,9 +57,9 @@ export const Drill = Type.Object(
       Type.Integer(),
     ),
     stopped: Type.Integer(),
-    medianMs: told('From the stored order to the confirmation, ms.', Type.Union([Type.Number(), Type.Null()])),
+    medianMs: told('From the stored order to the evidence, ms.', Type.Union([Type.Number(), Type.Null()])),
     slowestMs: Type.Union([Type.Number(), Type.Null()]),
-    unconfirmed: Type.Array(Type.String()),
+    unacknowledged: Type.Array(Type.String()),
   },
   { title: 'Drill' },
 );

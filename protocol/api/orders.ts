@@ -49,7 +49,7 @@ export const EscalationStep = Type.Object(
   },
   {
     title: 'EscalationStep',
-    description: 'What the controller tried on a node that did not confirm, beside its permits.',
+    description: 'What the controller tried on a node that did not acknowledge, beside its permits.',
   },
 );
 export type EscalationStep = Static<typeof EscalationStep>;
@@ -58,7 +58,7 @@ export const KillNode = Type.Object(
   {
     mac: MacAddress,
     name: Type.String(),
-    evidence: told('null: unconfirmed.', Type.Union([oneOf(...evidences), Type.Null()])),
+    evidence: told('null: not acknowledged.', Type.Union([oneOf(...evidences), Type.Null()])),
     sentAfterMs: told(
       'From the stored order until the first permit that did not list the customer left for this node, ms.',
       Type.Union([Type.Number(), Type.Null()]),
@@ -67,7 +67,7 @@ export const KillNode = Type.Object(
       'The node’s own figure: permit in, control group empty.',
       Type.Union([Type.Number(), Type.Null()]),
     ),
-    confirmedAfterMs: told(
+    evidenceAfterMs: told(
       'From the stored order until the evidence was there (the receipt came in, the silence was long enough, …), ms.',
       Type.Union([Type.Number(), Type.Null()]),
     ),
@@ -84,7 +84,7 @@ export const KillOrder = Type.Object(
     scope: told('A customer’s name, or `*` for everything.', Type.String()),
     reason: Type.String(),
     by: told(
-      'Who gave it: an operator, or two (`anna, confirmed by ben`), or a part of the controller, as `drill`.',
+      'Who gave it: an operator, or two (`anna, approved by ben`), or a part of the controller, as `drill`.',
       Type.String(),
     ),
     at: Instant,
@@ -97,7 +97,7 @@ export const KillOrder = Type.Object(
     nodes: told('Nodes that had to stop it when the order was given, and how many have.', Type.Integer()),
     stopped: Type.Integer(),
     slowestMs: Type.Union([Type.Number(), Type.Null()]),
-    unconfirmed: told('Names of the nodes that have not confirmed.', Type.Array(Type.String())),
+    unacknowledged: told('Names of the nodes that have not acknowledged.', Type.Array(Type.String())),
     holding: told(
       'Customers in its scope that hold on silence: on a node that hears no controller no bound holds for them.',
       Type.Array(CustomerName),

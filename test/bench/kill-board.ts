@@ -10,20 +10,20 @@ import { virtualRack, type VirtualRack } from '../qemu/rack.ts';
 import { allRun, deployWeb, importWeb, noneRuns } from './customer-load.ts';
 import { figureOf, type BenchOptions, type Figure } from './figure.ts';
 
-const confirmedWithinMs = 30_000;
+const evidenceWithinMs = 30_000;
 const aimMs = 1_000;
 const counts = [1, 10];
 
 export async function measureBoardKill(options: BenchOptions): Promise<Figure[]> {
   await using rack = await virtualRack({ name: 'bench-kill', uefi: 1, memoryMb: 2048 });
   // Awaited here: the rack is switched off when this function returns.
-  return await eachCount(rack, options, (instances, { confirmedMs, stoppedMs }) => [
+  return await eachCount(rack, options, (instances, { evidenceMs, stoppedMs }) => [
     figureOf({
       name: `kill, ${instances}: order to receipt`,
       unit: 'ms',
-      samples: confirmedMs,
+      samples: evidenceMs,
       aim: aimMs,
-      how: 'order stored until the node’s receipt came in, by the controller’s clock (confirmedAfterMs)',
+      how: 'order stored until the node’s receipt came in, by the controller’s clock (evidenceAfterMs)',
     }),
     figureOf({
       name: `kill, ${instances}: on the node`,
@@ -51,7 +51,7 @@ export async function measureIcountKill(options: BenchOptions): Promise<Figure[]
 }
 
 interface Kills {
-  confirmedMs: number[];
+  evidenceMs: number[];
   stoppedMs: number[];
 }
 
@@ -66,15 +66,15 @@ async function eachCount(
   const all: Figure[] = [];
   for (const count of counts) {
     const customer = `bench${count}`;
-    const kills: Kills = { confirmedMs: [], stoppedMs: [] };
+    const kills: Kills = { evidenceMs: [], stoppedMs: [] };
     await deployWeb(rack, customer, count);
     for (let run = 1; run <= runs; run++) {
-      const { confirmedAfterMs, stoppedAfterMs, processes } = await killOnce(rack, customer);
+      const { evidenceAfterMs, stoppedAfterMs, processes } = await killOnce(rack, customer);
       print(
-        `${count} instances, ${processes} processes ${run}/${runs}: ${confirmedAfterMs} ms, node ${stoppedAfterMs} ms`,
+        `${count} instances, ${processes} processes ${run}/${runs}: ${evidenceAfterMs} ms, node ${stoppedAfterMs} ms`,
       );
       if (processes < count) throw new Error(`order stopped ${processes} processes, want those of ${count} instances`);
-      kills.confirmedMs.push(confirmedAfterMs);
+      kills.evidenceMs.push(evidenceAfterMs);
       kills.stoppedMs.push(stoppedAfterMs);
       await noneRuns(rack, customer);
       await rack.controller.api('POST', '/v1/lift', { customer });
@@ -89,17 +89,17 @@ async function eachCount(
 async function killOnce(
   rack: VirtualRack,
   customer: string,
-): Promise<{ confirmedAfterMs: number; stoppedAfterMs: number; processes: number }> {
+): Promise<{ evidenceAfterMs: number; stoppedAfterMs: number; processes: number }> {
   const order = await rack.controller.api('POST', '/v1/kill', { customer, reason: 'bench' });
   if (!Check(KillOrder, order)) throw new Error(`POST /v1/kill: ${JSON.stringify(order)} is no kill order`);
-  const deadline = performance.now() + confirmedWithinMs;
+  const deadline = performance.now() + evidenceWithinMs;
   for (;;) {
     await delay(50);
     const { timeline } = await rack.controller.get(`/v1/kill/${order.number}`, KillTimeline);
     const [node] = timeline;
-    if (node?.evidence === 'receipt' && node.confirmedAfterMs !== null && node.stoppedAfterMs !== null)
+    if (node?.evidence === 'receipt' && node.evidenceAfterMs !== null && node.stoppedAfterMs !== null)
       return {
-        confirmedAfterMs: node.confirmedAfterMs,
+        evidenceAfterMs: node.evidenceAfterMs,
         stoppedAfterMs: node.stoppedAfterMs,
         processes: node.processes,
       };

@@ -154,7 +154,7 @@ function killFigures(
       unit: 'ms',
       samples: kills.map((each) => each[which]),
       ...(aim === undefined ? {} : { aim }),
-      how: `order stored until ${words[which]} of the receipts were in (confirmedAfterMs)${how}`,
+      how: `order stored until ${words[which]} of the receipts were in (evidenceAfterMs)${how}`,
     });
   });
 }

@@ -20,7 +20,7 @@ import { rackCustomer, seedStore, type SeededNode } from './seeded-store.ts';
 
 const agentsProgram = fileURLToPath(new URL('simulated-agents.ts', import.meta.url));
 const readyWithinMs = 120_000;
-const confirmedWithinMs = 60_000;
+const evidenceWithinMs = 60_000;
 /** The kernel's clock for /proc/<pid>/stat, ticks a second. */
 const ticksPerSecond = 100;
 
@@ -221,18 +221,18 @@ export async function killAll(controllers: readonly ControllerProcess[]): Promis
 async function killOnce(controller: ControllerProcess): Promise<number[]> {
   const order = await controller.api('POST', '/v1/kill', { customer: rackCustomer, reason: 'bench' });
   if (!Check(KillOrder, order)) throw new Error(`POST /v1/kill: ${JSON.stringify(order)} is no kill order`);
-  const deadline = performance.now() + confirmedWithinMs;
+  const deadline = performance.now() + evidenceWithinMs;
   for (;;) {
     await delay(500); // rarely: each answer of 684 lines is work for the one that is measured
     const { timeline, nodes } = await controller.get(`/v1/kill/${order.number}`, KillTimeline);
-    const confirmedMs = timeline.flatMap(({ evidence, confirmedAfterMs }) =>
-      evidence === null ? [] : (confirmedAfterMs ?? []),
+    const evidenceMs = timeline.flatMap(({ evidence, evidenceAfterMs }) =>
+      evidence === null ? [] : (evidenceAfterMs ?? []),
     );
-    if (confirmedMs.length === nodes) {
+    if (evidenceMs.length === nodes) {
       await controller.api('POST', '/v1/lift', { customer: rackCustomer });
-      return confirmedMs;
+      return evidenceMs;
     }
     if (performance.now() > deadline)
-      throw new Error(`order ${order.number}: ${confirmedMs.length} of ${nodes} nodes count as stopped`);
+      throw new Error(`order ${order.number}: ${evidenceMs.length} of ${nodes} nodes count as stopped`);
   }
 }

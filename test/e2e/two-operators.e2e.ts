@@ -22,7 +22,7 @@ import { killResendMs } from '../../protocol/timing.ts';
 const mac = '02:00:00:c2:00:01';
 
 test(
-  'one operator asks to stop everything, another confirms it; and so it is lifted',
+  'one operator asks to stop everything, another approves it; and so it is lifted',
   { timeout: 300_000 },
   async () => {
     await using stack = new AsyncDisposableStack();
@@ -79,7 +79,7 @@ test(
     await says(ben.page.getByTestId('approval'), 'stop everything asked for by anna');
     await ben.page.getByTestId('approve').click();
     await ben.page.getByTestId('approve-submit').click();
-    await says(ben.page.getByTestId('order-dialog'), 'by anna, confirmed by ben: fire');
+    await says(ben.page.getByTestId('order-dialog'), 'by anna, approved by ben: fire');
     // Never heard since the order: its silence is the proof, and the open view shows it by itself.
     await says(ben.page.getByTestId('timeline-node'), 'silence past the bound');
     await picture(ben.page, 'two-operators-phone');
@@ -114,7 +114,7 @@ test(
     const report = await fetch(`${url}/v1/kill/1/report`, { headers: { authorization: `Bearer ${annasToken}` } });
     assert.equal(report.status, 200);
     const [order] = inventory.orders.all();
-    assert.deepEqual([order?.by, order?.liftedBy], ['anna, confirmed by ben', 'anna, confirmed by ben']);
+    assert.deepEqual([order?.by, order?.liftedBy], ['anna, approved by ben', 'anna, approved by ben']);
     // The browser says of each refusal that it was one.
     const complaints = [...anna.complaints, ...ben.complaints].filter((each) => !/status of 4\d\d/.test(each));
     assert.deepEqual([...complaints, ...failures], []);

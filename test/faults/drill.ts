@@ -61,7 +61,7 @@ async function run(rig: Rig, steps: Steps): Promise<Run> {
   }
   const gone = struck.map((node) => rig.observer.goneAfterMs(keyOf(node, 'acme'), order.acceptedMs) ?? Infinity);
   const { starvedMs } = rig.observer;
-  await confirmed(rig, order);
+  await acknowledged(rig, order);
   neverBack(rig, order);
   const excused = steps.boltMayStop === 'anywhere' ? rig.nodes : steps.boltMayStop === 'on struck nodes' ? struck : [];
   for (const node of rig.nodes.filter((each) => !excused.includes(each))) {
@@ -87,11 +87,11 @@ function isGone(rig: Rig, nodes: readonly HostNode[], customer: Customer): boole
   return nodes.every((node) => !rig.observer.isPopulated(keyOf(node, customer)));
 }
 
-/** Each node was heard again, and has confirmed the order or is proven to have stopped. */
-async function confirmed(rig: Rig, { number }: AcceptedOrder): Promise<void> {
+/** Each node was heard again, and has acknowledged the order or is proven to have stopped. */
+async function acknowledged(rig: Rig, { number }: AcceptedOrder): Promise<void> {
   await rig.allReady();
   await until(
-    `all nodes confirm order ${number}`,
+    `all nodes acknowledge order ${number}`,
     async () => (await rig.timeline(number)).timeline.every(({ evidence }) => evidence !== null),
     { withinMs: 60_000, everyMs: 50 },
   );

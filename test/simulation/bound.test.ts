@@ -69,7 +69,7 @@ test('two heartbeats in a row may be lost, and a controller may be away for as l
   assert.equal(permitValidityMs - 2 * heartbeatIntervalMs, 1_500);
 });
 
-test('an order that is not confirmed is sent many times within one permit', () => {
+test('an order that is not acknowledged is sent many times within one permit', () => {
   // 0.7 of them arrive at 30 % loss: what is left is one in 10,000,000.
   assert.ok(0.3 ** (permitValidityMs / 2 / killResendMs) < 1e-7);
 });

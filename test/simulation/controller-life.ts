@@ -89,10 +89,10 @@ export class ControllerLife {
       nodes: { ...inventory.nodes },
       orders: {
         ...inventory.orders,
-        saveReceipt: (confirmed) => {
-          const { number, mac, receipt } = confirmed;
+        saveReceipt: (stopped) => {
+          const { number, mac, receipt } = stopped;
           referee.counted(inventory.orders.get(number), mac, receipt.evidence);
-          return inventory.orders.saveReceipt(confirmed);
+          return inventory.orders.saveReceipt(stopped);
         },
       },
     };

@@ -228,7 +228,7 @@ async function liftSome(world: World, random: Random): Promise<void> {
   for (const { scope } of standing) if (random.chance(0.7)) lift(world, scope);
 }
 
-/** Invariant 4: once all is well again, whoever may run runs and goes on running, nobody else does, and every order is confirmed. */
+/** Invariant 4: once all is well again, whoever may run runs and goes on running, nobody else does, and every order has evidence from every node. */
 async function settle(world: World): Promise<void> {
   let since = Infinity;
   await until(world, '4: whoever may run runs again, nobody else does, and it stays so', () => {
@@ -237,7 +237,7 @@ async function settle(world: World): Promise<void> {
     else since = Math.min(since, world.timeline.now);
     return world.timeline.now - since >= steadyMs;
   });
-  await until(world, '4: every standing order is confirmed', () => {
+  await until(world, '4: every standing order has evidence from every node', () => {
     const { controller, boards } = world;
     const inventory = controller?.inventory;
     return inventory !== undefined && boards.every(({ mac }) => inventory.orders.pending(mac).length === 0);

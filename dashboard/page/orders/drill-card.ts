@@ -94,7 +94,7 @@ function noneYet(): HTMLElement {
 }
 
 function lastOf(drill: Drill, showOrder: (number: number) => void): HTMLElement[] {
-  const { order, problem, unconfirmed, leftOut } = drill;
+  const { order, problem, unacknowledged, leftOut } = drill;
   const link = element(
     'button',
     { type: 'button', class: 'link', 'aria-haspopup': 'dialog' },
@@ -107,9 +107,9 @@ function lastOf(drill: Drill, showOrder: (number: number) => void): HTMLElement[
     element('p', { class: 'drill-head', 'data-testid': 'drill-last' }, ...headOf(drill)),
     element('p', { class: 'drill-figure', 'data-testid': 'drill-figures' }, figures(drill)),
     ...(problem === '' ? [] : [element('p', { class: 'warning' }, problem)]),
-    ...(unconfirmed.length === 0
+    ...(unacknowledged.length === 0
       ? []
-      : [element('p', { class: 'unconfirmed' }, `Not acknowledged: ${some(unconfirmed)}`)]),
+      : [element('p', { class: 'unacknowledged' }, `Not acknowledged: ${some(unacknowledged)}`)]),
     ...(leftOut.length === 0 ? [] : [element('p', { class: 'muted' }, `Not measured: ${some(leftOut)}`)]),
     ...(order === null ? [] : [element('p', {}, link)]),
   ];

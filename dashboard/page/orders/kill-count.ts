@@ -23,14 +23,14 @@ export function killCount(state: RackState): KillCount {
   function draw(): void {
     const order = following === undefined ? undefined : state.kills.get(following.number);
     if (order === undefined || following === undefined) return;
-    const { done, count, unconfirmed } = killProgress(order);
+    const { done, count, unacknowledged } = killProgress(order);
     const late = !done && performance.now() - following.sentAt > boundMs;
     root.dataset['outcome'] = done ? 'done' : late ? 'late' : 'running';
     setText(title, `${done ? 'Stopped' : 'Stopping'} ${nameOf(order.scope)}`);
     setText(byId('kill-count', HTMLElement), order.nodes === 0 ? 'No node was running it.' : count);
     setText(
-      byId('kill-unconfirmed', HTMLElement),
-      unconfirmed === '' ? '' : late ? `After ${seconds(boundMs)}. ${unconfirmed}` : unconfirmed,
+      byId('kill-unacknowledged', HTMLElement),
+      unacknowledged === '' ? '' : late ? `After ${seconds(boundMs)}. ${unacknowledged}` : unacknowledged,
     );
     setMeter(bar, order.nodes === 0 ? 1 : order.stopped / order.nodes);
   }

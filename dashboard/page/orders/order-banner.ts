@@ -10,7 +10,7 @@ const shownLimit = 6;
 interface Banner {
   root: HTMLElement;
   count: HTMLElement;
-  unconfirmed: HTMLElement;
+  unacknowledged: HTMLElement;
 }
 
 export interface OrderBannerOptions {
@@ -38,9 +38,9 @@ export function orderBanner(options: OrderBannerOptions): { draw(changes: Change
     for (const [index, order] of shown.entries()) {
       const banner = banners.get(order.number) ?? build(order, options);
       banners.set(order.number, banner);
-      const { done, count, unconfirmed } = killProgress(order);
+      const { done, count, unacknowledged } = killProgress(order);
       setText(banner.count, order.nodes === 0 ? 'no node had it' : count);
-      setText(banner.unconfirmed, unconfirmed);
+      setText(banner.unacknowledged, unacknowledged);
       banner.root.dataset['done'] = String(done);
       const follows = section.children[index] ?? null;
       if (follows !== banner.root) section.insertBefore(banner.root, follows);
@@ -58,7 +58,7 @@ function build(order: KillOrder, { lift, show }: Pick<OrderBannerOptions, 'lift'
   const words = element('p', { class: 'order-words', role: 'alert' });
   words.append(element('strong', {}, `KILLED: ${name}`), ` since ${moment(order.at, Date.now())} — ${order.reason}`);
   const count = element('p', { class: 'order-count', 'data-testid': 'order-progress' });
-  const unconfirmed = element('p', { class: 'order-unconfirmed', 'data-testid': 'order-unconfirmed' });
+  const unacknowledged = element('p', { class: 'order-unacknowledged', 'data-testid': 'order-unacknowledged' });
   const button = element('button', { type: 'button', 'aria-haspopup': 'dialog', 'data-testid': 'order-lift' });
   button.textContent = 'Lift…';
   button.setAttribute('aria-label', `Lift the order on ${name}`);
@@ -82,10 +82,10 @@ function build(order: KillOrder, { lift, show }: Pick<OrderBannerOptions, 'lift'
     { class: 'order', 'data-scope': order.scope, 'data-testid': 'order' },
     words,
     count,
-    unconfirmed,
+    unacknowledged,
     ...holding,
     timeline,
     button,
   );
-  return { root, count, unconfirmed };
+  return { root, count, unacknowledged };
 }

@@ -41,7 +41,7 @@ export function orderList({ state, list, empty, show }: OrderListOptions): { dra
       `Order ${number}: ${name}`,
     );
     button.addEventListener('click', () => show(number));
-    const { count, unconfirmed } = killProgress(order);
+    const { count, unacknowledged } = killProgress(order);
     return element(
       'li',
       { 'data-testid': 'order-line' },
@@ -54,7 +54,7 @@ export function orderList({ state, list, empty, show }: OrderListOptions): { dra
         element('span', { class: 'figure' }, nodes === 0 ? 'no node had it' : count),
       ),
       element('p', { class: 'muted' }, `${moment(at, Date.now())} by ${by}: ${reason}`),
-      ...(unconfirmed === '' ? [] : [element('p', { class: 'unconfirmed' }, unconfirmed)]),
+      ...(unacknowledged === '' ? [] : [element('p', { class: 'unacknowledged' }, unacknowledged)]),
     );
   }
 

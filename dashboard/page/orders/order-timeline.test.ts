@@ -10,23 +10,23 @@ const node = (name: string, more: Partial<KillNode> = {}): KillNode => ({
   evidence: 'receipt',
   sentAfterMs: 2,
   stoppedAfterMs: 5,
-  confirmedAfterMs: 90,
+  evidenceAfterMs: 90,
   processes: 3,
   escalation: [],
   ...more,
 });
-const silent = { evidence: null, stoppedAfterMs: null, confirmedAfterMs: null, processes: 0 } as const;
+const silent = { evidence: null, stoppedAfterMs: null, evidenceAfterMs: null, processes: 0 } as const;
 
 function order(timeline: KillNode[], more: Partial<KillTimeline> = {}): KillTimeline {
   const stopped = timeline.filter(({ evidence }) => evidence !== null).length;
   const usual = { number: 1, scope: 'acme', reason: '', by: 'anna', at, liftedAt: null, liftedBy: null };
-  const counts = { nodes: timeline.length, stopped, slowestMs: null, unconfirmed: [], holding: [], stored: true };
+  const counts = { nodes: timeline.length, stopped, slowestMs: null, unacknowledged: [], holding: [], stored: true };
   return { ...usual, ...counts, timeline, ...more };
 }
 
 test('nodes without evidence are on top, then the slowest; bars are shares of a round scale', () => {
   const view = timelineView(
-    order([node('a'), node('b', { confirmedAfterMs: 160 }), node('d', silent), node('c', silent)]),
+    order([node('a'), node('b', { evidenceAfterMs: 160 }), node('d', silent), node('c', silent)]),
     at + 100,
   );
   assert.deepEqual(
@@ -47,7 +47,7 @@ test('nodes without evidence are on top, then the slowest; bars are shares of a 
 });
 
 test('a node that is missing for hours leaves the others their bars, and the bound its place', () => {
-  const view = timelineView(order([node('a', silent), node('b', { confirmedAfterMs: 4_100 })]), at + 3_600_000);
+  const view = timelineView(order([node('a', silent), node('b', { evidenceAfterMs: 4_100 })]), at + 3_600_000);
   assert.deepEqual([view.scaleMs, view.bound], [10_000, 0.5]);
   assert.deepEqual([view.rows[0]?.end, view.rows[0]?.late, view.rows[1]?.late], [1, true, false]);
 });
@@ -59,7 +59,7 @@ for (const [slowest, ticks] of [
   [45_000, 'bound 5 s@0.1 50.0 s@1'],
 ] as const) {
   test(`the axis of an order whose slowest took ${slowest} ms says ${ticks}, each in a place of its own`, () => {
-    const view = timelineView(order([node('a', { confirmedAfterMs: slowest })]), at);
+    const view = timelineView(order([node('a', { evidenceAfterMs: slowest })]), at);
     assert.equal(view.ticks.map(({ words, at: place }) => `${words}@${place}`).join(' '), ticks);
   });
 }
@@ -78,8 +78,8 @@ test('evidence, processes and escalation are told in words', () => {
   const { rows } = timelineView(
     order([
       node('a', { processes: 1 }),
-      node('b', { evidence: 'silence', sentAfterMs: null, stoppedAfterMs: null, confirmedAfterMs: 4_000 }),
-      node('c', { evidence: 'power', stoppedAfterMs: null, confirmedAfterMs: 2_700, escalation: [...escalation] }),
+      node('b', { evidence: 'silence', sentAfterMs: null, stoppedAfterMs: null, evidenceAfterMs: 4_000 }),
+      node('c', { evidence: 'power', stoppedAfterMs: null, evidenceAfterMs: 2_700, escalation: [...escalation] }),
       node('d', silent),
     ]),
     at + 6_000,
@@ -103,8 +103,8 @@ test('evidence, processes and escalation are told in words', () => {
 test('the summary has the median and the slowest of those that stopped', () => {
   const timeline = [
     node('a'),
-    node('b', { confirmedAfterMs: 1_500 }),
-    node('c', { confirmedAfterMs: 100 }),
+    node('b', { evidenceAfterMs: 1_500 }),
+    node('c', { evidenceAfterMs: 100 }),
     node('d', silent),
   ];
   assert.equal(summaryWords(order(timeline)), '3/4 nodes stopped, half of them within 100 ms, the slowest 1.50 s');

@@ -18,7 +18,7 @@ export interface TimelineRow {
   mac: string;
   name: string;
   evidence: Evidence | null;
-  /** Shares of the scale, 0 to 1: where the permit left, and where the confirmation (or, without one, the present) is. */
+  /** Shares of the scale, 0 to 1: where the permit left, and where the evidence (or, without one, the present) is. */
   sent: number;
   end: number;
   late: boolean;
@@ -48,10 +48,10 @@ export interface Tick {
 /** Nodes without evidence on top, then the slowest. `now` by the controller's clock, as far as the page knows it. */
 export function timelineView(order: KillTimeline, now: number): TimelineView {
   const openMs = Math.min(openBarMs, Math.max(0, (order.liftedAt ?? now) - order.at));
-  const endOf = ({ confirmedAfterMs }: KillNode) => confirmedAfterMs ?? openMs;
+  const endOf = ({ evidenceAfterMs }: KillNode) => evidenceAfterMs ?? openMs;
   const scaleMs = roundUp(Math.max(50, ...order.timeline.map(endOf)));
   const sorted = order.timeline.toSorted(
-    (a, b) => (b.confirmedAfterMs ?? Infinity) - (a.confirmedAfterMs ?? Infinity) || (a.name < b.name ? -1 : 1),
+    (a, b) => (b.evidenceAfterMs ?? Infinity) - (a.evidenceAfterMs ?? Infinity) || (a.name < b.name ? -1 : 1),
   );
   return {
     scaleMs,
@@ -64,7 +64,7 @@ export function timelineView(order: KillTimeline, now: number): TimelineView {
       sent: Math.min(node.sentAfterMs ?? 0, endOf(node)) / scaleMs,
       end: endOf(node) / scaleMs,
       late: endOf(node) > boundMs,
-      figure: node.confirmedAfterMs === null ? 'not acknowledged' : span(node.confirmedAfterMs),
+      figure: node.evidenceAfterMs === null ? 'not acknowledged' : span(node.evidenceAfterMs),
       words: wordsOf(node),
       escalation: node.escalation.map(stepWords),
     })),
@@ -85,13 +85,13 @@ function ticksOf(scaleMs: number): Tick[] {
   return [...ends.filter(({ at }) => Math.abs(at - bound.at) >= tickRoom), bound].toSorted((a, b) => a.at - b.at);
 }
 
-function wordsOf({ evidence, sentAfterMs, stoppedAfterMs, confirmedAfterMs, processes }: KillNode): string {
+function wordsOf({ evidence, sentAfterMs, stoppedAfterMs, evidenceAfterMs, processes }: KillNode): string {
   return [
     sentAfterMs === null ? 'no permit could be sent' : `permit sent after ${span(sentAfterMs)}`,
     ...(stoppedAfterMs === null ? [] : [`stopped within ${span(stoppedAfterMs)} of it, ${processWords(processes)}`]),
-    confirmedAfterMs === null || evidence === null
+    evidenceAfterMs === null || evidence === null
       ? 'nothing proves yet that it has stopped'
-      : `${evidence === 'receipt' ? 'acknowledged' : 'counted as stopped'} after ${span(confirmedAfterMs)}: ${evidenceWords[evidence].long}`,
+      : `${evidence === 'receipt' ? 'acknowledged' : 'counted as stopped'} after ${span(evidenceAfterMs)}: ${evidenceWords[evidence].long}`,
   ].join(' · ');
 }
 
@@ -115,7 +115,7 @@ function roundUp(ms: number): number {
 /** `all 684 nodes, half of them within 97 ms, the slowest 398 ms` */
 export function summaryWords(order: KillTimeline): string {
   if (order.nodes === 0) return 'No node was running it.';
-  const times = order.timeline.flatMap(({ confirmedAfterMs }) => confirmedAfterMs ?? []).toSorted((a, b) => a - b);
+  const times = order.timeline.flatMap(({ evidenceAfterMs }) => evidenceAfterMs ?? []).toSorted((a, b) => a - b);
   const median = times[Math.ceil(times.length / 2) - 1];
   const slowest = times.at(-1);
   const stopped = `${order.stopped}/${plural(order.nodes, 'node')} stopped`;
