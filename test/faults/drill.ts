@@ -77,7 +77,7 @@ async function run(rig: Rig, steps: Steps): Promise<Run> {
   await rig.allRun();
   const others = rig.nodes.filter((node) => !struck.includes(node));
   if (others.length > 0) {
-    const name = 'on the other nodes, ms';
+    const name = 'stop on the other nodes, ms';
     also = { ...also, [name]: others.map((node) => lastSeen(rig, node, order)) };
   }
   return { gone, starvedMs, ...(Object.keys(also).length === 0 ? {} : { also }) };

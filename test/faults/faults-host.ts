@@ -3,7 +3,7 @@
 import { clockSteps } from './clock.ts';
 import { fillDisk, flushesLast } from './disk.ts';
 import { drill } from './drill.ts';
-import { promisedMs, type Fault, type FaultRack, type FaultSuite, type Run } from './fault.ts';
+import { promisedMs, titleOf, type Fault, type FaultRack, type FaultSuite, type Run } from './fault.ts';
 import {
   agentBlocks,
   agentDies,
@@ -212,11 +212,8 @@ export const hostSuite: FaultSuite = {
     const rig = await Rig.create({ nodes, print });
     return {
       run(wanted) {
-        const found = hostFaults.find(
-          ({ number, name, variant }) => number === wanted.number && name === wanted.name && variant === wanted.variant,
-        );
-        if (found === undefined)
-          throw new Error(`there is no fault ${wanted.number} ${wanted.name} ${wanted.variant} on this machine`);
+        const found = hostFaults.find((each) => titleOf(each) === titleOf(wanted));
+        if (found === undefined) throw new Error(`there is no fault ${titleOf(wanted)} on this machine`);
         return found.run(rig);
       },
       [Symbol.asyncDispose]: () => rig[Symbol.asyncDispose](),

@@ -15,7 +15,7 @@ import {
 } from './board-scripts.ts';
 import { BoardRack, killed, untilOnBoards, type DrillBoard } from './board-rack.ts';
 import { runOnce, type Misdeed } from './board-run.ts';
-import { promisedMs, type Fault, type FaultRack, type FaultSuite } from './fault.ts';
+import { promisedMs, titleOf, type Fault, type FaultRack, type FaultSuite } from './fault.ts';
 
 /** Longer than the promise and than the watchdog’s patience. */
 const pauseMs = 6_000;
@@ -143,13 +143,13 @@ type Drill = [Omit<Fault, 'where' | 'boundMs'>, Misdeed];
 
 const drills: Drill[] = [
   [
-    { number: 1, variant: 'boards', name: 'nothing fails', what: 'Nothing is done beside the order.' },
+    { number: 1, variant: '', name: 'nothing fails', what: 'Nothing is done beside the order.' },
     { sparesBystander: true },
   ],
   [
     {
       number: 3,
-      variant: 'boards, just before the order',
+      variant: 'just before the order',
       name: 'link cut',
       what: 'QEMU takes the link of the board’s network card down, then the order is given; the board’s watcher tells the end on the serial line.',
     },
@@ -162,7 +162,7 @@ const drills: Drill[] = [
   [
     {
       number: 3,
-      variant: 'boards, just after the order',
+      variant: 'just after the order',
       name: 'link cut',
       what: 'QEMU takes the link of the board’s network card down when the order’s answer is there.',
     },
@@ -175,8 +175,8 @@ const drills: Drill[] = [
   [
     {
       number: 5,
-      variant: 'boards, started again by its supervisor',
-      name: 'controller killed',
+      variant: 'back by its supervisor',
+      name: 'controller killed (-9) right after it answered',
       what: 'kill -9 of the controller when the order’s answer is there; its supervisor starts it again at once, and the other customer runs on.',
     },
     {
@@ -195,8 +195,8 @@ const drills: Drill[] = [
   [
     {
       number: 7,
-      variant: 'boards',
-      name: 'agent killed again and again',
+      variant: 'and each time it comes back',
+      name: 'agent killed (-9)',
       what: 'kill -9 of the agent just before the order, and of each new one that PID 1 starts, until the customer is gone.',
     },
     {
@@ -212,7 +212,7 @@ const drills: Drill[] = [
     },
   ],
   [
-    { number: 8, variant: 'boards', name: 'agent frozen', what: 'SIGSTOP to the agent just before the order.' },
+    { number: 8, variant: '', name: 'agent frozen (SIGSTOP)', what: 'SIGSTOP to the agent just before the order.' },
     {
       before: async (board) => {
         await board.run('kill -STOP $(pidof node)');
@@ -226,8 +226,8 @@ const drills: Drill[] = [
   [
     {
       number: 9,
-      variant: 'killed',
-      name: 'leash killed',
+      variant: '',
+      name: 'leash killed (-9)',
       what: 'kill -9 of the leash just before the order: PID 1 stops every customer of the board, and starts a new leash.',
     },
     {
@@ -244,8 +244,8 @@ const drills: Drill[] = [
   [
     {
       number: 9,
-      variant: 'frozen',
-      name: 'leash frozen',
+      variant: '',
+      name: 'leash frozen (SIGSTOP)',
       what: 'SIGSTOP to the leash just before the order: the agent stops the customer; nobody feeds the watchdog, which resets the board.',
     },
     leashFrozen,
@@ -253,8 +253,8 @@ const drills: Drill[] = [
   [
     {
       number: 10,
-      variant: 'boards, an hour ahead',
-      name: 'clock stepped',
+      variant: 'an hour ahead',
+      name: 'board’s clock stepped',
       what: 'date -s on the board, 4 s before the order; nobody stops for it.',
     },
     { ...stepClock(3_600), sparesBystander: true },
@@ -262,8 +262,8 @@ const drills: Drill[] = [
   [
     {
       number: 10,
-      variant: 'boards, an hour back',
-      name: 'clock stepped',
+      variant: 'an hour back',
+      name: 'board’s clock stepped',
       what: 'date -s on the board, 4 s before the order; nobody stops for it.',
     },
     { ...stepClock(-3_600), sparesBystander: true },
@@ -271,8 +271,8 @@ const drills: Drill[] = [
   [
     {
       number: 11,
-      variant: 'boards, fork bomb',
-      name: 'hostile customer',
+      variant: '',
+      name: 'fork bomb',
       what: `A container that forks without end, at its limit of ${manyProcesses} processes when the order comes.`,
     },
     bomb(manyProcesses),
@@ -280,8 +280,8 @@ const drills: Drill[] = [
   [
     {
       number: 11,
-      variant: 'boards, fork bomb, cable pulled besides',
-      name: 'hostile customer',
+      variant: 'with the cable pulled',
+      name: 'fork bomb',
       what: `The same at its limit of ${manyProcesses} processes, and the link is taken down just before the order.`,
     },
     andCut(bomb(manyProcesses)),
@@ -289,8 +289,8 @@ const drills: Drill[] = [
   [
     {
       number: 11,
-      variant: 'boards, memory hog',
-      name: 'hostile customer',
+      variant: '',
+      name: 'memory hog',
       what: 'A container that asks for memory without end, whose processes the kernel kills at the limit of 256 MB again and again.',
     },
     hog(256 * megabytes),
@@ -298,8 +298,8 @@ const drills: Drill[] = [
   [
     {
       number: 11,
-      variant: 'boards, stubborn processes',
-      name: 'hostile customer',
+      variant: '',
+      name: 'processes that resist',
       what: 'Processes that ignore every signal, are stopped, double-forked, in a session of their own, and in nested control groups (which root makes: a container’s are read-only).',
     },
     {
@@ -321,8 +321,8 @@ const drills: Drill[] = [
   [
     {
       number: 11,
-      variant: `boards, ${manyContainers + 1} containers each`,
-      name: 'hostile customer',
+      variant: '',
+      name: `${manyContainers + 1} containers on each board`,
       what: `${manyContainers + 1} containers of the customer on each board of 2 GB and one emulated core; to start 100 takes it minutes.`,
     },
     containers(manyContainers),
@@ -339,7 +339,7 @@ const drills: Drill[] = [
   [
     {
       number: 13,
-      variant: 'cable pulled besides',
+      variant: 'with the cable pulled',
       name: 'process in uninterruptible sleep',
       what: 'The same, and the link is taken down just before the order; counted is the reset of the board by its leash.',
     },
@@ -348,8 +348,8 @@ const drills: Drill[] = [
   [
     {
       number: 13,
-      variant: 'throttled to death',
-      name: 'processes that cannot die',
+      variant: '',
+      name: 'processes throttled to death',
       what: '60 processes that fork without end in a group that root gave 0.1 % of a processor, which a container cannot do to itself; the leash resets the board.',
     },
     throttled,
@@ -357,8 +357,8 @@ const drills: Drill[] = [
   [
     {
       number: 13,
-      variant: 'throttled to death, cable pulled besides',
-      name: 'processes that cannot die',
+      variant: 'with the cable pulled',
+      name: 'processes throttled to death',
       what: 'The same, and the link is taken down just before the order.',
     },
     andCut(throttled),
@@ -366,7 +366,7 @@ const drills: Drill[] = [
   [
     {
       number: 14,
-      variant: 'QEMU stop, cont',
+      variant: 'its clock with it',
       name: 'kernel hung',
       what: `All of the board stands still from before the order until ${pauseMs / 1000} s after it, its clock too; counted from the moment in which it goes on, because nothing runs before.`,
     },
@@ -385,7 +385,7 @@ const drills: Drill[] = [
   [
     {
       number: 14,
-      variant: 'clock and watchdog run on',
+      variant: 'its clock and watchdog run on',
       name: 'kernel hung',
       what: `SIGSTOP to QEMU from before the order until ${pauseMs / 1000} s after it: the board stands still, its clock does not; counted from SIGCONT, after which the leash stops the customer or the watchdog resets the board, whichever is first.`,
     },
@@ -404,7 +404,7 @@ const drills: Drill[] = [
   [
     {
       number: 17,
-      variant: 'boards',
+      variant: '',
       name: 'node starts while the order stands',
       what: 'The board is reset before the order and boots while it stands; then its agent is killed and joins again. It starts the other customer, never the killed one.',
     },
@@ -424,16 +424,16 @@ export const qemuSuite: FaultSuite = {
       run: (fault) =>
         runOnce(
           boards,
-          boards.boards.map(() => misdeedOf(fault)),
+          boards.boards.map(() => misdeedOf(titleOf(fault))),
         ),
       [Symbol.asyncDispose]: () => boards[Symbol.asyncDispose](),
     } satisfies FaultRack;
   },
 };
 
-/** The misdeed of that fault, to be done to one board: a test saves time by doing another one to the other. */
-export function misdeedOf({ number, variant }: Pick<Fault, 'number' | 'variant'>): Misdeed {
-  const drill = drills.find(([fault]) => fault.number === number && fault.variant === variant);
-  if (drill === undefined) throw new Error(`there is no fault ${number} ${variant} on boards`);
+/** The misdeed of the fault of that title, to be done to one board: a test saves time by doing another one to the other. */
+export function misdeedOf(title: string): Misdeed {
+  const drill = drills.find(([fault]) => titleOf(fault) === title);
+  if (drill === undefined) throw new Error(`there is no fault ${title} on boards`);
   return drill[1];
 }

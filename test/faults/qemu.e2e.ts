@@ -10,36 +10,44 @@ import { runOnce, waitedFigure, type Misdeed } from './board-run.ts';
 import { promisedMs, type Run } from './fault.ts';
 import { bomb, containers, hog, misdeedOf } from './faults-qemu.ts';
 
-const on = (number: number, variant: string): Misdeed => misdeedOf({ number, variant });
 const both = (misdeed: Misdeed): Misdeed[] => [misdeed, misdeed];
 
 // Fewer processes and containers than the drill has: an emulated board on a busy machine is a slow one.
 const runs: { name: string; misdeeds: Misdeed[] }[] = [
   {
     name: 'nothing fails on one board, the cable of the other is pulled just before the order',
-    misdeeds: [on(1, 'boards'), on(3, 'boards, just before the order')],
+    misdeeds: [misdeedOf('1 nothing fails'), misdeedOf('3 link cut, just before the order')],
   },
   { name: 'a fork bomb', misdeeds: both(bomb(64)) },
   { name: 'a memory hog', misdeeds: both(hog(64 * 2 ** 20)) },
   { name: 'three containers on each board', misdeeds: both(containers(2)) },
-  { name: 'the boards stand still and go on', misdeeds: both(on(14, 'QEMU stop, cont')) },
+  { name: 'the boards stand still and go on', misdeeds: both(misdeedOf('14 kernel hung, its clock with it')) },
   {
     name: 'the controller is killed when it has answered, and started again',
-    misdeeds: both(on(5, 'boards, started again by its supervisor')),
+    misdeeds: both(misdeedOf('5 controller killed (-9) right after it answered, back by its supervisor')),
   },
-  { name: 'stubborn processes', misdeeds: both(on(11, 'boards, stubborn processes')) },
+  { name: 'stubborn processes', misdeeds: both(misdeedOf('11 processes that resist')) },
   {
     name: 'the clock is stepped an hour ahead; an hour back',
-    misdeeds: [on(10, 'boards, an hour ahead'), on(10, 'boards, an hour back')],
+    misdeeds: [
+      misdeedOf('10 board’s clock stepped, an hour ahead'),
+      misdeedOf('10 board’s clock stepped, an hour back'),
+    ],
   },
   {
     name: 'the cable is pulled just after the order; the agent is killed again and again',
-    misdeeds: [on(3, 'boards, just after the order'), on(7, 'boards')],
+    misdeeds: [
+      misdeedOf('3 link cut, just after the order'),
+      misdeedOf('7 agent killed (-9), and each time it comes back'),
+    ],
   },
-  { name: 'the agent is frozen; the leash is killed', misdeeds: [on(8, 'boards'), on(9, 'killed')] },
+  {
+    name: 'the agent is frozen; the leash is killed',
+    misdeeds: [misdeedOf('8 agent frozen (SIGSTOP)'), misdeedOf('9 leash killed (-9)')],
+  },
   {
     name: 'the leash is frozen; a process hangs in the kernel: both boards are reset',
-    misdeeds: [on(9, 'frozen'), on(13, '')],
+    misdeeds: [misdeedOf('9 leash frozen (SIGSTOP)'), misdeedOf('13 process in uninterruptible sleep')],
   },
 ];
 

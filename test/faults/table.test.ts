@@ -47,7 +47,7 @@ test('a broken promise stands out, other figures stand beside it, no cell breaks
     measured({ gone: [5_001], also: { 'board reset, ms': [6_000, 6_400] }, what: 'a | b' }),
   ]).split('\n');
   assert.match(row, /\*\*5\.00 s\*\*/);
-  assert.match(row, /a \\\| b; board reset, ms: 6200, at worst 6400/);
+  assert.match(row, /a \\\| b; board reset 6200 ms, at worst 6400 ms/);
 });
 
 test('a page keeps what is around the table', () => {

@@ -30,7 +30,7 @@ function row(each: Measurement): string {
   // A figure that is 0 throughout says nothing.
   const figures = Object.entries(also)
     .filter(([, values]) => worst(values) > 0)
-    .map(([figure, values]) => `${figure}: ${Math.round(median(values))}, at worst ${worst(values)}`);
+    .map(([figure, values]) => figureText(figure, values));
   const cells = [
     String(fault),
     variant === '' ? name : `${name}, ${variant}`,
@@ -43,6 +43,12 @@ function row(each: Measurement): string {
     `\`--only ${fault}\``,
   ];
   return `| ${cells.map((cell) => cell.replaceAll('|', '\\|').replaceAll('\n', ' ')).join(' | ')} |`;
+}
+
+/** `board reset 1837 ms, at worst 1915 ms`, of a figure that is called `board reset, ms` */
+function figureText(figure: string, values: readonly number[]): string {
+  const [name, unit = ''] = figure.split(', ');
+  return `${name} ${Math.round(median(values))} ${unit}, at worst ${worst(values)} ${unit}`;
 }
 
 /** The page with this table between its markers. Throws where a marker is missing. */
