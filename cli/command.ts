@@ -15,6 +15,8 @@ export interface Option {
 export interface Context {
   api: Api;
   output: Screen;
+  /** Answers are wanted as JSON. */
+  json: boolean;
   signal: AbortSignal;
   /** All of them, for what tells of them. */
   readonly commands: () => Promise<readonly Command[]>;
@@ -134,9 +136,9 @@ export function parseCall(command: Command, argv: readonly string[]): Call {
   const rest = argv.slice(ownArguments(argv).length + 1);
   const help = `(see muster ${command.words.join(' ')} --help)`;
   if (rest.length > 0 && command.takesRest !== true) throw new UsageError(`want nothing after -- ${help}`);
-  refuseUnknown(own, options, help);
-  const parsed = parse(own, options, help);
-  refuseContradiction(parsed.tokens, options, help);
+  refuseUnknown(own, { options, help });
+  const parsed = parse(own, { options, help });
+  refuseContradiction(parsed.tokens, { options, help });
   const positionals = parsed.positionals.slice(command.words.length);
   const [least, most] = command.takes ?? [0, 0];
   if (positionals.length < least) throw new UsageError(`want ${usageOf(command)} ${help}`);
@@ -177,7 +179,13 @@ function withNegativeNumbers(args: readonly string[], options: Record<string, Op
   return joined;
 }
 
-function refuseUnknown(args: readonly string[], options: Record<string, Option>, help: string): void {
+interface Declared {
+  options: Record<string, Option>;
+  /** Where to read on, as the end of a sentence. */
+  help: string;
+}
+
+function refuseUnknown(args: readonly string[], { options, help }: Declared): void {
   const isKnown = (name: string) =>
     options[name] !== undefined || options[name.replace(/^no-/, '')]?.type === 'boolean';
   const unknown = args.flatMap((arg) => /^--([^=]+)/.exec(arg)?.[1] ?? []).find((name) => !isKnown(name));
@@ -193,11 +201,7 @@ function refuseUnknown(args: readonly string[], options: Record<string, Option>,
 }
 
 /** `--port 80 --no-port`: the last one would win, and nobody can have meant that. */
-function refuseContradiction(
-  tokens: ReturnType<typeof parse>['tokens'],
-  options: Record<string, Option>,
-  help: string,
-): void {
+function refuseContradiction(tokens: ReturnType<typeof parse>['tokens'], { options, help }: Declared): void {
   const given = new Set(tokens.flatMap((token) => (token.kind === 'option' ? [token.rawName] : [])));
   // `--env A=1 --no-env B` is none: there each names what it means.
   const both = Object.keys(options).find(
@@ -206,7 +210,7 @@ function refuseContradiction(
   if (both !== undefined) throw new UsageError(`want --${both} or --no-${both}, and not both ${help}`);
 }
 
-function parse(args: string[], options: Record<string, Option>, help: string) {
+function parse(args: string[], { options, help }: Declared) {
   const declared = Object.fromEntries(
     Object.entries(options).map(([name, { type, multiple }]) => [name, { type, multiple: multiple === true }]),
   );

@@ -77,12 +77,16 @@ const answers: [
 for (const [name, schema, good, route] of answers)
   test(`hasShape() and the description say of each spoiled ${name} what its schema says`, () => {
     const plain: unknown = JSON.parse(JSON.stringify(schema));
-    assert.ok(Check(schema, good) && hasShape(good, plain, plain) && describedAnswer({ ...route, value: good }));
+    assert.ok(
+      Check(schema, good) &&
+        hasShape(good, { schema: plain, root: plain }) &&
+        describedAnswer({ ...route, value: good }),
+    );
     let refused = 0;
     for (const value of spoiled(good)) {
       const isGood = Check(schema, value);
       refused += isGood ? 0 : 1;
-      assert.equal(hasShape(value, plain, plain), isGood, JSON.stringify(value));
+      assert.equal(hasShape(value, { schema: plain, root: plain }), isGood, JSON.stringify(value));
       assert.equal(describedAnswer({ ...route, value }), isGood, JSON.stringify(value));
     }
     assert.ok(refused > 20);
@@ -103,8 +107,8 @@ test('hasShape() follows references, choices and records, in both dialects of Op
     [{ type: 'array', items: { type: 'array', items: { type: 'integer' } } }, [[1]], [['a']]],
   ];
   for (const [schema, good, bad] of table) {
-    assert.equal(hasShape(good, schema, root), true, JSON.stringify(schema));
-    assert.equal(hasShape(bad, schema, root), false, JSON.stringify(schema));
+    assert.equal(hasShape(good, { schema, root }), true, JSON.stringify(schema));
+    assert.equal(hasShape(bad, { schema, root }), false, JSON.stringify(schema));
   }
 });
 

@@ -17,7 +17,7 @@ export function describedAnswer({ method, path, status, value }: Answered, descr
   const operation = member(member(member(described, 'paths'), templateOf(path, described)), method.toLowerCase());
   const answer = member(member(operation, 'responses'), String(status));
   const schema = member(member(member(answer, 'content'), 'application/json'), 'schema');
-  return hasShape(value, schema, described);
+  return hasShape(value, { schema, root: described });
 }
 
 let read: unknown;
@@ -46,30 +46,44 @@ function templateOf(path: string, described: unknown): string {
   return fitting.toSorted((a, b) => variables(a.own) - variables(b.own))[0]?.template ?? '';
 }
 
+/** A schema, and the document in which its references are found. */
+interface Described {
+  schema: unknown;
+  root: unknown;
+}
+
 /** By the words of JSON Schema that our schemas use, in the dialects of OpenAPI 3.0 (`nullable`) and 3.1. */
-export function hasShape(value: unknown, schema: unknown, root: unknown): boolean {
+export function hasShape(value: unknown, { schema, root }: Described): boolean {
   if (!isRecord(schema)) return true;
   const { $ref: reference, nullable, type, enum: choices, anyOf, oneOf, allOf } = schema;
-  if (typeof reference === 'string') return hasShape(value, referred(reference, root), root);
+  if (typeof reference === 'string') return hasShape(value, { schema: referred(reference, root), root });
   if (value === null && nullable === true) return true;
   if ('const' in schema && value !== schema['const']) return false;
   if (Array.isArray(choices) && !choices.includes(value)) return false;
   if (type !== undefined && ![type].flat().some((each) => isOfType(value, each))) return false;
-  const fits = (each: unknown) => hasShape(value, each, root);
+  const fits = (each: unknown) => hasShape(value, { schema: each, root });
   for (const union of [anyOf, oneOf]) if (Array.isArray(union) && !union.some(fits)) return false;
   if (Array.isArray(allOf) && !allOf.every(fits)) return false;
-  if (Array.isArray(value)) return value.every((item) => hasShape(item, schema['items'], root));
-  return !isRecord(value) || hasMembers(value, schema, root);
+  if (Array.isArray(value)) {
+    const items = { schema: schema['items'], root };
+    return value.every((item) => hasShape(item, items));
+  }
+  return !isRecord(value) || hasMembers(value, { schema, root });
 }
 
-function hasMembers(value: Record<string, unknown>, schema: Record<string, unknown>, root: unknown): boolean {
+function hasMembers(
+  value: Record<string, unknown>,
+  { schema, root }: { schema: Record<string, unknown>; root: unknown },
+): boolean {
   const { required, properties, additionalProperties, patternProperties } = schema;
   if (Array.isArray(required) && !required.every((name) => typeof name === 'string' && Object.hasOwn(value, name)))
     return false;
   // A record of the schemas; which names it may have is no matter of shape.
   const others =
     additionalProperties ?? (isRecord(patternProperties) ? Object.values(patternProperties)[0] : undefined);
-  return Object.entries(value).every(([name, part]) => hasShape(part, member(properties, name) ?? others, root));
+  return Object.entries(value).every(([name, part]) =>
+    hasShape(part, { schema: member(properties, name) ?? others, root }),
+  );
 }
 
 function isOfType(value: unknown, type: unknown): boolean {

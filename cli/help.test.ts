@@ -12,8 +12,8 @@ const parts = await commandParts();
 test('the help texts are as in help.golden.txt (UPDATE_GOLDEN=1 writes it anew)', async () => {
   const golden = new URL('help.golden.txt', import.meta.url);
   const line = `${'-'.repeat(80)}\n`;
-  const each = commands.map((command) => commandHelp(command, commands));
-  const text = [overview(parts), groupHelp('image', commands), ...each].join(line);
+  const each = commands.map((command) => commandHelp(command, { commands }));
+  const text = [overview(parts), groupHelp('image', { commands }), ...each].join(line);
   if (process.env['UPDATE_GOLDEN'] === '1') await writeFile(golden, text);
   assert.equal(text, await readFile(golden, 'utf8'));
 });

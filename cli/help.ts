@@ -21,8 +21,13 @@ interface Paper {
   columns?: number | undefined;
 }
 
+/** All commands that begin with the same word, or more. */
+interface Known {
+  commands: readonly Command[];
+}
+
 /** The help of one command, and the names of those that begin with its words. */
-export function commandHelp(command: Command, commands: readonly Command[], paper: Paper = {}): string {
+export function commandHelp(command: Command, { commands, ...paper }: Paper & Known): string {
   const { options = {} } = command;
   const below = commands.filter(
     ({ words }) => words.length > command.words.length && command.words.every((word, at) => words[at] === word),
@@ -36,7 +41,7 @@ export function commandHelp(command: Command, commands: readonly Command[], pape
 }
 
 /** The help of a word that is no command by itself: `muster image --help`. */
-export function groupHelp(group: string, commands: readonly Command[], paper: Paper = {}): string {
+export function groupHelp(group: string, { commands, ...paper }: Paper & Known): string {
   return `muster ${group}: one of
 
 ${commandLines(

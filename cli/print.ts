@@ -1,6 +1,6 @@
 // The two ways every command answers: JSON as it came, or text.
 import { printableJson } from '../protocol/printable.ts';
-import type { Call, Context } from './command.ts';
+import type { Context } from './command.ts';
 import { lineAgain } from './screen.ts';
 import { tableParts, type Column } from './table.ts';
 
@@ -17,15 +17,15 @@ export interface Listing<Row> {
   none: string;
 }
 
-export function printList<Row>(context: Context, call: Call, { name, rows, columns, none }: Listing<Row>): void {
-  if (call.json) printJson(context, { [name]: rows });
+export function printList<Row>(context: Context, { name, rows, columns, none }: Listing<Row>): void {
+  if (context.json) printJson(context, { [name]: rows });
   else if (rows.length === 0) context.output.out(`${none}\n`);
-  else context.output.out(tableParts(columns, rows, context.output.columns));
+  else context.output.out(tableParts({ columns, rows }, context.output.columns));
 }
 
 /** A change that was made: the document, or one line. */
-export function printDone(context: Context, call: Call, done: { json: unknown; text: string }): void {
-  if (call.json) printJson(context, done.json);
+export function printDone(context: Context, done: { json: unknown; text: string }): void {
+  if (context.json) printJson(context, done.json);
   else context.output.out(`${done.text}\n`);
 }
 
@@ -37,7 +37,7 @@ export interface LiveLine {
 }
 
 /** Progress goes to standard error, so that output can be piped. With `--json` there is none: errors alone are said there. */
-export function liveLine({ output }: Context, { json }: Pick<Call, 'json'>): LiveLine {
+export function liveLine({ output, json }: Context): LiveLine {
   let shown = '';
   return {
     show: (text) => {

@@ -11,6 +11,7 @@ import {
   parseCall,
   unknownCommand,
   UsageError,
+  type Call,
   type Context,
 } from './command.ts';
 import { allCommands, commandParts, commandsOf } from './commands.ts';
@@ -36,15 +37,15 @@ const defaultUrl = 'http://127.0.0.1:8080';
 export async function runCommandLine(argv: readonly string[], environment: Environment): Promise<number> {
   const screen = guarded(environment.output);
   try {
-    return await dispatch(argv, environment, screen);
+    return await dispatch(argv, { ...environment, screen });
   } catch (error) {
     if (environment.signal.aborted) return 130;
-    return tell(error, screen, ownArguments(argv).includes('--json'));
+    return tell(error, { screen, isJson: ownArguments(argv).includes('--json') });
   }
 }
 
 /** Says the error, once, and gives the exit code. */
-function tell(error: unknown, screen: Screen, isJson: boolean): number {
+function tell(error: unknown, { screen, isJson }: { screen: Screen; isJson: boolean }): number {
   const message = error instanceof Error ? error.message : String(error);
   const isOurs = error instanceof FailedError || error instanceof ApiError;
   const code = error instanceof UsageError ? 'usage' : isOurs ? error.code : 'failed';
@@ -60,13 +61,17 @@ function tell(error: unknown, screen: Screen, isJson: boolean): number {
   return error instanceof FailedError ? error.exitCode : 1;
 }
 
-async function dispatch(argv: readonly string[], environment: Environment, screen: Screen): Promise<number> {
+/** What a terminal may show goes to the screen, and nothing to the output behind it. */
+type Surroundings = Omit<Environment, 'output'> & { screen: Screen };
+
+async function dispatch(argv: readonly string[], surroundings: Surroundings): Promise<number> {
+  const { screen } = surroundings;
   const isHelp = argv[0] === 'help';
   const own = isHelp ? argv.slice(1) : argv;
   const words = leadingWords(own);
   const [first] = words;
   if (isHelp || asksHelp(own)) return await help(words, screen);
-  if (first === undefined) return await withoutCommand(own, environment, screen);
+  if (first === undefined) return await withoutCommand(own, surroundings);
   if (first === 'up') {
     const { up } = await import('./process.ts');
     return await up(own);
@@ -74,7 +79,7 @@ async function dispatch(argv: readonly string[], environment: Environment, scree
   const command = findCommand(await commandsOf(first), words);
   if (command === undefined) throw unknownCommand(await allCommands(), words);
   const call = parseCall(command, own);
-  return (await command.run(contextFor(call, environment, screen), call)) ?? 0;
+  return (await command.run(contextFor(call, surroundings), call)) ?? 0;
 }
 
 async function help(words: readonly string[], screen: Screen): Promise<number> {
@@ -94,47 +99,42 @@ async function help(words: readonly string[], screen: Screen): Promise<number> {
     commands.map(({ applies: _applies, ...declared }) => declared),
     words,
   );
-  if (command !== undefined) screen.out(commandHelp(command, commands, screen));
-  else if (commands.length > 0 && second === undefined) screen.out(groupHelp(first, commands, screen));
+  if (command !== undefined) screen.out(commandHelp(command, { commands, columns: screen.columns }));
+  else if (commands.length > 0 && second === undefined)
+    screen.out(groupHelp(first, { commands, columns: screen.columns }));
   else throw unknownCommand(await allCommands(), words);
   return 0;
 }
 
-async function withoutCommand(argv: readonly string[], environment: Environment, screen: Screen): Promise<number> {
+async function withoutCommand(argv: readonly string[], surroundings: Surroundings): Promise<number> {
   if (argv.includes('--version'))
-    return await runCommandLine(['version', ...argv.filter((arg) => arg === '--json')], environment);
+    return await dispatch(['version', ...argv.filter((arg) => arg === '--json')], surroundings);
   const unknown = argv.find((arg) => arg.startsWith('-') && !(arg.slice(2).replace(/=.*/, '') in globalOptions));
   if (unknown !== undefined) throw new UsageError(`there is no option ${unknown} (see muster help)`);
   const { overview } = await import('./help.ts');
-  screen.err(overview(await commandParts(), screen));
+  surroundings.screen.err(overview(await commandParts(), surroundings.screen));
   return 2;
 }
 
-function contextFor(
-  call: { text: (option: string) => string | undefined },
-  environment: Environment,
-  output: Screen,
-): Context {
-  const { variables, signal } = environment;
+function contextFor(call: Call, surroundings: Surroundings): Context {
+  const { variables, signal } = surroundings;
   const url = call.text('url') ?? variables.url ?? defaultUrl;
   if (!URL.canParse(url) || !/^https?:/.test(url)) {
     throw new UsageError(`the controller's URL is ${JSON.stringify(url)}, want one like ${defaultUrl}`);
   }
   return {
-    api: connect({ url: url.replace(/\/$/, ''), token: () => findToken(call, environment), signal }),
-    output,
+    api: connect({ url: url.replace(/\/$/, ''), token: () => findToken(call, surroundings), signal }),
+    output: surroundings.screen,
+    json: call.json,
     signal,
     commands: allCommands,
-    now: environment.now,
-    monotonic: environment.monotonic,
-    sleep: (ms) => environment.sleep(ms, signal),
+    now: surroundings.now,
+    monotonic: surroundings.monotonic,
+    sleep: (ms) => surroundings.sleep(ms, signal),
   };
 }
 
-function findToken(
-  call: { text: (option: string) => string | undefined },
-  { variables, stateDirectories, readToken }: Environment,
-): FoundToken {
+function findToken(call: Call, { variables, stateDirectories, readToken }: Surroundings): FoundToken {
   const given = call.text('token');
   if (given !== undefined) return { token: given, from: '--token' };
   if (variables.token !== undefined) return { token: variables.token, from: '$MUSTER_TOKEN' };

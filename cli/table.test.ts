@@ -8,14 +8,14 @@ test('table() aligns words left and figures right, without trailing spaces', () 
     { name: 'a', count: 7, note: '' },
     { name: 'längst', count: 1200, note: 'x' },
   ];
-  const text = table(
-    [
+  const text = table({
+    columns: [
       { heading: 'NAME', value: ({ name }) => name },
       { heading: 'COUNT', right: true, value: ({ count }) => String(count) },
       { heading: 'NOTE', value: ({ note }) => note },
     ],
     rows,
-  );
+  });
   assert.equal(text, 'NAME    COUNT  NOTE\na           7\nlängst   1200  x\n');
 });
 
@@ -28,7 +28,7 @@ test('a table fits the terminal: text is cut, then columns are left out, in thei
     { heading: 'CUSTOMERS', value: ({ customers }) => customers, yields: 2, cut: true },
   ];
   const at = (terminal: number | undefined) => {
-    const lines = tableParts(columns, [row], terminal)
+    const lines = tableParts({ columns, rows: [row] }, terminal)
       .map(({ text }) => text)
       .join('')
       .split('\n');
@@ -43,7 +43,9 @@ test('a table fits the terminal: text is cut, then columns are left out, in thei
   assert.equal(at(29), 'node-c20001  ready');
   assert.equal(at(20), 'node-c20001  ready');
   assert.equal(at(5), 'node-c20001  ready');
-  const tones = tableParts(columns, [row], 80).flatMap(({ text, tone }) => (tone === undefined ? [] : [text, tone]));
+  const tones = tableParts({ columns, rows: [row] }, 80).flatMap(({ text, tone }) =>
+    tone === undefined ? [] : [text, tone],
+  );
   assert.deepEqual(tones, ['ready', 'good']);
 });
 
@@ -71,7 +73,7 @@ for (const [name, text] of Object.entries(hostile))
     const json = printableJson(JSON.stringify({ text }));
     assert.match(json, clean);
     assert.deepEqual(JSON.parse(json), { text });
-    const [, line = ''] = table([{ heading: 'X', value: (row: string) => row }], [text]).split('\n');
+    const [, line = ''] = table({ columns: [{ heading: 'X', value: (row: string) => row }], rows: [text] }).split('\n');
     assert.match(line, clean);
   });
 test('words of all the world are left as they are', () => {

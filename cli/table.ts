@@ -19,24 +19,25 @@ const gap = '  ';
 /** Less of a text tells nothing. */
 const shortestCut = 10;
 
-export function table<Row>(columns: readonly Column<Row>[], rows: readonly Row[]): string {
-  return tableParts(columns, rows, undefined)
+interface Table<Row> {
+  columns: readonly Column<Row>[];
+  rows: readonly Row[];
+}
+
+export function table<Row>(whole: Table<Row>): string {
+  return tableParts(whole, undefined)
     .map(({ text }) => text)
     .join('');
 }
 
 /** `terminal`: how many columns of characters it has; undefined where there is none, and nothing is cut. */
-export function tableParts<Row>(
-  columns: readonly Column<Row>[],
-  rows: readonly Row[],
-  terminal: number | undefined,
-): Part[] {
+export function tableParts<Row>({ columns, rows }: Table<Row>, terminal: number | undefined): Part[] {
   const cells = columns.map(({ heading, value, tone }) => [
     { text: heading },
     ...rows.map((row) => ({ text: printable(value(row)), tone: tone?.(row) })),
   ]);
   const needed = cells.map((own) => Math.max(...own.map(({ text }) => width(text))));
-  const widths = terminal === undefined ? needed : fitted(columns, needed, terminal);
+  const widths = terminal === undefined ? needed : fitted(columns, { needed, terminal });
   const shown = columns.flatMap((column, at) => {
     const columnWidth = widths[at] ?? 0;
     return columnWidth === 0 ? [] : [{ column, columnWidth, own: cells[at] ?? [] }];
@@ -70,7 +71,10 @@ function trimEnd(parts: Part[]): void {
 }
 
 /** The widths with which the table fits, 0 for a column that is left out. What yields nothing may still be too wide. */
-function fitted<Row>(columns: readonly Column<Row>[], needed: readonly number[], terminal: number): number[] {
+function fitted<Row>(
+  columns: readonly Column<Row>[],
+  { needed, terminal }: { needed: readonly number[]; terminal: number },
+): number[] {
   const order = columns
     .flatMap(({ yields, heading, cut: isCut }, at) => {
       const least = isCut === true ? Math.max(width(heading), shortestCut) : Infinity;

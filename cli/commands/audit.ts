@@ -35,9 +35,9 @@ else: with --head, a log that does not contain that hash (any more) is refused, 
 ];
 
 async function list(context: Context, call: Call): Promise<void> {
-  const limit = String(countOption(call, 'limit', { from: 1, to: 1_000 }) ?? 50);
+  const limit = String(countOption(call, { name: 'limit', from: 1, to: 1_000 }) ?? 50);
   const { entries } = await context.api.ask<Entries>({ path: '/v1/audit', query: { limit } });
-  printList(context, call, {
+  printList(context, {
     name: 'entries',
     rows: entries,
     none: 'the audit log is empty',
@@ -79,7 +79,7 @@ async function verify(context: Context, call: Call): Promise<number> {
   if (!holdsVerdict)
     problems.push(`the controller checked a log with head ${verdict.head}, which it does not hand out`);
   const all = [...new Set([...problems, ...verdict.problems])];
-  if (call.json) printJson(context, { ...verdict, entries: chain.entries, head: chain.head, problems: all });
+  if (context.json) printJson(context, { ...verdict, entries: chain.entries, head: chain.head, problems: all });
   else {
     context.output.out(
       `${chain.entries} entries, ${verdict.receipts} signed receipts checked again${verdict.late === 0 ? '' : `, ${verdict.late} entries written late`}\nhead ${chain.head}\n`,

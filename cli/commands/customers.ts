@@ -10,9 +10,9 @@ export const customerCommands: Command[] = [
     words: ['customers'],
     usage: '',
     summary: 'list the customers',
-    run: async (context, call) => {
+    run: async (context) => {
       const { customers } = await context.api.ask<{ customers: Customer[] }>({ path: '/v1/customers' });
-      printList(context, call, {
+      printList(context, {
         name: 'customers',
         rows: customers,
         none: 'there are no customers yet: muster customer add NAME',
@@ -54,8 +54,8 @@ With --on-silence hold its containers go on when their node hears no controller:
       if (onSilence !== undefined && onSilence !== 'stop' && onSilence !== 'hold') {
         throw new UsageError(`--on-silence is ${JSON.stringify(onSilence)}, want stop or hold`);
       }
-      const memoryBytes = sizeOption(call, 'memory', { from: 16 * 2 ** 20, to: 2 ** 40 });
-      const processes = countOption(call, 'processes', { from: 8, to: 32_768 });
+      const memoryBytes = sizeOption(call, { name: 'memory', from: 16 * 2 ** 20, to: 2 ** 40 });
+      const processes = countOption(call, { name: 'processes', from: 8, to: 32_768 });
       const body: CustomerSpec = {
         name,
         ...(onSilence === undefined ? {} : { onSilence }),
@@ -64,7 +64,7 @@ With --on-silence hold its containers go on when their node hears no controller:
       };
       const customer = await context.api.ask<Customer>({ method: 'POST', path: '/v1/customers', body });
       const limits = `${sizeText(customer.memoryBytes)} and ${customer.processes} processes a node`;
-      printDone(context, call, { json: customer, text: `customer ${customer.name} is there: ${limits}` });
+      printDone(context, { json: customer, text: `customer ${customer.name} is there: ${limits}` });
     },
   },
   {
@@ -76,7 +76,7 @@ With --on-silence hold its containers go on when their node hears no controller:
     run: async (context, call) => {
       const name = checkedName('customer', call.positionals[0]);
       await context.api.ask({ method: 'DELETE', path: `/v1/customers/${encodeURIComponent(name)}` });
-      printDone(context, call, { json: { removed: name }, text: `customer ${name} is removed` });
+      printDone(context, { json: { removed: name }, text: `customer ${name} is removed` });
     },
   },
 ];

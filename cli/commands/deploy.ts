@@ -64,15 +64,15 @@ async function deploy(context: Context, call: Call): Promise<number> {
       : Object.keys(patch).length === 0
         ? before
         : await context.api.ask<Workload>({ method: 'PATCH', path, body: patch });
-  if (before !== undefined && !call.json) {
-    const changes = changesText(before, stored, patch.env);
+  if (before !== undefined && !context.json) {
+    const changes = changesText({ before, after: stored, env: patch.env });
     context.output.out(
       changes === '' ? `${id} is wanted like that already\n` : `${id}: ${printable(changes)}; the rest stays\n`,
     );
   }
-  if (call.flag('wait', true)) return waitUntilRunning(context, call, { stored, waitMs });
+  if (call.flag('wait', true)) return waitUntilRunning(context, { stored, waitMs });
   const text = `${id} is stored: ${stored.replicas} of ${stored.image} wanted (muster ps ${stored.customer})`;
-  printDone(context, call, { json: stored, text });
+  printDone(context, { json: stored, text });
   return 0;
 }
 
@@ -83,10 +83,10 @@ interface Wait {
 
 const pollMs = 300;
 
-async function waitUntilRunning(context: Context, call: Call, { stored, waitMs }: Wait): Promise<number> {
+async function waitUntilRunning(context: Context, { stored, waitMs }: Wait): Promise<number> {
   const { customer, name, replicas } = stored;
   const id = `${customer}/${name}`;
-  const line = liveLine(context, call);
+  const line = liveLine(context);
   const startedMs = context.monotonic();
   for (;;) {
     const workload = await context.api.ask<Workload>({ path: workloadPath(stored) });
@@ -100,7 +100,7 @@ async function waitUntilRunning(context: Context, call: Call, { stored, waitMs }
     const allRun = own.length === replicas && own.every(({ state }) => state === 'running');
     if (workload.problem === '' && workload.updated === replicas && allRun) {
       line.end();
-      if (call.json) printJson(context, { ...workload, instances: own });
+      if (context.json) printJson(context, { ...workload, instances: own });
       else {
         context.output.out(`${id} runs: ${replicas} of ${workload.image} after ${durationText(now - startedMs)}\n`);
         for (const { nodeName, endpoint } of own)
@@ -147,13 +147,13 @@ function progressText(options: { id: string; workload: Workload; instances: read
 function workloadPatch(call: Call): WorkloadPatch {
   const patch: WorkloadPatch = {};
   const image = call.text('image');
-  const replicas = countOption(call, 'replicas', { from: 0, to: 10_000 });
+  const replicas = countOption(call, { name: 'replicas', from: 0, to: 10_000 });
   const command = commandOf(call);
   const env = envOf(call);
-  const port = call.removes('port') ? null : countOption(call, 'port', { from: 1, to: 65_535 });
-  const memoryBytes = sizeOption(call, 'memory', { from: 4 * 2 ** 20, to: 2 ** 40 });
-  const cpu = coresOption(call, 'cpu', { from: 0.05, to: 256 });
-  const processes = countOption(call, 'processes', { from: 1, to: 32_768 });
+  const port = call.removes('port') ? null : countOption(call, { name: 'port', from: 1, to: 65_535 });
+  const memoryBytes = sizeOption(call, { name: 'memory', from: 4 * 2 ** 20, to: 2 ** 40 });
+  const cpu = coresOption(call, { name: 'cpu', from: 0.05, to: 256 });
+  const processes = countOption(call, { name: 'processes', from: 1, to: 32_768 });
   if (image !== undefined) patch.image = checkedName('image', image);
   if (replicas !== undefined) patch.replicas = replicas;
   if (command !== undefined) patch.command = command;
@@ -208,7 +208,7 @@ function newSpec(id: string, patch: WorkloadPatch): WorkloadSpec {
 }
 
 /** `replicas 1 → 3, port 8080 removed`; empty where nothing is another than before. */
-function changesText(before: Workload, after: Workload, env: WorkloadPatch['env']): string {
+function changesText({ before, after, env }: { before: Workload; after: Workload; env: WorkloadPatch['env'] }): string {
   const facts = ({
     image,
     replicas,

@@ -45,7 +45,7 @@ from then on.
     run: async (context, call) => {
       const number = checkedCount(call.positionals[0], { what: 'the number of a drill', see: 'muster drills' });
       const found = await context.api.ask<Drill>({ path: `/v1/drills/${number}` });
-      if (call.json) printJson(context, found);
+      if (context.json) printJson(context, found);
       else context.output.out(report(found));
     },
   },
@@ -62,20 +62,19 @@ async function drill(context: Context, call: Call): Promise<number | void> {
   for (const option of ['runs', 'only'])
     if (call.text(option) !== undefined) throw new UsageError(`--${option} goes with --faults`);
   const request = requestOf(call);
-  const every = call.text('every');
-  if (every !== undefined) return plan(context, call, { every, request });
+  if (call.text('every') !== undefined) return plan(context, call);
   const begun = await context.api.ask<Drill>({ method: 'POST', path: '/v1/drills', body: request });
   if (!call.flag('wait', true)) {
     const text = `drill ${begun.number} runs on ${begun.drawn} nodes: muster drill show ${begun.number}`;
-    return printDone(context, call, { json: begun, text });
+    return printDone(context, { json: begun, text });
   }
-  const done = await watch(context, call, begun).catch((error: unknown) => {
+  const done = await watch(context, begun).catch((error: unknown) => {
     if (context.signal.aborted)
       context.output.err(`drill ${begun.number} goes on: muster drill show ${begun.number}\n`);
     throw error;
   });
   const passed = done.outcome === 'passed';
-  if (call.json) printJson(context, done);
+  if (context.json) printJson(context, done);
   else if (passed) context.output.out(report(done));
   else context.output.err(report(done));
   return passed ? 0 : 1;
@@ -99,21 +98,19 @@ function shareOf(text: string | undefined): number | undefined {
   throw new UsageError(`--share is ${JSON.stringify(text)}, want a share like 10% or 0.1`);
 }
 
-async function plan(
-  context: Context,
-  call: Call,
-  { every, request }: { every: string; request: DrillRequest },
-): Promise<void> {
+async function plan(context: Context, call: Call): Promise<void> {
+  const every = call.text('every');
+  const request = requestOf(call);
   if (every === 'off') {
     await context.api.ask({ method: 'DELETE', path: '/v1/drills/schedule' });
-    return printDone(context, call, { json: { schedule: null }, text: 'no drills by themselves any more' });
+    return printDone(context, { json: { schedule: null }, text: 'no drills by themselves any more' });
   }
   const everySeconds = Math.round((durationOption(call, 'every') ?? 0) / 1_000);
   if (everySeconds < hourSeconds || everySeconds > longestSeconds)
     throw new UsageError(`--every is ${JSON.stringify(every)}, want 1h to 366d, or off`);
   const body = { everySeconds, request };
   const planned = await context.api.ask<DrillPlan>({ method: 'PUT', path: '/v1/drills/schedule', body });
-  return printDone(context, call, { json: planned, text: planText(planned) });
+  return printDone(context, { json: planned, text: planText(planned) });
 }
 
 function planText({ everySeconds, nextAt, request: { customer, share, image } }: DrillPlan): string {
@@ -127,8 +124,8 @@ function planText({ everySeconds, nextAt, request: { customer, share, image } }:
 }
 
 /** Asks until it is over. */
-async function watch(context: Context, call: Call, begun: Drill): Promise<Drill> {
-  const line = liveLine(context, call);
+async function watch(context: Context, begun: Drill): Promise<Drill> {
+  const line = liveLine(context);
   let latest = begun;
   try {
     while (latest.phase !== 'done') {
@@ -180,10 +177,10 @@ function report(drilled: Drill): string {
   return lines.map((line) => `${line}\n`).join('');
 }
 
-async function list(context: Context, call: Call): Promise<void> {
+async function list(context: Context): Promise<void> {
   const { drills, schedule } = await context.api.ask<Drills>({ path: '/v1/drills' });
-  if (call.json) return printJson(context, { drills, schedule });
-  printList(context, call, {
+  if (context.json) return printJson(context, { drills, schedule });
+  printList(context, {
     name: 'drills',
     rows: drills,
     none: 'there was no drill yet: muster drill',
@@ -218,10 +215,8 @@ async function faults(call: Call): Promise<number> {
 
 /** What the program of the fault table is told. */
 export function faultArguments(call: Call): string[] {
-  const runs = countOption(call, 'runs');
+  const runs = countOption(call, { name: 'runs', from: 1, to: runsLimit });
   const only = call.text('only');
-  if (runs !== undefined && (runs < 1 || runs > runsLimit))
-    throw new UsageError(`--runs is ${runs}, want 1 to ${runsLimit}`);
   if (only !== undefined && !/^[0-9]{1,2}(,[0-9]{1,2}){0,99}$/.test(only))
     throw new UsageError(`--only is ${JSON.stringify(only)}, want numbers of faults like 3,7`);
   const unknown = only?.split(',').find((number) => Number(number) < 1 || Number(number) > lastFault);

@@ -32,17 +32,17 @@ export const eventCommands: Command[] = [
 
 async function events(context: Context, call: Call): Promise<void> {
   const subject = await subjectOf(context, call);
-  const limit = String(countOption(call, 'limit', { from: 1, to: 1_000 }) ?? 50);
+  const limit = String(countOption(call, { name: 'limit', from: 1, to: 1_000 }) ?? 50);
   const follow = call.flag('follow');
   const first = await context.api.ask<Events>({ path: '/v1/events', query: { subject, limit } });
-  if (call.json && !follow) return printJson(context, first);
+  if (context.json && !follow) return printJson(context, first);
   if (first.events.length === 0 && !follow)
     context.output.out(
       subject === undefined
         ? 'nothing has happened yet\n'
         : `no event is about ${JSON.stringify(call.text('subject'))}: want a node, a customer, CUSTOMER/NAME, an instance's id or an order's number\n`,
     );
-  first.events.forEach((event) => show(context, call, event));
+  first.events.forEach((event) => show(context, event));
   if (!follow) return undefined;
   let after = first.events.at(-1)?.id ?? 0;
   for (;;) {
@@ -52,7 +52,7 @@ async function events(context: Context, call: Call): Promise<void> {
       ask: () => context.api.ask<Events>({ path: '/v1/events', query }),
       tell: (text) => context.output.err(`${text}\n`),
     });
-    next.events.forEach((event) => show(context, call, event));
+    next.events.forEach((event) => show(context, event));
     after = next.events.at(-1)?.id ?? after;
   }
 }
@@ -65,8 +65,8 @@ async function subjectOf({ api }: Context, call: Call): Promise<string | undefin
   return nodes.find(({ name }) => name === text)?.mac ?? text;
 }
 
-function show({ output }: Context, call: Call, event: Event): void {
-  if (call.json) output.out(`${printableJson(JSON.stringify(event))}\n`);
+function show({ output, json }: Context, event: Event): void {
+  if (json) output.out(`${printableJson(JSON.stringify(event))}\n`);
   else
     output.out(
       `${timeText(event.at)} ${event.kind.padEnd(10)} ${printable(event.subject)}: ${printable(event.message)}\n`,

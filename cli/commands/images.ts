@@ -6,7 +6,7 @@ import { Transform } from 'node:stream';
 import type { Image, ImageImport, Images } from '../../protocol/api/images.ts';
 import { ApiError } from '../api.ts';
 import { checkedName } from '../argument.ts';
-import type { Call, Command, Context } from '../command.ts';
+import type { Command, Context } from '../command.ts';
 import { durationText, sizeText } from '../figures.ts';
 import { liveLine, printDone, printList } from '../print.ts';
 
@@ -15,9 +15,9 @@ export const imageCommands: Command[] = [
     words: ['images'],
     usage: '',
     summary: 'list the images that workloads can use',
-    run: async (context, call) => {
+    run: async (context) => {
       const { images } = await context.api.ask<Images>({ path: '/v1/images' });
-      printList(context, call, {
+      printList(context, {
         name: 'images',
         rows: images,
         none: 'there are no images yet: muster image import FILE',
@@ -51,9 +51,9 @@ export const imageCommands: Command[] = [
       const [path = ''] = call.positionals;
       const given = call.text('name');
       const name = checkedName('image', given ?? nameOf(path));
-      const image = await upload(context, call, { path, name });
+      const image = await upload(context, { path, name });
       const text = `image ${image.name} is there: ${sizeText(image.squashfs.sizeBytes)}, ${image.digest.slice(0, 12)}`;
-      printDone(context, call, { json: image, text });
+      printDone(context, { json: image, text });
     },
   },
   {
@@ -65,7 +65,7 @@ export const imageCommands: Command[] = [
     run: async (context, call) => {
       const name = checkedName('image', call.positionals[0]);
       await context.api.ask({ method: 'DELETE', path: `/v1/images/${encodeURIComponent(name)}` });
-      printDone(context, call, { json: { removed: name }, text: `image ${name} is removed` });
+      printDone(context, { json: { removed: name }, text: `image ${name} is removed` });
     },
   },
 ];
@@ -77,12 +77,12 @@ export function nameOf(path: string): string {
     .replace(/\.(tar|tgz|tar\.gz|tar\.zst|oci|img)$/, '');
 }
 
-async function upload(context: Context, call: Call, { path, name }: { path: string; name: string }): Promise<Image> {
+async function upload(context: Context, { path, name }: { path: string; name: string }): Promise<Image> {
   const kind = await stat(path).catch((cause: unknown) => {
     throw new Error(`cannot import ${path}: there is no such file or directory`, { cause });
   });
   const sizeBytes = kind.isDirectory() ? undefined : kind.size;
-  const line = liveLine(context, call);
+  const line = liveLine(context);
   let sent = 0;
   let shownAt = -Infinity;
   const answered = new AbortController();
@@ -91,6 +91,7 @@ async function upload(context: Context, call: Call, { path, name }: { path: stri
     void follow(context, { name, signal: answered.signal, show: (doing) => line.show(`sent ${name}: ${doing}`) });
   };
   const counted = new Transform({
+    // oxlint-disable-next-line max-params -- Node's signature
     transform(chunk: Buffer, _encoding, done) {
       sent += chunk.length;
       // Each percent is news; each packet is not.

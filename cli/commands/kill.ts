@@ -54,9 +54,9 @@ Where the two-person rule is on, --everything waits for a second operator (exit 
     words: ['kills'],
     usage: '',
     summary: 'list the kill orders',
-    run: async (context, call) => {
+    run: async (context) => {
       const { orders } = await context.api.ask<{ orders: KillOrder[] }>({ path: '/v1/kill' });
-      printList(context, call, {
+      printList(context, {
         name: 'orders',
         rows: orders,
         none: 'there is no kill order',
@@ -93,8 +93,8 @@ Exit code 4: the controller's disk has not taken it; it is tried again each seco
       const reason = reasonOf(call);
       const body = { ...scopeOf(call), ...(reason === undefined ? {} : { reason }) };
       const order = await context.api.ask<Approval | KillOrder>({ method: 'POST', path: '/v1/lift', body });
-      if ('expiresAt' in order) return printWaiting(context, call, order);
-      return printLifted(context, call, order);
+      if ('expiresAt' in order) return printWaiting(context, order);
+      return printLifted(context, order);
     },
   },
 ];
@@ -118,9 +118,9 @@ function reasonOf(call: Call): string | undefined {
 }
 
 /** Gives the exit code. */
-export function printLifted(context: Context, call: Call, order: KillOrder): number {
+export function printLifted(context: Context, order: KillOrder): number {
   const isLifted = order.liftedAt !== null;
-  printDone(context, call, {
+  printDone(context, {
     json: order,
     text:
       (isLifted
@@ -144,9 +144,9 @@ function notStored(loss: string): string {
 /** Exit code of a request that is stored and not carried out yet. */
 const waitingCode = 3;
 
-function printWaiting(context: Context, call: Call, approval: Approval): number {
+function printWaiting(context: Context, approval: Approval): number {
   const action = approval.action === 'kill' ? `${who(approval.scope)} is NOT stopped yet` : `order is NOT lifted yet`;
-  printDone(context, call, {
+  printDone(context, {
     json: approval,
     text:
       `${action}: it needs a second operator, until ${timeText(approval.expiresAt)} UTC.\n` +
@@ -170,7 +170,7 @@ async function kill(context: Context, call: Call): Promise<number> {
       throw error instanceof ApiError ? (notGiven(error) ?? error) : error;
     })
     .catch(orMeant(call.positionals[0] ?? '', () => customerNames(context.api)));
-  return 'expiresAt' in order ? printWaiting(context, call, order) : follow(context, call, order);
+  return 'expiresAt' in order ? printWaiting(context, order) : follow(context, order);
 }
 
 /** What an operator must know who cannot tell whether anything stops; nothing where the controller has refused. */
@@ -196,20 +196,20 @@ What to do, in this order:
      silence stop only with the power of their nodes.`;
 
 /** Watches a new order until every node has acknowledged, or the bound is over. Gives the exit code. */
-export async function follow(context: Context, call: Call, order: KillOrder): Promise<number> {
+export async function follow(context: Context, order: KillOrder): Promise<number> {
   const acceptedMs = context.monotonic();
-  if (!call.json)
+  if (!context.json)
     context.output.out(`order ${order.number} stands: ${who(order.scope)} may not run\n${holdNote(order.holding)}`);
-  const watched = await watch(context, call, { order, untilMs: acceptedMs + boundMs }).catch((error: unknown) => {
+  const watched = await watch(context, { order, untilMs: acceptedMs + boundMs }).catch((error: unknown) => {
     if (context.signal.aborted) context.output.err(`${stillStands(order)}\n`);
     throw error;
   });
   const { latest, trouble } = watched;
 
-  if (call.json) printJson(context, latest);
+  if (context.json) printJson(context, latest);
   const unstored = latest.stored ? [] : [notStored('the order is lost: give it again')];
   if (acknowledgedInTime(latest)) {
-    if (!call.json)
+    if (!context.json)
       context.output.out(`${countText(latest)}; it stays so until: muster lift ${liftWords(latest.scope)}\n`);
     if (latest.stored) return 0;
     throw new FailedError(unstored.join('\n'), { code: 'not-stored', exitCode: unstoredCode });
@@ -244,8 +244,8 @@ function countText({ stopped, nodes, slowestMs }: KillOrder): string {
 }
 
 /** Asks until everybody has acknowledged or the time is over; a controller that restarts meanwhile is asked again. */
-async function watch(context: Context, call: Call, { order, untilMs }: { order: KillOrder; untilMs: number }) {
-  const line = liveLine(context, call);
+async function watch(context: Context, { order, untilMs }: { order: KillOrder; untilMs: number }) {
+  const line = liveLine(context);
   let latest = order;
   let trouble: string | undefined;
   try {
@@ -275,7 +275,7 @@ const killNumber = { what: 'the number of a kill order', see: 'muster kills' } a
 async function show(context: Context, call: Call): Promise<void> {
   const number = checkedCount(call.positionals[0], killNumber);
   const order = await context.api.ask<KillTimeline>({ path: `/v1/kill/${number}` });
-  if (call.json) return printJson(context, order);
+  if (context.json) return printJson(context, order);
   const by = order.liftedBy === null ? '' : ` by ${printable(order.liftedBy)}`;
   const state = order.liftedAt === null ? 'stands' : `was lifted ${timeText(order.liftedAt)} UTC${by}`;
   context.output.out(
@@ -287,21 +287,23 @@ async function show(context: Context, call: Call): Promise<void> {
   context.output.out([
     { text: '\n' },
     ...tableParts(
-      [
-        { heading: 'NODE', value: ({ name }) => name },
-        { heading: 'MAC', value: ({ mac }) => mac, yields: 1 },
-        { heading: 'SENT', right: true, value: ({ sentAfterMs }) => durationOrNone(sentAfterMs), yields: 2 },
-        { heading: 'STOPPED IN', right: true, value: ({ stoppedAfterMs }) => durationOrNone(stoppedAfterMs) },
-        { heading: 'EVIDENCE AFTER', right: true, value: ({ evidenceAfterMs }) => durationOrNone(evidenceAfterMs) },
-        {
-          heading: 'EVIDENCE',
-          value: ({ evidence }) => evidence ?? 'unacknowledged',
-          tone: ({ evidence }) => (evidence === null ? 'bad' : undefined),
-        },
-        { heading: 'PROCESSES', right: true, value: ({ processes }) => String(processes), yields: 3 },
-        { heading: 'ESCALATION', value: escalationText, yields: 4, cut: true },
-      ],
-      slowestFirst(order.timeline),
+      {
+        rows: slowestFirst(order.timeline),
+        columns: [
+          { heading: 'NODE', value: ({ name }) => name },
+          { heading: 'MAC', value: ({ mac }) => mac, yields: 1 },
+          { heading: 'SENT', right: true, value: ({ sentAfterMs }) => durationOrNone(sentAfterMs), yields: 2 },
+          { heading: 'STOPPED IN', right: true, value: ({ stoppedAfterMs }) => durationOrNone(stoppedAfterMs) },
+          { heading: 'EVIDENCE AFTER', right: true, value: ({ evidenceAfterMs }) => durationOrNone(evidenceAfterMs) },
+          {
+            heading: 'EVIDENCE',
+            value: ({ evidence }) => evidence ?? 'unacknowledged',
+            tone: ({ evidence }) => (evidence === null ? 'bad' : undefined),
+          },
+          { heading: 'PROCESSES', right: true, value: ({ processes }) => String(processes), yields: 3 },
+          { heading: 'ESCALATION', value: escalationText, yields: 4, cut: true },
+        ],
+      },
       context.output.columns,
     ),
   ]);
@@ -320,14 +322,14 @@ async function report(context: Context, call: Call): Promise<void> {
   });
   const facts = { order, rack, audit: entries[0] ?? null, at: context.now() };
   const file = call.text('html');
-  if (call.json) printJson(context, killReport(facts));
+  if (context.json) printJson(context, killReport(facts));
   else if (file === undefined) context.output.out(reportText(killReport(facts)));
   if (file === undefined) return;
   const page = await context.api.ask<string>({ path: `/v1/kill/${number}/report`, isText: true });
   await writeFile(file, page).catch((cause: unknown) => {
     throw new Error(`cannot write ${file}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
   });
-  if (!call.json) context.output.out(`the report on order ${number} is in ${printable(file)}\n`);
+  if (!context.json) context.output.out(`the report on order ${number} is in ${printable(file)}\n`);
 }
 
 function reportText({ title, verdict, facts, headings, rows, legend, notes }: KillReport): string {
@@ -338,7 +340,7 @@ function reportText({ title, verdict, facts, headings, rows, legend, notes }: Ki
     ...(right ? { right: true as const } : {}),
     value: (row: string[]) => row[at] ?? '',
   }));
-  return `${printable(title)}\n${verdict}\n\n${pairs(facts)}\n${table(columns, rows)}\n${pairs(legend)}\n${notes.map((note) => `${printable(note)}\n`).join('')}`;
+  return `${printable(title)}\n${verdict}\n\n${pairs(facts)}\n${table({ columns, rows })}\n${pairs(legend)}\n${notes.map((note) => `${printable(note)}\n`).join('')}`;
 }
 
 function durationOrNone(ms: number | null): string {

@@ -85,12 +85,11 @@ function details(node: Node, now: number): string {
 
 async function change(
   context: Context,
-  call: Call,
-  { patch, said }: { patch: NodePatch; said: string },
+  { node: given, patch, said }: { node: string | undefined; patch: NodePatch; said: string },
 ): Promise<void> {
-  const name = checkedNode(call.positionals[0]);
+  const name = checkedNode(given);
   const node = await context.api.ask<Node>({ method: 'PATCH', path: nodePath(name), body: patch });
-  printDone(context, call, { json: node, text: `${node.name} (${node.mac}) ${said}` });
+  printDone(context, { json: node, text: `${node.name} (${node.mac}) ${said}` });
 }
 
 const nodeStates: readonly Node['state'][] = ['seen', 'loading', 'joining', 'ready', 'silent', 'lost'];
@@ -115,7 +114,7 @@ export const nodeCommands: Command[] = [
       const state = stateOf(call);
       const wanted = nodes.filter((node) => state === undefined || node.state === state);
       const rows = wanted.toSorted((a, b) => a.slot - b.slot);
-      printList(context, call, {
+      printList(context, {
         name: 'nodes',
         rows,
         columns: columns(context.now()),
@@ -135,7 +134,7 @@ export const nodeCommands: Command[] = [
       const name = checkedNode(call.positionals[0]);
       const known = () => nodeNames(context.api);
       const node = await context.api.ask<Node>({ path: nodePath(name) }).catch(orMeant(name, known));
-      if (call.json) printJson(context, node);
+      if (context.json) printJson(context, node);
       else context.output.out(details(node, context.now()));
     },
   },
@@ -146,7 +145,7 @@ export const nodeCommands: Command[] = [
     takes: [2, 2],
     run: (context, call) => {
       const patch = { name: checkedName('node name', call.positionals[1]) };
-      return change(context, call, { patch, said: 'has that name now' });
+      return change(context, { node: call.positionals[0], patch, said: 'has that name now' });
     },
   },
   {
@@ -156,7 +155,7 @@ export const nodeCommands: Command[] = [
     takes: [2, 2],
     run: (context, call) => {
       const slot = checkedNumber(call.positionals[1], { what: 'a slot of the rack', from: 1, to: 100_000 });
-      return change(context, call, { patch: { slot }, said: `sits in slot ${slot} now` });
+      return change(context, { node: call.positionals[0], patch: { slot }, said: `sits in slot ${slot} now` });
     },
   },
   {
@@ -164,14 +163,15 @@ export const nodeCommands: Command[] = [
     usage: 'NAME|MAC',
     summary: 'keep a node out: no kernel, no workloads, no permits',
     takes: [1, 1],
-    run: (context, call) => change(context, call, { patch: { fenced: true }, said: 'is fenced' }),
+    run: (context, call) => change(context, { node: call.positionals[0], patch: { fenced: true }, said: 'is fenced' }),
   },
   {
     words: ['node', 'unfence'],
     usage: 'NAME|MAC',
     summary: 'let a fenced node work again',
     takes: [1, 1],
-    run: (context, call) => change(context, call, { patch: { fenced: false }, said: 'is no longer fenced' }),
+    run: (context, call) =>
+      change(context, { node: call.positionals[0], patch: { fenced: false }, said: 'is no longer fenced' }),
   },
   {
     words: ['node', 'remove'],
@@ -182,7 +182,7 @@ export const nodeCommands: Command[] = [
     run: async (context, call) => {
       const name = checkedNode(call.positionals[0]);
       await context.api.ask({ method: 'DELETE', path: nodePath(name) });
-      printDone(context, call, { json: { removed: name }, text: `${name} is forgotten` });
+      printDone(context, { json: { removed: name }, text: `${name} is forgotten` });
     },
   },
   {
@@ -194,7 +194,7 @@ export const nodeCommands: Command[] = [
       const name = checkedNode(call.positionals[0]);
       const path = `${nodePath(name)}/diagnosis`;
       const answers = await context.api.ask<Diagnosis>({ path, timeoutMs: 90_000 });
-      if (call.json) printJson(context, answers);
+      if (context.json) printJson(context, answers);
       else
         for (const [question, answer] of Object.entries(answers))
           context.output.out(`== ${question}\n${answer.split('\n').map(printable).join('\n')}\n`);
@@ -208,7 +208,7 @@ export const nodeCommands: Command[] = [
     run: async (context, call) => {
       const name = checkedNode(call.positionals[0]);
       await context.api.ask({ method: 'POST', path: `${nodePath(name)}/reboot` });
-      printDone(context, call, { json: { rebooted: name }, text: `${name} starts again` });
+      printDone(context, { json: { rebooted: name }, text: `${name} starts again` });
     },
   },
   {
@@ -233,7 +233,7 @@ export const nodeCommands: Command[] = [
       });
       const { off, outlets, neighbours } = power;
       const others = neighbours.length === 0 ? '' : `, and with it ${neighbours.join(', ')}`;
-      printDone(context, call, {
+      printDone(context, {
         json: power,
         text: `${name}: ${outlets.join(' and ')} is ${off ? 'off' : 'on'}${others}`,
       });

@@ -17,9 +17,9 @@ export const operatorCommands: Command[] = [
     words: ['approvals'],
     usage: '',
     summary: 'list the requests that wait for a second operator',
-    run: async (context, call) => {
+    run: async (context) => {
       const { approvals } = await context.api.ask<Approvals>({ path: '/v1/approvals' });
-      printList(context, call, {
+      printList(context, {
         name: 'approvals',
         rows: approvals,
         none: 'no request waits for a second operator',
@@ -46,7 +46,7 @@ export const operatorCommands: Command[] = [
       const order = await context.api.ask<KillOrder>({ method: 'POST', path: `/v1/approvals/${id}` });
       // A lift that is not stored yet shows in the order by nothing else.
       const isLift = approvals.find((each) => each.id === id)?.action === 'lift' || order.liftedAt !== null;
-      return isLift ? printLifted(context, call, order) : follow(context, call, order);
+      return isLift ? printLifted(context, order) : follow(context, order);
     },
   },
   {
@@ -57,16 +57,16 @@ export const operatorCommands: Command[] = [
     run: async (context, call) => {
       const id = idOf(call);
       await context.api.ask({ method: 'DELETE', path: `/v1/approvals/${id}` });
-      printDone(context, call, { json: { removed: id }, text: `request ${id} is withdrawn` });
+      printDone(context, { json: { removed: id }, text: `request ${id} is withdrawn` });
     },
   },
   {
     words: ['operators'],
     usage: '',
     summary: 'list the operators: whoever has a token of one may ask and change',
-    run: async (context, call) => {
+    run: async (context) => {
       const { operators } = await context.api.ask<{ operators: Operator[] }>({ path: '/v1/operators' });
-      printList(context, call, {
+      printList(context, {
         name: 'operators',
         rows: operators,
         none: 'there are no operators',
@@ -87,7 +87,7 @@ Its owner then uses it as $MUSTER_TOKEN or --token, or in the dashboard's addres
     run: async (context, call) => {
       const name = nameOf(call);
       const operator = await context.api.ask<NewOperator>({ method: 'POST', path: '/v1/operators', body: { name } });
-      printDone(context, call, {
+      printDone(context, {
         json: operator,
         text: `operator ${operator.name} is there; this token is shown only now:\n${operator.token}`,
       });
@@ -102,7 +102,7 @@ Its owner then uses it as $MUSTER_TOKEN or --token, or in the dashboard's addres
     run: async (context, call) => {
       const name = nameOf(call);
       await context.api.ask({ method: 'DELETE', path: `/v1/operators/${name}` });
-      printDone(context, call, { json: { removed: name }, text: `operator ${name} is removed` });
+      printDone(context, { json: { removed: name }, text: `operator ${name} is removed` });
     },
   },
 ];

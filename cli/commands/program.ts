@@ -37,8 +37,8 @@ To keep it: muster man > /usr/local/share/man/man1/muster.1`,
     words: ['version'],
     usage: '',
     summary: 'print the version',
-    run: (context, call) => {
-      if (call.json) printJson(context, { version });
+    run: (context) => {
+      if (context.json) printJson(context, { version });
       else context.output.out(`muster ${version}\n`);
       return Promise.resolve();
     },

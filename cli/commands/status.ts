@@ -13,9 +13,9 @@ export const statusCommands: Command[] = [
     words: ['status'],
     usage: '',
     summary: 'show how the rack is doing',
-    run: async (context, call) => {
+    run: async (context) => {
       const status = await context.api.ask<Status>({ path: '/v1/status' });
-      if (call.json) return printJson(context, status);
+      if (context.json) return printJson(context, status);
       const states = Object.entries(status.nodes).filter(([, count]) => count > 0);
       const nodes = states.map(([state, count]) => `${count} ${state}`).join(', ');
       const { standingOrders: orders } = status;

@@ -33,9 +33,9 @@ export const workloadCommands: Command[] = [
       const all = (await context.api.ask<Workloads>({ path: '/v1/workloads' })).workloads;
       const workloads = all.filter((workload) => customer === undefined || workload.customer === customer);
       if (customer !== undefined && workloads.length === 0) await mustBeCustomer(context, customer);
-      if (call.json) return printJson(context, { workloads, instances });
+      if (context.json) return printJson(context, { workloads, instances });
       const none = workloads.length === 0 ? 'nothing is deployed' : 'no instance is placed';
-      printList(context, call, {
+      printList(context, {
         name: 'instances',
         rows: instances,
         none: customer === undefined ? none : `${none} for ${customer}`,
@@ -80,7 +80,7 @@ export const workloadCommands: Command[] = [
       const workload = checkedWorkload(call.positionals[0]);
       await context.api.ask({ method: 'DELETE', path: workloadPath(workload) });
       const id = `${workload.customer}/${workload.name}`;
-      printDone(context, call, { json: { removed: id }, text: `${id} is removed; its instances are being stopped` });
+      printDone(context, { json: { removed: id }, text: `${id} is removed; its instances are being stopped` });
     },
   },
 ];
@@ -99,11 +99,14 @@ const stateTones: Partial<Record<Instance['state'], Tone>> = {
 };
 
 /** The controller answers with a megabyte at most: older lines are asked for until all that are wanted are there. */
-async function lastLines({ api }: Context, path: string, wanted: { tail: number; instance: string | undefined }) {
+async function lastLines(
+  { api }: Context,
+  { path, tail, instance }: { path: string; tail: number; instance: string | undefined },
+): Promise<LogLine[]> {
   const pages: LogLine[][] = [];
-  let left = wanted.tail;
+  let left = tail;
   for (let before: string | undefined; left > 0;) {
-    const query = { tail: String(left), instance: wanted.instance, before };
+    const query = { tail: String(left), instance, before };
     const page = await api.ask<LogPage>({ path, query });
     pages.unshift(page.lines);
     left -= page.lines.length;
@@ -118,21 +121,23 @@ async function logs(context: Context, call: Call): Promise<void> {
   const given = call.text('instance');
   const instance = given === undefined ? undefined : checkedName('instance', given);
   const path = `${workloadPath(workload)}/logs`;
-  const lines = await lastLines(context, path, {
-    tail: countOption(call, 'tail', { from: 1, to: 999_999_999 }) ?? 100,
+  const lines = await lastLines(context, {
+    path,
+    tail: countOption(call, { name: 'tail', from: 1, to: 999_999_999 }) ?? 100,
     instance,
   });
   const follow = call.flag('follow');
   const show = (line: LogLine): void => {
-    if (call.json) context.output.out(`${printableJson(JSON.stringify(line))}\n`);
+    if (context.json) context.output.out(`${printableJson(JSON.stringify(line))}\n`);
     else
       context.output.out(
         `${timeText(line.at)} ${line.instance} ${line.stream === 'stdout' ? '' : `${line.stream}: `}${printable(line.text)}\n`,
       );
   };
-  if (call.json && !follow) return printJson(context, { lines });
+  if (context.json && !follow) return printJson(context, { lines });
   lines.forEach(show);
-  if (lines.length === 0 && !call.json) context.output.err(`${await silenceText(context, workload, instance)}\n`);
+  if (lines.length === 0 && !context.json)
+    context.output.err(`${await silenceText(context, { ...workload, instance })}\n`);
   if (!follow) return undefined;
   const fresh = newLines();
   fresh(lines);
@@ -150,8 +155,7 @@ async function logs(context: Context, call: Call): Promise<void> {
 /** Why there is no line: an instance that is gone, or never was, says nothing. */
 async function silenceText(
   { api }: Context,
-  { customer, name }: WorkloadName,
-  id: string | undefined,
+  { customer, name, instance: id }: WorkloadName & { instance: string | undefined },
 ): Promise<string> {
   const { instances } = await api.ask<Instances>({ path: '/v1/instances', query: { customer } });
   const own = instances.filter(({ workload }) => workload === name);

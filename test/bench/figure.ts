@@ -60,8 +60,8 @@ export function verdict({ aim, median: middle, worst }: Pick<Figure, 'aim' | 'me
 
 /** One aligned table, and below it how each figure came about. */
 export function renderFigures(figures: readonly Figure[]): string {
-  const rows = table<Figure>(
-    [
+  const rows = table<Figure>({
+    columns: [
       { heading: 'figure', value: ({ name }) => name },
       { heading: 'median', right: true, value: (each) => valueText(each.median) },
       { heading: 'worst', right: true, value: ({ worst }) => valueText(worst) },
@@ -70,8 +70,8 @@ export function renderFigures(figures: readonly Figure[]): string {
       { heading: 'aim', right: true, value: ({ aim }) => (aim === undefined ? '' : `≤ ${valueText(aim)}`) },
       { heading: '', value: verdict },
     ],
-    figures,
-  );
+    rows: figures,
+  });
   return `${rows}\n${figures.map(({ name, how }) => `${name}: ${how}\n`).join('')}`;
 }
 
