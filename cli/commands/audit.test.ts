@@ -1,6 +1,5 @@
 // `muster audit` against a controller that hands out a log, whole or not: it must find out by itself.
 import assert from 'node:assert/strict';
-import type { AddressInfo } from 'node:net';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,9 +9,7 @@ import { killReportHtml } from '../../dashboard/kill-report.ts';
 import type { AuditEntry, AuditVerdict } from '../../protocol/api/audit.ts';
 import type { KillTimeline } from '../../protocol/api/orders.ts';
 import { auditHash, chainStart } from '../../protocol/audit.ts';
-import { runCommandLine } from '../run.ts';
-
-const now = 1_800_000_000_000;
+import { listening, muster, now, status } from './peer.fixture.ts';
 
 function chain(length: number, body = '{}'): AuditEntry[] {
   const entries: AuditEntry[] = [];
@@ -78,68 +75,38 @@ async function controller({ log, verdict = {} }: { log: AuditEntry[]; verdict?: 
   app.get('/v1/kill/3/report', (_request, reply) =>
     reply.type('text/html').send(killReportHtml({ order, rack: 'rack-1', audit: null, at: now })),
   );
-  app.get('/v1/status', () => ({
-    version: '0.1.0',
-    startedAt: now,
-    startupMs: 900,
-    rack: 'rack-1',
-    nodes: {},
-    customers: 0,
-    instances: 0,
-    running: 0,
-    standingOrders: 0,
-    problems: [],
-    twoPersonRule: false,
-    lastDrill: null,
-  }));
-  await app.listen({ host: '127.0.0.1', port: 0 });
-  const { port } = app.server.address() as AddressInfo;
-  return { url: `http://127.0.0.1:${port}`, [Symbol.asyncDispose]: () => app.close() };
-}
-
-async function muster(line: string, url: string): Promise<{ code: number; out: string; err: string }> {
-  const ran = { code: -1, out: '', err: '' };
-  ran.code = await runCommandLine(line.split(' '), {
-    output: { out: (text) => (ran.out += text), err: (text) => (ran.err += text), tty: false },
-    signal: new AbortController().signal,
-    variables: { url },
-    readToken: () => undefined,
-    stateDirectories: [],
-    now: () => now,
-    monotonic: () => performance.now(),
-    sleep: () => Promise.resolve(),
-  });
-  return ran;
+  app.get('/v1/status', () => status);
+  return await listening(app);
 }
 
 test('muster audit lists the newest entries', async () => {
   const body = JSON.stringify({ node: 'n', evidence: 'receipt', targets: ['a', 'b'], session: 's', datagram: 'xxxxx' });
   await using there = await controller({ log: chain(60, body) });
-  const { code, out } = await muster('audit --limit 2', there.url);
+  const { code, out } = await muster('audit --limit 2', there);
   assert.equal(code, 0);
   assert.match(
     out,
     /^ENTRY {2}AT \(UTC\) +KIND +ABOUT +HASH +SAYS\n +59 .*\n +60 {2}2027-01-15 08:00:00 {2}drill {2}60 +[0-9a-f]{12} {2}node=n evidence=receipt targets=2\n$/,
   );
-  assert.match((await muster('audit --limit 2 --json', there.url)).out, /"sequence": 59/);
-  assert.equal((await muster('audit --limit 0', there.url)).code, 2);
+  assert.match((await muster('audit --limit 2 --json', there)).out, /"sequence": 59/);
+  assert.equal((await muster('audit --limit 0', there)).code, 2);
   await using empty = await controller({ log: [] });
-  assert.equal((await muster('audit', empty.url)).out, 'the audit log is empty\n');
+  assert.equal((await muster('audit', empty)).out, 'the audit log is empty\n');
 });
 
 test('muster audit verify takes a whole log, page by page, and prints its head', async () => {
   const log = chain(1_203);
   await using there = await controller({ log, verdict: { receipts: 7, late: 1 } });
   const head = log.at(-1)?.hash ?? '';
-  const { code, out, err } = await muster('audit verify', there.url);
+  const { code, out, err } = await muster('audit verify', there);
   assert.equal(
     out,
     `1203 entries, 7 signed receipts checked again, 1 entries written late\nhead ${head}\nthe log is whole\n`,
   );
   assert.deepEqual([code, err], [0, '']);
-  assert.equal((await muster(`audit verify --head ${log[600]?.hash}`, there.url)).code, 0);
+  assert.equal((await muster(`audit verify --head ${log[600]?.hash}`, there)).code, 0);
   await using empty = await controller({ log: [] });
-  assert.equal((await muster('audit verify', empty.url)).code, 0);
+  assert.equal((await muster('audit verify', empty)).code, 0);
 });
 
 test('muster audit verify finds what the controller does not tell', async () => {
@@ -168,20 +135,20 @@ test('muster audit verify finds what the controller does not tell', async () => 
   ];
   for (const [served, line, wanted] of table) {
     await using there = await controller(served);
-    const { code, out, err } = await muster(line, there.url);
+    const { code, out, err } = await muster(line, there);
     assert.equal(code, 1, line);
     assert.match(err, wanted);
     assert.match(out, /\n1 problems\n$/);
-    const json = await muster(`${line} --json`, there.url);
+    const json = await muster(`${line} --json`, there);
     assert.deepEqual([json.code, json.err], [1, '']);
     assert.match(json.out, /"problems": \[\n +"/);
   }
-  assert.equal((await muster('audit verify --head abc', 'http://127.0.0.1:9')).code, 2);
+  assert.equal((await muster('audit verify --head abc', { url: 'http://127.0.0.1:9' })).code, 2);
 });
 
 test('muster kill show: unacknowledged first, then the slowest, with what was tried', async () => {
   await using there = await controller({ log: [] });
-  const { out } = await muster('kill show 3', there.url);
+  const { out } = await muster('kill show 3', there);
   assert.match(out, /^order 3: acme, given 2027-01-15 08:00:00 UTC by anna, stands\nreason: why \ufffd\[31m\n/);
   const rows = out.split('\n').filter((line) => line.startsWith('node-'));
   assert.match(rows[0] ?? '', /^node-c .* 2 ms +- +- +unacknowledged +3 +ssh failed after 5\.00 s: no route$/);
@@ -192,7 +159,7 @@ test('muster kill show: unacknowledged first, then the slowest, with what was tr
 test('muster kill report: text to read, or a page for a printer', async (t) => {
   const log = chain(2);
   await using there = await controller({ log });
-  const { code, out } = await muster('kill report 3', there.url);
+  const { code, out } = await muster('kill report 3', there);
   assert.equal(code, 0);
   assert.match(out, /^Kill order 3: customer acme\n1 of 3 nodes have not acknowledged; 0 were later than 5\.00 s\.\n/);
   assert.match(out, new RegExp(`audit log +2 entries, the last with hash ${log[1]?.hash}`));
@@ -205,7 +172,7 @@ test('muster kill report: text to read, or a page for a printer', async (t) => {
   const directory = await mkdtemp(join(tmpdir(), 'muster-cli-'));
   t.after(() => rm(directory, { recursive: true }));
   const file = join(directory, 'report.html');
-  assert.equal((await muster(`kill report 3 --html ${file}`, there.url)).out, `the report on order 3 is in ${file}\n`);
+  assert.equal((await muster(`kill report 3 --html ${file}`, there)).out, `the report on order 3 is in ${file}\n`);
   assert.match(await readFile(file, 'utf8'), /^<!doctype html>[^]*<h1>Kill order 3: customer acme<\/h1>/);
-  assert.match((await muster(`kill report 3 --html ${directory}/no/x`, there.url)).err, /cannot write .*ENOENT/);
+  assert.match((await muster(`kill report 3 --html ${directory}/no/x`, there)).err, /cannot write .*ENOENT/);
 });

@@ -1,21 +1,18 @@
 // The drill commands against a small peer that checks requests by the controller's schemas, over real HTTP.
 import assert from 'node:assert/strict';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import fastify from 'fastify';
 import { type Drill, DrillRequest, DrillSchedule } from '../../protocol/api/drills.ts';
 import { findCommand, parseCall, UsageError } from '../command.ts';
 import { drillCommands, faultArguments } from './drill.ts';
+import { listening, muster as run, now, status, strictApp, type Where } from './peer.fixture.ts';
 import { runFaults } from '../process.ts';
-import { runCommandLine } from '../run.ts';
 import { hostSuite } from '../../test/faults/faults-host.ts';
 import { qemuSuite } from '../../test/faults/faults-qemu.ts';
 
-const now = 1_800_000_000_000;
 const begun: Drill = {
   number: 3,
   customer: 'canary',
@@ -56,15 +53,7 @@ const late: Drill = {
 
 /** `answers`: to `GET /v1/drills/3`, one after the other; the last stays, an empty one hangs up. */
 async function peer(answers: (Drill | undefined)[] = [passed], drills = [late]) {
-  const requests: { line: string; body: unknown }[] = [];
-  const app = fastify({ forceCloseConnections: true, ajv: { customOptions: { removeAdditional: false } } });
-  app.addHook('preHandler', (request, _reply, done) => {
-    requests.push({ line: `${request.method} ${request.url}`, body: request.body });
-    done();
-  });
-  app.setErrorHandler((error, _request, reply) => {
-    void reply.status(400).send({ error: error instanceof Error ? error.message : String(error) });
-  });
+  const { app, requests } = strictApp();
   const nextAt = now + 3_600_000;
   app.post<{ Body: DrillRequest }>('/v1/drills', { schema: { body: DrillRequest } }, (request, reply) =>
     request.body.customer === 'acme'
@@ -80,161 +69,125 @@ async function peer(answers: (Drill | undefined)[] = [passed], drills = [late]) 
   });
   const schedule = { everySeconds: 30 * 86_400, request: { share: 0.1 }, nextAt };
   app.get('/v1/drills', () => ({ drills, schedule: drills.length === 0 ? null : schedule }));
-  app.get('/v1/status', () => ({
-    version: '0.1.0',
-    startedAt: now,
-    startupMs: 900,
-    rack: 'rack-1',
-    nodes: {},
-    customers: 0,
-    instances: 0,
-    running: 0,
-    standingOrders: 0,
-    problems: [],
-    twoPersonRule: false,
-    lastDrill: drills[0] ?? null,
-  }));
+  app.get('/v1/status', () => ({ ...status, lastDrill: drills[0] ?? null }));
   app.put<{ Body: DrillSchedule }>('/v1/drills/schedule', { schema: { body: DrillSchedule } }, ({ body }) => ({
     ...body,
     nextAt,
   }));
   app.delete('/v1/drills/schedule', () => ({}));
-  await app.listen({ host: '127.0.0.1', port: 0 });
-  const { port } = app.server.address() as AddressInfo;
-  return { url: `http://127.0.0.1:${port}`, requests, [Symbol.asyncDispose]: () => app.close() };
+  return { requests, ...(await listening(app)) };
 }
 
-interface Where {
-  url: string;
-  signal?: AbortSignal;
-  monotonic?: () => number;
-  pause?: (ms: number, signal: AbortSignal) => Promise<void>;
-}
+/** Nobody waits between two questions. */
+const muster = (line: string, where: Where) => run(line, { sleep: () => Promise.resolve(), ...where });
 
-async function muster(line: string, where: Where) {
-  const ran = { code: -1, out: '', err: '' };
-  ran.code = await runCommandLine(line.split(' '), {
-    output: { out: (text) => (ran.out += text), err: (text) => (ran.err += text), tty: false },
-    signal: where.signal ?? new AbortController().signal,
-    variables: { url: where.url, token: 'secret' },
-    readToken: () => undefined,
-    stateDirectories: [],
-    now: () => now,
-    monotonic: where.monotonic ?? (() => performance.now()),
-    sleep: where.pause ?? (() => Promise.resolve()),
+test('muster drill: follows the drill to its end, exit code 0 where it passed', async () => {
+  const answers: Drill[] = [
+    { ...begun, nodes: 1 },
+    { ...begun, phase: 'killing', order: 7, nodes: 2, stopped: 1, medianMs: 90, slowestMs: 90 },
+    { ...passed, phase: 'removing', outcome: null },
+    passed,
+  ];
+  await using there = await peer(answers);
+  const { code, out, err } = await muster('drill --share 10% --customer bird --image web', there);
+  assert.equal(code, 0, err);
+  assert.deepEqual(there.requests[0], {
+    line: 'POST /v1/drills',
+    body: { customer: 'bird', share: 0.1, image: 'web' },
   });
-  return ran;
-}
+  assert.equal(
+    err,
+    'drill 3: 0/2 nodes run the canary\ndrill 3: 1/2 nodes run the canary\n' +
+      'drill 3: 1/2 stopped, median 90 ms, slowest 90 ms\ndrill 3: the canary is removed\n',
+  );
+  assert.equal(
+    out,
+    'drill 3 passed: 2/2 stopped, median 90 ms, slowest 143 ms\n' +
+      'canary was started by root, 2027-01-15 07:59:00 UTC (muster kill show 7)\n',
+  );
+});
 
-describe('muster drill', () => {
-  test('follows the drill to its end, exit code 0 where it passed', async () => {
-    const answers: Drill[] = [
-      { ...begun, nodes: 1 },
-      { ...begun, phase: 'killing', order: 7, nodes: 2, stopped: 1, medianMs: 90, slowestMs: 90 },
-      { ...passed, phase: 'removing', outcome: null },
-      passed,
-    ];
-    await using there = await peer(answers);
-    const { code, out, err } = await muster('drill --share 10% --customer bird --image web', there);
-    assert.equal(code, 0, err);
-    assert.deepEqual(there.requests[0], {
-      line: 'POST /v1/drills',
-      body: { customer: 'bird', share: 0.1, image: 'web' },
-    });
-    assert.equal(
-      err,
-      'drill 3: 0/2 nodes run the canary\ndrill 3: 1/2 nodes run the canary\n' +
-        'drill 3: 1/2 stopped, median 90 ms, slowest 90 ms\ndrill 3: the canary is removed\n',
-    );
-    assert.equal(
-      out,
-      'drill 3 passed: 2/2 stopped, median 90 ms, slowest 143 ms\n' +
-        'canary was started by root, 2027-01-15 07:59:00 UTC (muster kill show 7)\n',
-    );
-  });
+test('muster drill: names those that did not acknowledge, exit code 1', async () => {
+  await using there = await peer([late]);
+  const { code, out, err } = await muster('drill', there);
+  assert.deepEqual([code, out], [1, '']);
+  assert.match(
+    err,
+    /drill 3 late: 1\/2 stopped.*\n1 of 2 nodes.*\nunacknowledged:\n {2}node-b\nnot measured:\n {2}node-c/,
+  );
+  assert.ok(!err.includes('\u001b'));
+  const json = await muster('drill --json', there);
+  assert.deepEqual([json.code, JSON.parse(json.out), json.err], [1, late, '']);
+});
 
-  test('names those that did not acknowledge, exit code 1', async () => {
-    await using there = await peer([late]);
-    const { code, out, err } = await muster('drill', there);
-    assert.deepEqual([code, out], [1, '']);
-    assert.match(
-      err,
-      /drill 3 late: 1\/2 stopped.*\n1 of 2 nodes.*\nunacknowledged:\n {2}node-b\nnot measured:\n {2}node-c/,
-    );
-    assert.ok(!err.includes('\u001b'));
-    const json = await muster('drill --json', there);
-    assert.deepEqual([json.code, JSON.parse(json.out), json.err], [1, late, '']);
-  });
+test('muster drill: asks again where a controller does not answer for a while, and gives up after a minute', async () => {
+  await using there = await peer([undefined, undefined, passed]);
+  assert.equal((await muster('drill', there)).code, 0);
+  await using gone = await peer([undefined]);
+  let clockMs = 0;
+  const clock = { monotonic: () => clockMs, sleep: (ms: number) => Promise.resolve(void (clockMs += ms)) };
+  const { code, err } = await muster('drill', { ...gone, ...clock });
+  assert.equal(code, 1);
+  assert.match(err, /cannot reach a controller/);
+  assert.ok(clockMs > 60_000 && clockMs < 62_000, String(clockMs));
+});
 
-  test('asks again where a controller does not answer for a while, and gives up after a minute', async () => {
-    await using there = await peer([undefined, undefined, passed]);
-    assert.equal((await muster('drill', there)).code, 0);
-    await using gone = await peer([undefined]);
-    let clockMs = 0;
-    const clock = { monotonic: () => clockMs, pause: (ms: number) => Promise.resolve(void (clockMs += ms)) };
-    const { code, err } = await muster('drill', { ...gone, ...clock });
-    assert.equal(code, 1);
-    assert.match(err, /cannot reach a controller/);
-    assert.ok(clockMs > 60_000 && clockMs < 62_000, String(clockMs));
-  });
+test('muster drill: --no-wait, --every and --every off', async () => {
+  await using there = await peer();
+  assert.match((await muster('drill --no-wait', there)).out, /^drill 3 runs on 2 nodes: muster drill show 3\n$/);
+  const planned = await muster('drill --every 30d --share 0.5', there);
+  assert.equal(planned.out, 'a drill every 30 d (50% of the nodes), the next one 2027-01-15 09:00:00 UTC\n');
+  assert.match((await muster('drill --every off', there)).out, /no drills by themselves any more/);
+  assert.deepEqual(
+    there.requests.filter(({ line }) => !line.startsWith('GET')),
+    [
+      { line: 'POST /v1/drills', body: {} },
+      { line: 'PUT /v1/drills/schedule', body: { everySeconds: 30 * 86_400, request: { share: 0.5 } } },
+      { line: 'DELETE /v1/drills/schedule', body: undefined },
+    ],
+  );
+});
 
-  test('--no-wait, --every and --every off', async () => {
-    await using there = await peer();
-    assert.match((await muster('drill --no-wait', there)).out, /^drill 3 runs on 2 nodes: muster drill show 3\n$/);
-    const planned = await muster('drill --every 30d --share 0.5', there);
-    assert.equal(planned.out, 'a drill every 30 d (50% of the nodes), the next one 2027-01-15 09:00:00 UTC\n');
-    assert.match((await muster('drill --every off', there)).out, /no drills by themselves any more/);
-    assert.deepEqual(
-      there.requests.filter(({ line }) => !line.startsWith('GET')),
-      [
-        { line: 'POST /v1/drills', body: {} },
-        { line: 'PUT /v1/drills/schedule', body: { everySeconds: 30 * 86_400, request: { share: 0.5 } } },
-        { line: 'DELETE /v1/drills/schedule', body: undefined },
-      ],
-    );
-  });
+test('muster drill: interrupted, says that the drill goes on', async () => {
+  await using there = await peer([begun]);
+  const stop = new AbortController();
+  const waits = (ms: number, signal: AbortSignal) => sleep(ms, undefined, { signal });
+  const running = muster('drill', { ...there, signal: stop.signal, sleep: waits });
+  while (there.requests.length < 2) await sleep(5);
+  stop.abort();
+  const { code, err } = await running;
+  assert.equal(code, 130);
+  assert.match(err, /drill 3 goes on: muster drill show 3/);
+});
 
-  test('interrupted, says that the drill goes on', async () => {
-    await using there = await peer([begun]);
-    const stop = new AbortController();
-    const pause = (ms: number, signal: AbortSignal) => sleep(ms, undefined, { signal });
-    const running = muster('drill', { ...there, signal: stop.signal, pause });
-    while (there.requests.length < 2) await sleep(5);
-    stop.abort();
-    const { code, err } = await running;
-    assert.equal(code, 130);
-    assert.match(err, /drill 3 goes on: muster drill show 3/);
-  });
+test('muster drill: a refusal is the sentence of the controller', async () => {
+  await using there = await peer();
+  const { code, err } = await muster('drill --customer acme', there);
+  assert.deepEqual([code, err], [1, 'muster: acme has workloads (web): a drill kills its customer\n']);
+});
 
-  test('a refusal is the sentence of the controller', async () => {
-    await using there = await peer();
-    const { code, err } = await muster('drill --customer acme', there);
-    assert.deepEqual([code, err], [1, 'muster: acme has workloads (web): a drill kills its customer\n']);
-  });
-
-  test('wrong usage is exit code 2 and asks nobody', async () => {
-    await using there = await peer();
-    for (const line of [
-      'drill canary',
-      'drill --share 0',
-      'drill --share 101%',
-      'drill --share some',
-      'drill --every 5m',
-      'drill --every 400d',
-      'drill --every often',
-      'drill --runs 3',
-      'drill --only 3',
-      'drill --faults --share 10%',
-      'drill --faults --every 30d',
-      'drill show',
-      'drill show three',
-    ]) {
-      const { code, err } = await muster(line, there);
-      assert.equal(code, 2, line);
-      assert.match(err, /^muster: .*\n$/, line);
-    }
-    assert.deepEqual(there.requests, []);
-  });
+test('muster drill: wrong usage is exit code 2 and asks nobody', async () => {
+  await using there = await peer();
+  for (const line of [
+    'drill canary',
+    'drill --share 0',
+    'drill --share 101%',
+    'drill --share some',
+    'drill --every 5m',
+    'drill --every 400d',
+    'drill --every often',
+    'drill --runs 3',
+    'drill --only 3',
+    'drill --faults --share 10%',
+    'drill --faults --every 30d',
+    'drill show',
+    'drill show three',
+  ]) {
+    const { code, err } = await muster(line, there);
+    assert.equal(code, 2, line);
+    assert.match(err, /^muster: .*\n$/, line);
+  }
+  assert.deepEqual(there.requests, []);
 });
 
 test('muster drills lists them and says when the next is due', async () => {
