@@ -22,7 +22,7 @@ import type { Neighbour } from './dhcp/neighbours.ts';
 import { type DhcpCounters, type DhcpEvent, serveDhcp } from './dhcp/server.ts';
 import type { BootEvent, BootHost } from './host.ts';
 import { type HttpCounters, serveHttp } from './http.ts';
-import { type Ipv4, sameNetwork } from '../protocol/ipv4.ts';
+import { type Ipv4, inNetwork } from '../protocol/ipv4.ts';
 import { type TftpCounters, serveTftp } from './tftp/server.ts';
 
 export interface BootOptions {
@@ -146,7 +146,7 @@ function createWorld(
 ): World {
   const { address, netmask, range, reservations, gateway, leaseSeconds } = options;
   for (const ip of [range.from, range.to, ...reservations.values()])
-    if (!sameNetwork(ip, address, netmask))
+    if (!inNetwork(ip, options))
       throw new Error(`cannot lease ${ip}: it is not in the network of ${address}, netmask ${netmask}`);
   const newcomers = new Newcomers(() => options.now());
   return {

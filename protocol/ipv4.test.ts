@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { broadcastOf, netmaskOf, networkOf, parseEndpoint, parseIpv4, sameNetwork, subnetOf } from './ipv4.ts';
+import { broadcastOf, netmaskOf, networkOf, parseEndpoint, parseIpv4, inNetwork, subnetOf } from './ipv4.ts';
 
 test('network, broadcast address and subnet', () => {
   for (const [address, prefix, netmask, network, broadcast] of [
@@ -15,8 +15,9 @@ test('network, broadcast address and subnet', () => {
     assert.equal(broadcastOf(address, netmask), broadcast);
     assert.equal(subnetOf(address, netmask), `${network}/${prefix}`);
   }
-  assert.ok(sameNetwork('10.77.0.1', '10.77.0.254', '255.255.255.0'));
-  assert.ok(!sameNetwork('10.77.0.1', '10.77.1.1', '255.255.255.0'));
+  const network = { address: '10.77.0.254', netmask: '255.255.255.0' };
+  assert.ok(inNetwork('10.77.0.1', network));
+  assert.ok(!inNetwork('10.77.1.1', network));
 });
 
 test('addresses are four numbers from 0 to 255', () => {

@@ -63,7 +63,7 @@ export function subnetOf(address: Ipv4, netmask: Ipv4): string {
   return `${networkOf(address, netmask)}/${bits}`;
 }
 
-export function sameNetwork(one: Ipv4, other: Ipv4, netmask: Ipv4): boolean {
-  const mask = ipv4Number(netmask);
-  return ((ipv4Number(one) ^ ipv4Number(other)) & mask) === 0;
+/** Whether it is in the network of that address. */
+export function inNetwork(ip: Ipv4, { address, netmask }: { address: Ipv4; netmask: Ipv4 }): boolean {
+  return ((ipv4Number(ip) ^ ipv4Number(address)) & ipv4Number(netmask)) === 0;
 }

@@ -2,7 +2,7 @@
 // server.ts stores the leases that an answer changes before it sends the answer.
 
 import type { Mac } from '../../protocol/mac.ts';
-import { type Ipv4, anyAddress, broadcastAddress, broadcastOf, ipv4Number, sameNetwork } from '../../protocol/ipv4.ts';
+import { type Ipv4, anyAddress, broadcastAddress, broadcastOf, inNetwork, ipv4Number } from '../../protocol/ipv4.ts';
 import { bootFile } from './boot-file.ts';
 import { type ClientClass, classify, controllerVendorClass } from './client-class.ts';
 import type { Lease } from '../../inventory/nodes/leases.ts';
@@ -112,8 +112,7 @@ function notOurs({ type, mac, giaddr }: Packet, world: World): string | undefine
   if (isReply(type)) return 'an answer of another server';
   if (mac === '00:00:00:00:00:00' || (Number.parseInt(mac.slice(0, 2), 16) & 1) !== 0)
     return 'not a board: its MAC address is nobody’s or a group’s';
-  if (giaddr !== anyAddress && !sameNetwork(giaddr, world.address, world.netmask))
-    return `comes by a relay of another network, ${giaddr}`;
+  if (giaddr !== anyAddress && !inNetwork(giaddr, world)) return `comes by a relay of another network, ${giaddr}`;
   return undefined;
 }
 
@@ -159,7 +158,7 @@ function answerRequest(question: Question): Answer {
   }
   const ip = wantedAddress(packet, held);
   if (ip === undefined) return silent(question, 'a request that names no address, and no offer stands');
-  const isFree = sameNetwork(ip, world.address, world.netmask) && mayHave(ip, allocation);
+  const isFree = inNetwork(ip, world) && mayHave(ip, allocation);
   // It renews what another server gave it (RFC 2131, 4.3.2: who has no record of a client stays silent).
   if (!isFree && held === undefined && server === undefined && isOthers(ip, question))
     return silent(question, `has ${ip} from another server`);
@@ -185,7 +184,7 @@ function timeLeft(ip: Ipv4, { packet: { mac }, world, nowMs, held }: Question): 
 
 function answerInform(question: Question): Answer {
   const { packet, world } = question;
-  if (packet.ciaddr === anyAddress || !sameNetwork(packet.ciaddr, world.address, world.netmask))
+  if (packet.ciaddr === anyAddress || !inNetwork(packet.ciaddr, world))
     return silent(question, `informs from ${packet.ciaddr}, which is not on our network`);
   return reply(question, { type: 'ack' });
 }
@@ -270,7 +269,7 @@ function wantedAddress(packet: Packet, held: Lease | undefined): Ipv4 | undefine
 /** Whether an address may be one that another server on our segment gave: not of our range, or in use by renewal. */
 function isOthers(ip: Ipv4, { packet, world: { table, pool, address, netmask } }: Question): boolean {
   if (packet.ciaddr === ip) return table.at(ip) === undefined;
-  return sameNetwork(ip, address, netmask) && table.at(ip) === undefined && !pool.excluded.has(ip);
+  return inNetwork(ip, { address, netmask }) && table.at(ip) === undefined && !pool.excluded.has(ip);
 }
 
 function replyOptions(
