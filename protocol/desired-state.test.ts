@@ -42,8 +42,8 @@ test('the longest desired state that there can be is within its limit', () => {
 });
 
 /** Of strings that are each `jsonBytes` long as JSON, with the comma after it. */
-function list(entries: number, jsonBytes: number, letter = 'x'): string[] {
-  return Array.from({ length: entries }, () => letter.repeat(jsonBytes - 3));
+function list(entries: number, jsonBytes: number): string[] {
+  return Array.from({ length: entries }, () => 'x'.repeat(jsonBytes - 3));
 }
 
 test('the longest configuration that is taken is within what an agent reads', () => {

@@ -39,13 +39,16 @@ export function configurationProblem({ args, env, workingDir }: ContainerConfigu
   if (directoryBytes > workingDirLimitBytes)
     return `its working directory is a name of ${directoryBytes} bytes, want at most ${workingDirLimitBytes}`;
   return (
-    listProblem('environment', env, (entry) => entry.slice(0, Math.max(0, entry.indexOf('=')))) ??
-    listProblem('command', args, (entry) => entry) ??
+    listProblem(env, { what: 'environment', nameOf: (entry) => entry.slice(0, Math.max(0, entry.indexOf('='))) }) ??
+    listProblem(args, { what: 'command', nameOf: (entry) => entry }) ??
     (workingDir.includes('\0') ? 'its working directory holds a zero byte' : undefined)
   );
 }
 
-function listProblem(what: string, entries: readonly string[], nameOf: (entry: string) => string): string | undefined {
+function listProblem(
+  entries: readonly string[],
+  { what, nameOf }: { what: string; nameOf: (entry: string) => string },
+): string | undefined {
   if (entries.length > listLimitEntries)
     return `its ${what} has ${entries.length} entries, want at most ${listLimitEntries}`;
   const sizeBytes = jsonBytes(entries);

@@ -46,6 +46,34 @@ export function escalationText({ escalation }: Pick<KillNode, 'escalation'>): st
   return `${last.by} ${last.outcome} after ${msText(last.afterMs)}${before}: ${last.detail}`;
 }
 
+const columns: { text: string; right?: boolean; value: (node: KillNode) => string }[] = [
+  { text: 'node', value: ({ name }) => name },
+  { text: 'MAC', value: ({ mac }) => mac },
+  { text: 'sent', right: true, value: ({ sentAfterMs }) => orNone(sentAfterMs) },
+  { text: 'stopped in', right: true, value: ({ stoppedAfterMs }) => orNone(stoppedAfterMs) },
+  { text: 'evidence after', right: true, value: ({ evidenceAfterMs }) => orNone(evidenceAfterMs) },
+  { text: 'evidence', value: ({ evidence }) => evidence ?? 'NOT ACKNOWLEDGED' },
+  { text: 'processes', right: true, value: ({ processes }) => String(processes) },
+  { text: 'escalation', value: escalationText },
+];
+
+const legend: KillReport['legend'] = [
+  ['sent', 'from the stored order until the first permit without the customer left for the node'],
+  ['stopped in', 'by the node: from that permit until nothing of the customer was left'],
+  ['evidence after', 'from the stored order until the evidence was there'],
+  ['receipt', 'the node says so, signed with the key of its session; the signed datagram is in the audit log'],
+  ['silence', 'the node was not heard for so long that its permits have run out'],
+  ['ssh', 'the controller emptied the control groups itself'],
+  ['power', 'the power of the node is off'],
+];
+
+function verdictOf({ nodes, unacknowledged, late }: { nodes: number; unacknowledged: number; late: number }): string {
+  if (nodes === 0) return 'No node had to stop it.';
+  if (late === 0 && unacknowledged === 0)
+    return `All ${nodes} nodes have stopped it, none later than ${msText(boundMs)}.`;
+  return `${unacknowledged} of ${nodes} nodes have not acknowledged; ${late} were later than ${msText(boundMs)}.`;
+}
+
 export function killReport({ order, rack, audit, at }: KillReportFacts): KillReport {
   const { number, scope, timeline, holding } = order;
   const who = scope === '*' ? 'everything' : `customer ${scope}`;
@@ -59,26 +87,17 @@ export function killReport({ order, rack, audit, at }: KillReportFacts): KillRep
     const ms = quantile(times, share);
     return ms === undefined ? '-' : msText(ms);
   };
+  const lifted = order.liftedBy === null ? '' : ` by ${order.liftedBy}`;
   return {
     title: `Kill order ${number}: ${who}`,
     kept,
-    verdict:
-      timeline.length === 0
-        ? 'No node had to stop it.'
-        : kept
-          ? `All ${timeline.length} nodes have stopped it, none later than ${msText(boundMs)}.`
-          : `${unacknowledged} of ${timeline.length} nodes have not acknowledged; ${late} were later than ${msText(boundMs)}.`,
+    verdict: verdictOf({ nodes: timeline.length, unacknowledged, late }),
     facts: [
       ['rack', rack],
       ['stopped', who],
       ['given', `${instantText(order.at)} by ${order.by}`],
       ['reason', order.reason],
-      [
-        'state',
-        order.liftedAt === null
-          ? 'stands'
-          : `lifted ${instantText(order.liftedAt)}${order.liftedBy === null ? '' : ` by ${order.liftedBy}`}`,
-      ],
+      ['state', order.liftedAt === null ? 'stands' : `lifted ${instantText(order.liftedAt)}${lifted}`],
       ['nodes', `${timeline.length} had to stop it, ${times.length} have`],
       ['evidence after', `median ${figure(0.5)}, 99 % within ${figure(0.99)}, slowest ${figure(1)}`],
       ['evidence', [...counted].map(([word, count]) => `${count} ${word}`).join(', ') || '-'],
@@ -88,35 +107,9 @@ export function killReport({ order, rack, audit, at }: KillReportFacts): KillRep
       ],
       ['printed', instantText(at)],
     ],
-    headings: [
-      { text: 'node', right: false },
-      { text: 'MAC', right: false },
-      { text: 'sent', right: true },
-      { text: 'stopped in', right: true },
-      { text: 'evidence after', right: true },
-      { text: 'evidence', right: false },
-      { text: 'processes', right: true },
-      { text: 'escalation', right: false },
-    ],
-    rows: slowestFirst(timeline).map((node) => [
-      node.name,
-      node.mac,
-      orNone(node.sentAfterMs),
-      orNone(node.stoppedAfterMs),
-      orNone(node.evidenceAfterMs),
-      node.evidence ?? 'NOT ACKNOWLEDGED',
-      String(node.processes),
-      escalationText(node),
-    ]),
-    legend: [
-      ['sent', 'from the stored order until the first permit without the customer left for the node'],
-      ['stopped in', 'by the node: from that permit until nothing of the customer was left'],
-      ['evidence after', 'from the stored order until the evidence was there'],
-      ['receipt', 'the node says so, signed with the key of its session; the signed datagram is in the audit log'],
-      ['silence', 'the node was not heard for so long that its permits have run out'],
-      ['ssh', 'the controller emptied the control groups itself'],
-      ['power', 'the power of the node is off'],
-    ],
+    headings: columns.map(({ text, right = false }) => ({ text, right })),
+    rows: slowestFirst(timeline).map((node) => columns.map(({ value }) => value(node))),
+    legend,
     notes: [
       `The bound: ${seconds(permitValidityMs)} permit + ${seconds(leashSweepMs)} leash's sweep + ${seconds(killWorkMs)} to die + ${seconds(resetMs)} the board's reset where that was not enough + ${seconds(marginMs)} margin = ${seconds(boundMs)}, counted from the stored order, on every honest node.`,
       ...(holding.length === 0

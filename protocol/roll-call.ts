@@ -27,8 +27,7 @@ import { isCustomerName } from './names.ts';
 
 const magic = Buffer.from('MUST');
 const version = 1;
-const heartbeatType = 1;
-const permitType = 2;
+const types = { heartbeat: 1, permit: 2 } as const;
 const macBytes = 32;
 /** Where datagrams are written, one at a time: a fresh 4 KB for each of 912 permits a second is work for the collector. */
 const scratch = Buffer.alloc(4_096);
@@ -97,7 +96,7 @@ export const everything = '*';
 export type SessionKey = KeyObject | Uint8Array;
 
 export function encodeHeartbeat(heartbeat: Heartbeat, key: SessionKey): Buffer {
-  const writer = head(heartbeatType, heartbeat)
+  const writer = head(types.heartbeat, heartbeat)
     .u64(heartbeat.generation)
     .u64(heartbeat.permitSequence)
     .u32(clamp(heartbeat.uptimeSeconds, 0xffffffff))
@@ -112,7 +111,7 @@ export function encodeHeartbeat(heartbeat: Heartbeat, key: SessionKey): Buffer {
 }
 
 export function encodePermit(permit: Permit, key: SessionKey): Buffer {
-  const writer = head(permitType, permit).u64(permit.generation).u16(permit.validityMs);
+  const writer = head(types.permit, permit).u64(permit.generation).u16(permit.validityMs);
   writer.u8(permit.customers.length);
   for (const { customer, hold } of permit.customers) writer.text(customer).u8(hold ? 1 : 0);
   writer.u8(permit.orders.length);
@@ -134,7 +133,7 @@ export function claimedSequence(bytes: Uint8Array): bigint {
 
 /** Throws MalformedError on a wrong signature, type, version or length. */
 export function decodeHeartbeat(bytes: Uint8Array, key: SessionKey): Heartbeat {
-  const reader = open('heartbeat', heartbeatType, bytes, key);
+  const reader = open(bytes, { what: 'heartbeat', key });
   const { session, sequence, nonce } = readHead(reader);
   const generation = reader.u64();
   const permitSequence = reader.u64();
@@ -155,7 +154,7 @@ export function decodeHeartbeat(bytes: Uint8Array, key: SessionKey): Heartbeat {
 
 /** Throws MalformedError on a wrong signature, type, version or length. */
 export function decodePermit(bytes: Uint8Array, key: SessionKey): Permit {
-  const reader = open('permit', permitType, bytes, key);
+  const reader = open(bytes, { what: 'permit', key });
   const { session, sequence, nonce } = readHead(reader);
   const generation = reader.u64();
   const validityMs = reader.u16();
@@ -192,7 +191,7 @@ function seal(writer: ByteWriter, key: SessionKey): Buffer {
   return Buffer.from(bytes);
 }
 
-function open(what: string, type: number, bytes: Uint8Array, key: SessionKey): ByteReader {
+function open(bytes: Uint8Array, { what, key }: { what: keyof typeof types; key: SessionKey }): ByteReader {
   if (bytes.length < 48 + macBytes || bytes.length > datagramLimitBytes)
     throw new MalformedError(
       `cannot parse ${what}: ${bytes.length} bytes, want ${48 + macBytes} to ${datagramLimitBytes}`,
@@ -206,7 +205,7 @@ function open(what: string, type: number, bytes: Uint8Array, key: SessionKey): B
   const gotVersion = reader.u8();
   if (gotVersion !== version) throw new MalformedError(`cannot parse ${what}: version ${gotVersion}, want ${version}`);
   const gotType = reader.u8();
-  if (gotType !== type) throw new MalformedError(`cannot parse ${what}: type ${gotType}, want ${type}`);
+  if (gotType !== types[what]) throw new MalformedError(`cannot parse ${what}: type ${gotType}, want ${types[what]}`);
   return reader;
 }
 
