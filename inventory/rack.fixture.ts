@@ -93,7 +93,7 @@ export async function heartbeat({ inventory, now }: TestRack, mac: Mac): Promise
 }
 
 export function rejoin(answer: JoinAnswer, mac: Mac, bootId: string): Pick<JoinRequest, 'session'> {
-  return { session: { id: answer.session, proof: sessionProof(Buffer.from(answer.key, 'hex'), mac, bootId) } };
+  return { session: { id: answer.session, proof: sessionProof(Buffer.from(answer.key, 'hex'), { mac, bootId }) } };
 }
 
 /** What firmware and agent do up to the session: DHCP, join token, join. For boards that then speak for themselves. */

@@ -62,7 +62,7 @@ export function controllerClient({ api, fingerprint }: { api: Endpoint; fingerpr
       headers['content-type'] = 'application/json';
       headers['content-length'] = Buffer.byteLength(text);
     }
-    if (session !== undefined) headers['authorization'] = agentAuthorization(session, method, path);
+    if (session !== undefined) headers['authorization'] = agentAuthorization(session, { method, path });
     const options: RequestOptions = { agent, host: api.host, port: api.port, method, path, headers };
     options.signal = signal;
     signal.throwIfAborted();

@@ -164,7 +164,7 @@ function answerTo(
   if (path === '/v1/join') return joinNode(peer, parse(body));
   const id = claimedSessionId(authorization) ?? '';
   const key = peer.keys.get(id);
-  if (key === undefined || !isAuthorized(authorization, { id, key }, method, path)) return json(401, {});
+  if (key === undefined || !isAuthorized(authorization, { session: { id, key }, method, path })) return json(401, {});
   if (path.endsWith('/desired')) return json(200, peer.desired);
   const configuration = peer.configurations.get(path.slice(path.lastIndexOf('/') + 1));
   if (path.includes('/configurations/'))

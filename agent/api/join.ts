@@ -103,7 +103,7 @@ type Outcome = { answer: JoinAnswer } | { why: string; refused: boolean };
 async function knock({ client, identity, facts, saved, token, signal }: JoinOptions): Promise<Outcome> {
   const proofs: Pick<JoinRequest, 'session' | 'token'>[] = [];
   if (saved !== undefined) {
-    const proof = sessionProof(Buffer.from(saved.key, 'hex'), identity.mac, identity.bootId);
+    const proof = sessionProof(Buffer.from(saved.key, 'hex'), identity);
     proofs.push({ session: { id: saved.session, proof } });
   }
   if (token !== undefined) proofs.push({ token });

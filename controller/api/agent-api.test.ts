@@ -44,7 +44,7 @@ async function rig(t: TestContext) {
     };
   };
   const id = session.toString('hex');
-  const proof = { authorization: agentAuthorization({ id, key }, 'POST', report) };
+  const proof = { authorization: agentAuthorization({ id, key }, { method: 'POST', path: report }) };
   return { rack, post, proof };
 }
 

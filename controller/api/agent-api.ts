@@ -51,7 +51,7 @@ function authorizer(app: Server, inventory: Inventory): Authorize {
   return (request, mac) => {
     const header = request.headers.authorization ?? '';
     const session = inventory.nodes.session(claimedSessionId(header) ?? '');
-    if (session === undefined || !isAuthorized(header, session, request.method, request.url))
+    if (session === undefined || !isAuthorized(header, { session, method: request.method, path: request.url }))
       throw new RefusedError(401, 'cannot accept request: no standing session proves it, want a join first', {
         code: 'no-session',
         headers: { 'www-authenticate': 'Muster realm="muster agents"' },

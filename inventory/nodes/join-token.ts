@@ -123,7 +123,7 @@ function welcome(
 
 function proves(session: SessionDocument, { mac, bootId, session: claim }: JoinRequest): boolean {
   if (claim === undefined || claim.id !== session.id || bootId !== session.bootId) return false;
-  return equal(claim.proof, sessionProof(Buffer.from(session.key, 'hex'), mac, bootId));
+  return equal(claim.proof, sessionProof(Buffer.from(session.key, 'hex'), { mac, bootId }));
 }
 
 function sha256(text: string): string {

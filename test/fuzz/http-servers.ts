@@ -97,7 +97,7 @@ export async function fuzzAgentApi(count: number, random: Random): Promise<numbe
   const json = { 'content-type': 'application/json' };
   const proven = (method: string, path: string) => ({
     ...json,
-    authorization: agentAuthorization(session, method, path),
+    authorization: agentAuthorization(session, { method, path }),
   });
   const [desired, report] = [`/v1/nodes/${mac}/desired`, `/v1/nodes/${mac}/report`];
   const log = { agoMs: 1, instance: 'web-00000001', stream: 'stdout', text: 'hello' };

@@ -159,7 +159,7 @@ export class ControllerLife {
     const proofs: Pick<JoinRequest, 'session' | 'token'>[] = token === undefined ? [] : [{ token }];
     if (saved !== undefined) {
       const { session, key } = saved.answer;
-      proofs.unshift({ session: { id: session, proof: sessionProof(Buffer.from(key, 'hex'), mac, bootId) } });
+      proofs.unshift({ session: { id: session, proof: sessionProof(Buffer.from(key, 'hex'), { mac, bootId }) } });
     }
     let answer: JoinAnswer | Refused = { refused: 'neither token nor session' };
     for (const proof of proofs) {
