@@ -30,7 +30,7 @@ import {
 import { openSource, readMember, unpack, type Member, type Source } from './source.ts';
 import { writeSquashfs } from './squashfs.ts';
 import { readTar, shown } from './tar.ts';
-import { emptyTree, type Inode, type Tree } from './tree.ts';
+import { Tree, type Inode } from './tree.ts';
 
 export interface ImportOptions {
   /** Path of an archive or a layout directory, or `docker://…` where skopeo is installed. */
@@ -214,10 +214,17 @@ const indexType = /index|manifest\.list/;
 const nestingLimit = 3;
 const manifestLimit = 256;
 
+interface Visited {
+  what: string;
+  /** Of the index that lists this one. */
+  names: string[];
+  depth: number;
+}
+
 async function ociImages(source: Source, index: Member): Promise<Candidate[]> {
   const found: Candidate[] = [];
   let visited = 0;
-  const visit = async (bytes: Buffer, what: string, inheritedNames: string[], depth: number): Promise<void> => {
+  const visit = async (bytes: Buffer, { what, names: inheritedNames, depth }: Visited): Promise<void> => {
     for (const descriptor of parseDocument({ schema: Index, bytes, what }).manifests) {
       visited += 1;
       if (visited > manifestLimit) throw new Error(`cannot read ${source.what}: more than ${manifestLimit} manifests`);
@@ -231,7 +238,7 @@ async function ociImages(source: Source, index: Member): Promise<Candidate[]> {
       if (mediaType !== undefined && indexType.test(mediaType)) {
         if (depth >= nestingLimit) throw new Error(`cannot read ${source.what}: indexes within indexes`);
         const nested = await document({ source, descriptor, what: 'an index' });
-        await visit(nested, `an index of ${source.what}`, names, depth + 1);
+        await visit(nested, { what: `an index of ${source.what}`, names, depth: depth + 1 });
         continue;
       }
       // An archive of one platform out of many may list them all and hold the blobs of one.
@@ -240,7 +247,8 @@ async function ociImages(source: Source, index: Member): Promise<Candidate[]> {
       found.push({ ...(await ociImage(source, descriptor)), names });
     }
   };
-  await visit(await readMember(index, `index.json of ${source.what}`), `index.json of ${source.what}`, [], 0);
+  const what = `index.json of ${source.what}`;
+  await visit(await readMember(index, what), { what, names: [], depth: 0 });
   return found;
 }
 
@@ -343,7 +351,7 @@ interface ReadOptions {
 }
 
 async function readLayers({ chosen, workDir, limits, signal }: ReadOptions) {
-  const tree: Tree = emptyTree(limits);
+  const tree = new Tree(limits);
   const paths: string[] = [];
   let unpackedBytes = 0;
   for (const [index, { member, storedSha256, diffId, what }] of chosen.layers.entries()) {

@@ -42,16 +42,6 @@ export interface TreeLimits {
   nameBytes: number;
 }
 
-export interface Tree {
-  readonly root: Node;
-  /** How many device nodes were named; they are not emitted. */
-  readonly devices: number;
-  /** Adds one entry of a layer; layers come in order, bottom first. Throws one sentence for what cannot be. */
-  add(entry: TarEntry, layer: number): void;
-  /** A file by its path in the image, symlinks followed within it; undefined where there is none. */
-  find(path: string): Inode | undefined;
-}
-
 const pathBytesLimit = 4096;
 // squashfs cannot store a longer one.
 const componentBytesLimit = 255;
@@ -60,112 +50,136 @@ const linkLimit = 40;
 const whiteoutPrefix = '.wh.';
 const opaqueMarker = '.wh..wh..opq';
 
-export function emptyTree(limits: TreeLimits): Tree {
-  const root = directoryNode(0);
-  let entries = 0;
-  let nameBytes = 0;
-  let devices = 0;
+/** An entry of the layer of that index. */
+interface Layered {
+  entry: TarEntry;
+  layer: number;
+}
 
-  const count = (layer: number): void => {
-    entries += 1;
-    if (entries > limits.entries) {
-      throw new Error(`cannot take layer ${layer + 1}: the image has more than ${limits.entries} files`);
-    }
-  };
+export class Tree {
+  readonly root: Node = directoryNode(0);
+  /** How many device nodes were named; they are not emitted. */
+  devices = 0;
+  readonly #limits: TreeLimits;
+  #entries = 0;
+  #nameBytes = 0;
 
-  const put = (directory: Node, part: string, { node, layer, name }: { node: Node; layer: number; name: string }) => {
-    if (directory.children.size >= limits.directoryEntries && !directory.children.has(part)) {
-      throw new Error(
-        `cannot take layer ${layer + 1}: ${shown(name)} is one name too many in its directory, want at most ${limits.directoryEntries} in each`,
-      );
-    }
-    directory.children.set(part, node);
-  };
+  constructor(limits: TreeLimits) {
+    this.#limits = limits;
+  }
 
-  /** The directory that holds the path's last component, made where it is missing. */
-  const parentOf = (parts: readonly string[], layer: number, name: string): Node | undefined => {
-    const make = (directory: Node, part: string): Node => {
-      count(layer);
-      const node = directoryNode(layer);
-      put(directory, part, { node, layer, name });
-      return node;
-    };
-    const found = walk({ root, parts, make });
-    if (found !== undefined && found.inode.kind !== 'directory') {
-      throw new Error(`cannot take layer ${layer + 1}: ${shown(name)} lies below something that is not a directory`);
-    }
-    return found;
-  };
-
-  const add = (entry: TarEntry, layer: number): void => {
-    count(layer);
-    nameBytes += entry.name.length + entry.target.length;
-    for (const [key, value] of entry.xattrs) nameBytes += key.length + value.length;
-    if (nameBytes > limits.nameBytes) {
-      throw new Error(`cannot take layer ${layer + 1}: more than ${limits.nameBytes} bytes of names`);
-    }
+  /** Adds one entry of a layer; layers come in order, bottom first. Throws one sentence for what cannot be. */
+  add(entry: TarEntry, layer: number): void {
+    this.#count(layer);
+    this.#countNames({ entry, layer });
     const parts = components(entry.name, layer);
     const last = parts.pop();
     if (last === undefined) {
-      if (entry.kind === 'directory') Object.assign(root, { inode: inodeOf(entry, layer), layer });
+      if (entry.kind === 'directory') Object.assign(this.root, { inode: inodeOf(entry, layer), layer });
       return;
     }
     if (last.startsWith(whiteoutPrefix)) {
-      whiteOut(last, parts, layer, entry.name);
+      whiteOut(last, { holder: walk({ root: this.root, parts }), layer, name: entry.name });
       return;
     }
-    const parent = parentOf(parts, layer, entry.name);
-    if (parent === undefined)
-      throw new Error(`cannot take layer ${layer + 1}: ${shown(entry.name)} lies in a loop of links`);
-    const before = parent.children.get(last);
-    if (entry.kind === 'hardlink') {
-      const target = components(entry.target, layer);
-      // The link itself when the target is a symlink: link(2) does not follow either.
-      const name = target.pop();
-      const holder = name === undefined ? undefined : walk({ root, parts: target });
-      const linked = name === undefined ? undefined : holder?.children.get(name);
-      if (linked === undefined || linked.inode.kind === 'directory') {
-        throw new Error(
-          `cannot take layer ${layer + 1}: ${shown(entry.name)} is a hard link to ${shown(entry.target)}, ` +
-            (linked === undefined ? 'which is not in the image' : 'which is a directory'),
-        );
-      }
-      const node = { inode: linked.inode, layer, children: new Map<string, Node>() };
-      put(parent, last, { node, layer, name: entry.name });
-    } else {
-      if (entry.kind === 'device') devices += 1;
-      const keeps = entry.kind === 'directory' && before?.inode.kind === 'directory';
-      const children = keeps ? before.children : new Map<string, Node>();
-      put(parent, last, { node: { inode: inodeOf(entry, layer), layer, children }, layer, name: entry.name });
-    }
-  };
+    const parent = this.#parentOf(parts, { entry, layer });
+    const node =
+      entry.kind === 'hardlink' ? this.#linked({ entry, layer }) : made({ entry, layer }, parent.children.get(last));
+    if (entry.kind === 'device') this.devices += 1;
+    this.#put(parent, { part: last, node, name: entry.name });
+  }
 
-  const whiteOut = (last: string, parts: readonly string[], layer: number, name: string): void => {
-    const holder = walk({ root, parts });
-    if (last === opaqueMarker) {
-      if (holder?.inode.kind === 'directory') dropBelow(holder, layer);
-      return;
-    }
-    // Other `.wh..wh.` names are the book-keeping of the aufs driver.
-    if (last.startsWith('.wh..wh.')) return;
-    const gone = last.slice(whiteoutPrefix.length);
-    if (gone === '' || gone === '.' || gone === '..') {
-      throw new Error(`cannot take layer ${layer + 1}: ${shown(name)} removes no name`);
-    }
-    const node = holder?.children.get(gone);
-    if (holder === undefined || node === undefined) return;
-    dropBelow(node, layer);
-    if (node.layer < layer && node.children.size === 0) holder.children.delete(gone);
-  };
+  /** A file by its path in the image, symlinks followed within it; undefined where there is none. */
+  find(path: string): Inode | undefined {
+    const parts = path.split('/').filter((part) => part !== '');
+    return walk({ root: this.root, parts, followLast: true })?.inode;
+  }
 
-  return {
-    root,
-    get devices() {
-      return devices;
-    },
-    add,
-    find: (path) => walk({ root, parts: path.split('/').filter((part) => part !== ''), followLast: true })?.inode,
-  };
+  #count(layer: number): void {
+    this.#entries += 1;
+    if (this.#entries > this.#limits.entries) {
+      throw new Error(`cannot take layer ${layer + 1}: the image has more than ${this.#limits.entries} files`);
+    }
+  }
+
+  #countNames({ entry, layer }: Layered): void {
+    this.#nameBytes += entry.name.length + entry.target.length;
+    for (const [key, value] of entry.xattrs) this.#nameBytes += key.length + value.length;
+    if (this.#nameBytes > this.#limits.nameBytes) {
+      throw new Error(`cannot take layer ${layer + 1}: more than ${this.#limits.nameBytes} bytes of names`);
+    }
+  }
+
+  /** The directory that holds the path's last component, made where it is missing. */
+  #parentOf(parts: readonly string[], { entry: { name }, layer }: Layered): Node {
+    const make = (directory: Node, part: string): Node => {
+      this.#count(layer);
+      const node = directoryNode(layer);
+      this.#put(directory, { part, node, name });
+      return node;
+    };
+    const found = walk({ root: this.root, parts, make });
+    if (found === undefined) throw new Error(`cannot take layer ${layer + 1}: ${shown(name)} lies in a loop of links`);
+    if (found.inode.kind !== 'directory')
+      throw new Error(`cannot take layer ${layer + 1}: ${shown(name)} lies below something that is not a directory`);
+    return found;
+  }
+
+  #put(directory: Node, { part, node, name }: { part: string; node: Node; name: string }): void {
+    const most = this.#limits.directoryEntries;
+    if (directory.children.size >= most && !directory.children.has(part)) {
+      throw new Error(
+        `cannot take layer ${node.layer + 1}: ${shown(name)} is one name too many in its directory, want at most ${most} in each`,
+      );
+    }
+    directory.children.set(part, node);
+  }
+
+  #linked({ entry, layer }: Layered): Node {
+    const parts = components(entry.target, layer);
+    // The link itself when the target is a symlink: link(2) does not follow either.
+    const name = parts.pop();
+    const holder = name === undefined ? undefined : walk({ root: this.root, parts });
+    const linked = name === undefined ? undefined : holder?.children.get(name);
+    if (linked === undefined || linked.inode.kind === 'directory') {
+      throw new Error(
+        `cannot take layer ${layer + 1}: ${shown(entry.name)} is a hard link to ${shown(entry.target)}, ` +
+          (linked === undefined ? 'which is not in the image' : 'which is a directory'),
+      );
+    }
+    return { inode: linked.inode, layer, children: new Map() };
+  }
+}
+
+/** `before`: what has that name so far. A directory over a directory keeps the content. */
+function made({ entry, layer }: Layered, before: Node | undefined): Node {
+  const keeps = entry.kind === 'directory' && before?.inode.kind === 'directory';
+  return { inode: inodeOf(entry, layer), layer, children: keeps ? before.children : new Map<string, Node>() };
+}
+
+interface Whiteout {
+  /** The directory that it is in; undefined where there is none. */
+  holder: Node | undefined;
+  layer: number;
+  /** All of its path. */
+  name: string;
+}
+
+function whiteOut(last: string, { holder, layer, name }: Whiteout): void {
+  if (last === opaqueMarker) {
+    if (holder?.inode.kind === 'directory') dropBelow(holder, layer);
+    return;
+  }
+  // Other `.wh..wh.` names are the book-keeping of the aufs driver.
+  if (last.startsWith('.wh..wh.')) return;
+  const gone = last.slice(whiteoutPrefix.length);
+  if (gone === '' || gone === '.' || gone === '..') {
+    throw new Error(`cannot take layer ${layer + 1}: ${shown(name)} removes no name`);
+  }
+  const node = holder?.children.get(gone);
+  if (holder === undefined || node === undefined) return;
+  dropBelow(node, layer);
+  if (node.layer < layer && node.children.size === 0) holder.children.delete(gone);
 }
 
 /** Removes what layers before `layer` put into a directory; a whiteout does not touch its own layer's entries. */
