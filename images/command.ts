@@ -13,6 +13,7 @@ const environment = { PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin:/usr/b
  * Runs a program without a shell and gives its standard output.
  * Throws with the exit code and the end of what it said when it fails, and by name when it is not installed.
  */
+// oxlint-disable-next-line max-params -- those of execFile
 export function run(command: string, args: readonly string[], options: CommandOptions = {}): Promise<string> {
   return new Promise((resolve, reject) => {
     const { cwd, env, signal } = options;
@@ -20,6 +21,7 @@ export function run(command: string, args: readonly string[], options: CommandOp
       command,
       args,
       { cwd, signal, env: { ...process.env, ...environment, ...env }, maxBuffer: 64 * 1024 * 1024 },
+      // oxlint-disable-next-line max-params -- Node's signature
       (error, stdout, stderr) => {
         if (error === null) return resolve(stdout);
         if (signal?.aborted === true) return reject(error);

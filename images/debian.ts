@@ -46,7 +46,7 @@ export interface AptSource {
   signedBy: string | undefined;
 }
 
-type Apt = (tool: 'apt-get' | 'apt-cache', args: readonly string[], cwd?: string) => Promise<string>;
+type Apt = (line: ['apt-get' | 'apt-cache', ...string[]], cwd?: string) => Promise<string>;
 
 const packageName = /^[a-z0-9][a-z0-9+.-]+$/;
 // These have no -updates or -security beside them.
@@ -62,12 +62,12 @@ export async function debianSuite(options: DebianSuiteOptions): Promise<DebianSu
   await writeFile(join(dir, 'suite.sources'), sourcesFor({ suite, arch, sources: await machineSources() }));
 
   const settings = aptSettings(dir, arch);
-  const apt: Apt = (tool, args, cwd = dir) => run(tool, [...settings, ...args], { cwd, signal });
+  const apt: Apt = ([tool, ...args], cwd = dir) => run(tool, [...settings, ...args], { cwd, signal });
 
   const update = async (): Promise<void> => {
     const step = progress.step(`Debian ${suite} ${arch} package lists`);
     try {
-      await apt('apt-get', ['update', '-q']);
+      await apt(['apt-get', 'update', '-q']);
       step.done();
     } catch (error) {
       signal?.throwIfAborted();
@@ -85,7 +85,7 @@ export async function debianSuite(options: DebianSuiteOptions): Promise<DebianSu
   const candidates = async (names: readonly string[]): Promise<Candidate[]> => {
     names.forEach(checkName);
     await lists();
-    const found = new Map(parseCandidates(await apt('apt-cache', ['show', '--no-all-versions', ...names])));
+    const found = new Map(parseCandidates(await apt(['apt-cache', 'show', '--no-all-versions', ...names])));
     return names.map((name) => {
       const candidate = found.get(name);
       if (candidate === undefined) throw new Error(`cannot find ${name} in Debian ${suite} ${arch}`);
@@ -96,7 +96,7 @@ export async function debianSuite(options: DebianSuiteOptions): Promise<DebianSu
   const closure = async (names: readonly string[]): Promise<string[]> => {
     names.forEach(checkName);
     await lists();
-    const simulated = await apt('apt-get', ['install', '--simulate', '-q', ...names]);
+    const simulated = await apt(['apt-get', 'install', '--simulate', '-q', ...names]);
     return [...simulated.matchAll(/^Inst (\S+) /gm)].map((match) => (match[1] ?? '').replace(/:.*/, '')).toSorted();
   };
 
@@ -155,7 +155,7 @@ async function download(
   const paths = new Map<string, string>();
   const partial = await mkdtemp(join(dir, 'partial-'));
   try {
-    await apt('apt-get', ['download', '-q', ...missing.map(({ name, version }) => `${name}=${version}`)], partial);
+    await apt(['apt-get', 'download', '-q', ...missing.map(({ name, version }) => `${name}=${version}`)], partial);
     const fetched = new Map<string, string>();
     for (const file of await readdir(partial)) fetched.set(await sha256File(join(partial, file)), file);
     for (const { name, version, sha256 } of missing) {

@@ -19,7 +19,7 @@ export interface BootScript {
 export function bootScript(script: BootScript): string {
   const { http, mac } = script;
   const report = (stage: string) => `imgfetch --name report ${http}/stage?mac=${mac}&stage=${stage} ||`;
-  const check = (name: string, digest: string, label: string) =>
+  const check = (name: string, { digest, label }: { digest: string; label: string }) =>
     script.hashCheck
       ? [`sha256sum --set digest ${name} || goto ${label}`, `iseq \${digest} ${digest} || goto ${label}`]
       : [];
@@ -28,9 +28,9 @@ export function bootScript(script: BootScript): string {
     `echo Muster: board ${mac} loads its system from ${http}`,
     ...(script.hashCheck ? [] : ['echo Muster: this iPXE cannot check hashes, the kernel goes unchecked']),
     `imgfetch --name linux ${http}/kernel/${script.kernel} || goto unreachable`,
-    ...check('linux', script.kernel, 'refused-kernel'),
+    ...check('linux', { digest: script.kernel, label: 'refused-kernel' }),
     `imgfetch --name initrd ${http}/initrd/${script.initrd} || goto unreachable`,
-    ...check('initrd', script.initrd, 'refused-initrd'),
+    ...check('initrd', { digest: script.initrd, label: 'refused-initrd' }),
     'imgselect linux',
     `imgargs linux initrd=initrd ${script.cmdline}`,
     // Under U-Boot the network chip goes on writing received frames into memory that is Linux's by then, unless it is

@@ -137,7 +137,7 @@ export function sampleArchives({ busybox, architecture }: SampleParts): { web: B
   const base = tar([
     ...['bin', 'dev', 'etc', 'proc', 'sys', 'usr', 'usr/bin'].map(directory),
     { ...directory('tmp'), mode: 0o1777 },
-    file('bin/busybox', busybox, 0o755),
+    program('bin/busybox', busybox),
     ...applets.map((applet): Part => ({
       name: `bin/${applet}`,
       kind: 'symlink',
@@ -150,11 +150,11 @@ export function sampleArchives({ busybox, architecture }: SampleParts): { web: B
   ]);
   const web = tar([
     ...['srv', 'srv/cgi-bin'].map(directory),
-    file('srv/cgi-bin/index.cgi', webRequestScript, 0o755),
+    program('srv/cgi-bin/index.cgi', webRequestScript),
     file('srv/healthz', 'ok\n'),
-    file('usr/bin/web', webServerScript, 0o755),
+    program('usr/bin/web', webServerScript),
   ]);
-  const worker = tar([file('usr/bin/worker', workerScript, 0o755)]);
+  const worker = tar([program('usr/bin/worker', workerScript)]);
   return {
     web: ociArchive({ name: 'web', architecture, layers: [base, web], command: '/usr/bin/web', env: ['PORT=8080'] }),
     worker: ociArchive({ name: 'worker', architecture, layers: [base, worker], command: '/usr/bin/worker', env: [] }),
@@ -175,8 +175,12 @@ function directory(name: string): Part {
   return { name, kind: 'directory', mode: 0o755, target: '', content: none };
 }
 
-function file(name: string, content: Buffer | string, mode = 0o644): Part {
-  return { name, kind: 'file', mode, target: '', content: Buffer.from(content) };
+function file(name: string, content: Buffer | string): Part {
+  return { name, kind: 'file', mode: 0o644, target: '', content: Buffer.from(content) };
+}
+
+function program(name: string, content: Buffer | string): Part {
+  return { ...file(name, content), mode: 0o755 };
 }
 
 function json(value: unknown): Buffer {

@@ -122,6 +122,7 @@ export async function unpack({ member, to, what, mostBytes, signal }: UnpackOpti
   const written = createHash('sha256');
   let sizeBytes = 0;
   const counted = new Transform({
+    // oxlint-disable-next-line max-params -- Node's signature
     transform(chunk: Buffer, _encoding, done) {
       sizeBytes += chunk.length;
       written.update(chunk);
@@ -147,6 +148,7 @@ function memberStream({ path, offset, sizeBytes }: Member): Readable {
 
 function tapped(hash: Hash): Transform {
   return new Transform({
+    // oxlint-disable-next-line max-params -- Node's signature
     transform(chunk: Buffer, _encoding, done) {
       hash.update(chunk);
       done(null, chunk);

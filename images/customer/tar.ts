@@ -90,7 +90,7 @@ export async function* readTar(
     offset += blockBytes;
     checkSum(header, what);
     const type = fieldText(header, 'type');
-    const size = number(header, 'size', what);
+    const size = number({ header, what }, 'size');
 
     if (type === 'x' || type === 'g' || type === 'L' || type === 'K') {
       if (size > extensionBytesLimit) {
@@ -129,7 +129,8 @@ interface RawEntry {
   offset: number;
 }
 
-function entryOf({ header, type, size, pax, what, offset }: RawEntry): TarEntry {
+function entryOf(raw: RawEntry): TarEntry {
+  const { header, type, size, pax, what, offset } = raw;
   const magic = fieldText(header, 'magic');
   const prefix = magic.startsWith('ustar') && !magic.startsWith('ustar ') ? fieldText(header, 'prefix') : '';
   const ownName = fieldText(header, 'name');
@@ -155,10 +156,10 @@ function entryOf({ header, type, size, pax, what, offset }: RawEntry): TarEntry 
     return Math.floor(found);
   };
   const sizeBytes = paxNumber('size', () => size);
-  const uid = paxNumber('uid', () => number(header, 'uid', what));
-  const gid = paxNumber('gid', () => number(header, 'gid', what));
-  const mtime = paxNumber('mtime', () => number(header, 'mtime', what));
-  const mode = number(header, 'mode', what) & 0o7777;
+  const uid = paxNumber('uid', () => number(raw, 'uid'));
+  const gid = paxNumber('gid', () => number(raw, 'gid'));
+  const mtime = paxNumber('mtime', () => number(raw, 'mtime'));
+  const mode = number(raw, 'mode') & 0o7777;
   for (const [key, value] of Object.entries({ size: sizeBytes, uid, gid })) {
     if (value < 0) throw new Error(`cannot read ${what}: ${key} of ${shown(name)} is ${value}, want 0 or more`);
   }
@@ -203,12 +204,12 @@ function fieldText(header: Buffer, name: Field): string {
 }
 
 /** Octal text, or (GNU) base 256 with the first bit set. */
-function number(header: Buffer, name: Field, what: string): number {
+function number({ header, what }: Pick<RawEntry, 'header' | 'what'>, name: Field): number {
   const bytes = field(header, name);
   if (((bytes[0] ?? 0) & 0x80) !== 0) {
     // 0xff leads a negative number; none of the fields but mtime may be one, and nobody needs a time before 1970.
     if (bytes[0] === 0xff) return name === 'mtime' ? 0 : -1;
-    const value = bytes.reduce((sum, byte, index) => sum * 256 + (index === 0 ? byte & 0x7f : byte), 0);
+    const value = bytes.subarray(1).reduce((sum, byte) => sum * 256 + byte, (bytes[0] ?? 0) & 0x7f);
     if (!Number.isSafeInteger(value)) throw new Error(`cannot read ${what}: a ${name} of ${value} is too large`);
     return value;
   }
@@ -225,11 +226,17 @@ function number(header: Buffer, name: Field, what: string): number {
 function checkSum(header: Buffer, what: string): void {
   const digits = fieldText(header, 'checksum').trim();
   const stored = /^[0-7]{1,7}$/.test(digits) ? Number.parseInt(digits, 8) : -1;
-  const sum = header.reduce((total, byte, index) => total + (index >= 148 && index < 156 ? 0x20 : byte), 0);
+  // Of the header with spaces in the place of the checksum itself.
+  const own = field(header, 'checksum');
+  const sum = sumOf(header) - sumOf(own) + own.length * 0x20;
   if (stored !== sum)
     throw new Error(
       `cannot read ${what}: a header's checksum is ${shown(digits)}, want ${sum.toString(8)} (is it a tar archive?)`,
     );
+}
+
+function sumOf(bytes: Buffer): number {
+  return bytes.reduce((sum, byte) => sum + byte, 0);
 }
 
 function* paxRecords(content: string, what: string): Generator<[string, string]> {

@@ -29,12 +29,14 @@ export function cpioArchive(entries: readonly CpioEntry[], mtimeSeconds: number)
   }
   const sorted = [...byPath.values()].toSorted((a, b) => (a.path < b.path ? -1 : 1));
   const chunks: Buffer[] = [];
-  sorted.forEach((entry, index) => chunks.push(...record(entry, index + 1, mtimeSeconds)));
-  chunks.push(...record({ path: 'TRAILER!!!', kind: 'file', mode: 0, data: Buffer.alloc(0) }, 0, 0));
+  sorted.forEach((entry, index) => chunks.push(...record(entry, { inode: index + 1, mtimeSeconds })));
+  chunks.push(
+    ...record({ path: 'TRAILER!!!', kind: 'file', mode: 0, data: Buffer.alloc(0) }, { inode: 0, mtimeSeconds: 0 }),
+  );
   return Buffer.concat(chunks);
 }
 
-function record(entry: CpioEntry, inode: number, mtimeSeconds: number): Buffer[] {
+function record(entry: CpioEntry, { inode, mtimeSeconds }: { inode: number; mtimeSeconds: number }): Buffer[] {
   const data = entry.kind === 'file' ? Buffer.from(entry.data) : Buffer.from(entry.kind === 'link' ? entry.target : '');
   const mode = entry.kind === 'file' ? fileMode | entry.mode : entry.kind === 'directory' ? directoryMode : linkMode;
   const name = Buffer.from(`${entry.path}\0`);

@@ -90,8 +90,8 @@ function copyProgram(to: string): void {
     });
   cpSync(join(rootDir, 'package.json'), join(to, 'package.json'));
   // By this the command line checks answers.
-  copyAs(join(rootDir, 'docs/openapi.json'), join(to, 'docs/openapi.json'), 0o644);
-  copyAs(join(cacheDir, 'node/bin/node'), join(to, 'node/bin/node'), 0o755);
+  copyAs(join(rootDir, 'docs/openapi.json'), { to: join(to, 'docs/openapi.json'), mode: 0o644 });
+  copyAs(join(cacheDir, 'node/bin/node'), { to: join(to, 'node/bin/node'), mode: 0o755 });
   const lock: { packages: Record<string, LockedPackage> } = JSON.parse(
     readFileSync(join(rootDir, 'package-lock.json'), 'utf8'),
   );
@@ -137,15 +137,15 @@ function copyBootFiles(to: string): void {
 function copyDocuments(to: string): void {
   const documents = ['LICENSE', 'CHANGELOG.md', 'README.md', ...globSync('docs/*.md', { cwd: rootDir })];
   for (const path of documents)
-    copyAs(join(rootDir, path), join(to, path === 'LICENSE' ? 'copyright' : basename(path)), 0o644);
+    copyAs(join(rootDir, path), { to: join(to, path === 'LICENSE' ? 'copyright' : basename(path)), mode: 0o644 });
   if (existsSync(join(rootDir, 'docs/monitoring')))
     cpSync(join(rootDir, 'docs/monitoring'), join(to, 'monitoring'), { recursive: true });
 }
 
 function copyService(tree: string): void {
-  copyAs(join(files, 'muster.service'), join(tree, 'usr/lib/systemd/system/muster.service'), 0o644);
-  copyAs(join(files, 'sysctl.conf'), join(tree, 'usr/lib/sysctl.d/60-muster.conf'), 0o644);
-  copyAs(join(files, 'config.json'), join(tree, 'etc/muster/config.json'), 0o640);
+  copyAs(join(files, 'muster.service'), { to: join(tree, 'usr/lib/systemd/system/muster.service'), mode: 0o644 });
+  copyAs(join(files, 'sysctl.conf'), { to: join(tree, 'usr/lib/sysctl.d/60-muster.conf'), mode: 0o644 });
+  copyAs(join(files, 'config.json'), { to: join(tree, 'etc/muster/config.json'), mode: 0o640 });
   mkdirSync(join(tree, 'usr/bin'), { recursive: true });
   symlinkSync('../lib/muster/cli/muster', join(tree, 'usr/bin/muster'));
 }
@@ -190,11 +190,12 @@ function writeControl(
   const text = Object.entries(fields).map(([name, value]) => `${name}: ${value}\n`);
   writeFileSync(join(control, 'control'), text.join(''));
   writeFileSync(join(control, 'conffiles'), '/etc/muster/config.json\n');
-  for (const script of ['postinst', 'prerm', 'postrm']) copyAs(join(files, script), join(control, script), 0o755);
+  for (const script of ['postinst', 'prerm', 'postrm'])
+    copyAs(join(files, script), { to: join(control, script), mode: 0o755 });
   execFileSync('chmod', ['-R', 'go=rX', control]);
 }
 
-function copyAs(from: string, to: string, mode: number): void {
+function copyAs(from: string, { to, mode }: { to: string; mode: number }): void {
   mkdirSync(dirname(to), { recursive: true });
   cpSync(from, to, { dereference: true });
   execFileSync('chmod', [mode.toString(8), to]);
