@@ -87,7 +87,7 @@ export async function testRack(): Promise<TestRack> {
 
 /** One heartbeat, and what follows from it on disk. */
 export async function heartbeat({ inventory, now }: TestRack, mac: Mac): Promise<void> {
-  inventory.nodes.heartbeat(mac, now());
+  inventory.nodes.heartbeat(mac, { at: now() });
   // Decisions are taken in order: once this one is stored, so is the heartbeat's.
   await inventory.instances.apply([{ kind: 'remove', id: 'none-00000000', reason: '' }]);
 }

@@ -34,7 +34,7 @@ test('1,200 nodes and 10,000 instances: open, stages at once, permits', async (t
 
   const permitsBegan = performance.now();
   for (let i = 0; i < nodes; i++) {
-    rack.inventory.nodes.heartbeat(macOf(i), rack.now());
+    rack.inventory.nodes.heartbeat(macOf(i), { at: rack.now() });
     assert.equal(rack.inventory.nodes.permitted(macOf(i)).length, 1);
     rack.inventory.orders.pending(macOf(i));
   }

@@ -44,7 +44,7 @@ export function registerNodesApi(app: Server, options: NodesApiOptions): void {
       return exclusively(mac, async () => {
         const node = nodeNamed(inventory, mac);
         requireVersion(request, { name: node.name, etag: versionOf(node) });
-        orRefuse(await inventory.nodes.patch(mac, request.body, { by: request.operator }));
+        orRefuse(await inventory.nodes.patch(mac, { ...request.body, by: request.operator }));
         // A fenced node's next permit lists nobody: it need not wait for its heartbeat.
         if (request.body.fenced !== undefined) rollCall.enforce([mac]);
         return reply.header('etag', versionOf(nodeNamed(inventory, mac))).send(shown(nodeView(inventory, mac)));

@@ -123,7 +123,7 @@ test('a change as of a version is refused when another came first', async (t) =>
 
   // What changes by itself is no other version.
   const steady = await tagOf(path);
-  rack.inventory.nodes.heartbeat(macOf(1), rack.now());
+  rack.inventory.nodes.heartbeat(macOf(1), { at: rack.now() });
   assert.equal(await tagOf(path), steady);
 
   // Of ten who read the same, one changes it.

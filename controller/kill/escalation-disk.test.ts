@@ -84,7 +84,7 @@ for (const disk of ['refuses', 'hangs'] as const)
             Date.now() < deadline,
             `it has its power: ${JSON.stringify(inventory.orders.escalationSteps(1, board))}`,
           );
-          if (turned.length === 0) inventory.nodes.heartbeat(board, clock);
+          if (turned.length === 0) inventory.nodes.heartbeat(board, { at: clock });
           escalation.pursue();
           await nextTurn();
         }

@@ -79,7 +79,7 @@ export class EscalationRecord {
   async #untilFenced(mac: Mac, by: string): Promise<void> {
     for (;;)
       try {
-        await this.#options.inventory.nodes.patch(mac, { fenced: true }, { by });
+        await this.#options.inventory.nodes.patch(mac, { fenced: true, by });
         return;
       } catch (error) {
         if (this.#ended || !(error instanceof StorageError)) throw error;

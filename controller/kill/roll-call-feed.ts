@@ -82,7 +82,7 @@ export class RollCallFeed {
     const { nodes, orders } = this.#inventory;
     switch (report.type) {
       case 'heard':
-        nodes.heartbeat(report.mac, report.at, { isReplay: report.isReplay });
+        nodes.heartbeat(report.mac, report);
         nodes.generationApplied(report.mac, report.generation);
         // It counts on from there now.
         if (nodes.generation(report.mac) !== this.#nodes.get(report.mac)?.generation) this.#dirty.nodes.add(report.mac);

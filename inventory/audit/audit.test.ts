@@ -85,7 +85,7 @@ async function eventful(rack: TestRack): Promise<void> {
   await inventory.orders.lift({ scope: 'acme', reason: 'paid', by: 'ben' });
   await inventory.orders.kill({ scope: '*', reason: 'fire', by: 'ada', targets: [a.mac, b.mac] });
   await acknowledge(inventory, b, 2);
-  await inventory.nodes.patch(c.mac, { fenced: true }, { by: 'ada' });
+  await inventory.nodes.patch(c.mac, { fenced: true, by: 'ada' });
   inventory.audit.append({ kind: 'approval', subject: '1', body: { step: 'asked' } });
 }
 
@@ -208,7 +208,7 @@ test('drills are in the log and compared as well; looking through all documents 
 test('a removed node is fenced no longer, and the log says so', async () => {
   await using rack = await testRack();
   await rack.ready(macOf(1));
-  await rack.inventory.nodes.patch(macOf(1), { fenced: true }, { by: 'ada' });
+  await rack.inventory.nodes.patch(macOf(1), { fenced: true, by: 'ada' });
   await rack.pass(40_000);
   await rack.inventory.nodes.remove(macOf(1));
   const bodies = (await rack.inventory.audit.entries({ limit: 9 })).map(({ body }): unknown => JSON.parse(body));

@@ -51,7 +51,7 @@ test('a process that ended between a change and its entry: the next one writes i
       step: { afterMs: 5_000, by: 'ssh', outcome: 'failed', detail: 'no route' },
     });
     await inventory.nodes.bootStage({ mac: near, stage: 'dhcp-discover', firmware: 'uboot' });
-    await inventory.nodes.patch(near, { fenced: true }, { by: 'ada' });
+    await inventory.nodes.patch(near, { fenced: true, by: 'ada' });
     await assert.rejects(inventory.audit.verify(), /cannot read .*audit\.sqlite/);
   }
   assert.match(

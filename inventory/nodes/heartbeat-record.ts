@@ -48,7 +48,7 @@ export class HeartbeatRecord {
     if (nextState(node.state, 'heartbeat') === node.state || this.#arriving.has(mac)) return;
     this.#arriving.add(mac);
     this.#transact((transaction) =>
-      decideStep(transaction, mac, { event: 'heartbeat', now: this.#now(), reason: 'heartbeat' }),
+      decideStep(transaction, { mac, event: 'heartbeat', now: this.#now(), reason: 'heartbeat' }),
     )
       // Not stored: the next heartbeat tries again. That the disk is full was said once for all boards.
       .catch((error: unknown) => {
@@ -72,7 +72,7 @@ export class HeartbeatRecord {
         const event = node === undefined ? undefined : this.#due(node, now);
         if (event === undefined) continue;
         const limitMs = event === 'loss' ? lostAfterMs : silentAfterMs;
-        decideStep(transaction, mac, { event, now: this.#now(), reason: `no heartbeat for ${limitMs / 1000} s` });
+        decideStep(transaction, { mac, event, now: this.#now(), reason: `no heartbeat for ${limitMs / 1000} s` });
       }
     });
   }

@@ -19,10 +19,9 @@ export interface Draw {
 
 export function decideJoinToken(
   transaction: Transaction,
-  mac: Mac,
-  { token, ip, now, isHeld }: { token: string; ip: string | undefined; now: number; isHeld: boolean },
+  { mac, token, ip, now, isHeld }: { mac: Mac; token: string; ip: string | undefined; now: number; isHeld: boolean },
 ): { token: string } | Refused {
-  const node = transaction.get('nodes', mac) ?? createNode(transaction, mac, now);
+  const node = transaction.get('nodes', mac) ?? createNode(transaction, { mac, now });
   if (node === undefined) return { refused: `${nodeLimit} nodes are known, want some of them removed first` };
   if (node.fenced) return { refused: `${node.name} is fenced` };
   if (isHeld && transaction.get('sessions', mac) !== undefined) return heldPlace(node);
@@ -44,10 +43,16 @@ export function heldPlace({ name, ip, bootId }: NodeDocument): Refused & { held:
   };
 }
 
+interface Joining {
+  request: JoinRequest;
+  /** Whom the request came from. */
+  ip: string;
+  now: number;
+}
+
 export function decideJoin(
   transaction: Transaction,
-  request: JoinRequest,
-  { ip, now, draw, isHeld }: { ip: string; now: number; draw: Draw; isHeld: boolean },
+  { request, ip, now, draw, isHeld }: Joining & { draw: Draw; isHeld: boolean },
 ): JoinAnswer | Refused {
   const node = transaction.get('nodes', request.mac);
   if (node === undefined) return { refused: `${request.mac} is unknown: it has to boot from this controller` };
@@ -56,7 +61,7 @@ export function decideJoin(
   if (request.session !== undefined) {
     if (standing === undefined || !proves(standing, request))
       return { refused: `the session of ${node.name} is another one: it has to boot again` };
-    return welcome(transaction, node, { request, ip, now, session: standing, event: 'rejoin' });
+    return welcome(transaction, { node, request, ip, now, session: standing, event: 'rejoin' });
   }
   if (request.token === undefined) return { refused: 'neither a token nor a session was sent, want one of them' };
   const tokenSha256 = sha256(request.token);
@@ -67,7 +72,7 @@ export function decideJoin(
     standing.bootId === request.bootId &&
     equal(standing.tokenSha256, tokenSha256)
   )
-    return welcome(transaction, node, { request, ip, now, session: standing, event: 'join' });
+    return welcome(transaction, { node, request, ip, now, session: standing, event: 'join' });
   if (node.ticket === null || !equal(node.ticket.tokenSha256, tokenSha256))
     return { refused: `the token was not issued for ${request.mac}, or is used up` };
   if (node.ticket.expiresAt <= now) return { refused: `the join token of ${request.mac} has expired` };
@@ -90,21 +95,19 @@ export function decideJoin(
   transaction.put('sessions', request.mac, session);
   // Without a DHCP packet of this boot its duration is unknown.
   const known = node.readyAt === null ? node : { ...node, firstDhcpAt: null, readyAt: null };
-  return welcome(transaction, { ...known, ticket: null }, { request, ip, now, session, event: 'join' });
+  return welcome(transaction, { node: { ...known, ticket: null }, request, ip, now, session, event: 'join' });
 }
 
-function welcome(
-  transaction: Transaction,
-  node: NodeDocument,
-  {
-    request,
-    ip,
-    now,
-    session,
+interface Welcome extends Joining {
+  node: NodeDocument;
+  session: SessionDocument;
+  event: 'join' | 'rejoin';
+}
+
+function welcome(transaction: Transaction, { node, request, ip, now, session, event }: Welcome): JoinAnswer {
+  const joined = step(transaction, {
+    node,
     event,
-  }: { request: JoinRequest; ip: string; now: number; session: SessionDocument; event: 'join' | 'rejoin' },
-): JoinAnswer {
-  const joined = step(transaction, node, event, {
     now,
     reason: event === 'join' ? `joined with boot ${request.bootId}` : 'its agent started again',
   });

@@ -45,7 +45,7 @@ export interface NodeBook {
    * answers no permit of this process, so it may be an old one that somebody sends again, and proves nothing about whose
    * place it is; false when left out.
    */
-  heartbeat(mac: Mac, at: number, options?: { isReplay: boolean }): void;
+  heartbeat(mac: Mac, heard: { at: number; isReplay?: boolean }): void;
   /** By the clock of `heartbeat`, which may be monotonic. */
   lastHeartbeatAt(mac: Mac): number | undefined;
   /** By the inventory's own clock. */
@@ -59,7 +59,7 @@ export interface NodeBook {
   /** A beacon proves nothing: an unknown sender leaves an event (a bounded number of them) and nothing else. */
   beaconSeen(beacon: { uuid: string; ip?: string; mac?: Mac }): void;
   /** `by`, here and below: the operator who asked, for the events. */
-  patch(mac: Mac, patch: NodePatch, options?: { by?: string | undefined }): Promise<NodeDocument | Refused>;
+  patch(mac: Mac, patch: NodePatch & { by?: string | undefined }): Promise<NodeDocument | Refused>;
   /** Refused while it is ready. Its session, join token and instances go with it. */
   remove(mac: Mac, by?: string): Promise<{ removed: Mac } | Refused>;
   /** What a node found out about itself after its join. */
@@ -94,14 +94,14 @@ export function nodeBook(options: NodeBookOptions): NodeBook {
   return {
     all: () => [...cache.all('nodes').values()],
     get: (mac) => cache.get('nodes', mac),
-    ...admission(options, places, record),
-    ...presence(options, places, record),
+    ...admission(options, { places, record }),
+    ...presence(options, { places, record }),
     session: (id) => sessions.byId(id),
     sessionOf: (mac) => sessions.of(mac),
-    patch: (mac, patch, { by = 'operator' } = {}) => {
+    patch: (mac, { by = 'operator', ...patch }) => {
       const isFence = patch.fenced === true && Object.keys(patch).length === 1;
       return (isFence ? transactOnReserve : transact)(
-        (transaction) => decidePatch(transaction, mac, { patch, by }),
+        (transaction) => decidePatch(transaction, { mac, patch, by }),
         by,
       );
     },
@@ -126,10 +126,15 @@ export function nodeBook(options: NodeBookOptions): NodeBook {
   };
 }
 
+interface Heard {
+  places: Places;
+  record: HeartbeatRecord;
+}
+
 type Admission = Pick<NodeBook, 'bootStage' | 'issueJoinToken' | 'placeHolder' | 'join'>;
 
 /** From the first packet to the session: who asks for a board's place, and who gets it. */
-function admission(options: NodeBookOptions, places: Places, record: HeartbeatRecord): Admission {
+function admission(options: NodeBookOptions, { places, record }: Heard): Admission {
   const { cache, transact, now, random, sessions } = options;
   /** The node whose standing session may be alive. */
   const holder = (mac: Mac) =>
@@ -140,13 +145,13 @@ function admission(options: NodeBookOptions, places: Places, record: HeartbeatRe
     bootStage: async (stage) => {
       if (beginsBoot(stage) && holder(stage.mac) !== undefined)
         return places.contested(stage.mac, `a machine asks for an address as ${stage.firmware}, to boot`);
-      if (admitted(stage.mac)) await transact((transaction) => decideBootStage(transaction, stage, now()));
+      if (admitted(stage.mac)) await transact((transaction) => decideBootStage(transaction, { ...stage, now: now() }));
     },
     issueJoinToken: async (mac, ip) => {
       if (!admitted(mac)) return { refused: 'too many new boards at once: try again in some seconds' };
       const token = random(32).toString('hex');
       const answer = await transact((transaction) =>
-        decideJoinToken(transaction, mac, { token, ip, now: now(), isHeld: places.isHeld(mac) }),
+        decideJoinToken(transaction, { mac, token, ip, now: now(), isHeld: places.isHeld(mac) }),
       );
       if ('held' in answer) places.contested(mac, `${ip ?? 'a machine'} asks for a boot script`);
       return answer;
@@ -160,7 +165,7 @@ function admission(options: NodeBookOptions, places: Places, record: HeartbeatRe
       let before: NodeDocument | undefined;
       const answer = await transact((transaction) => {
         before = transaction.get('nodes', request.mac);
-        const decided = decideJoin(transaction, request, { ip, now: now(), draw, isHeld: places.isHeld(request.mac) });
+        const decided = decideJoin(transaction, { request, ip, now: now(), draw, isHeld: places.isHeld(request.mac) });
         // Within the decision: who asks in the same transaction finds the place held.
         if ('session' in decided) places.joined(request.mac);
         return decided;
@@ -168,7 +173,7 @@ function admission(options: NodeBookOptions, places: Places, record: HeartbeatRe
       if ('held' in answer) places.contested(request.mac, `${ip} wants to join with boot ${request.bootId}`);
       if ('session' in answer && isRestart(before, request.bootId)) {
         // A help to whoever reads the events: a table that cannot be read has said so itself.
-        tellRestart(options, before, record.wallClockAt(request.mac)).catch(() => undefined);
+        tellRestart(options, { before, heardAt: record.wallClockAt(request.mac) }).catch(() => undefined);
       }
       return answer;
     },
@@ -177,8 +182,7 @@ function admission(options: NodeBookOptions, places: Places, record: HeartbeatRe
 
 async function tellRestart(
   { tables, addEvent }: NodeBookOptions,
-  before: NodeDocument,
-  heardAt: number | undefined,
+  { before, heardAt }: { before: NodeDocument; heardAt: number | undefined },
 ): Promise<void> {
   const { mac } = before;
   const uptimeSeconds = tables.latestSample(mac)?.uptimeSeconds;
@@ -189,11 +193,7 @@ async function tellRestart(
 type Presence = Pick<NodeBook, 'heartbeat' | 'lastHeartbeatAt' | 'lastHeartbeatWallClock' | 'sweep' | 'beaconSeen'>;
 
 /** Who is heard, and who no longer is. */
-function presence(
-  { cache, now, addEvent, subscribe }: NodeBookOptions,
-  places: Places,
-  record: HeartbeatRecord,
-): Presence {
+function presence({ cache, now, addEvent, subscribe }: NodeBookOptions, { places, record }: Heard): Presence {
   const strangers = new Strangers(now);
   /** Of all nodes, made when a beacon asks for it. */
   let addresses: Set<string> | undefined;
@@ -201,7 +201,7 @@ function presence(
     if (kind === 'node') addresses = undefined;
   });
   return {
-    heartbeat: (mac, at, { isReplay } = { isReplay: false }) => {
+    heartbeat: (mac, { at, isReplay = false }) => {
       record.heard(mac, at);
       if (isReplay) return;
       const rival = places.heard(mac);

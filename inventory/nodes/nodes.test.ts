@@ -231,7 +231,7 @@ test('a board is swapped: the new one takes slot and name of the lost one, which
   });
   assert.match(JSON.stringify(await rack.inventory.nodes.remove(mac)), /left-top is ready/);
   for (let step = 0; step < 35; step++) {
-    rack.inventory.nodes.heartbeat(fresh, rack.now());
+    rack.inventory.nodes.heartbeat(fresh, { at: rack.now() });
     await rack.pass(1_000);
   }
   assert.equal(rack.inventory.nodes.get(mac)?.state, 'lost');

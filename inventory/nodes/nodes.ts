@@ -29,9 +29,9 @@ export function beginsBoot({ stage, firmware }: BootProgress): boolean {
   return stage === 'dhcp-discover' && firmware !== undefined;
 }
 
-export function decideBootStage(transaction: Transaction, boot: BootProgress, now: number): void {
-  const { mac, stage, detail } = boot;
-  const known = transaction.get('nodes', mac) ?? createNode(transaction, mac, now);
+export function decideBootStage(transaction: Transaction, boot: BootProgress & { now: number }): void {
+  const { mac, stage, detail, now } = boot;
+  const known = transaction.get('nodes', mac) ?? createNode(transaction, { mac, now });
   if (known === undefined) return;
   const begins = beginsBoot(boot);
   // Address traffic is no progress: an operating system renews its lease too.
@@ -43,7 +43,7 @@ export function decideBootStage(transaction: Transaction, boot: BootProgress, no
   if (boot.firmware !== undefined && boot.firmware !== node.firmware) node = { ...node, firmware: boot.firmware };
   // A late report of a boot that is over says nothing about where the node is now.
   if (event !== undefined && isPossible(node.state, event))
-    node = step(transaction, node, event, { now, reason: describe(boot) });
+    node = step(transaction, { node, event, now, reason: describe(boot) });
   if (node.state === 'seen' || node.state === 'loading') node = { ...node, stage };
   if (known.stage !== node.stage) transaction.event('boot', mac, detail === undefined ? stage : `${stage}: ${detail}`);
   if (!same(known, node)) transaction.put('nodes', mac, node);
@@ -56,12 +56,15 @@ function describe({ stage, firmware, detail }: BootProgress): string {
 }
 
 /** Undefined where there are too many. */
-export function createNode(transaction: Transaction, mac: Mac, now: number): NodeDocument | undefined {
+export function createNode(
+  transaction: Transaction,
+  { mac, now }: { mac: Mac; now: number },
+): NodeDocument | undefined {
   if (transaction.nodeIndex.count >= nodeLimit) {
     const [oldest] = transaction.nodeIndex.neverJoined();
     const leaving = transaction.get('nodes', oldest ?? '');
     if (leaving === undefined) return undefined;
-    dropNode(transaction, leaving, 'it never joined, and a newer board needs the room');
+    dropNode(transaction, { node: leaving, reason: 'it never joined, and a newer board needs the room' });
   }
   const node: NodeDocument = {
     mac,
@@ -96,12 +99,16 @@ function freeName(transaction: Transaction, mac: Mac): string {
   return transaction.nodeIndex.named(short) === undefined ? short : `node-${digits}`;
 }
 
+interface Step {
+  event: LifeCycleEvent;
+  now: number;
+  reason: string;
+}
+
 /** One step of the life cycle, with its event. Throws on one that cannot be. */
 export function step(
   transaction: Transaction,
-  node: NodeDocument,
-  event: LifeCycleEvent,
-  { now, reason }: { now: number; reason: string },
+  { node, event, now, reason }: Step & { node: NodeDocument },
 ): NodeDocument {
   const state = nextState(node.state, event);
   if (state === node.state) return node;
@@ -111,14 +118,10 @@ export function step(
   return node.state === 'ready' ? { ...next, unreadyAt: now } : next;
 }
 
-export function decideStep(
-  transaction: Transaction,
-  mac: Mac,
-  { event, now, reason }: { event: LifeCycleEvent; now: number; reason: string },
-): void {
+export function decideStep(transaction: Transaction, { mac, ...taken }: Step & { mac: Mac }): void {
   const node = transaction.get('nodes', mac);
   if (node === undefined) return;
-  const next = step(transaction, node, event, { now, reason });
+  const next = step(transaction, { node, ...taken });
   if (next !== node) transaction.put('nodes', mac, next);
 }
 
@@ -128,8 +131,7 @@ export function decideStep(
  */
 export function decidePatch(
   transaction: Transaction,
-  mac: Mac,
-  { patch, by }: { patch: NodePatch; by: string },
+  { mac, patch, by }: { mac: Mac; patch: NodePatch; by: string },
 ): NodeDocument | Refused {
   const node = transaction.get('nodes', mac);
   if (node === undefined) return unknownNode(mac);
@@ -151,7 +153,7 @@ export function decidePatch(
       };
     replaced.push(other);
   }
-  for (const other of replaced) dropNode(transaction, other, `replaced by ${mac}`);
+  for (const other of replaced) dropNode(transaction, { node: other, reason: `replaced by ${mac}` });
   const next = {
     ...node,
     name: patch.name ?? node.name,
@@ -172,11 +174,12 @@ export function decideRemoveNode(transaction: Transaction, mac: Mac): { removed:
   const node = transaction.get('nodes', mac);
   if (node === undefined) return unknownNode(mac);
   if (node.state === 'ready') return { refused: `${node.name} is ready: switch it off, or fence it, and wait` };
-  dropNode(transaction, node, 'removed');
+  dropNode(transaction, { node, reason: 'removed' });
   return { removed: mac };
 }
 
-function dropNode(transaction: Transaction, { mac, name, slot }: NodeDocument, reason: string): void {
+function dropNode(transaction: Transaction, { node, reason }: { node: NodeDocument; reason: string }): void {
+  const { mac, name, slot } = node;
   transaction.remove('nodes', mac);
   transaction.remove('sessions', mac);
   const instances = transaction.instancesOn(mac);

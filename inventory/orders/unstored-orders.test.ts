@@ -71,7 +71,7 @@ async function rig(): Promise<Rig> {
     },
   };
   await joinBoard(it.inventory, board);
-  it.inventory.nodes.heartbeat(board, Date.now());
+  it.inventory.nodes.heartbeat(board, { at: Date.now() });
   for (const customer of ['acme', 'bolt']) await placeWeb(it.inventory, { customer, nodes: [board] });
   return it;
 }

@@ -29,7 +29,7 @@ export async function seedStore(directory: string, count: number): Promise<Seede
       const { token } = given(await inventory.nodes.issueJoinToken(mac));
       const board = { mac, token, bootId: 'boot-1', serial: null, agentVersion: '', sshHostKey: null, facts };
       const answer = given(await inventory.nodes.join(board, '10.77.0.50'));
-      inventory.nodes.heartbeat(mac, Date.now());
+      inventory.nodes.heartbeat(mac, { at: Date.now() });
       return { mac, ...answer };
     }),
   );
