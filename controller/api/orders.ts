@@ -61,7 +61,7 @@ export function createOrders({ inventory, rollCall, twoPersonWaitMs, pause = rea
 
   async function ask(request: ApprovalRequest, waitMs: number): Promise<KillOrder | Approval> {
     const answer = await answered<RequestAnswer>(
-      (accepted) => inventory.approvals.request(request, waitMs, hooksFor(request.action, accepted)),
+      (accepted) => inventory.approvals.request(request, { waitMs, ...hooksFor(request.action, accepted) }),
       (done) => ('order' in done ? done.order.number : undefined),
     );
     if ('number' in answer) return view(answer.number);

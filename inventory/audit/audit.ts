@@ -298,7 +298,7 @@ export class AuditLog implements AsyncDisposable {
       }
       if (nodes.length > 0) {
         const fenced = await fencedIn(connection);
-        for (const node of nodes) missing.push(...fenceEntries(node.mac, fenced.has(node.mac), node));
+        for (const node of nodes) missing.push(...fenceEntries(node.mac, { was: fenced.has(node.mac), node }));
       }
       const late = missing.map(({ body, ...entry }) => ({
         entry: { ...entry, body: { ...body, late: true } },

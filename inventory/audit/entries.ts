@@ -78,14 +78,14 @@ export function entriesOfChange(change: DocumentChange): NewEntry[] {
       return of(change.collection, change.after).filter((entry) => !told.has(keyOf(entry)));
     }
     case 'nodes':
-      return fenceEntries(change.id, change.before?.fenced ?? false, change.after);
+      return fenceEntries(change.id, { was: change.before?.fenced ?? false, node: change.after });
     default:
       return [];
   }
 }
 
 /** `was`: what the log says of this node so far. */
-export function fenceEntries(mac: string, was: boolean, node: NodeDocument | undefined): NewEntry[] {
+export function fenceEntries(mac: string, { was, node }: { was: boolean; node: NodeDocument | undefined }): NewEntry[] {
   const fenced = node?.fenced ?? false;
   if (fenced === was) return [];
   const removed = node === undefined ? { removed: true } : {};

@@ -29,7 +29,10 @@ export class AuditFeed implements AuditSource {
   }
 
   /** While `work` stores the receipt, which has the key `receipts/<id>`. */
-  async withProof<T>(id: string, proof: ReceiptProof | undefined, work: () => Promise<T>): Promise<T> {
+  async withProof<T>(
+    { id, proof }: { id: string; proof: ReceiptProof | undefined },
+    work: () => Promise<T>,
+  ): Promise<T> {
     if (proof === undefined) return work();
     this.#proofs.set(id, proof);
     try {

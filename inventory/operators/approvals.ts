@@ -38,7 +38,7 @@ export interface ApprovalBook {
    * Refused as the order itself would be, and where nobody is there who could approve. What is approved is in force and
    * stored as by `OrderBook.kill` and `lift`.
    */
-  request(request: ApprovalRequest, waitMs: number, hooks?: OrderHooks): Promise<RequestAnswer | Refused>;
+  request(request: ApprovalRequest, waiting: OrderHooks & { waitMs: number }): Promise<RequestAnswer | Refused>;
   /** `targets` as they are now. Once only: whoever comes second is refused. */
   approve(approval: { id: number; by: string; targets: Mac[] }, hooks?: OrderHooks): Promise<Approved | Refused>;
   withdraw(id: number, by: string): Promise<{ removed: number } | Refused>;
@@ -67,29 +67,34 @@ export function approvalBook({ cache, unstored, transact, now, audit }: Approval
    * does not wait any more, the one writer says so, and the order is taken back.
    */
   function decided<T extends object>(
-    given: { approval: ApprovalDocument | undefined; by: string; targets: Mac[] },
-    hooks: OrderHooks,
-    decide: (transaction: Transaction, note: Note, orderOf: OrderOf) => T | Refused,
+    given: { approval: ApprovalDocument | undefined; by: string; targets: Mac[]; hooks: OrderHooks },
+    decide: (transaction: Transaction, means: { note: Note; orderOf: OrderOf }) => T | Refused,
   ): Promise<T | Refused> {
-    const { approval, targets } = given;
-    let orderOf: OrderOf = (request) => orderFrom(request, unstored.nextNumber(), now());
-    const decision = (transaction: Transaction, note: Note) => decide(transaction, note, orderOf);
+    const { approval, targets, hooks } = given;
+    let orderOf: OrderOf = (request) => orderFrom(request, { number: unstored.nextNumber(), now: now() });
+    const decision = (transaction: Transaction, note: Note) => decide(transaction, { note, orderOf });
     const { action, scope, reason } = approval ?? {};
     const mayApprove = approval?.by !== given.by && cache.get('operators', given.by) !== undefined;
     if (approval === undefined || scope === undefined || reason === undefined || !mayApprove)
-      return noted(decision, audit, transact);
+      return noted(decision, { audit, transact });
     const by = bothNames(approval, given.by);
     let taken: (each: Decide<T | Refused>) => Promise<T | Refused> = transact;
     if (action === 'kill' && unstored.killRefusal(scope) === undefined)
       taken = (each) =>
-        unstored.kill({ scope, reason, by, targets }, hooks, (order) => {
-          orderOf = () => order;
-          return each;
-        });
+        unstored.kill(
+          { scope, reason, by, targets },
+          {
+            hooks,
+            decide: (order) => {
+              orderOf = () => order;
+              return each;
+            },
+          },
+        );
     else if (action === 'lift' && !('refused' in unstored.toBeLifted(scope)))
-      taken = (each) => unstored.lift({ scope, reason, by }, hooks, () => each);
+      taken = (each) => unstored.lift({ scope, reason, by }, { hooks, decide: () => each });
     approving.add(approval.id);
-    return noted(decision, audit, taken).finally(() => approving.delete(approval.id));
+    return noted(decision, { audit, transact: taken }).finally(() => approving.delete(approval.id));
   }
 
   const isOver = ({ id, expiresAt }: ApprovalDocument) => now() >= expiresAt && !approving.has(id);
@@ -97,45 +102,55 @@ export function approvalBook({ cache, unstored, transact, now, audit }: Approval
   return {
     all: () => waiting().toSorted((a, b) => a.id - b.id),
     get: (id) => waiting().find((approval) => approval.id === id),
-    request: (request, waitMs, hooks = {}) => {
+    request: (request, { waitMs, ...hooks }) => {
       const { by, targets, action, scope } = request;
       const approval = waiting().find((each) => each.action === action && each.scope === scope);
-      return decided<RequestAnswer>({ approval, by, targets }, hooks, (transaction, note, orderOf) =>
-        decideRequest(transaction, { request, now: now(), waitMs, orderOf }, note),
+      return decided<RequestAnswer>({ approval, by, targets, hooks }, (transaction, means) =>
+        decideRequest(transaction, { request, now: now(), waitMs, ...means }),
       );
     },
     approve: ({ id, by, targets }, hooks = {}) => {
       const approval = waiting().find((each) => each.id === id);
-      return decided<Approved>({ approval, by, targets }, hooks, (transaction, note, orderOf) =>
-        decideApprove(transaction, { id, by, targets, now: now(), orderOf }, note),
+      return decided<Approved>({ approval, by, targets, hooks }, (transaction, means) =>
+        decideApprove(transaction, { id, by, targets, now: now(), ...means }),
       );
     },
     withdraw: (id, by) =>
       approving.has(id)
         ? Promise.resolve(gone(id))
-        : noted((transaction, note) => decideWithdraw(transaction, { id, by, now: now() }, note), audit, transact),
+        : noted((transaction, note) => decideWithdraw(transaction, { id, by, now: now(), note }), { audit, transact }),
     expire: async () => {
       if ([...cache.all('approvals').values()].some(isOver))
-        await noted((transaction, note) => decideExpire(transaction, { isOver, note }), audit, transact);
+        await noted((transaction, note) => decideExpire(transaction, { isOver, note }), { audit, transact });
     },
   };
 }
 
+/** What a decision is taken with. */
+interface Means {
+  now: number;
+  orderOf: OrderOf;
+  note: Note;
+}
+
 function decideRequest(
   transaction: Transaction,
-  { request, now, waitMs, orderOf }: { request: ApprovalRequest; now: number; waitMs: number; orderOf: OrderOf },
-  note: Note,
+  { request, waitMs, ...means }: Means & { request: ApprovalRequest; waitMs: number },
 ): RequestAnswer | Refused {
+  const { now, note } = means;
   decideExpire(transaction, { isOver: ({ expiresAt }) => now >= expiresAt, note });
   const { action, scope, reason, by } = request;
   if (transaction.get('operators', by) === undefined) return notAnOperator(by);
   const same = Array.from(transaction.all('approvals'), ([, approval]) => approval).find(
     (each) => each.action === action && each.scope === scope,
   );
-  if (same !== undefined)
-    return decideApprove(transaction, { id: same.id, by, targets: request.targets, now, orderOf }, note);
+  if (same !== undefined) return decideApprove(transaction, { id: same.id, by, targets: request.targets, ...means });
   // Nobody should wait for what would be refused.
-  const trial = decideOrder(new Transaction(transaction), request, { now, orderOf: (each) => orderFrom(each, 1, now) });
+  const trial = decideOrder(new Transaction(transaction), {
+    request,
+    now,
+    orderOf: (each) => orderFrom(each, { number: 1, now }),
+  });
   if ('refused' in trial) return trial;
   const operators = [...transaction.all('operators')].length;
   if (operators < 2)
@@ -152,8 +167,7 @@ function decideRequest(
 
 function decideApprove(
   transaction: Transaction,
-  { id, by, targets, now, orderOf }: { id: number; by: string; targets: Mac[]; now: number; orderOf: OrderOf },
-  note: Note,
+  { id, by, targets, now, orderOf, note }: Means & { id: number; by: string; targets: Mac[] },
 ): Approved | Refused {
   const approval = transaction.get('approvals', String(id));
   if (approval === undefined || now >= approval.expiresAt) return gone(id);
@@ -161,13 +175,10 @@ function decideApprove(
   if (transaction.get('operators', by) === undefined) return notAnOperator(by);
   if (approval.by === by) return { refused: `${by} asked for this (approval ${id}): another operator must approve it` };
   const { action, scope, reason } = approval;
-  const done = decideOrder(
-    transaction,
-    { action, scope, reason, by: bothNames(approval, by), targets },
-    { now, orderOf },
-  );
+  const request = { action, scope, reason, by: bothNames(approval, by), targets };
+  const done = decideOrder(transaction, { request, now, orderOf });
   if ('refused' in done) {
-    drop(transaction, approval, { why: `no longer possible: ${done.refused}`, note });
+    drop(transaction, { approval, why: `no longer possible: ${done.refused}`, note });
     return done;
   }
   transaction.remove('approvals', String(id));
@@ -190,28 +201,31 @@ function bothNames({ by }: ApprovalDocument, approvedBy: string): string {
   return `${by}, approved by ${approvedBy}`;
 }
 
-function orderFrom({ scope, reason, by, targets }: ApprovalRequest, number: number, now: number): OrderDocument {
+function orderFrom(
+  { scope, reason, by, targets }: ApprovalRequest,
+  { number, now }: { number: number; now: number },
+): OrderDocument {
   return { number, scope, reason, by, at: now, liftedAt: null, liftReason: null, targets: [...new Set(targets)] };
 }
 
 function decideOrder(
   transaction: Transaction,
-  request: ApprovalRequest,
-  { now, orderOf }: { now: number; orderOf: OrderOf },
+  { request, now, orderOf }: Omit<Means, 'note'> & { request: ApprovalRequest },
 ): Approved | Refused {
   const order =
-    request.action === 'kill' ? decideKill(transaction, orderOf(request)) : decideLift(transaction, request, now);
+    request.action === 'kill'
+      ? decideKill(transaction, orderOf(request))
+      : decideLift(transaction, { ...request, now });
   return 'refused' in order ? order : { order, action: request.action };
 }
 
 function decideWithdraw(
   transaction: Transaction,
-  { id, by, now }: { id: number; by: string; now: number },
-  note: Note,
+  { id, by, now, note }: { id: number; by: string; now: number; note: Note },
 ): { removed: number } | Refused {
   const approval = transaction.get('approvals', String(id));
   if (approval === undefined || now >= approval.expiresAt) return gone(id);
-  drop(transaction, approval, { why: `withdrawn by ${by}`, note });
+  drop(transaction, { approval, why: `withdrawn by ${by}`, note });
   return { removed: id };
 }
 
@@ -220,13 +234,12 @@ function decideExpire(
   { isOver, note }: { isOver: (approval: ApprovalDocument) => boolean; note: Note },
 ): void {
   for (const [, approval] of transaction.all('approvals'))
-    if (isOver(approval)) drop(transaction, approval, { why: 'expired: nobody approved it', note });
+    if (isOver(approval)) drop(transaction, { approval, why: 'expired: nobody approved it', note });
 }
 
 export function drop(
   transaction: Transaction,
-  approval: ApprovalDocument,
-  { why, note }: { why: string; note: Note },
+  { approval, why, note }: { approval: ApprovalDocument; why: string; note: Note },
 ): void {
   transaction.remove('approvals', String(approval.id));
   transaction.event(

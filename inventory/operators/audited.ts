@@ -8,8 +8,7 @@ export type Note = (subject: string, body: Readonly<Record<string, unknown>>) =>
 /** Has `transact` take the decision, then adds what it noted to the audit log. */
 export async function noted<T>(
   decide: (transaction: Transaction, note: Note) => T,
-  audit: Note,
-  transact: (decide: Decide<T>) => Promise<T>,
+  { audit, transact }: { audit: Note; transact: (decide: Decide<T>) => Promise<T> },
 ): Promise<T> {
   const notes: Parameters<Note>[] = [];
   const answer = await transact((transaction) => {

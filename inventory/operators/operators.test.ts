@@ -58,12 +58,12 @@ test('operators: a token is shown once, kept as a hash, and works until its oper
 
 test('who was removed a moment ago asks for nothing and approves nothing', async () => {
   await using rack = await rackOfTwo();
-  const asked = await rack.inventory.approvals.request(lift, minute);
+  const asked = await rack.inventory.approvals.request(lift, { waitMs: minute });
   assert.ok('approval' in asked);
   const [, approved, wanted] = await Promise.all([
     rack.inventory.operators.remove('ben', 'root'),
     rack.inventory.approvals.approve({ id: asked.approval.id, by: 'ben', targets }),
-    rack.inventory.approvals.request({ ...stop, by: 'ben' }, minute),
+    rack.inventory.approvals.request({ ...stop, by: 'ben' }, { waitMs: minute }),
   ]);
   assert.deepEqual(
     [approved, wanted],
@@ -83,7 +83,7 @@ test('operators are bounded', async () => {
 
 test('what one operator asked for waits through a restart, and is done when another approves', async () => {
   await using rack = await rackOfTwo();
-  const asked = await rack.inventory.approvals.request(lift, 10 * minute);
+  const asked = await rack.inventory.approvals.request(lift, { waitMs: 10 * minute });
   assert.ok('approval' in asked);
   const { approval } = asked;
   assert.deepEqual([approval.by, approval.expiresAt - approval.at], ['anna', 10 * minute]);
@@ -111,7 +111,7 @@ test('what one operator asked for waits through a restart, and is done when anot
 
 test('the order counts from the approval, for the boards that are there then', async () => {
   await using rack = await rackOfTwo();
-  const asked = await rack.inventory.approvals.request(stop, 10 * minute);
+  const asked = await rack.inventory.approvals.request(stop, { waitMs: 10 * minute });
   assert.ok('approval' in asked);
   await rack.pass(minute);
   const done = await rack.inventory.approvals.approve({ id: asked.approval.id, by: 'ben', targets });
@@ -122,7 +122,7 @@ test('the order counts from the approval, for the boards that are there then', a
 
 test('of many who approve at once one gives the order', async () => {
   await using rack = await rackOfTwo();
-  const asked = await rack.inventory.approvals.request(stop, 10 * minute);
+  const asked = await rack.inventory.approvals.request(stop, { waitMs: 10 * minute });
   assert.ok('approval' in asked);
   const { id } = asked.approval;
   const answers = await Promise.all(
@@ -136,7 +136,7 @@ test('of many who approve at once one gives the order', async () => {
 test('an approval and a withdrawal at once: one of them holds', async () => {
   await using rack = await rackOfTwo();
   for (const first of ['approve', 'withdraw']) {
-    const asked = await rack.inventory.approvals.request(lift, 10 * minute);
+    const asked = await rack.inventory.approvals.request(lift, { waitMs: 10 * minute });
     assert.ok('approval' in asked);
     const { id } = asked.approval;
     const both = [
@@ -152,20 +152,20 @@ test('an approval and a withdrawal at once: one of them holds', async () => {
 
 test('asking again: the same operator is refused, another one has approved', async () => {
   await using rack = await rackOfTwo();
-  assert.ok('approval' in (await rack.inventory.approvals.request(stop, 10 * minute)));
+  assert.ok('approval' in (await rack.inventory.approvals.request(stop, { waitMs: 10 * minute })));
   assert.match(
-    JSON.stringify(await rack.inventory.approvals.request(stop, 10 * minute)),
+    JSON.stringify(await rack.inventory.approvals.request(stop, { waitMs: 10 * minute })),
     /anna asked for this.*another operator must/,
   );
   assert.equal(rack.inventory.approvals.all().length, 1);
-  const done = await rack.inventory.approvals.request({ ...stop, by: 'ben', targets }, 10 * minute);
+  const done = await rack.inventory.approvals.request({ ...stop, by: 'ben', targets }, { waitMs: 10 * minute });
   assert.ok('order' in done);
   assert.equal(done.order.by, 'anna, approved by ben');
 });
 
 test('it expires by the clock, leaves the screens, and can be asked for again', async () => {
   await using rack = await rackOfTwo();
-  const asked = await rack.inventory.approvals.request(lift, 10 * minute);
+  const asked = await rack.inventory.approvals.request(lift, { waitMs: 10 * minute });
   assert.ok('approval' in asked);
   const { id } = asked.approval;
   const told: Change[] = [];
@@ -183,23 +183,23 @@ test('it expires by the clock, leaves the screens, and can be asked for again', 
     told.filter(({ kind }) => kind === 'approval'),
     [{ kind: 'approval', id, removed: true }],
   );
-  assert.ok('approval' in (await rack.inventory.approvals.request(lift, 10 * minute)));
+  assert.ok('approval' in (await rack.inventory.approvals.request(lift, { waitMs: 10 * minute })));
 });
 
 test('what could not be done is refused at once, and where nobody could approve it', async () => {
   await using rack = await rackOfTwo();
   assert.match(
-    JSON.stringify(await rack.inventory.approvals.request({ ...lift, scope: 'nobody' }, minute)),
+    JSON.stringify(await rack.inventory.approvals.request({ ...lift, scope: 'nobody' }, { waitMs: minute })),
     /there is no customer nobody/,
   );
   assert.match(
-    JSON.stringify(await rack.inventory.approvals.request({ ...lift, scope: 'bolt' }, minute)),
+    JSON.stringify(await rack.inventory.approvals.request({ ...lift, scope: 'bolt' }, { waitMs: minute })),
     /no order stops bolt/,
   );
   await rack.inventory.operators.remove('ben', 'root');
   await rack.inventory.operators.remove('anna', 'root');
   assert.match(
-    JSON.stringify(await rack.inventory.approvals.request({ ...stop, by: 'root' }, minute)),
+    JSON.stringify(await rack.inventory.approvals.request({ ...stop, by: 'root' }, { waitMs: minute })),
     /stop everything needs two operators and there is only root: muster operator add NAME/,
   );
   assert.deepEqual(rack.inventory.approvals.all(), []);
@@ -207,8 +207,8 @@ test('what could not be done is refused at once, and where nobody could approve 
 
 test('the audit log has who asked, who approved, what was dropped, and who became an operator', async () => {
   await using rack = await rackOfTwo();
-  const first = await rack.inventory.approvals.request(lift, 10 * minute);
-  const second = await rack.inventory.approvals.request(stop, 10 * minute);
+  const first = await rack.inventory.approvals.request(lift, { waitMs: 10 * minute });
+  const second = await rack.inventory.approvals.request(stop, { waitMs: 10 * minute });
   assert.ok('approval' in first && 'approval' in second);
   await rack.inventory.approvals.approve({ id: first.approval.id, by: 'anna', targets });
   await rack.inventory.approvals.approve({ id: first.approval.id, by: 'ben', targets });
@@ -237,14 +237,14 @@ test('the audit log has who asked, who approved, what was dropped, and who becam
 
 test('what a removed operator asked for is withdrawn', async () => {
   await using rack = await rackOfTwo();
-  assert.ok('approval' in (await rack.inventory.approvals.request(lift, minute)));
+  assert.ok('approval' in (await rack.inventory.approvals.request(lift, { waitMs: minute })));
   await rack.inventory.operators.remove('anna', 'root');
   assert.deepEqual(rack.inventory.approvals.all(), []);
 });
 
 test('what became impossible while it waited is refused, and waits no longer', async () => {
   await using rack = await rackOfTwo();
-  const asked = await rack.inventory.approvals.request(lift, 10 * minute);
+  const asked = await rack.inventory.approvals.request(lift, { waitMs: 10 * minute });
   assert.ok('approval' in asked);
   await rack.inventory.orders.lift({ scope: 'acme', reason: '', by: 'drill' });
   assert.deepEqual(await rack.inventory.approvals.approve({ id: asked.approval.id, by: 'ben', targets }), {

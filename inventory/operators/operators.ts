@@ -46,22 +46,20 @@ export function operatorBook({
     nameOf: (sha256) => all().find((each) => each.tokenSha256 === sha256)?.name,
     setRoot: async (sha256) => {
       if (cache.get('operators', rootOperator)?.tokenSha256 === sha256) return;
-      await noted((transaction, note) => decideRoot(transaction, { sha256, now: now() }, note), audit, transact);
+      await noted((transaction, note) => decideRoot(transaction, { sha256, now: now(), note }), { audit, transact });
     },
     add: (name, by) => {
       const token = random(24).toString('hex');
-      return noted(
-        (transaction, note) => decideAdd(transaction, { name, by, token, now: now() }, note),
+      return noted((transaction, note) => decideAdd(transaction, { name, by, token, now: now(), note }), {
         audit,
-        (decide) => transact(decide, by),
-      );
+        transact: (decide) => transact(decide, by),
+      });
     },
     remove: (name, by) =>
-      noted(
-        (transaction, note) => decideRemove(transaction, { name, by }, note),
+      noted((transaction, note) => decideRemove(transaction, { name, by, note }), {
         audit,
-        (decide) => transact(decide, by),
-      ),
+        transact: (decide) => transact(decide, by),
+      }),
   };
 }
 
@@ -70,7 +68,10 @@ export function tokenSha256(token: string): string {
   return createHash('sha256').update(token).digest('hex');
 }
 
-function decideRoot(transaction: Transaction, { sha256, now }: { sha256: string; now: number }, note: Note): void {
+function decideRoot(
+  transaction: Transaction,
+  { sha256, now, note }: { sha256: string; now: number; note: Note },
+): void {
   const known = transaction.get('operators', rootOperator);
   const createdAt = known?.createdAt ?? now;
   transaction.put('operators', rootOperator, { name: rootOperator, tokenSha256: sha256, createdAt });
@@ -81,8 +82,7 @@ function decideRoot(transaction: Transaction, { sha256, now }: { sha256: string;
 
 function decideAdd(
   transaction: Transaction,
-  { name, by, token, now }: { name: string; by: string; token: string; now: number },
-  note: Note,
+  { name, by, token, now, note }: { name: string; by: string; token: string; now: number; note: Note },
 ): NewOperator | Refused {
   if (by !== rootOperator) return onlyRoot(by);
   if (transaction.get('operators', name) !== undefined) return { refused: `operator ${name} is there already` };
@@ -96,8 +96,7 @@ function decideAdd(
 
 function decideRemove(
   transaction: Transaction,
-  { name, by }: { name: string; by: string },
-  note: Note,
+  { name, by, note }: { name: string; by: string; note: Note },
 ): { removed: string } | Refused {
   if (by !== rootOperator) return onlyRoot(by);
   if (name === rootOperator)
@@ -105,7 +104,7 @@ function decideRemove(
   if (transaction.get('operators', name) === undefined) return { refused: `there is no operator ${name}` };
   transaction.remove('operators', name);
   for (const [, approval] of transaction.all('approvals'))
-    if (approval.by === name) drop(transaction, approval, { why: 'withdrawn', note });
+    if (approval.by === name) drop(transaction, { approval, why: 'withdrawn', note });
   transaction.event('operator', name, 'removed');
   note(`operator ${name}`, { step: 'removed', by });
   return { removed: name };

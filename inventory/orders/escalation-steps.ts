@@ -43,7 +43,7 @@ export class EscalationSteps {
   }
 
   /** Counts at once. Resolves when it is on disk, or has waited for that long enough. */
-  async add(number: number, mac: Mac, step: EscalationStep): Promise<void> {
+  async add({ number, mac, step }: { number: number; mac: Mac; step: EscalationStep }): Promise<void> {
     const key = `${number}/${mac}`;
     const known = this.#waiting.get(key);
     const waiting = known ?? { number, mac, writing: [], steps: [], stored: Promise.resolve() };

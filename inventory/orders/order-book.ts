@@ -89,18 +89,12 @@ export function orderBook(options: OrderBookOptions): OrderBook {
     kill: ({ scope, reason, by, targets }, hooks = {}) =>
       unstored.kill<OrderDocument>(
         { scope, reason, by, targets },
-        hooks,
-        (order) =>
-          (transaction): OrderDocument | Refused =>
-            decideKill(transaction, order),
+        { hooks, decide: (order) => (transaction) => decideKill(transaction, order) },
       ),
     lift: ({ scope, reason, by = 'operator' }, hooks = {}) =>
       unstored.lift<OrderDocument>(
         { scope, reason, by },
-        hooks,
-        () =>
-          (transaction): OrderDocument | Refused =>
-            decideLift(transaction, { scope, reason, by }, now()),
+        { hooks, decide: () => (transaction) => decideLift(transaction, { scope, reason, by, now: now() }) },
       ),
     isStored: (number) => unstored.isStored(number),
     all: () => [...cache.all('orders').values(), ...unstored.orders()].toSorted((a, b) => a.number - b.number),
@@ -109,9 +103,9 @@ export function orderBook(options: OrderBookOptions): OrderBook {
     killedBy: (customer) =>
       (unstored.isEmpty ? undefined : (unstored.standingFor(customer) ?? unstored.standingFor(everything))?.number) ??
       killedBy(cache, customer),
-    pending: (mac) => pendingOrders(cache, unstored, mac),
+    pending: (mac) => pendingOrders(mac, { cache, unstored }),
     unacknowledged: (mac) =>
-      pendingOrders(cache, unstored, mac).filter(({ number }) => unstored.receipt(number, mac) === undefined),
+      pendingOrders(mac, { cache, unstored }).filter(({ number }) => unstored.receipt(number, mac) === undefined),
     unacknowledgedNodes: () => unacknowledgedNodes(cache, unstored),
 
     saveReceipt: (receipt) => saveReceipt(options, receipt),
@@ -119,10 +113,10 @@ export function orderBook(options: OrderBookOptions): OrderBook {
       ...cache.receipts(number),
       ...unstored.receipts(number).filter(({ mac }) => !cache.hasReceipt(number, mac)),
     ],
-    permitSent: ({ number, mac, afterMs }) => sent.note(number, mac, afterMs),
+    permitSent: (permit) => sent.note(permit),
     sentAfterMs: (number, mac) => cache.get('receipts', `${number}/${mac}`)?.sentAfterMs ?? sent.get(number, mac),
 
-    addEscalationStep: ({ number, mac, step }) => steps.add(number, mac, step),
+    addEscalationStep: (tried) => steps.add(tried),
     escalationSteps: (number, mac) => steps.of(number, mac),
   };
 }
@@ -136,7 +130,7 @@ async function saveReceipt(
   const key = heartbeat === undefined ? undefined : sessions.byId(heartbeat.session)?.key;
   const proof = heartbeat === undefined || key === undefined ? undefined : { ...heartbeat, key };
   await unstored.hear({ number, mac, ...receipt }, () =>
-    feed.withProof(`${number}/${mac}`, proof, () =>
+    feed.withProof({ id: `${number}/${mac}`, proof }, () =>
       transact((transaction) => decideReceipt(transaction, { number, mac, receipt, now: now() })),
     ),
   );
@@ -152,7 +146,7 @@ function* standingOrders(cache: Cache, unstored: UnstoredOrders): Iterable<Order
 }
 
 /** Standing orders whose receipt of this node is not on disk, oldest first: until then permits ask for it. */
-function pendingOrders(cache: Cache, unstored: UnstoredOrders, mac: Mac): OrderDocument[] {
+function pendingOrders(mac: Mac, { cache, unstored }: { cache: Cache; unstored: UnstoredOrders }): OrderDocument[] {
   const pending: OrderDocument[] = [];
   for (const order of standingOrders(cache, unstored))
     if (!cache.hasReceipt(order.number, mac) && targetsOf(order).has(mac)) pending.push(order);

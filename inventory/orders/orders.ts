@@ -50,12 +50,12 @@ function forgetOldest(transaction: Transaction): void {
 
 export function decideLift(
   transaction: Transaction,
-  { scope, reason, by }: { scope: string; reason: string; by: string },
-  now: number,
+  { scope, reason, by, now }: { scope: string; reason: string; by: string; now: number },
 ): OrderDocument | Refused {
   const standing = transaction.get('kill', scope);
   const order = standing === undefined ? undefined : transaction.get('orders', String(standing.number));
-  if (order === undefined) return notStanding(transaction, scope, transaction.get('kill', everything)?.number);
+  if (order === undefined)
+    return notStanding(transaction, { scope, above: transaction.get('kill', everything)?.number });
   const lifted = { ...order, liftedAt: now, liftReason: reason, liftedBy: by };
   transaction.put('orders', String(order.number), lifted);
   transaction.remove('kill', scope);
@@ -64,7 +64,7 @@ export function decideLift(
 }
 
 /** Why an order on this scope cannot be lifted, where none stands. `above`: the order that stops everything. */
-export function notStanding(view: View, scope: string, above: number | undefined): Refused {
+export function notStanding(view: View, { scope, above }: { scope: string; above: number | undefined }): Refused {
   if (scope === everything || above === undefined)
     return scope !== everything && view.get('customers', scope) === undefined
       ? unknownCustomer(scope)

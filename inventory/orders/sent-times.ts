@@ -5,7 +5,7 @@ import type { DocumentChange } from '../store/cache.ts';
 export class SentTimes {
   readonly #byOrder = new Map<number, Map<Mac, number>>();
 
-  note(number: number, mac: Mac, afterMs: number): void {
+  note({ number, mac, afterMs }: { number: number; mac: Mac; afterMs: number }): void {
     const times = this.#byOrder.get(number);
     if (times === undefined) this.#byOrder.set(number, new Map([[mac, afterMs]]));
     else if (!times.has(mac)) times.set(mac, afterMs);

@@ -215,7 +215,7 @@ test('two operators: what the second approves is in force before the disk has it
   await it.inventory.operators.setRoot('a'.repeat(64));
   assert.ok('token' in (await it.inventory.operators.add('ben', 'root')));
   const request = { action: 'kill', scope: '*', reason: 'fire', by: 'root', targets: [board] } as const;
-  const asked = await it.inventory.approvals.request({ ...request, targets: [board] }, 600_000);
+  const asked = await it.inventory.approvals.request({ ...request, targets: [board] }, { waitMs: 600_000 });
   assert.ok('approval' in asked);
   it.set('refuses');
   const approved = it.inventory.approvals.approve({ id: asked.approval.id, by: 'ben', targets: [board] });

@@ -45,6 +45,12 @@ export type LiftRequest = Omit<KillRequest, 'targets'>;
 /** Decides on the order as it stands here already, or on the one to be lifted. */
 type DecideOrder<T> = (order: OrderDocument) => Decide<T>;
 
+/** `decide` is taken until its writes are on disk. */
+interface Given<T> {
+  hooks: OrderHooks;
+  decide: DecideOrder<T | Refused>;
+}
+
 interface Waiting {
   /** Of the order that is given or lifted. */
   number: number;
@@ -93,12 +99,8 @@ export class UnstoredOrders {
     this.#options = options;
   }
 
-  /** The order stands when this returns, unless it is refused. `decide` is taken until its writes are on disk. */
-  async kill<T extends object>(
-    request: KillRequest,
-    hooks: OrderHooks,
-    decide: DecideOrder<T | Refused>,
-  ): Promise<T | Refused> {
+  /** The order stands when this returns, unless it is refused. */
+  async kill<T extends object>(request: KillRequest, { hooks, decide }: Given<T>): Promise<T | Refused> {
     const refusal = this.killRefusal(request.scope);
     if (refusal !== undefined) return refusal;
     const lifts = { liftedAt: null, liftReason: null };
@@ -117,11 +119,7 @@ export class UnstoredOrders {
   }
 
   /** In force when `hooks.inForce` is told. */
-  async lift<T extends object>(
-    { scope, reason, by }: LiftRequest,
-    hooks: OrderHooks,
-    decide: DecideOrder<T | Refused>,
-  ): Promise<T | Refused> {
+  async lift<T extends object>({ scope, reason, by }: LiftRequest, { hooks, decide }: Given<T>): Promise<T | Refused> {
     const order = this.toBeLifted(scope);
     if ('refused' in order) return order;
     hooks.accepted?.(order);
@@ -227,7 +225,10 @@ export class UnstoredOrders {
     const number = this.standingFor(scope)?.number ?? cache.get('kill', scope)?.number;
     const order = number === undefined ? undefined : (this.order(number) ?? cache.get('orders', String(number)));
     if (order === undefined)
-      return notStanding(cache, scope, (this.standingFor(everything) ?? cache.get('kill', everything))?.number);
+      return notStanding(cache, {
+        scope,
+        above: (this.standingFor(everything) ?? cache.get('kill', everything))?.number,
+      });
     if (this.#isLifting(order.number))
       return { refused: `the lift of order ${order.number} was asked for already, and is not stored yet` };
     return this.#fullRefusal() ?? order;
