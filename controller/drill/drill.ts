@@ -124,11 +124,8 @@ export function startDrills(options: DrillOptions): DrillRunner {
     const { ran, leftOut } = step;
     if (ran.length === 0) return fail(drill, `no node ran the canary: ${leftOut[0] ?? ''}`, leftOut);
     const without = leftOut.length === 0 ? '' : `, without ${leftOut.join('; ')}`;
-    return drills.advance(
-      number,
-      { phase: 'killing', nodes: ran, leftOut },
-      `the canary runs on ${ran.length} of ${drill.drawn} nodes${without}`,
-    );
+    const message = `the canary runs on ${ran.length} of ${drill.drawn} nodes${without}`;
+    return drills.advance(number, { phase: 'killing', nodes: ran, leftOut, message });
   }
 
   function canaryNodes({ customer, nodes }: DrillDocument): CanaryNode[] {
@@ -190,7 +187,7 @@ export function startDrills(options: DrillOptions): DrillRunner {
       if ('refused' in removed) left.push(`${name} stays: ${removed.refused}`);
     }
     const problem = [drill.problem, ...left].filter((text) => text !== '').join('; ');
-    await drills.advance(number, { phase: 'done', problem }, summary({ ...drill, problem }));
+    await drills.advance(number, { phase: 'done', problem, message: summary({ ...drill, problem }) });
   }
 
   return {

@@ -41,7 +41,7 @@ export function customerBook({
   return {
     all: () => [...cache.all('customers').values()],
     get: (name) => cache.get('customers', name),
-    add: (spec, by) => transact((transaction) => decideAddCustomer(transaction, spec, { now: now() }), by),
+    add: (spec, by) => transact((transaction) => decideAddCustomer(transaction, { spec, now: now() }), by),
     remove: (name, by) => {
       const order = unstored.standingFor(name);
       if (order !== undefined)
@@ -56,8 +56,7 @@ export function customerBook({
 /** `uidBase`: a range that this very customer had before; a new one where left out. */
 export function decideAddCustomer(
   transaction: Transaction,
-  spec: CustomerSpec,
-  { now, uidBase }: { now: number; uidBase?: number | undefined },
+  { spec, now, uidBase }: { spec: CustomerSpec; now: number; uidBase?: number | undefined },
 ): CustomerDocument | Refused {
   if (transaction.get('customers', spec.name) !== undefined)
     return { refused: `customer ${spec.name} is there already` };

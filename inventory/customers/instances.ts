@@ -48,17 +48,17 @@ export function instanceBook({
     on: (mac) => cache.instancesOn(mac),
     of: (customer, workload) => cache.instancesOf(customer, workload),
     report: async (mac, reports) => {
-      const { news, missing } = reportNews(cache, mac, reports);
+      const { news, missing } = reportNews(cache, { mac, reports });
       if (news.length + missing.length === 0) return;
       await transact((transaction) => {
-        decideReport(transaction, mac, { reports: news, now: now() });
-        decideMissing(transaction, mac, { ids: missing, now: now() });
+        decideReport(transaction, { mac, reports: news, now: now() });
+        decideMissing(transaction, { mac, ids: missing, now: now() });
       });
     },
     apply: (placements) =>
       // On a full disk a plan waits; the next one is made anew.
       reserve?.refusal() === undefined
-        ? transact((transaction) => decidePlacement(transaction, placements, now()))
+        ? transact((transaction) => decidePlacement(transaction, { placements, now: now() }))
         : Promise.resolve({ applied: 0 }),
     nextNumber: () => nextInstanceNumber(cache),
   };

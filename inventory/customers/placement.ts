@@ -37,12 +37,15 @@ export function nextInstanceNumber(view: View): number {
 }
 
 /** A plan may be older than the inventory, or be carried out twice: a step that does not fit any more is left out. */
-export function decidePlacement(transaction: Transaction, placements: Placement[], now: number): { applied: number } {
+export function decidePlacement(
+  transaction: Transaction,
+  { placements, now }: { placements: Placement[]; now: number },
+): { applied: number } {
   let applied = 0;
   const removed: InstanceDocument[] = [];
   for (const placement of placements) {
     if (placement.kind === 'place') {
-      if (place(transaction, placement, now)) applied++;
+      if (place(transaction, { ...placement, now })) applied++;
       continue;
     }
     const instance = remove(transaction, placement);
@@ -54,8 +57,8 @@ export function decidePlacement(transaction: Transaction, placements: Placement[
   return { applied };
 }
 
-function place(transaction: Transaction, placement: Placement & { kind: 'place' }, now: number): boolean {
-  const { id, customer, port, reason } = placement;
+function place(transaction: Transaction, placement: Placement & { kind: 'place'; now: number }): boolean {
+  const { id, customer, port, reason, now } = placement;
   const number = Number.parseInt(id.slice(-8), 16);
   const workload = transaction.get('workloads', `${customer}/${placement.workload}`);
   const node = transaction.get('nodes', placement.node);
@@ -125,8 +128,7 @@ function remove(
 /** What is to be stored of a report: what differs from what is known, and what should be there and is not named. */
 export function reportNews(
   cache: Cache,
-  mac: Mac,
-  reports: InstanceReport[],
+  { mac, reports }: { mac: Mac; reports: InstanceReport[] },
 ): { news: InstanceReport[]; missing: string[] } {
   // Most reports bring nothing new: those cost no transaction.
   const news = reports.filter((report) => {
@@ -145,8 +147,7 @@ export function reportNews(
 /** Only what changed is stored; an id that is not placed on this node is somebody else's, or gone. */
 export function decideReport(
   transaction: Transaction,
-  mac: Mac,
-  { reports, now }: { reports: InstanceReport[]; now: number },
+  { mac, reports, now }: { mac: Mac; reports: InstanceReport[]; now: number },
 ): void {
   for (const { id, reason, restarts, ...report } of reports) {
     const state = instanceStates.find((each) => each === report.state);
@@ -168,8 +169,7 @@ export function decideReport(
 /** A report names all that is on its node: what it does not name is not there, whatever an earlier one said. */
 export function decideMissing(
   transaction: Transaction,
-  mac: Mac,
-  { ids, now }: { ids: readonly string[]; now: number },
+  { mac, ids, now }: { mac: Mac; ids: readonly string[]; now: number },
 ): void {
   const reason = 'its node no longer reports it';
   for (const id of ids) {

@@ -64,8 +64,9 @@ export function workloadBook({
   return {
     all: () => [...cache.all('workloads').values()],
     get: (customer, name) => cache.get('workloads', `${customer}/${name}`),
-    put: (workload, by) => transact((transaction) => decidePutWorkload(transaction, workload, now()), by),
-    patch: (workload, by) => transact((transaction) => decidePatchWorkload(transaction, workload, now()), by),
+    put: (workload, by) => transact((transaction) => decidePutWorkload(transaction, { ...workload, now: now() }), by),
+    patch: (workload, by) =>
+      transact((transaction) => decidePatchWorkload(transaction, { ...workload, now: now() }), by),
     remove: (workload, by) => transactOnReserve((transaction) => decideRemoveWorkload(transaction, workload), by),
     configuration: (sha256) => cache.get('configurations', sha256),
     setProblems: (found) => problems.set(found),
@@ -75,8 +76,7 @@ export function workloadBook({
 
 export function decidePutWorkload(
   transaction: Transaction,
-  { customer: owner, name, spec, image: kept }: NewWorkload & { image?: ImageDocument | undefined },
-  now: number,
+  { customer: owner, name, spec, image: kept, now }: NewWorkload & { image?: ImageDocument | undefined; now: number },
 ): WorkloadDocument | Refused {
   const customer = transaction.get('customers', owner);
   if (customer === undefined) return unknownCustomer(owner);
@@ -111,13 +111,12 @@ export function decidePutWorkload(
 
 function decidePatchWorkload(
   transaction: Transaction,
-  { customer, name, patch }: PatchedWorkload,
-  now: number,
+  { customer, name, patch, now }: PatchedWorkload & { now: number },
 ): WorkloadDocument | Refused {
   const known = transaction.get('workloads', `${customer}/${name}`);
   if (known === undefined) return { refused: `there is no workload ${customer}/${name}` };
   const image = patch.image === undefined ? known.image : undefined;
-  return decidePutWorkload(transaction, { customer, name, spec: patchedSpec(known.spec, patch), image }, now);
+  return decidePutWorkload(transaction, { customer, name, spec: patchedSpec(known.spec, patch), image, now });
 }
 
 /** What an instance would notice. */

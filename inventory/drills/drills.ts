@@ -41,8 +41,8 @@ export interface DrillBook {
   begin(start: DrillStart, by: string): Promise<DrillDocument | Refused>;
   /** What the schedule asked for: its next time is stored with it, also where the drill is refused. */
   beginScheduled(start: DrillStart): Promise<DrillDocument | Refused>;
-  /** To the same phase or a later one. A drill that is done stays as it is. */
-  advance(number: number, step: DrillStep, message?: string): Promise<void>;
+  /** To the same phase or a later one, with an event where there is a message. A drill that is done stays as it is. */
+  advance(number: number, step: DrillStep & { message?: string }): Promise<void>;
 
   schedule(): DrillScheduleDocument | undefined;
   /** First due one period from now. */
@@ -81,16 +81,16 @@ export function drillBook({
     get: (number) => cache.get('drills', String(number)),
     current: () => unfinished(cache),
     refusal: (customer) => refusalOf(cache, customer),
-    begin: (start, by) => transact((transaction) => decideDrill(transaction, { ...start, by, epoch }, now())),
+    begin: (start, by) => transact((transaction) => decideDrill(transaction, { ...start, by, epoch, now: now() })),
     beginScheduled: (start) =>
       transact((transaction) => {
         decideNextTime(transaction, now());
-        const drill = decideDrill(transaction, { ...start, by: 'schedule', epoch }, now());
+        const drill = decideDrill(transaction, { ...start, by: 'schedule', epoch, now: now() });
         if ('refused' in drill) transaction.event('drill', 'schedule', `skipped: ${drill.refused}`);
         return drill;
       }),
-    advance: (number, step, message) =>
-      transactOnReserve((transaction) => decideDrillStep(transaction, number, { step, message, now: now() })),
+    advance: (number, { message, ...step }) =>
+      transactOnReserve((transaction) => decideDrillStep(transaction, { number, step, message, now: now() })),
 
     schedule: () => cache.get('drill-schedule', scheduleId),
     putSchedule: ({ everySeconds, request }, by) =>
@@ -135,8 +135,7 @@ function refusalOf(view: View, customer: string): string | undefined {
 
 function decideDrill(
   transaction: Transaction,
-  { customer: name, spec, nodes, by, epoch }: DrillStart & { by: string; epoch: number },
-  now: number,
+  { customer: name, spec, nodes, by, epoch, now }: DrillStart & { by: string; epoch: number; now: number },
 ): DrillDocument | Refused {
   const refusal = refusalOf(transaction, name);
   if (refusal !== undefined) return { refused: refusal };
@@ -146,14 +145,11 @@ function decideDrill(
   if (transaction.get('images', spec.image) === undefined)
     return { refused: `there is no image ${spec.image}: import it first` };
   if (known === undefined) {
-    const added = decideAddCustomer(transaction, { name }, { now, uidBase: formerRange(transaction, name) });
+    const added = decideAddCustomer(transaction, { spec: { name }, now, uidBase: formerRange(transaction, name) });
     if ('refused' in added) return added;
   }
-  const workload = decidePutWorkload(
-    transaction,
-    { customer: name, name: canaryName, spec: { ...spec, replicas: nodes.length } },
-    now,
-  );
+  const canary = { customer: name, name: canaryName, spec: { ...spec, replicas: nodes.length } };
+  const workload = decidePutWorkload(transaction, { ...canary, now });
   if ('refused' in workload) return workload;
   transaction.put('workloads', `${name}/${canaryName}`, { ...workload, nodes });
   const number = transaction.count('drills');
@@ -203,8 +199,7 @@ function forgetOldest(transaction: Transaction): void {
 
 function decideDrillStep(
   transaction: Transaction,
-  number: number,
-  { step, message, now }: { step: DrillStep; message: string | undefined; now: number },
+  { number, step, message, now }: { number: number; step: DrillStep; message: string | undefined; now: number },
 ): void {
   const drill = transaction.get('drills', String(number));
   if (drill === undefined || drill.phase === 'done') return;
