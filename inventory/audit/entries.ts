@@ -100,14 +100,14 @@ function of(collection: Audited['collection'], document: Audited['document'] | u
 export function orderOf(subject: string, body: unknown): OrderDocument | undefined {
   const { scope, reason, by, at, targets } = fieldsOf(body);
   const order = { number: Number(subject), scope, reason, by, at, liftedAt: null, liftReason: null, targets };
-  return readable(() => parseDocument('orders', subject, order));
+  return readable(() => parseDocument('orders', { id: subject, value: order }));
 }
 
 export function receiptOf(subject: string, body: unknown): ReceiptDocument | undefined {
   const { node: mac, evidence, sentAfterMs, stoppedAfterMs, evidenceAfterMs, processes } = fieldsOf(body);
   const times = { sentAfterMs, stoppedAfterMs, evidenceAfterMs };
   const receipt = { number: Number(subject), mac, evidence, ...times, processes };
-  return readable(() => parseDocument('receipts', `${subject}/${String(mac)}`, receipt));
+  return readable(() => parseDocument('receipts', { id: `${subject}/${String(mac)}`, value: receipt }));
 }
 
 function fieldsOf(body: unknown): Record<string, unknown> {

@@ -68,7 +68,7 @@ export class Cache implements View {
 
   /** Throws on a document that its schema refuses: the database was changed by hand, or by a fault of ours. */
   load(documents: StoredDocument[], revision: number): void {
-    for (const { key, value, revision: written } of documents) this.#set(key, value, written);
+    for (const { key, value, revision: written } of documents) this.#set(key, { value, revision: written });
     this.startGenerations(revision);
   }
 
@@ -81,7 +81,7 @@ export class Cache implements View {
   /** Returns what changed; generations of the nodes that it touches are on when it returns. */
   apply(changes: StoredChange[]): DocumentChange[] {
     return changes.map(({ key, value, revision }) => {
-      const change = this.#set(key, value, revision);
+      const change = this.#set(key, { value, revision });
       this.#advance(change);
       return change;
     });
@@ -132,24 +132,23 @@ export class Cache implements View {
     if (missing > 0n && applied < generationLimit) this.#ahead.set(mac, (this.#ahead.get(mac) ?? 0n) + missing + 1n);
   }
 
-  #set(key: string, value: unknown, revision: number): DocumentChange {
+  #set(key: string, { value, revision }: { value: unknown; revision: number }): DocumentChange {
     const slash = key.indexOf('/');
     const collection = collections.find((each) => each === key.slice(0, slash));
     if (collection === undefined) throw new Error(`cannot read ${key}: want one of ${collections.join(', ')}`);
     const id = key.slice(slash + 1);
     if (value === undefined) this.#revisions.delete(key);
     else this.#revisions.set(key, revision);
-    return this.#replace(collection, id, { value, revision });
+    return this.#replace(collection, { id, value, revision });
   }
 
   #replace<C extends Collection>(
     collection: C,
-    id: string,
-    { value, revision }: { value: unknown; revision: number },
+    { id, value, revision }: { id: string; value: unknown; revision: number },
   ): DocumentChange {
     const table: Map<string, Documents[C]> = this.#tables[collection];
     const before = table.get(id);
-    const after = value === undefined ? undefined : parseDocument(collection, id, value);
+    const after = value === undefined ? undefined : parseDocument(collection, { id, value });
     if (after === undefined) table.delete(id);
     else table.set(id, after);
     const change = { collection, id, before, after, revision } as DocumentChange; // the union's members are tied by C
@@ -162,13 +161,13 @@ export class Cache implements View {
   #index({ id, before, after }: DocumentChange & { collection: 'instances' }): void {
     if (before !== undefined) {
       this.#instanceKeys.delete(before.id);
-      removeFrom(this.#byNode, before.node, before.id);
-      removeFrom(this.#byCustomer, before.customer, before.id);
+      removeFrom(this.#byNode, { key: before.node, id: before.id });
+      removeFrom(this.#byCustomer, { key: before.customer, id: before.id });
     }
     if (after !== undefined) {
       this.#instanceKeys.set(after.id, id);
-      addTo(this.#byNode, after.node, after);
-      addTo(this.#byCustomer, after.customer, after);
+      groupOf(this.#byNode, after.node).set(after.id, after);
+      groupOf(this.#byCustomer, after.customer).set(after.id, after);
     }
   }
 
@@ -213,13 +212,17 @@ export class Cache implements View {
   }
 }
 
-function addTo(index: Map<string, Map<string, InstanceDocument>>, key: string, instance: InstanceDocument): void {
-  const group = index.get(key);
-  if (group === undefined) index.set(key, new Map([[instance.id, instance]]));
-  else group.set(instance.id, instance);
+type InstanceIndex = Map<string, Map<string, InstanceDocument>>;
+
+function groupOf(index: InstanceIndex, key: string): Map<string, InstanceDocument> {
+  const known = index.get(key);
+  if (known !== undefined) return known;
+  const group = new Map<string, InstanceDocument>();
+  index.set(key, group);
+  return group;
 }
 
-function removeFrom(index: Map<string, Map<string, InstanceDocument>>, key: string, id: string): void {
+function removeFrom(index: InstanceIndex, { key, id }: { key: string; id: string }): void {
   const group = index.get(key);
   if (group?.delete(id) === true && group.size === 0) index.delete(key);
 }

@@ -12,6 +12,13 @@ const pageBytes = 4_096;
 
 type Parameter = string | number | null;
 
+interface Form {
+  synchronous: 'FULL' | 'NORMAL';
+  /** Of the schema: 0 means an empty file. */
+  version: number;
+  schema: string;
+}
+
 export class Connection implements AsyncDisposable {
   readonly file: string;
   readonly #database: Database;
@@ -21,16 +28,8 @@ export class Connection implements AsyncDisposable {
     this.#database = database;
   }
 
-  /** `version` is that of the schema: 0 means an empty file. `mostBytes`: of the file. Throws StorageError. */
-  static async open(
-    file: string,
-    {
-      synchronous,
-      version,
-      schema,
-      mostBytes,
-    }: { synchronous: 'FULL' | 'NORMAL'; version: number; schema: string; mostBytes?: number },
-  ): Promise<Connection> {
+  /** `mostBytes`: of the file. Throws StorageError. */
+  static async open(file: string, { mostBytes, ...form }: Form & { mostBytes?: number }): Promise<Connection> {
     const database = await new Promise<Database>((resolve, reject) => {
       const opening: Database = new sqlite.Database(file, (error) =>
         error === null ? resolve(opening) : reject(storageError(`open ${file}`, error)),
@@ -39,7 +38,7 @@ export class Connection implements AsyncDisposable {
     const connection = new Connection(file, database);
     try {
       database.configure('busyTimeout', 2_000);
-      await connection.#prepare(synchronous, version, schema);
+      await connection.#prepare(form);
       if (mostBytes !== undefined) await connection.exec(`PRAGMA max_page_count = ${Math.ceil(mostBytes / pageBytes)}`);
       return connection;
     } catch (error) {
@@ -48,7 +47,7 @@ export class Connection implements AsyncDisposable {
     }
   }
 
-  async #prepare(synchronous: string, version: number, schema: string): Promise<void> {
+  async #prepare({ synchronous, version, schema }: Form): Promise<void> {
     // An exclusive lock keeps a second controller out, and needs no shared-memory file.
     await this.exec('PRAGMA locking_mode = EXCLUSIVE; PRAGMA foreign_keys = ON;');
     // Looked at before anything is written, so that a newer Muster's file is left exactly as it is.

@@ -329,7 +329,10 @@ export function underPresentNames(value: unknown): unknown {
 }
 
 /** Throws where the value is not the document that its key promises. */
-export function parseDocument<C extends Collection>(collection: C, id: string, value: unknown): Documents[C] {
+export function parseDocument<C extends Collection>(
+  collection: C,
+  { id, value }: { id: string; value: unknown },
+): Documents[C] {
   const validator = validators[collection];
   // The validator of this very collection says so.
   if (validator.Check(value)) return value as Documents[C];

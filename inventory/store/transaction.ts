@@ -17,6 +17,13 @@ export interface NewEvent {
   message: string;
 }
 
+/** Undefined where the document is removed. */
+interface Written {
+  collection: Collection;
+  id: string;
+  value: unknown;
+}
+
 export class Transaction implements View {
   readonly #base: View;
   readonly #writes = new Map<Collection, Map<string, unknown>>();
@@ -59,15 +66,16 @@ export class Transaction implements View {
   }
 
   /** Throws on a document that could not be read again: it must not get to disk. */
+  // oxlint-disable-next-line max-params -- as a store has it: where, then what
   put<C extends Collection>(collection: C, id: string, document: Documents[C]): void {
-    const parsed = parseDocument(collection, id, document);
-    this.#write(collection, id, parsed);
+    this.#write({ collection, id, value: parseDocument(collection, { id, value: document }) });
   }
 
   remove(collection: Collection, id: string): void {
-    this.#write(collection, id, undefined);
+    this.#write({ collection, id, value: undefined });
   }
 
+  // oxlint-disable-next-line max-params -- in the order in which an event is read
   event(kind: string, subject: string, message: string): void {
     this.events.push({ kind, subject, message: this.by === undefined ? message : `${message} (by ${this.by})` });
   }
@@ -83,18 +91,18 @@ export class Transaction implements View {
     return this.#writes.size === 0;
   }
 
-  *writes(): Iterable<{ collection: Collection; id: string; value: unknown }> {
+  *writes(): Iterable<Written> {
     for (const [collection, written] of this.#writes)
       for (const [id, value] of written) yield { collection, id, value };
   }
 
   /** Takes over what a decision wrote. */
   merge(other: Transaction): void {
-    for (const { collection, id, value } of other.writes()) this.#write(collection, id, value);
+    for (const written of other.writes()) this.#write(written);
     this.events.push(...other.events);
   }
 
-  #write(collection: Collection, id: string, value: unknown): void {
+  #write({ collection, id, value }: Written): void {
     if (collection === 'nodes') this.nodeIndex.replace(this.get('nodes', id), value as NodeDocument | undefined); // C is 'nodes'
     const written = this.#writes.get(collection);
     if (written === undefined) this.#writes.set(collection, new Map([[id, value]]));
