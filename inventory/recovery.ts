@@ -40,10 +40,13 @@ export function lossText(witnesses: Witnesses, where: string): string {
 }
 
 /** Gives what an operator has to know, a sentence each. */
-export function decideRecovery(transaction: Transaction, witnesses: Witnesses, now: number): string[] {
+export function decideRecovery(
+  transaction: Transaction,
+  { witnesses, now }: { witnesses: Witnesses; now: number },
+): string[] {
   const { audit, mark } = witnesses;
   const behind = isBehind(witnesses);
-  const said = typeof audit === 'string' ? [] : restoreOrders(transaction, audit, behind);
+  const said = typeof audit === 'string' ? [] : restoreOrders(transaction, { audit, behind });
   if (typeof audit !== 'string' && behind) said.push(...restoreFences(transaction, audit));
   if (!behind) return said;
   const isTold = typeof audit !== 'string' && audit.unreadable === 0 && audit.bookmark >= (mark?.orders ?? 0);
@@ -52,7 +55,7 @@ export function decideRecovery(transaction: Transaction, witnesses: Witnesses, n
   return said;
 }
 
-function restoreOrders(transaction: Transaction, audit: AuditTold, behind: boolean): string[] {
+function restoreOrders(transaction: Transaction, { audit, behind }: { audit: AuditTold; behind: boolean }): string[] {
   const counter = transaction.get('counters', 'orders')?.value ?? 0;
   // Orders that were lifted long ago are forgotten by the inventory: what it may know and does not, only a loss explains.
   const lost = audit.standing.filter(

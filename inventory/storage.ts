@@ -119,7 +119,7 @@ export async function openStorage(stack: AsyncDisposableStack, options: StorageO
   const writer = new Writer({ store, cache, reserve, onEvents: (events) => events.forEach(addEvent) });
   stack.defer(() => writer.idle());
   const transactOnReserve = transactWith(writer, { mayUseReserve: true });
-  const recovered = await transactOnReserve((transaction) => decideRecovery(transaction, witnesses, now()));
+  const recovered = await transactOnReserve((transaction) => decideRecovery(transaction, { witnesses, now: now() }));
   for (const message of [...recovered, ...found]) noted(message);
   for (const message of notes) addSaid('state', message);
   reserve?.begin(logAs('disk'));
