@@ -84,7 +84,8 @@ export async function openInventory({ directory, ...options }: InventoryOptions)
     keepAside: () => keepAside(file, options.now()),
     openTables: (onEvent, say) =>
       reserve.lend(() =>
-        openLocalTables(join(directory, 'local.sqlite'), onEvent, {
+        openLocalTables(join(directory, 'local.sqlite'), {
+          onEvent,
           ...say,
           now: options.now,
           isPaused: () => reserve.isReleased,
@@ -132,12 +133,15 @@ export async function openInventoryOn(options: StorageOptions & Pick<InventoryOp
       [reserve?.problem(), unstored.problem(), steps.problem(), audit?.problem, ...storage.notes].filter(
         (each) => each !== undefined,
       ),
-    backup: (directory) => backup(storage, reserve, directory),
+    backup: (directory) => backup(storage, { reserve, directory }),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }
 
-async function backup({ store, audit }: Storage, reserve: DiskReserve | undefined, directory: string): Promise<void> {
+async function backup(
+  { store, audit }: Storage,
+  { reserve, directory }: { reserve: DiskReserve | undefined; directory: string },
+): Promise<void> {
   const refusal = reserve?.refusal();
   if (refusal !== undefined) throw refusal;
   await mkdir(directory, { mode: 0o700 });

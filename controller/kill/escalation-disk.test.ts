@@ -31,7 +31,7 @@ for (const disk of ['refuses', 'hangs'] as const)
     const open = (): Promise<Inventory> =>
       openInventoryOn({
         openStore: async () => gated(await openSqliteStore(join(directory, 'inventory.sqlite'))),
-        openTables: (onEvent) => openLocalTables(join(directory, 'local.sqlite'), onEvent),
+        openTables: (onEvent) => openLocalTables(join(directory, 'local.sqlite'), { onEvent }),
         now: Date.now,
         random: randomBytes,
         pause: (ms) => new Promise((resolve) => setTimeout(resolve, ms / 50).unref()),

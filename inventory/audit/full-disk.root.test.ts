@@ -22,7 +22,7 @@ test('a full disk: entries wait, it is said once, and all are written in order o
     const said: string[] = [];
     await using inventory = await openInventoryOn({
       openStore: () => openSqliteStore(join(directory, 'inventory.sqlite')),
-      openTables: (onEvent) => openLocalTables(join(directory, 'local.sqlite'), onEvent),
+      openTables: (onEvent) => openLocalTables(join(directory, 'local.sqlite'), { onEvent }),
       openAudit: (options) => new AuditLog({ file: join(logs, 'audit.sqlite'), ...options }),
       now: Date.now,
       random: randomBytes,

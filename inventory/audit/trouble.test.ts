@@ -25,7 +25,7 @@ async function scratch(t: TestContext): Promise<string> {
 function open(directory: string, said: string[]): Promise<Inventory> {
   return openInventoryOn({
     openStore: () => openSqliteStore(join(directory, 'inventory.sqlite')),
-    openTables: (onEvent) => openLocalTables(join(directory, 'local.sqlite'), onEvent),
+    openTables: (onEvent) => openLocalTables(join(directory, 'local.sqlite'), { onEvent }),
     openAudit: (options) => new AuditLog({ file: join(directory, 'log', 'audit.sqlite'), ...options }),
     now: Date.now,
     random: randomBytes,

@@ -42,7 +42,7 @@ async function rig(): Promise<Rig> {
   const open = () =>
     openInventoryOn({
       openStore: async () => gated(await openSqliteStore(join(directory, 'inventory.sqlite'))),
-      openTables: (onEvent) => openLocalTables(join(directory, 'local.sqlite'), onEvent),
+      openTables: (onEvent) => openLocalTables(join(directory, 'local.sqlite'), { onEvent }),
       now: Date.now,
       random: randomBytes,
       log: (message) => void said.push(message),

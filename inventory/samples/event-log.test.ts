@@ -20,7 +20,7 @@ test('an order and its lift are said while the disk takes no events; a warning i
   await using inventory = await openInventoryOn({
     openStore: () => openSqliteStore(join(directory, 'inventory.sqlite')),
     openTables: (onEvent, say) =>
-      openLocalTables(join(directory, 'local.sqlite'), onEvent, { ...say, isPaused: () => isPaused }),
+      openLocalTables(join(directory, 'local.sqlite'), { onEvent, ...say, isPaused: () => isPaused }),
     // It cannot be opened, which is a warning.
     openAudit: (options) => new AuditLog({ file: join(directory, 'none', 'audit.sqlite'), ...options }),
     found: ['the state directory was readable for others'],

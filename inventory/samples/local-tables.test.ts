@@ -9,13 +9,13 @@ const directory = await mkdtemp(join(tmpdir(), 'muster-tables-'));
 after(() => rm(directory, { recursive: true }));
 let count = 0;
 const newFile = () => join(directory, `${++count}.sqlite`);
-const silent = () => {};
+const silent = { onEvent: () => {} };
 
 test('events: the newest, those after one, those about a subject; numbers go on after a restart', async () => {
   const file = newFile();
   const told: number[] = [];
   {
-    await using tables = await openLocalTables(file, ({ id }) => told.push(id));
+    await using tables = await openLocalTables(file, { onEvent: ({ id }) => told.push(id) });
     for (let i = 1; i <= 6; i++) tables.addEvent({ at: i, kind: 'node', subject: i % 2 ? 'a' : 'b', message: `m${i}` });
     const ids = async (wanted: Parameters<typeof tables.events>[0]) =>
       (await tables.events(wanted)).map(({ id }) => id);

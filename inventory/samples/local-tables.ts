@@ -68,6 +68,7 @@ export interface TablesSay {
 }
 
 interface TablesOpening extends TablesSay {
+  onEvent: (event: Event) => void;
   now?: () => number;
   /** What comes meanwhile waits in memory: the room is others'. */
   isPaused?: () => boolean;
@@ -79,8 +80,7 @@ interface TablesOpening extends TablesSay {
  */
 export async function openLocalTables(
   file: string,
-  onEvent: (event: Event) => void,
-  { log, eventLog, now = Date.now, isPaused = () => false }: TablesOpening = {},
+  { onEvent, log, eventLog, now = Date.now, isPaused = () => false }: TablesOpening,
 ): Promise<LocalTables> {
   const { bsize, blocks } = statfsSync(dirname(file));
   const mostBytes = Math.min(databaseByteLimit, Math.max(2 ** 20, bsize * blocks * diskShare));
@@ -145,6 +145,13 @@ interface TablesOptions {
   mostBytes: number;
   isPaused: () => boolean;
   reopen: () => Promise<Connection>;
+}
+
+/** On their way to the disk. */
+interface Rows {
+  events: Event[];
+  logs: (InstanceLogLine & { id: number })[];
+  samples: Map<Mac, { at: number; sample: Sample | undefined }>;
 }
 
 class Tables implements LocalTables {
@@ -296,10 +303,10 @@ class Tables implements LocalTables {
     this.#logBytes = 0;
     this.#changedSamples = new Map();
     try {
-      await this.#connection.transaction(() => this.#write(events, logs, samples));
+      await this.#connection.transaction(() => this.#write({ events, logs, samples }));
     } catch (error) {
       if (!(error instanceof StorageError)) throw error;
-      this.#keep(events, logs, samples);
+      this.#keep({ events, logs, samples });
       if (error.kind === 'damaged') await this.#rebuild();
       // Its own bound may be what is reached.
       if (error.kind === 'full') await this.#makeRoom().catch(() => undefined);
@@ -341,11 +348,7 @@ class Tables implements LocalTables {
     this.#connection = await this.#options.reopen();
   }
 
-  async #write(
-    events: Event[],
-    logs: (InstanceLogLine & { id: number })[],
-    samples: Map<Mac, { at: number; sample: Sample | undefined }>,
-  ): Promise<void> {
+  async #write({ events, logs, samples }: Rows): Promise<void> {
     if (events.length > 0)
       await this.#connection.run(
         `INSERT INTO events SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each(?)`,
@@ -431,11 +434,7 @@ class Tables implements LocalTables {
   }
 
   /** After a failed write: back in front of what came since, as much as there is room for. */
-  #keep(
-    events: Event[],
-    logs: (InstanceLogLine & { id: number })[],
-    samples: Map<Mac, { at: number; sample: Sample | undefined }>,
-  ): void {
+  #keep({ events, logs, samples }: Rows): void {
     this.#events = [...events, ...this.#events];
     this.#logs = [...logs, ...this.#logs];
     this.#dropped += Math.max(0, this.#events.length - queueRowLimit) + Math.max(0, this.#logs.length - queueRowLimit);
