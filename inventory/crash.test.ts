@@ -20,7 +20,7 @@ test(
     for (let round = 0; round < rounds; round++) {
       // After a random number of acknowledgements rather than a time: a slow machine tests the same.
       const after = randomInt(1, 120);
-      acknowledged.push(...(await writeUntilKilled(directory, round, after)));
+      acknowledged.push(...(await writeUntilKilled({ directory, round, after })));
       await using inventory = await openInventory({ directory, now: Date.now, random: randomBytes });
       assert.equal(inventory.epoch, 2 * round + 2);
       for (const line of acknowledged) {
@@ -59,7 +59,15 @@ test(
   },
 );
 
-async function writeUntilKilled(directory: string, round: number, after: number): Promise<string[]> {
+async function writeUntilKilled({
+  directory,
+  round,
+  after,
+}: {
+  directory: string;
+  round: number;
+  after: number;
+}): Promise<string[]> {
   const writer = spawn(process.execPath, [join(import.meta.dirname, 'crash-writer.fixture.ts')], {
     stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
   });

@@ -127,7 +127,7 @@ test('the inventory holds what a simple model holds, whatever is asked of it', a
       assert.equal('refused' in issued, model.fenced.has(mac) || isHeld);
       if ('refused' in issued) return;
       const before = rack.inventory.nodes.sessionOf(mac);
-      const answer = await rack.join(mac, `boot ${random()}`, { token: issued.token });
+      const answer = await rack.join(mac, { bootId: `boot ${random()}`, token: issued.token });
       assert.ok(!('refused' in answer));
       if (before !== undefined) assert.equal(rack.inventory.nodes.session(before.id), undefined, 'a ghost session');
       model.nodes.set(mac, answer.session);
@@ -138,7 +138,7 @@ test('the inventory holds what a simple model holds, whatever is asked of it', a
       const session = rack.inventory.nodes.sessionOf(mac);
       if (session === undefined) return;
       const proof = { name: '', session: session.id, key: session.key.toString('hex') };
-      const answer = await rack.join(mac, session.bootId, rejoin(proof, mac, session.bootId));
+      const answer = await rack.join(mac, rejoin(proof, { mac, bootId: session.bootId }));
       assert.equal('refused' in answer, model.fenced.has(mac));
     },
     async fence() {

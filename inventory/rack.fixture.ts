@@ -24,7 +24,7 @@ export interface TestRack extends AsyncDisposable {
   restart(): Promise<void>;
   /** Firmware's DHCP, one file, join token: up to the agent's start. Returns the token. */
   boot(mac: Mac): Promise<string>;
-  join(mac: Mac, bootId: string, credentials: Pick<JoinRequest, 'token' | 'session'>): Promise<JoinAnswer | Refused>;
+  join(mac: Mac, request: Pick<JoinRequest, 'bootId' | 'token' | 'session'>): Promise<JoinAnswer | Refused>;
   /** From power-on to the first heartbeat. */
   ready(mac: Mac, bootId?: string): Promise<JoinAnswer>;
 }
@@ -68,10 +68,9 @@ export async function testRack(): Promise<TestRack> {
       if ('refused' in issued) throw new Error(issued.refused);
       return issued.token;
     },
-    join: (mac, bootId, credentials) =>
-      rack.inventory.nodes.join({ mac, bootId, ...credentials, ...machine }, '10.77.0.50'),
+    join: (mac, request) => rack.inventory.nodes.join({ mac, ...request, ...machine }, '10.77.0.50'),
     async ready(mac, bootId = 'boot-1') {
-      const answer = await rack.join(mac, bootId, { token: await rack.boot(mac) });
+      const answer = await rack.join(mac, { bootId, token: await rack.boot(mac) });
       if ('refused' in answer) throw new Error(answer.refused);
       await heartbeat(rack, mac);
       return answer;
@@ -92,15 +91,17 @@ export async function heartbeat({ inventory, now }: TestRack, mac: Mac): Promise
   await inventory.instances.apply([{ kind: 'remove', id: 'none-00000000', reason: '' }]);
 }
 
-export function rejoin(answer: JoinAnswer, mac: Mac, bootId: string): Pick<JoinRequest, 'session'> {
-  return { session: { id: answer.session, proof: sessionProof(Buffer.from(answer.key, 'hex'), { mac, bootId }) } };
+export function rejoin(
+  { session: id, key }: JoinAnswer,
+  { mac, bootId }: { mac: Mac; bootId: string },
+): Pick<JoinRequest, 'bootId' | 'session'> {
+  return { bootId, session: { id, proof: sessionProof(Buffer.from(key, 'hex'), { mac, bootId }) } };
 }
 
 /** What firmware and agent do up to the session: DHCP, join token, join. For boards that then speak for themselves. */
 export async function joinBoard(
   inventory: Inventory,
-  mac: Mac,
-  { ip = '127.0.0.1', sshHostKey = null }: { ip?: string; sshHostKey?: string | null } = {},
+  { mac, ip = '127.0.0.1', sshHostKey = null }: { mac: Mac; ip?: string; sshHostKey?: string | null },
 ): Promise<{ session: Buffer; key: Buffer }> {
   await inventory.nodes.bootStage({ mac, stage: 'dhcp-discover', firmware: 'uboot' });
   const issued = await inventory.nodes.issueJoinToken(mac);

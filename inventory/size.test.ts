@@ -24,7 +24,7 @@ test('1,200 nodes and 10,000 instances: open, stages at once, permits', async (t
   const [node, instance] = [rack.inventory.nodes.get(macOf(0)), rack.inventory.instances.get('web-00000001')];
   assert.ok(node !== undefined && instance !== undefined);
   await rack.inventory[Symbol.asyncDispose]();
-  await fill(join(rack.directory, 'inventory.sqlite'), node, instance);
+  await fill(join(rack.directory, 'inventory.sqlite'), { node, instance });
 
   const began = performance.now();
   await rack.restart();
@@ -52,7 +52,10 @@ test('1,200 nodes and 10,000 instances: open, stages at once, permits', async (t
   );
 });
 
-async function fill(file: string, node: NodeDocument, instance: InstanceDocument): Promise<void> {
+async function fill(
+  file: string,
+  { node, instance }: { node: NodeDocument; instance: InstanceDocument },
+): Promise<void> {
   await using store = await openSqliteStore(file);
   const moreNodes = Array.from({ length: nodes }, (_, i): [string, NodeDocument] => [
     `nodes/${macOf(i)}`,

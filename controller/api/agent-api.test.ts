@@ -28,7 +28,7 @@ async function rig(t: TestContext) {
   const stack = new AsyncDisposableStack();
   t.after(() => stack.disposeAsync());
   const rack = stack.use(await testRack());
-  const { session, key } = await joinBoard(rack.inventory, mac);
+  const { session, key } = await joinBoard(rack.inventory, { mac });
   const app = createServer();
   stack.defer(() => app.close());
   registerAgentApi(app, { inventory: rack.inventory, squashfsDirectory: rack.directory, now: rack.now });

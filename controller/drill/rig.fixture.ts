@@ -210,7 +210,7 @@ export class Rig implements AsyncDisposable {
   }
 
   async #join(mac: Mac): Promise<void> {
-    const credentials = await joinBoard(this.inventory, mac);
+    const credentials = await joinBoard(this.inventory, { mac });
     const socket = createSocket('udp4');
     socket.bind(0, '127.0.0.1');
     await once(socket, 'listening');

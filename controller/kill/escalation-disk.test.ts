@@ -39,7 +39,7 @@ for (const disk of ['refuses', 'hangs'] as const)
     try {
       {
         await using inventory = await open();
-        await joinBoard(inventory, board);
+        await joinBoard(inventory, { mac: board });
         await placeWeb(inventory, { customer: 'acme', nodes: [board] });
         let clock = 100_000;
         const givenAt = clock;

@@ -183,7 +183,7 @@ async function rig(
 
   for (const [index, sshHostKey] of keysOf.entries()) {
     const mac = `02:00:00:c2:00:0${index + 1}`;
-    const credentials = await joinBoard(inventory, mac, { ip: `127.0.0.${index + 11}`, sshHostKey });
+    const credentials = await joinBoard(inventory, { mac, ip: `127.0.0.${index + 11}`, sshHostKey });
     const isPowered = () => pdu.state(outlet) === '1';
     it.boards.push(new Board({ mac, port: socket.address().port, ...credentials, isPowered }));
   }

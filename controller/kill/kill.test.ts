@@ -86,7 +86,7 @@ async function rig(t: TestContext, now: () => number = () => performance.now()):
     await rm(directory, { recursive: true });
   });
 
-  const { session, key } = await joinBoard(inventory, mac);
+  const { session, key } = await joinBoard(inventory, { mac });
   const board = new Board(client, server.address().port, session, key);
   while (inventory.nodes.get(mac)?.state !== 'ready') await board.heartbeat();
   for (const customer of ['acme', 'bolt']) await placeWeb(inventory, { customer, nodes: [mac] });

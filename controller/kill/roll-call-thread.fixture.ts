@@ -38,7 +38,7 @@ const rollCall = thread.serve({
     throw error;
   },
 });
-const { session, key } = await joinBoard(inventory, mac);
+const { session, key } = await joinBoard(inventory, { mac });
 say({ session: session.toString('hex'), key: key.toString('hex') });
 
 async function obey(command: string, argument: string): Promise<object> {

@@ -65,7 +65,7 @@ async function rackWithBackup() {
   const [state, backup] = [join(directory, 'state'), join(directory, 'backup')];
   const clock = { now: 1_000, wall: 1_800_000_000_000 };
   await using first = await live(state, clock);
-  const credentials = await joinBoard(first.inventory, mac);
+  const credentials = await joinBoard(first.inventory, { mac });
   first.answer(credentials, 0n);
   while (first.inventory.nodes.get(mac)?.state !== 'ready') await nextTurn();
   await placeWeb(first.inventory, { customer: 'acme', nodes: [mac] });

@@ -27,7 +27,10 @@ async function joined(rack: TestRack, number: number): Promise<Joined> {
 }
 
 /** A heartbeat with the node's receipt, as it stands on the wire. */
-function datagram({ session, key }: Joined, order: number, { stoppedAfterMs, processes } = said): Buffer {
+function datagram(
+  { session, key }: Joined,
+  { order, stoppedAfterMs, processes }: typeof said & { order: number },
+): Buffer {
   return encodeHeartbeat(
     testHeartbeat({
       session: Buffer.from(session, 'hex'),
@@ -39,13 +42,13 @@ function datagram({ session, key }: Joined, order: number, { stoppedAfterMs, pro
 
 const said = { stoppedAfterMs: 12, processes: 3 };
 
-async function acknowledge(inventory: Inventory, node: Joined, order: number): Promise<void> {
+async function acknowledge(inventory: Inventory, { node, order }: { node: Joined; order: number }): Promise<void> {
   const facts = { evidence: 'receipt', evidenceAfterMs: 40.5, ...said } as const;
   await inventory.orders.saveReceipt({
     number: order,
     mac: node.mac,
     receipt: facts,
-    heartbeat: { session: node.session, datagram: datagram(node, order) },
+    heartbeat: { session: node.session, datagram: datagram(node, { order, ...said }) },
   });
 }
 
@@ -56,7 +59,7 @@ async function eventful(rack: TestRack): Promise<void> {
   await inventory.customers.add({ name: 'acme' });
   await inventory.orders.kill({ scope: 'acme', reason: 'a miner — “x”', by: 'ada', targets: [a.mac, b.mac, c.mac] });
   inventory.orders.permitSent({ number: 1, mac: a.mac, afterMs: 1.5 });
-  await acknowledge(inventory, a, 1);
+  await acknowledge(inventory, { node: a, order: 1 });
   await inventory.orders.addEscalationStep({
     number: 1,
     mac: b.mac,
@@ -84,7 +87,7 @@ async function eventful(rack: TestRack): Promise<void> {
   });
   await inventory.orders.lift({ scope: 'acme', reason: 'paid', by: 'ben' });
   await inventory.orders.kill({ scope: '*', reason: 'fire', by: 'ada', targets: [a.mac, b.mac] });
-  await acknowledge(inventory, b, 2);
+  await acknowledge(inventory, { node: b, order: 2 });
   await inventory.nodes.patch(c.mac, { fenced: true, by: 'ada' });
   inventory.audit.append({ kind: 'approval', subject: '1', body: { step: 'asked' } });
 }
@@ -102,8 +105,9 @@ const eventfulKinds = [
   'approval',
 ];
 
-function whole(verdict: AuditVerdict, entries: number, receipts: number): void {
-  assert.deepEqual([verdict.problems, verdict.entries, verdict.receipts], [[], entries, receipts]);
+function whole(verdict: AuditVerdict, wanted: { entries: number; receipts: number }): void {
+  const { problems, entries, receipts } = verdict;
+  assert.deepEqual({ problems, entries, receipts }, { problems: [], ...wanted });
 }
 
 test('orders, lifts, receipts, steps and fences become entries of one chain, with what the node signed', async () => {
@@ -145,7 +149,7 @@ test('orders, lifts, receipts, steps and fences become entries of one chain, wit
   );
   const verdict = await rack.inventory.audit.verify();
   assert.equal(verdict.head, chain.head);
-  whole(verdict, 10, 2);
+  whole(verdict, { entries: 10, receipts: 2 });
   assert.equal(verdict.late, 0);
 });
 
@@ -153,14 +157,14 @@ test('the log goes on after a restart; a board that starts again leaves its old 
   await using rack = await testRack();
   await eventful(rack);
   await rack.restart();
-  whole(await rack.inventory.audit.verify(), 10, 2);
+  whole(await rack.inventory.audit.verify(), { entries: 10, receipts: 2 });
   const again = await rack.ready(macOf(1), 'boot-2');
   await rack.restart();
-  const back = await rack.join(macOf(1), 'boot-2', rejoin(again, macOf(1), 'boot-2'));
+  const back = await rack.join(macOf(1), rejoin(again, { mac: macOf(1), bootId: 'boot-2' }));
   assert.ok('session' in back);
-  await acknowledge(rack.inventory, { mac: macOf(1), session: back.session, key: back.key }, 2);
+  await acknowledge(rack.inventory, { node: { mac: macOf(1), session: back.session, key: back.key }, order: 2 });
   const verdict = await rack.inventory.audit.verify();
-  whole(verdict, 11, 3);
+  whole(verdict, { entries: 11, receipts: 3 });
   assert.equal(verdict.late, 0);
 });
 
@@ -170,11 +174,11 @@ test('orders that the inventory has forgotten stay in the log', async () => {
   await rack.inventory.customers.add({ name: 'acme' });
   for (let i = 1; i <= 55; i++) {
     await rack.inventory.orders.kill({ scope: 'acme', reason: 'r', by: 'op', targets: [node.mac] });
-    await acknowledge(rack.inventory, node, i);
+    await acknowledge(rack.inventory, { node, order: i });
     await rack.inventory.orders.lift({ scope: 'acme', reason: '' });
   }
   assert.equal(rack.inventory.orders.get(1), undefined);
-  whole(await rack.inventory.audit.verify(), 165, 55);
+  whole(await rack.inventory.audit.verify(), { entries: 165, receipts: 55 });
   await rack.inventory.customers.remove('acme');
 });
 
@@ -190,13 +194,13 @@ test('drills are in the log and compared as well; looking through all documents 
   );
   assert.ok('number' in drill);
   await drills.advance(drill.number, { phase: 'done', outcome: 'passed' });
-  whole(await rack.inventory.audit.verify(), 12, 2);
+  whole(await rack.inventory.audit.verify(), { entries: 12, receipts: 2 });
   const file = join(rack.directory, 'audit.sqlite');
   await rack.inventory[Symbol.asyncDispose]();
   await editDatabase(file, `UPDATE facts SET value = 0`);
   await rack.restart();
   const verdict = await rack.inventory.audit.verify();
-  whole(verdict, 12, 2);
+  whole(verdict, { entries: 12, receipts: 2 });
   assert.equal(verdict.late, 0);
   await rack.inventory.nodes.patch(macOf(3), { fenced: false });
   await rack.inventory[Symbol.asyncDispose]();
@@ -289,7 +293,7 @@ test('whatever is changed, dropped, inserted or put elsewhere is found', { timeo
   const entries = await rack.inventory.audit.entries({ limit: 100 });
   const head = entries.at(-1)?.hash;
   const forgery = await Forgery.of(rack, directory);
-  whole(await forgery.verdict('SELECT 1'), entries.length, 2);
+  whole(await forgery.verdict('SELECT 1'), { entries: entries.length, receipts: 2 });
 
   const columns = ['kind', 'subject', 'body', 'previous', 'hash'] as const;
   const row = () => 1 + below(entries.length);

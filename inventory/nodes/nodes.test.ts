@@ -15,7 +15,7 @@ test('a board boots, and each change of state is an event with its reason', asyn
   await inventory.nodes.bootStage({ mac, stage: 'dhcp-discover' });
   await rack.pass(20_000);
   const token = await rack.boot(mac);
-  assert.ok(!('refused' in (await rack.join(mac, 'one', { token }))));
+  assert.ok(!('refused' in (await rack.join(mac, { bootId: 'one', token }))));
   await heartbeat(rack, mac);
   await rack.pass(35_000);
   await heartbeat(rack, mac);
@@ -43,7 +43,7 @@ test('a board boots, and each change of state is an event with its reason', asyn
 test('a joined board that sends no heartbeat is lost after 30 s; a controller that just started waits for all anew', async () => {
   await using rack = await testRack();
   await rack.ready(mac);
-  await rack.join(macOf(2), 'x', { token: await rack.boot(macOf(2)) });
+  await rack.join(macOf(2), { bootId: 'x', token: await rack.boot(macOf(2)) });
   await rack.pass(2_900);
   await rack.restart();
   await rack.pass(2_900);
@@ -120,12 +120,12 @@ test('a token from a moment of silence buys nothing from a board that is heard a
   const { session } = await rack.ready(mac, 'one');
   const token = await rack.boot(mac);
   await alive(rack, 3_000);
-  assert.match(JSON.stringify(await rack.join(mac, 'two', { token })), /has its place .*"held":true/);
+  assert.match(JSON.stringify(await rack.join(mac, { bootId: 'two', token })), /has its place .*"held":true/);
   await alive(rack, 3_000);
   assert.equal(rack.inventory.nodes.sessionOf(mac)?.id, session);
   assert.match(JSON.stringify(await events(rack, /two machines/)), /10\.77\.0\.50 wants to join with boot two/);
   await rack.pass(4_250);
-  assert.ok('session' in (await rack.join(mac, 'two', { token })), 'it is spent only by a join');
+  assert.ok('session' in (await rack.join(mac, { bootId: 'two', token })), 'it is spent only by a join');
 });
 
 test('a controller that just started, or was stopped for long, gives no place away before it has listened for 4 s', async () => {
@@ -137,7 +137,7 @@ test('a controller that just started, or was stopped for long, gives no place aw
   assert.ok('held' in (await rack.inventory.nodes.issueJoinToken(mac)));
   await rack.pass(4_000);
   assert.match(rack.inventory.nodes.placeHolder(mac) ?? '', /boot one/);
-  assert.deepEqual(await rack.join(mac, 'one', rejoin(first, mac, 'one')), first, 'its own agent need not wait');
+  assert.deepEqual(await rack.join(mac, rejoin(first, { mac, bootId: 'one' })), first, 'its own agent need not wait');
   await alive(rack, 3_000);
   // Stopped for an hour: what it was sent meanwhile is still in the socket.
   await rack.inventory.nodes.sweep(rack.now() + 3_600_000);
@@ -150,11 +150,11 @@ test('a token is good where its script was sent, or at another address that is l
   const issued = await rack.inventory.nodes.issueJoinToken(mac, '10.77.0.60');
   assert.ok('token' in issued);
   assert.match(
-    JSON.stringify(await rack.join(mac, 'one', issued)),
+    JSON.stringify(await rack.join(mac, { bootId: 'one', ...issued })),
     /the join token of 02:00:00:c2:00:01 was given to 10\.77\.0\.60, and 10\.77\.0\.50 is not leased to that MAC/,
   );
   await rack.inventory.leases.save([{ ip: '10.77.0.50', mac, state: 'bound', expiresAtMs: rack.now() + 1_000 }]);
-  assert.ok('session' in (await rack.join(mac, 'one', issued)));
+  assert.ok('session' in (await rack.join(mac, { bootId: 'one', ...issued })));
 });
 
 test('a token is good once, for its board, for ten minutes', async () => {
@@ -162,24 +162,28 @@ test('a token is good once, for its board, for ten minutes', async () => {
   const other = macOf(2);
   const token = await rack.boot(mac);
   await rack.boot(other);
-  const refusal = async (from: string, bootId: string, secret: string) => {
-    const answer = await rack.join(from, bootId, { token: secret });
+  const refusal = async (from: string, request: { bootId: string; token: string }) => {
+    const answer = await rack.join(from, request);
     return 'refused' in answer ? answer.refused : 'joined';
   };
-  assert.match(await refusal(other, 'b', token), /was not issued for 02:00:00:c2:00:02/);
-  assert.match(await refusal(macOf(3), 'b', token), /unknown/);
-  assert.match(await refusal(mac, 'b', 'f'.repeat(64)), /was not issued/);
-  assert.equal(await refusal(mac, 'b', token), 'joined');
-  assert.match(await refusal(mac, 'another boot', token), /used up/);
-  assert.equal(await refusal(mac, 'b', token), 'joined', 'the same boot asks again: the first answer was lost');
+  assert.match(await refusal(other, { bootId: 'b', token }), /was not issued for 02:00:00:c2:00:02/);
+  assert.match(await refusal(macOf(3), { bootId: 'b', token }), /unknown/);
+  assert.match(await refusal(mac, { bootId: 'b', token: 'f'.repeat(64) }), /was not issued/);
+  assert.equal(await refusal(mac, { bootId: 'b', token }), 'joined');
+  assert.match(await refusal(mac, { bootId: 'another boot', token }), /used up/);
+  assert.equal(
+    await refusal(mac, { bootId: 'b', token }),
+    'joined',
+    'the same boot asks again: the first answer was lost',
+  );
   await heartbeat(rack, mac);
-  assert.match(await refusal(mac, 'b', token), /used up/);
+  assert.match(await refusal(mac, { bootId: 'b', token }), /used up/);
   const late = await rack.boot(mac);
   await rack.pass(600_000);
-  assert.match(await refusal(mac, 'c', late), /expired/);
+  assert.match(await refusal(mac, { bootId: 'c', token: late }), /expired/);
   const first = await rack.boot(mac);
   await rack.boot(mac);
-  assert.match(await refusal(mac, 'c', first), /was not issued/);
+  assert.match(await refusal(mac, { bootId: 'c', token: first }), /was not issued/);
   const stored = JSON.stringify(rack.inventory.nodes.get(mac));
   assert.ok(!stored.includes(late) && !stored.includes(first), 'only the hash is kept');
 });
@@ -188,17 +192,17 @@ test('a restarted agent gets its session back, also from a restarted controller;
   await using rack = await testRack();
   const first = await rack.ready(mac, 'one');
   await rack.restart();
-  assert.deepEqual(await rack.join(mac, 'one', rejoin(first, mac, 'one')), first);
+  assert.deepEqual(await rack.join(mac, rejoin(first, { mac, bootId: 'one' })), first);
   assert.equal(rack.inventory.nodes.get(mac)?.state, 'ready');
   const second = await rack.ready(mac, 'two');
   assert.notEqual(second.session, first.session);
   assert.equal(rack.inventory.nodes.session(first.session), undefined, 'what the old boot signs is refused');
   assert.equal(rack.inventory.nodes.sessionOf(mac)?.id, second.session);
   assert.equal(rack.inventory.nodes.sessionOf(mac)?.key.toString('hex'), second.key);
-  assert.match(JSON.stringify(await rack.join(mac, 'one', rejoin(first, mac, 'one'))), /another one/);
-  assert.match(JSON.stringify(await rack.join(mac, 'three', rejoin(second, mac, 'three'))), /another one/);
+  assert.match(JSON.stringify(await rack.join(mac, rejoin(first, { mac, bootId: 'one' }))), /another one/);
+  assert.match(JSON.stringify(await rack.join(mac, rejoin(second, { mac, bootId: 'three' }))), /another one/);
   assert.match(
-    JSON.stringify(await rack.join(mac, 'two', { session: { id: second.session, proof: '0'.repeat(64) } })),
+    JSON.stringify(await rack.join(mac, { bootId: 'two', session: { id: second.session, proof: '0'.repeat(64) } })),
     /another one/,
   );
   assert.equal(rack.inventory.nodes.all().length, 1);
@@ -210,11 +214,11 @@ test('a fenced board gets no join token and may not join, and keeps its session 
   const token = await rack.boot(mac);
   await rack.inventory.nodes.patch(mac, { fenced: true });
   assert.deepEqual(await rack.inventory.nodes.issueJoinToken(mac), { refused: 'node-c20001 is fenced' });
-  assert.match(JSON.stringify(await rack.join(mac, 'b', { token })), /fenced/);
+  assert.match(JSON.stringify(await rack.join(mac, { bootId: 'b', token })), /fenced/);
   assert.ok(rack.inventory.nodes.session(answer.session));
   await rack.inventory.nodes.patch(mac, { fenced: false });
   assert.match(
-    JSON.stringify(await rack.join(mac, 'b', { token })),
+    JSON.stringify(await rack.join(mac, { bootId: 'b', token })),
     /not issued/,
     'a token from before does not count',
   );

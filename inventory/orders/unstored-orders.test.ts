@@ -70,7 +70,7 @@ async function rig(): Promise<Rig> {
       await rm(directory, { recursive: true });
     },
   };
-  await joinBoard(it.inventory, board);
+  await joinBoard(it.inventory, { mac: board });
   it.inventory.nodes.heartbeat(board, { at: Date.now() });
   for (const customer of ['acme', 'bolt']) await placeWeb(it.inventory, { customer, nodes: [board] });
   return it;

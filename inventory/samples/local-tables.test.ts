@@ -34,9 +34,9 @@ test('events: the newest, those after one, those about a subject; numbers go on 
 
 test('logs: the last lines of a customer, a workload, an instance; a chatty instance pushes out its own lines only', async () => {
   await using tables = await openLocalTables(newFile(), silent);
-  tables.addLogs([line('web', 'web-00000001', 'quiet'), line('job', 'job-00000002', 'also quiet')]);
+  tables.addLogs([line('web/web-00000001', 'quiet'), line('job/job-00000002', 'also quiet')]);
   for (let i = 0; i < 6; i++) {
-    tables.addLogs(Array.from({ length: 500 }, (_, j) => line('web', 'web-00000003', `${i * 500 + j}`)));
+    tables.addLogs(Array.from({ length: 500 }, (_, j) => line('web/web-00000003', `${i * 500 + j}`)));
     await tables.logs({ customer: 'acme', tail: 1 });
   }
   const texts = async (wanted: object) =>
@@ -51,7 +51,7 @@ test('logs: the last lines of a customer, a workload, an instance; a chatty inst
 test('logs and events: an answer holds about a megabyte, and says where the older lines go on', async () => {
   await using tables = await openLocalTables(newFile(), silent);
   const texts = Array.from({ length: 600 }, (_, i) => `${i} `.padEnd(4_096, 'x'));
-  tables.addLogs(texts.map((text) => line('web', 'web-00000001', text)));
+  tables.addLogs(texts.map((text) => line('web/web-00000001', text)));
   const pages = [];
   for (let before: number | null | undefined; before !== null;) {
     const page = await tables.logs({ customer: 'acme', tail: 5_000, ...(before === undefined ? {} : { before }) });
@@ -109,6 +109,8 @@ test('writers outrun the disk: the queue stays bounded, and what was lost is tol
   assert.match(last?.message ?? '', /^5000 events and log lines were lost/);
 });
 
-function line(workload: string, instance: string, text: string) {
+/** Of `acme`, by workload and instance: `web/web-1`. */
+function line(of: `${string}/${string}`, text: string) {
+  const [workload = '', instance = ''] = of.split('/');
   return { at: 1, customer: 'acme', workload, instance, stream: 'stdout', text } as const;
 }

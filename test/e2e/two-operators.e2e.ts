@@ -61,7 +61,7 @@ test(
       return operator.token;
     };
     await inventory.customers.add({ name: 'acme' });
-    await joinBoard(inventory, mac);
+    await joinBoard(inventory, { mac });
 
     await using browser = await launchBrowser();
     const annasToken = await tokenOf('anna');
