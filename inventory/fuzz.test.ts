@@ -6,7 +6,8 @@ import { test } from 'node:test';
 import { nodeStates } from '../protocol/api/nodes.ts';
 import { seededRandom } from '../protocol/seeded-random.fixture.ts';
 import { instanceId, type Placement } from './customers/placement.ts';
-import { heartbeat, macOf, rejoin, testImage, testRack } from './rack.fixture.ts';
+import { heartbeat, macOf, rejoin, testImage, testRack, type TestRack } from './rack.fixture.ts';
+import type { InstanceDocument } from './store/documents.ts';
 import { nodeView, orderTimeline, workloadView } from '../controller/api/views.ts';
 
 /** Put a printed seed here to see the same run again. */
@@ -26,16 +27,47 @@ interface Model {
   uidBases: Set<number>;
 }
 
+interface Fuzz {
+  rack: TestRack;
+  model: Model;
+  random: () => number;
+  pick: <T>(items: readonly T[]) => T;
+  /** As they were before the step. */
+  instancesBefore: InstanceDocument[];
+  /** What each node was told last, and its generation then. */
+  generations: Map<string, { generation: bigint; told: string }>;
+}
+
+type Steps = Record<string, () => Promise<void>>;
+
+const macs = Array.from({ length: 6 }, (_, i) => macOf(i));
+const customers = ['acme', 'bolt', 'crab'];
+const workloads = ['web', 'job'];
+
 test('the inventory holds what a simple model holds, whatever is asked of it', async (t) => {
   const seed = seedOf();
   t.diagnostic(`seed ${seed}`);
-  const random = seededRandom(seed);
-  const pick = <T>(items: readonly T[]): T => {
-    const item = items[Math.floor(random() * items.length)];
-    if (item === undefined) throw new Error('cannot pick: no items, want at least one');
-    return item;
-  };
   await using rack = await testRack();
+  const fuzz = fuzzOf(rack, seededRandom(seed));
+  await rack.inventory.images.save(testImage('web'));
+  const steps: Steps = Object.assign(
+    {},
+    ...[customerSteps, instanceSteps, nodeSteps, orderSteps, rackSteps].map((of) => of(fuzz)),
+  );
+  const names = Object.keys(steps);
+  for (let i = 0; i < operations; i++) {
+    const name = fuzz.pick(names);
+    fuzz.instancesBefore = rack.inventory.instances.all();
+    try {
+      await steps[name]?.();
+      check(fuzz);
+    } catch (error) {
+      throw new Error(`seed ${seed}, operation ${i}: ${name}`, { cause: error });
+    }
+  }
+});
+
+function fuzzOf(rack: TestRack, random: () => number): Fuzz {
   const model: Model = {
     customers: new Map(),
     workloads: new Map(),
@@ -46,12 +78,17 @@ test('the inventory holds what a simple model holds, whatever is asked of it', a
     placed: 0,
     uidBases: new Set(),
   };
-  const macs = Array.from({ length: 6 }, (_, i) => macOf(i));
-  const customers = ['acme', 'bolt', 'crab'];
-  const workloads = ['web', 'job'];
-  await rack.inventory.images.save(testImage('web'));
+  const pick = <T>(items: readonly T[]): T => {
+    const item = items[Math.floor(random() * items.length)];
+    if (item === undefined) throw new Error('cannot pick: no items, want at least one');
+    return item;
+  };
+  return { rack, model, random, pick, instancesBefore: [], generations: new Map() };
+}
 
-  const steps: Record<string, () => Promise<void>> = {
+function customerSteps(fuzz: Fuzz): Steps {
+  const { rack, model, pick } = fuzz;
+  return {
     async addCustomer() {
       const name = pick(customers);
       const answer = await rack.inventory.customers.add({ name });
@@ -84,9 +121,15 @@ test('the inventory holds what a simple model holds, whatever is asked of it', a
       const [customer, name] = [pick(customers), pick(workloads)];
       const answer = await rack.inventory.workloads.remove({ customer, name });
       assert.equal('refused' in answer, !model.workloads.delete(`${customer}/${name}`));
-      for (const { id, customer: owner, workload } of instancesBefore)
+      for (const { id, customer: owner, workload } of fuzz.instancesBefore)
         if (owner === customer && workload === name) model.instances.delete(id);
     },
+  };
+}
+
+function instanceSteps(fuzz: Fuzz): Steps {
+  const { rack, model, pick, random } = fuzz;
+  return {
     async place() {
       const [customer, workload, node] = [pick(customers), pick(workloads), pick(macs)];
       const specRevision = model.workloads.get(`${customer}/${workload}`) ?? 1;
@@ -117,6 +160,12 @@ test('the inventory holds what a simple model holds, whatever is asked of it', a
       const { applied } = await rack.inventory.instances.apply([{ kind: 'remove', id, reason: '' }]);
       assert.equal(applied, model.instances.delete(id) ? 1 : 0);
     },
+  };
+}
+
+function nodeSteps(fuzz: Fuzz): Steps {
+  const { rack, model, pick, random } = fuzz;
+  return {
     async boot() {
       const mac = pick(macs);
       await rack.inventory.nodes.bootStage({ mac, stage: 'dhcp-discover', firmware: 'uefi' });
@@ -161,7 +210,7 @@ test('the inventory holds what a simple model holds, whatever is asked of it', a
       for (const each of before.keys())
         if (rack.inventory.nodes.get(each) === undefined) {
           assert.equal(before.get(each)?.state, 'lost', 'only a lost node is replaced');
-          forget(each);
+          forget(model, each);
         }
     },
     async removeNode() {
@@ -169,13 +218,14 @@ test('the inventory holds what a simple model holds, whatever is asked of it', a
       const state = rack.inventory.nodes.get(mac)?.state;
       const answer = await rack.inventory.nodes.remove(mac);
       assert.equal('refused' in answer, state === undefined || state === 'ready');
-      if (!('refused' in answer)) forget(mac);
+      if (!('refused' in answer)) forget(model, mac);
     },
-    async time() {
-      await rack.pass(pick([500, 3_500, 31_000]));
-      for (const mac of macs)
-        if (random() < 0.5 && rack.inventory.nodes.sessionOf(mac) !== undefined) await heartbeat(rack, mac);
-    },
+  };
+}
+
+function orderSteps(fuzz: Fuzz): Steps {
+  const { rack, model, pick } = fuzz;
+  return {
     async kill() {
       const scope = pick(customers);
       const known = model.customers.get(scope);
@@ -209,75 +259,74 @@ test('the inventory holds what a simple model holds, whatever is asked of it', a
       });
       assert.ok(!rack.inventory.orders.pending(mac).some(({ number }) => number === order.number));
     },
+  };
+}
+
+function rackSteps(fuzz: Fuzz): Steps {
+  const { rack, pick, random } = fuzz;
+  return {
+    async time() {
+      await rack.pass(pick([500, 3_500, 31_000]));
+      for (const mac of macs)
+        if (random() < 0.5 && rack.inventory.nodes.sessionOf(mac) !== undefined) await heartbeat(rack, mac);
+    },
     async restart() {
       if (random() < 0.5) await rack.restart();
     },
   };
+}
 
-  function forget(mac: string): void {
-    model.nodes.delete(mac);
-    model.fenced.delete(mac);
-    for (const [id, node] of model.instances) if (node === mac) model.instances.delete(id);
-  }
+function forget(model: Model, mac: string): void {
+  model.nodes.delete(mac);
+  model.fenced.delete(mac);
+  for (const [id, node] of model.instances) if (node === mac) model.instances.delete(id);
+}
 
-  let instancesBefore = rack.inventory.instances.all();
-  const names = Object.keys(steps);
-  const generations = new Map<string, { generation: bigint; told: string }>();
-  for (let i = 0; i < operations; i++) {
-    const name = pick(names);
-    instancesBefore = rack.inventory.instances.all();
-    try {
-      await steps[name]?.();
-      check();
-    } catch (error) {
-      throw new Error(`seed ${seed}, operation ${i}: ${name}`, { cause: error });
-    }
+function check(fuzz: Fuzz): void {
+  const { model } = fuzz;
+  const { inventory } = fuzz.rack;
+  assert.deepEqual(sorted(inventory.customers.all().map((each) => each.name)), sorted(model.customers.keys()));
+  assert.deepEqual(
+    sorted(inventory.workloads.all().map((each) => `${each.customer}/${each.name}`)),
+    sorted(model.workloads.keys()),
+  );
+  assert.deepEqual(sorted(inventory.nodes.all().map(({ mac }) => mac)), sorted(model.nodes.keys()));
+  assert.deepEqual(
+    sorted(inventory.instances.all().map(({ id, node }) => `${id} ${node}`)),
+    sorted(Array.from(model.instances, ([id, node]) => `${id} ${node}`)),
+  );
+  const nodes = inventory.nodes.all();
+  assert.equal(new Set(nodes.map((node) => node.name)).size, nodes.length, 'a name twice');
+  assert.equal(new Set(nodes.map(({ slot }) => slot)).size, nodes.length, 'a slot twice');
+  checkNodes(fuzz);
+  for (const [name, { order, uidBase }] of model.customers) {
+    assert.equal(inventory.orders.killedBy(name), order);
+    assert.equal(inventory.customers.get(name)?.uidBase, uidBase);
+    if (order !== undefined) assert.equal(orderTimeline(inventory, order)?.liftedAt, null);
   }
+  for (const key of model.workloads.keys()) {
+    const [customer = '', name = ''] = key.split('/');
+    assert.ok(workloadView(inventory, customer, name));
+  }
+}
 
-  function check(): void {
-    const { inventory } = rack;
-    assert.deepEqual(sorted(inventory.customers.all().map((each) => each.name)), sorted(model.customers.keys()));
-    assert.deepEqual(
-      sorted(inventory.workloads.all().map((each) => `${each.customer}/${each.name}`)),
-      sorted(model.workloads.keys()),
-    );
-    assert.deepEqual(sorted(inventory.nodes.all().map(({ mac }) => mac)), sorted(model.nodes.keys()));
-    assert.deepEqual(
-      sorted(inventory.instances.all().map(({ id, node }) => `${id} ${node}`)),
-      sorted(Array.from(model.instances, ([id, node]) => `${id} ${node}`)),
-    );
-    const nodes = inventory.nodes.all();
-    assert.equal(new Set(nodes.map((node) => node.name)).size, nodes.length, 'a name twice');
-    assert.equal(new Set(nodes.map(({ slot }) => slot)).size, nodes.length, 'a slot twice');
-    for (const [mac, session] of model.nodes) {
-      assert.equal(inventory.nodes.sessionOf(mac)?.id, session);
-      assert.ok(nodeStates.some((state) => state === nodeView(inventory, mac)?.state));
-      const allowed = new Set(inventory.nodes.permitted(mac).map(({ customer }) => customer));
-      for (const { customer } of inventory.instances.on(mac))
-        assert.equal(
-          allowed.has(customer),
-          model.customers.get(customer)?.order === undefined && !model.fenced.has(mac),
-        );
-      const { generation: _, ...desired } = inventory.nodes.desired(mac);
-      const told = JSON.stringify([desired, inventory.nodes.permitted(mac)]);
-      const [known, generation] = [generations.get(mac), inventory.nodes.generation(mac)];
-      if (known !== undefined) {
-        assert.ok(generation >= known.generation, 'a generation fell');
-        if (told !== known.told) assert.ok(generation > known.generation, 'a node was told otherwise in secret');
-      }
-      generations.set(mac, { generation, told });
+function checkNodes({ rack: { inventory }, model, generations }: Fuzz): void {
+  for (const [mac, session] of model.nodes) {
+    assert.equal(inventory.nodes.sessionOf(mac)?.id, session);
+    assert.ok(nodeStates.some((state) => state === nodeView(inventory, mac)?.state));
+    const allowed = new Set(inventory.nodes.permitted(mac).map(({ customer }) => customer));
+    for (const { customer } of inventory.instances.on(mac))
+      assert.equal(allowed.has(customer), model.customers.get(customer)?.order === undefined && !model.fenced.has(mac));
+    const { generation: _, ...desired } = inventory.nodes.desired(mac);
+    const told = JSON.stringify([desired, inventory.nodes.permitted(mac)]);
+    const [known, generation] = [generations.get(mac), inventory.nodes.generation(mac)];
+    if (known !== undefined) {
+      assert.ok(generation >= known.generation, 'a generation fell');
+      if (told !== known.told) assert.ok(generation > known.generation, 'a node was told otherwise in secret');
     }
-    for (const [name, { order, uidBase }] of model.customers) {
-      assert.equal(inventory.orders.killedBy(name), order);
-      assert.equal(inventory.customers.get(name)?.uidBase, uidBase);
-      if (order !== undefined) assert.equal(orderTimeline(inventory, order)?.liftedAt, null);
-    }
-    for (const key of model.workloads.keys()) {
-      const [customer = '', name = ''] = key.split('/');
-      assert.ok(workloadView(inventory, customer, name));
-    }
+    generations.set(mac, { generation, told });
   }
-});
+}
 
 function sorted(items: Iterable<string>): string[] {
   return [...items].toSorted();

@@ -237,36 +237,12 @@ test('kill: the order stands until lifted, through restarts; each node acknowled
   });
   assert.equal(inventory.orders.killedBy('acme'), 1);
   assert.equal(inventory.orders.killedBy('bolt'), undefined);
-  await inventory.orders.saveReceipt({
-    number: 1,
-    mac: macOf(2),
-    receipt: {
-      evidence: 'receipt',
-      evidenceAfterMs: 40,
-      stoppedAfterMs: 12,
-      processes: 3,
-    },
-  });
-  await inventory.orders.saveReceipt({
-    number: 1,
-    mac: macOf(2),
-    receipt: {
-      evidence: 'receipt',
-      evidenceAfterMs: 90,
-      stoppedAfterMs: 1,
-      processes: 0,
-    },
-  });
-  await inventory.orders.saveReceipt({
-    number: 9,
-    mac: macOf(2),
-    receipt: {
-      evidence: 'silence',
-      evidenceAfterMs: 1,
-      stoppedAfterMs: null,
-      processes: 0,
-    },
-  });
+  const first = { evidence: 'receipt', evidenceAfterMs: 40, stoppedAfterMs: 12, processes: 3 } as const;
+  const later = { evidence: 'receipt', evidenceAfterMs: 90, stoppedAfterMs: 1, processes: 0 } as const;
+  const silence = { evidence: 'silence', evidenceAfterMs: 1, stoppedAfterMs: null, processes: 0 } as const;
+  await inventory.orders.saveReceipt({ number: 1, mac: macOf(2), receipt: first });
+  await inventory.orders.saveReceipt({ number: 1, mac: macOf(2), receipt: later });
+  await inventory.orders.saveReceipt({ number: 9, mac: macOf(2), receipt: silence });
   await inventory.orders.kill({ scope: '*', reason: 'fire', by: 'op', targets: macs });
   await rack.restart();
   const after = rack.inventory;

@@ -3,13 +3,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ConflictError, type Store, type StoredChange } from './store.ts';
 
-/** `open` opens the same, at first empty, store again and again, once the one before it is closed. */
-export function proveStore(name: string, newStore: () => Promise<() => Promise<Store>>): void {
-  const proof = (claim: string, body: (open: () => Promise<Store>) => Promise<void>): void => {
-    void test(`${name}: ${claim}`, async () => body(await newStore()));
-  };
-
-  proof('what was put is read, also after opening again, and is gone when it is deleted', async (open) => {
+/** What a store promises. `open` opens the same, at first empty, store again and again, once the one before it is closed. */
+const claims: Record<string, (open: () => Promise<Store>) => Promise<void>> = {
+  'what was put is read, also after opening again, and is gone when it is deleted': async (open) => {
     {
       await using store = await open();
       assert.equal(await store.get('a/1'), undefined);
@@ -22,9 +18,9 @@ export function proveStore(name: string, newStore: () => Promise<() => Promise<S
     const later = await store.transact([{ key: 'a/1', value: undefined }]);
     assert.ok(later > found.revision);
     assert.equal(await store.get('a/1'), undefined);
-  });
+  },
 
-  proof('a list holds exactly the prefix, in order of key', async (open) => {
+  'a list holds exactly the prefix, in order of key': async (open) => {
     await using store = await open();
     const revision = await store.transact(
       ['b/2', 'a/1', 'b/10', 'b', 'c/1', 'b/1/x'].map((key) => ({ key, value: 1 })),
@@ -36,9 +32,9 @@ export function proveStore(name: string, newStore: () => Promise<() => Promise<S
     );
     assert.equal(list.revision, revision);
     assert.equal((await store.list('')).documents.length, 6);
-  });
+  },
 
-  proof('a write that expects another revision changes nothing', async (open) => {
+  'a write that expects another revision changes nothing': async (open) => {
     await using store = await open();
     const first = await store.transact([{ key: 'a', value: 1, expected: 0 }]);
     await assert.rejects(store.transact([{ key: 'a', value: 2, expected: 0 }]), ConflictError);
@@ -53,9 +49,9 @@ export function proveStore(name: string, newStore: () => Promise<() => Promise<S
     assert.equal(await store.get('b'), undefined);
     await store.transact([{ key: 'a', value: undefined, expected: first }]);
     await store.transact([{ key: 'a', value: 3, expected: 0 }]);
-  });
+  },
 
-  proof('of writers that race for one revision exactly one wins, and nobody else is harmed', async (open) => {
+  'of writers that race for one revision exactly one wins, and nobody else is harmed': async (open) => {
     await using store = await open();
     const outcomes = await Promise.allSettled(
       Array.from({ length: 50 }, (_, i) => [
@@ -65,9 +61,9 @@ export function proveStore(name: string, newStore: () => Promise<() => Promise<S
     );
     assert.equal(outcomes.filter(({ status }) => status === 'fulfilled').length, 51);
     assert.equal((await store.list('own/')).documents.length, 50);
-  });
+  },
 
-  proof('revisions only grow, one for each transaction, also over a restart', async (open) => {
+  'revisions only grow, one for each transaction, also over a restart': async (open) => {
     const seen: number[] = [];
     for (let round = 0; round < 3; round++) {
       await using store = await open();
@@ -77,9 +73,9 @@ export function proveStore(name: string, newStore: () => Promise<() => Promise<S
       seen,
       [...new Set(seen)].toSorted((a, b) => a - b),
     );
-  });
+  },
 
-  proof('a watcher hears the past from its revision on, then each transaction before its writer does', async (open) => {
+  'a watcher hears the past from its revision on, then each transaction before its writer does': async (open) => {
     await using store = await open();
     await store.transact([{ key: 'a/0', value: 0 }]);
     const from = (await store.list('')).revision;
@@ -103,9 +99,9 @@ export function proveStore(name: string, newStore: () => Promise<() => Promise<S
     end();
     await store.transact([{ key: 'a/3', value: 3 }]);
     assert.equal(heard.length, 3);
-  });
+  },
 
-  proof('a copy kept by list and watch is the store, whatever is written', async (open) => {
+  'a copy kept by list and watch is the store, whatever is written': async (open) => {
     await using store = await open();
     const { documents, revision } = await store.list('');
     const copy = new Map(documents.map(({ key, value }) => [key, value]));
@@ -132,11 +128,16 @@ export function proveStore(name: string, newStore: () => Promise<() => Promise<S
       [...copy].toSorted(([a], [b]) => (a < b ? -1 : 1)),
       now,
     );
-  });
+  },
 
-  proof('a closed store refuses writes', async (open) => {
+  'a closed store refuses writes': async (open) => {
     const store = await open();
     await store[Symbol.asyncDispose]();
     await assert.rejects(store.transact([{ key: 'a', value: 1 }]), /is closed/);
-  });
+  },
+};
+
+export function proveStore(name: string, newStore: () => Promise<() => Promise<Store>>): void {
+  for (const [claim, prove] of Object.entries(claims))
+    void test(`${name}: ${claim}`, async () => prove(await newStore()));
 }
