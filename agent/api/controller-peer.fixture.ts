@@ -184,7 +184,7 @@ function joinNode(peer: ControllerPeer, body: unknown): Answer {
   peer.joins.push(body);
   const { session, token, mac, bootId } = body;
   const old = session && peer.keys.get(session.id);
-  if (session !== undefined && old !== undefined && session.proof === sessionProof(old, mac, bootId))
+  if (session !== undefined && old !== undefined && session.proof === sessionProof(old, { mac, bootId }))
     return json(200, { name: 'node-peer', session: session.id, key: old.toString('hex') });
   if (token === undefined || !peer.tokens.delete(token)) return refusal(401, 'unknown token');
   const id = randomBytes(16).toString('hex');
