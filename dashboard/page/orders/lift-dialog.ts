@@ -78,6 +78,6 @@ export function liftDialog({ state, hear }: { state: RackState; hear: (message: 
     draw: (changes) => {
       if (changes.everything || changes.kills || changes.approvals) waiting.draw();
     },
-    tick: waiting.draw,
+    tick: () => waiting.draw(),
   };
 }
