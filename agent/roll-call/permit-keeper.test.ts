@@ -2,16 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { OrderToAcknowledge, PermittedCustomer } from '../../protocol/roll-call.ts';
 import { permitValidityMs } from '../../protocol/timing.ts';
-import {
-  newKeeper,
-  nextTickMs,
-  nonceLimit,
-  receipts,
-  step,
-  type Action,
-  type Keeper,
-  type KeeperEvent,
-} from './permit-keeper.ts';
+import { newKeeper, nonceLimit, receipts, step, type KeeperEvent } from './permit-keeper.ts';
 
 interface PermitSketch {
   sequence: number;
