@@ -1,8 +1,8 @@
 // What a command is, and the way from argv to it: options by `node:util` parseArgs, help from the same declaration.
 import { parseArgs } from 'node:util';
-import type { Api } from './api.ts';
-import type { Screen } from './screen.ts';
-import { suggestion } from './suggestion.ts';
+import type { Api } from './api/api.ts';
+import type { Screen } from './print/screen.ts';
+import { suggestion } from './arguments/suggestion.ts';
 
 export interface Option {
   type: 'string' | 'boolean';

@@ -1,6 +1,6 @@
 // One command line from argv to exit code. Everything of the process comes in as an argument.
 import { printable, printableJson } from '../protocol/printable.ts';
-import { ApiError, connect, type FoundToken } from './api.ts';
+import { ApiError, connect, type FoundToken } from './api/api.ts';
 import {
   asksHelp,
   FailedError,
@@ -15,7 +15,7 @@ import {
   type Context,
 } from './command.ts';
 import { allCommands, commandParts, commandsOf } from './commands.ts';
-import { guarded, type Output, type Screen } from './screen.ts';
+import { guarded, type Output, type Screen } from './print/screen.ts';
 
 export interface Environment {
   output: Output;
@@ -88,7 +88,7 @@ async function help(words: readonly string[], screen: Screen): Promise<number> {
     const { up } = await import('./process.ts');
     return await up(['up', '--help']);
   }
-  const { commandHelp, groupHelp, overview } = await import('./help.ts');
+  const { commandHelp, groupHelp, overview } = await import('./help/help.ts');
   if (first === '' || first === 'help') {
     screen.out(overview(await commandParts(), screen));
     return 0;
@@ -111,7 +111,7 @@ async function withoutCommand(argv: readonly string[], surroundings: Surrounding
     return await dispatch(['version', ...argv.filter((arg) => arg === '--json')], surroundings);
   const unknown = argv.find((arg) => arg.startsWith('-') && !(arg.slice(2).replace(/=.*/, '') in globalOptions));
   if (unknown !== undefined) throw new UsageError(`there is no option ${unknown} (see muster help)`);
-  const { overview } = await import('./help.ts');
+  const { overview } = await import('./help/help.ts');
   surroundings.screen.err(overview(await commandParts(), surroundings.screen));
   return 2;
 }

@@ -3,9 +3,9 @@ import type { AuditEntry, AuditVerdict } from '../../protocol/api/audit.ts';
 import { ChainCheck, chainStart } from '../../protocol/audit.ts';
 import { sha256Pattern } from '../../protocol/names.ts';
 import { UsageError, type Call, type Command, type Context } from '../command.ts';
-import { timeText } from '../figures.ts';
-import { countOption } from '../limits.ts';
-import { printJson, printList } from '../print.ts';
+import { timeText } from '../print/figures.ts';
+import { countOption } from '../arguments/limits.ts';
+import { printJson, printList } from '../print/print.ts';
 import { printable } from '../../protocol/printable.ts';
 
 interface Entries {

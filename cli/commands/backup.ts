@@ -3,7 +3,7 @@ import type { Static } from 'typebox';
 import type { Backup } from '../../protocol/api/status.ts';
 import { printable } from '../../protocol/printable.ts';
 import type { Command } from '../command.ts';
-import { printDone } from '../print.ts';
+import { printDone } from '../print/print.ts';
 
 const backupTimeoutMs = 5 * 60_000;
 

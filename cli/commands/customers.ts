@@ -1,9 +1,9 @@
 import type { Customer, CustomerSpec } from '../../protocol/api/customers.ts';
-import { checkedName } from '../argument.ts';
+import { checkedName } from '../arguments/argument.ts';
 import { UsageError, type Command } from '../command.ts';
-import { sizeText } from '../figures.ts';
-import { countOption, sizeOption } from '../limits.ts';
-import { printDone, printList } from '../print.ts';
+import { sizeText } from '../print/figures.ts';
+import { countOption, sizeOption } from '../arguments/limits.ts';
+import { printDone, printList } from '../print/print.ts';
 
 export const customerCommands: Command[] = [
   {

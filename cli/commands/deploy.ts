@@ -3,12 +3,12 @@ import type { Customer } from '../../protocol/api/customers.ts';
 import type { Instance } from '../../protocol/api/instances.ts';
 import type { Workload, WorkloadSpec, WorkloadPatch } from '../../protocol/api/workloads.ts';
 import { printable } from '../../protocol/printable.ts';
-import { ApiError } from '../api.ts';
-import { checkedName, checkedWorkload, workloadPath } from '../argument.ts';
+import { ApiError } from '../api/api.ts';
+import { checkedName, checkedWorkload, workloadPath } from '../arguments/argument.ts';
 import { FailedError, UsageError, type Call, type Command, type Context } from '../command.ts';
-import { durationText, sizeText } from '../figures.ts';
-import { coresOption, countOption, durationOption, sizeOption } from '../limits.ts';
-import { liveLine, printDone, printJson } from '../print.ts';
+import { durationText, sizeText } from '../print/figures.ts';
+import { coresOption, countOption, durationOption, sizeOption } from '../arguments/limits.ts';
+import { liveLine, printDone, printJson } from '../print/print.ts';
 
 export const deployCommands: Command[] = [
   {

@@ -1,11 +1,11 @@
 // Drills: a canary on every node, killed and measured by the controller; this only asks for one and watches.
 import type { Drill, DrillPlan, DrillRequest, Drills } from '../../protocol/api/drills.ts';
-import { checkedCount, checkedName } from '../argument.ts';
+import { checkedCount, checkedName } from '../arguments/argument.ts';
 import { UsageError, type Call, type Command, type Context } from '../command.ts';
-import { durationText, timeText } from '../figures.ts';
-import { countOption, durationOption } from '../limits.ts';
-import { askPatiently } from '../patience.ts';
-import { liveLine, printDone, printJson, printList } from '../print.ts';
+import { durationText, timeText } from '../print/figures.ts';
+import { countOption, durationOption } from '../arguments/limits.ts';
+import { askPatiently } from '../api/patience.ts';
+import { liveLine, printDone, printJson, printList } from '../print/print.ts';
 import { runFaults } from '../process.ts';
 import { printable } from '../../protocol/printable.ts';
 

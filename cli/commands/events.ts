@@ -1,11 +1,11 @@
 import type { Event } from '../../protocol/api/events.ts';
 import type { Node } from '../../protocol/api/nodes.ts';
 import type { Call, Command, Context } from '../command.ts';
-import { timeText } from '../figures.ts';
-import { countOption } from '../limits.ts';
+import { timeText } from '../print/figures.ts';
+import { countOption } from '../arguments/limits.ts';
 import { nodeNamePattern } from '../../protocol/names.ts';
-import { askPatiently } from '../patience.ts';
-import { printJson } from '../print.ts';
+import { askPatiently } from '../api/patience.ts';
+import { printJson } from '../print/print.ts';
 import { printable, printableJson } from '../../protocol/printable.ts';
 
 interface Events {

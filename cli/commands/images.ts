@@ -4,11 +4,11 @@ import { stat } from 'node:fs/promises';
 import { basename, resolve } from 'node:path';
 import { Transform } from 'node:stream';
 import type { Image, ImageImport, Images } from '../../protocol/api/images.ts';
-import { ApiError } from '../api.ts';
-import { checkedName } from '../argument.ts';
+import { ApiError } from '../api/api.ts';
+import { checkedName } from '../arguments/argument.ts';
 import type { Command, Context } from '../command.ts';
-import { durationText, sizeText } from '../figures.ts';
-import { liveLine, printDone, printList } from '../print.ts';
+import { durationText, sizeText } from '../print/figures.ts';
+import { liveLine, printDone, printList } from '../print/print.ts';
 
 export const imageCommands: Command[] = [
   {

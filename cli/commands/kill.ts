@@ -6,15 +6,15 @@ import type { KillOrder, KillTimeline } from '../../protocol/api/orders.ts';
 import type { Status } from '../../protocol/api/status.ts';
 import { escalationText, killReport, slowestFirst, type KillReport } from '../../protocol/kill-report.ts';
 import { boundMs, permitValidityMs, stopsByItselfMs } from '../../protocol/timing.ts';
-import { ApiError } from '../api.ts';
-import { checkedCount, checkedName } from '../argument.ts';
+import { ApiError } from '../api/api.ts';
+import { checkedCount, checkedName } from '../arguments/argument.ts';
 import { FailedError, UsageError, type Call, type Command, type Context } from '../command.ts';
-import { durationText, timeText } from '../figures.ts';
-import { customerNames, orMeant } from '../meant.ts';
-import { liveLine, printDone, printJson, printList } from '../print.ts';
-import { holdNote } from './silence.ts';
+import { durationText, timeText } from '../print/figures.ts';
+import { customerNames, orMeant } from '../arguments/meant.ts';
+import { liveLine, printDone, printJson, printList } from '../print/print.ts';
+import { holdNote } from '../print/silence.ts';
 import { printable } from '../../protocol/printable.ts';
-import { table, tableParts } from '../table.ts';
+import { table, tableParts } from '../print/table.ts';
 
 const everythingOption = { type: 'boolean', help: 'all customers, not one' } as const;
 

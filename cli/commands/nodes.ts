@@ -1,12 +1,12 @@
 import type { Diagnosis, Node, NodePatch, NodePower } from '../../protocol/api/nodes.ts';
-import { checkedName, checkedNode, checkedNumber } from '../argument.ts';
+import { checkedName, checkedNode, checkedNumber } from '../arguments/argument.ts';
 import { UsageError, type Call, type Command, type Context } from '../command.ts';
-import { durationText, sizeText, timeText } from '../figures.ts';
-import { nodeNames, orMeant } from '../meant.ts';
-import { printDone, printJson, printList } from '../print.ts';
-import type { Tone } from '../screen.ts';
+import { durationText, sizeText, timeText } from '../print/figures.ts';
+import { nodeNames, orMeant } from '../arguments/meant.ts';
+import { printDone, printJson, printList } from '../print/print.ts';
+import type { Tone } from '../print/screen.ts';
 import { printable } from '../../protocol/printable.ts';
-import type { Column } from '../table.ts';
+import type { Column } from '../print/table.ts';
 
 const nodePath = (node: string): string => `/v1/nodes/${encodeURIComponent(node)}`;
 

@@ -2,11 +2,11 @@
 import type { Approval } from '../../protocol/api/approvals.ts';
 import type { NewOperator, Operator } from '../../protocol/api/operators.ts';
 import type { KillOrder } from '../../protocol/api/orders.ts';
-import { checkedCount, checkedName } from '../argument.ts';
+import { checkedCount, checkedName } from '../arguments/argument.ts';
 import type { Call, Command } from '../command.ts';
-import { durationText, timeText } from '../figures.ts';
+import { durationText, timeText } from '../print/figures.ts';
 import { follow, printLifted, who } from './kill.ts';
-import { printDone, printList } from '../print.ts';
+import { printDone, printList } from '../print/print.ts';
 
 interface Approvals {
   approvals: Approval[];

@@ -1,8 +1,8 @@
 // What `muster` says about itself, without a controller.
-import { completionScript, shells } from '../completion.ts';
+import { completionScript, shells } from '../help/completion.ts';
 import { UsageError, type Command } from '../command.ts';
-import { manualPage } from '../manual.ts';
-import { printJson } from '../print.ts';
+import { manualPage } from '../help/manual.ts';
+import { printJson } from '../print/print.ts';
 import manifest from '../../package.json' with { type: 'json' };
 
 const { version } = manifest;

@@ -2,9 +2,9 @@ import type { Status } from '../../protocol/api/status.ts';
 import { printable } from '../../protocol/printable.ts';
 import type { Command } from '../command.ts';
 import { figuresText, outcomeText } from './drill.ts';
-import { durationText } from '../figures.ts';
-import { printJson } from '../print.ts';
-import type { Tone } from '../screen.ts';
+import { durationText } from '../print/figures.ts';
+import { printJson } from '../print/print.ts';
+import type { Tone } from '../print/screen.ts';
 
 const rule: [string, string] = ['rule', 'lifting, and stopping everything, need two operators'];
 

@@ -3,14 +3,14 @@ import type { Customer } from '../../protocol/api/customers.ts';
 import type { Instance } from '../../protocol/api/instances.ts';
 import type { LogLine, LogPage } from '../../protocol/api/logs.ts';
 import type { Workload } from '../../protocol/api/workloads.ts';
-import { checkedName, checkedWorkload, workloadPath, type WorkloadName } from '../argument.ts';
+import { checkedName, checkedWorkload, workloadPath, type WorkloadName } from '../arguments/argument.ts';
 import { FailedError, type Call, type Command, type Context } from '../command.ts';
-import { durationText, timeText } from '../figures.ts';
-import { countOption } from '../limits.ts';
-import { askPatiently } from '../patience.ts';
-import { printDone, printJson, printList } from '../print.ts';
-import type { Tone } from '../screen.ts';
-import { holdNote } from './silence.ts';
+import { durationText, timeText } from '../print/figures.ts';
+import { countOption } from '../arguments/limits.ts';
+import { askPatiently } from '../api/patience.ts';
+import { printDone, printJson, printList } from '../print/print.ts';
+import type { Tone } from '../print/screen.ts';
+import { holdNote } from '../print/silence.ts';
 import { printable, printableJson } from '../../protocol/printable.ts';
 
 interface Workloads {

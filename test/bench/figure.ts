@@ -1,5 +1,5 @@
 // What a bench measures and how it is shown. Pure.
-import { table } from '../../cli/table.ts';
+import { table } from '../../cli/print/table.ts';
 
 export interface Figure {
   name: string;

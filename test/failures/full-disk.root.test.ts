@@ -9,7 +9,7 @@ import { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
 import { Type } from 'typebox';
-import { ApiError, connect } from '../../cli/api.ts';
+import { ApiError, connect } from '../../cli/api/api.ts';
 import { Customer } from '../../protocol/api/customers.ts';
 import { KillOrder } from '../../protocol/api/orders.ts';
 import { Status } from '../../protocol/api/status.ts';

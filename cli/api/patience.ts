@@ -1,6 +1,6 @@
 // Following what goes on through a restart of the controller.
 import { ApiError } from './api.ts';
-import type { Context } from './command.ts';
+import type { Context } from '../command.ts';
 
 /** A controller that is restarted is back within seconds, on a machine that starts again within a minute. */
 const unreachableLimitMs = 60_000;

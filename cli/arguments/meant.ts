@@ -1,5 +1,5 @@
 // A name that the controller does not know: perhaps another one was meant.
-import { ApiError, type Api } from './api.ts';
+import { ApiError, type Api } from '../api/api.ts';
 import { suggestion } from './suggestion.ts';
 
 /**

@@ -1,5 +1,5 @@
 // The way of a text to the terminal.
-import { printableLines } from '../protocol/printable.ts';
+import { printableLines } from '../../protocol/printable.ts';
 
 /** Where text goes. */
 export interface Output {

@@ -25,7 +25,7 @@ let read: unknown;
 function ourDescription(): unknown {
   if (read !== undefined) return read;
   try {
-    read = JSON.parse(readFileSync(new URL('../docs/openapi.json', import.meta.url), 'utf8'));
+    read = JSON.parse(readFileSync(new URL('../../docs/openapi.json', import.meta.url), 'utf8'));
   } catch {
     // The check is for whoever asks another version; a broken installation must still be able to stop a customer.
     read = {};

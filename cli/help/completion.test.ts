@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { allCommands } from './commands.ts';
+import { allCommands } from '../commands.ts';
 import { completionScript, shells } from './completion.ts';
 import { manualPage } from './manual.ts';
 

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { readFile, writeFile } from 'node:fs/promises';
 import { test } from 'node:test';
-import { findCommand, leadingWords, parseCall, unknownCommand, UsageError } from './command.ts';
-import { allCommands, commandFiles, commandParts } from './commands.ts';
+import { findCommand, leadingWords, parseCall, unknownCommand, UsageError } from '../command.ts';
+import { allCommands, commandFiles, commandParts } from '../commands.ts';
 import { commandHelp, groupHelp, overview } from './help.ts';
-import { runCommandLine } from './run.ts';
+import { runCommandLine } from '../run.ts';
 
 const commands = await allCommands();
 const parts = await commandParts();

@@ -1,5 +1,5 @@
 // The help texts, from the declarations of the commands alone.
-import { globalOptions, usageOf, type Command, type Option } from './command.ts';
+import { globalOptions, usageOf, type Command, type Option } from '../command.ts';
 
 /** What `run.ts` does without a command of the table. */
 export const others: readonly (readonly [usage: string, summary: string])[] = [

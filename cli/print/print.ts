@@ -1,6 +1,6 @@
 // The two ways every command answers: JSON as it came, or text.
-import { printableJson } from '../protocol/printable.ts';
-import type { Context } from './command.ts';
+import { printableJson } from '../../protocol/printable.ts';
+import type { Context } from '../command.ts';
 import { lineAgain } from './screen.ts';
 import { tableParts, type Column } from './table.ts';
 

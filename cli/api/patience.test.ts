@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
 import fastify from 'fastify';
-import { runCommandLine } from './run.ts';
+import { runCommandLine } from '../run.ts';
 
 test('muster events --follow goes on when the controller is away for a while, and not for ever', async () => {
   const event = { id: 1, at: 0, kind: 'node', subject: 'n', message: 'one' };

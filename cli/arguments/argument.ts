@@ -1,5 +1,5 @@
 // Names and numbers among the arguments: what is wrong is said by the rule and an example, before the controller is asked.
-import { parseMac } from '../protocol/mac.ts';
+import { parseMac } from '../../protocol/mac.ts';
 import {
   customerPattern,
   imageNamePattern,
@@ -7,8 +7,8 @@ import {
   nodeNamePattern,
   operatorPattern,
   workloadPattern,
-} from '../protocol/names.ts';
-import { UsageError } from './command.ts';
+} from '../../protocol/names.ts';
+import { UsageError } from '../command.ts';
 
 interface NameRule {
   what: string;

@@ -3,9 +3,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Type, type TSchema } from 'typebox';
 import { Check } from 'typebox/value';
-import { KillOrder } from '../protocol/api/orders.ts';
-import { Status } from '../protocol/api/status.ts';
-import { Workload } from '../protocol/api/workloads.ts';
+import { KillOrder } from '../../protocol/api/orders.ts';
+import { Status } from '../../protocol/api/status.ts';
+import { Workload } from '../../protocol/api/workloads.ts';
 import { describedAnswer, hasShape } from './described-answer.ts';
 
 const order = {

@@ -1,6 +1,6 @@
 // Completion for shells, from the declarations of the commands: what may come next, and which options there are. The scripts
 // ask no controller and start no program: names of nodes and customers are not completed.
-import { globalOptions, usageOf, type Command, type Option } from './command.ts';
+import { globalOptions, usageOf, type Command, type Option } from '../command.ts';
 import { others } from './help.ts';
 
 export const shells = ['bash', 'zsh', 'fish'] as const;

@@ -1,5 +1,5 @@
 // Aligned columns under a heading, made as narrow as the terminal is.
-import { printable } from '../protocol/printable.ts';
+import { printable } from '../../protocol/printable.ts';
 import type { Part, Tone } from './screen.ts';
 
 /** A column of figures (`right`) ends in line. What would steer a terminal is taken out of each value. */

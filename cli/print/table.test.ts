@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { printable, printableJson, printableLines } from '../protocol/printable.ts';
+import { printable, printableJson, printableLines } from '../../protocol/printable.ts';
 import { table, tableParts, type Column } from './table.ts';
 
 test('table() aligns words left and figures right, without trailing spaces', () => {

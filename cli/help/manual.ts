@@ -1,5 +1,5 @@
 // The man page, from the declarations of the commands, in the macros of man(7).
-import { globalOptions, usageOf, type Command, type Option } from './command.ts';
+import { globalOptions, usageOf, type Command, type Option } from '../command.ts';
 import { exitCodes, optionUsage } from './help.ts';
 
 export function manualPage(commands: readonly Command[], version: string): string {

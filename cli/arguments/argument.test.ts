@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { runCommandLine } from './run.ts';
+import { runCommandLine } from '../run.ts';
 
 /** A controller that is asked is a failure: nothing listens there. */
 async function refused(line: string): Promise<string> {
