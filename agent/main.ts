@@ -7,7 +7,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import packageJson from '../package.json' with { type: 'json' };
-import { musterWords, parseControllerKeys } from '../protocol/cmdline.ts';
+import { musterWords, parseControllerKeys } from '../protocol/boot/cmdline.ts';
 import { subnetOf } from '../protocol/ipv4.ts';
 import { parseMac } from '../protocol/mac.ts';
 import { rollCallPort } from '../protocol/timing.ts';

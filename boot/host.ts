@@ -1,6 +1,6 @@
 // What the boot server asks of its host, and what it tells it.
 import type { LeaseStore } from '../inventory/nodes/leases.ts';
-import type { BootStage } from '../protocol/boot-stage.ts';
+import type { BootStage } from '../protocol/boot/boot-stage.ts';
 import type { Ipv4 } from '../protocol/ipv4.ts';
 import type { Mac } from '../protocol/mac.ts';
 

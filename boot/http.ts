@@ -11,7 +11,7 @@ import { type Mac, parseMac } from '../protocol/mac.ts';
 import type { Artefact } from './artefacts.ts';
 import { limitConnections } from './connection-limit.ts';
 import { type Ipv4, anyAddress, parseIpv4 } from '../protocol/ipv4.ts';
-import { type BootStage, isReportedStage } from '../protocol/boot-stage.ts';
+import { type BootStage, isReportedStage } from '../protocol/boot/boot-stage.ts';
 
 export interface HttpCounters {
   requests: number;

@@ -10,7 +10,7 @@
 // but the host's end of `process/` runs in a process of its own (docs/decisions/0010).
 
 import { type Socket, createSocket } from 'node:dgram';
-import { type NodeCmdline, encodeCmdline } from '../protocol/cmdline.ts';
+import { type NodeCmdline, encodeCmdline } from '../protocol/boot/cmdline.ts';
 import { Newcomers } from '../inventory/nodes/strangers.ts';
 import type { Mac } from '../protocol/mac.ts';
 import type { BootArtefacts } from './artefacts.ts';

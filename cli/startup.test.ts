@@ -28,7 +28,7 @@ function loaded(start: string): Map<string, string> {
 
 test('no command loads a package', () => {
   const all = loaded('cli/main.ts');
-  assert.ok(all.has('cli/commands/kill.ts') && all.has('protocol/kill-report.ts'));
+  assert.ok(all.has('cli/commands/kill.ts') && all.has('protocol/records/kill-report.ts'));
   assert.deepEqual(
     [...all].filter(([file]) => !/^(cli|protocol)\/.*\.ts$|^package\.json$/.test(file)),
     [],

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { facts, hostile, order } from '../protocol/kill-report.fixture.ts';
+import { facts, hostile, order } from '../protocol/records/kill-report.fixture.ts';
 import { killReportHtml } from './kill-report.ts';
 
 const golden = new URL('kill-report.golden.txt', import.meta.url);

@@ -1,5 +1,5 @@
 // The report on a kill order as a page for a printer. Pure.
-import { killReport, type KillReportFacts } from '../protocol/kill-report.ts';
+import { killReport, type KillReportFacts } from '../protocol/records/kill-report.ts';
 import { escaped } from './html.ts';
 
 /** The one style of a report, inline: whoever shows a report allows this one by its hash. */

@@ -2,7 +2,7 @@
 import { Type, type Static } from 'typebox';
 import { macPattern } from '../../protocol/mac.ts';
 import { sha256Pattern } from '../../protocol/names.ts';
-import { bootStages } from '../../protocol/boot-stage.ts';
+import { bootStages } from '../../protocol/boot/boot-stage.ts';
 
 const closed = { additionalProperties: false };
 const Mac = Type.String({ pattern: macPattern });

@@ -8,7 +8,7 @@ import fastify from 'fastify';
 import { killReportHtml } from '../../dashboard/kill-report.ts';
 import type { AuditEntry, AuditVerdict } from '../../protocol/api/audit.ts';
 import type { KillTimeline } from '../../protocol/api/orders.ts';
-import { auditHash, chainStart } from '../../protocol/audit.ts';
+import { auditHash, chainStart } from '../../protocol/records/audit.ts';
 import { listening, muster, now, status } from './peer.fixture.ts';
 
 function chain(length: number, body = '{}'): AuditEntry[] {

@@ -1,6 +1,6 @@
 // The audit log: reading it, and checking it without trusting who keeps it.
 import type { AuditEntry, AuditVerdict } from '../../protocol/api/audit.ts';
-import { ChainCheck, chainStart } from '../../protocol/audit.ts';
+import { ChainCheck, chainStart } from '../../protocol/records/audit.ts';
 import { sha256Pattern } from '../../protocol/names.ts';
 import { UsageError, type Call, type Command, type Context } from '../command.ts';
 import { timeText } from '../print/figures.ts';

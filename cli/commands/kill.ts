@@ -4,7 +4,7 @@ import type { Approval } from '../../protocol/api/approvals.ts';
 import type { AuditEntry } from '../../protocol/api/audit.ts';
 import type { KillOrder, KillTimeline } from '../../protocol/api/orders.ts';
 import type { Status } from '../../protocol/api/status.ts';
-import { escalationText, killReport, slowestFirst, type KillReport } from '../../protocol/kill-report.ts';
+import { escalationText, killReport, slowestFirst, type KillReport } from '../../protocol/records/kill-report.ts';
 import { boundMs, permitValidityMs, stopsByItselfMs } from '../../protocol/timing.ts';
 import { ApiError } from '../api/api.ts';
 import { checkedCount, checkedName } from '../arguments/argument.ts';

@@ -31,7 +31,7 @@ import { sha256 } from '../digest.ts';
 import { describeArtefact, loadNodeImage, type NodeImage, type NodeImageManifest } from '../manifest.ts';
 import { megabytes, type Progress } from '../progress.ts';
 import { buildBase, readBaseManifest, recipeDigest, type BaseManifest } from './base.ts';
-import { bundleAgent, nodeScript, type BundledFile, type EntryPoints } from './bundle.ts';
+import { bundleAgent, type BundledFile, type EntryPoints } from '../bundle.ts';
 import { cpioArchive, type CpioEntry } from './cpio.ts';
 import { epochSeconds } from './recipe.ts';
 
@@ -129,6 +129,11 @@ async function ourFiles(entryPoints: EntryPoints, cacheDir: string): Promise<Our
 
 function executable(path: string, data: Uint8Array): OurFile {
   return { path, kind: 'file', mode: 0o755, data };
+}
+
+/** The scripts of this folder that go onto a node. */
+function nodeScript(name: 'init' | 'initramfs' | 'leash' | 'leash-hand' | 'udhcpc'): Promise<Buffer> {
+  return readFile(new URL(`${name}.sh`, import.meta.url));
 }
 
 /** How the initramfs is put together is part of the image too. */

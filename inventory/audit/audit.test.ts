@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { AuditEntry, AuditVerdict } from '../../protocol/api/audit.ts';
-import { auditHash, ChainCheck, chainStart } from '../../protocol/audit.ts';
+import { auditHash, ChainCheck, chainStart } from '../../protocol/records/audit.ts';
 import type { Mac } from '../../protocol/mac.ts';
 import { testHeartbeat } from '../../protocol/heartbeat.fixture.ts';
 import { encodeHeartbeat } from '../../protocol/roll-call.ts';

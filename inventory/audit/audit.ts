@@ -5,7 +5,7 @@
 // the store it tells everything, and what a crash or a full disk kept from it is written late, and says so. A log that
 // cannot be opened or written stops nobody: entries wait, it is said once, and tried again every second.
 import type { AuditEntry } from '../../protocol/api/audit.ts';
-import { auditHash, chainStart } from '../../protocol/audit.ts';
+import { auditHash, chainStart } from '../../protocol/records/audit.ts';
 import type { Mac } from '../../protocol/mac.ts';
 import { fenceEntries, keyOf, type NewEntry, orderOf, receiptOf } from './entries.ts';
 import { Connection } from '../store/connection.ts';

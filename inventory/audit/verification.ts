@@ -4,7 +4,7 @@ import { Type, type Static } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { AuditEntry, AuditVerdict } from '../../protocol/api/audit.ts';
-import { ChainCheck } from '../../protocol/audit.ts';
+import { ChainCheck } from '../../protocol/records/audit.ts';
 import { MalformedError } from '../../protocol/bytes.ts';
 import { decodeHeartbeat } from '../../protocol/roll-call.ts';
 import { type Audited, entriesOf, keyOf, type NewEntry } from './entries.ts';

@@ -1,7 +1,7 @@
 // Decisions about nodes: how they come to be, boot, fall silent, are renamed, replaced and removed. How they join: see
 // `join-token.ts`.
 import type { NodePatch } from '../../protocol/api/nodes.ts';
-import type { BootStage } from '../../protocol/boot-stage.ts';
+import type { BootStage } from '../../protocol/boot/boot-stage.ts';
 import type { Mac } from '../../protocol/mac.ts';
 import { forgetConfigurations } from '../customers/configurations.ts';
 import type { NodeDocument } from '../store/documents.ts';

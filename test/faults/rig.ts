@@ -11,7 +11,7 @@ import { Type } from 'typebox';
 import { Check } from 'typebox/value';
 import { killGroup, removeTree } from '../../agent/containers/groups/control-group.fixture.ts';
 import { sampleArchives } from '../../images/customer/samples.ts';
-import { bundleAgent } from '../../images/node/bundle.ts';
+import { bundleAgent } from '../../images/bundle.ts';
 import { Event } from '../../protocol/api/events.ts';
 import { Instance } from '../../protocol/api/instances.ts';
 import { KillOrder, KillTimeline } from '../../protocol/api/orders.ts';

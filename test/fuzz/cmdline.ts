@@ -1,4 +1,4 @@
-import { musterWords, parseControllerKeys } from '../../protocol/cmdline.ts';
+import { musterWords, parseControllerKeys } from '../../protocol/boot/cmdline.ts';
 import { parseMac } from '../../protocol/mac.ts';
 import { type Random, mutated } from './random.ts';
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { KillNode } from './api/orders.ts';
+import type { KillNode } from '../api/orders.ts';
 import { facts, node, order, timeline } from './kill-report.fixture.ts';
 import { escalationText, killReport, quantile, slowestFirst } from './kill-report.ts';
 

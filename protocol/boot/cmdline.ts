@@ -1,8 +1,8 @@
 // The kernel's command line of a node: how the boot server tells a board's initramfs and agent where the controller is,
 // how to know it, and the token to join with. It passes through iPXE or through U-Boot's shell on its way, so every value
 // is checked to be a plain word, at both ends by the same table.
-import { type Endpoint, parseEndpoint } from './ipv4.ts';
-import { sha256Pattern } from './names.ts';
+import { type Endpoint, parseEndpoint } from '../ipv4.ts';
+import { sha256Pattern } from '../names.ts';
 
 /** What a node is told, key by key in `docs/BOOTING.md`. */
 export interface NodeCmdline {

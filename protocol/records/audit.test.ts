@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { test } from 'node:test';
-import type { AuditEntry } from './api/audit.ts';
+import type { AuditEntry } from '../api/audit.ts';
 import { auditHash, ChainCheck, chainStart } from './audit.ts';
 
 function chain(length: number): AuditEntry[] {

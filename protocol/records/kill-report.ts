@@ -1,6 +1,6 @@
 // The report on a kill order: the same facts, words and rows on paper, in the browser and in a terminal. Pure.
-import type { KillNode, KillTimeline } from './api/orders.ts';
-import { boundMs, killWorkMs, leashSweepMs, marginMs, permitValidityMs, resetMs } from './timing.ts';
+import type { KillNode, KillTimeline } from '../api/orders.ts';
+import { boundMs, killWorkMs, leashSweepMs, marginMs, permitValidityMs, resetMs } from '../timing.ts';
 
 export interface KillReportFacts {
   order: KillTimeline;

@@ -1,6 +1,6 @@
 // The audit log's chain, for both ends: the controller writes and checks it, `muster audit verify` checks it by itself.
 import { createHash } from 'node:crypto';
-import type { AuditEntry } from './api/audit.ts';
+import type { AuditEntry } from '../api/audit.ts';
 
 /** What the first entry names as the hash of the one before it. */
 export const chainStart = '0'.repeat(64);

@@ -1,5 +1,5 @@
 // An order that most kinds of nodes had to do with, and text that would like to be markup.
-import type { KillNode, KillTimeline } from './api/orders.ts';
+import type { KillNode, KillTimeline } from '../api/orders.ts';
 
 const at = Date.UTC(2026, 10, 21, 4, 15, 9);
 

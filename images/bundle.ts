@@ -7,7 +7,7 @@ import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { Type, type Static } from 'typebox';
 import { Check } from 'typebox/value';
-import { sha256 } from '../digest.ts';
+import { sha256 } from './digest.ts';
 
 /** Entry points by the name they get on the node: `agent` becomes `/opt/muster/agent.mjs`. */
 export type EntryPoints = Readonly<Record<string, string>>;
@@ -25,7 +25,7 @@ const Remembered = Type.Object({
 });
 type Remembered = Static<typeof Remembered>;
 
-const rootDir = resolve(import.meta.dirname, '../..');
+const rootDir = resolve(import.meta.dirname, '..');
 
 // CommonJS packages inside an ES module still call require() for Node's own modules.
 const banner = "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);";
@@ -94,9 +94,4 @@ async function remember(path: string, bundled: Remembered): Promise<void> {
 
 function texts(paths: readonly string[]): Promise<string[]> {
   return Promise.all(paths.map((path) => readFile(path, 'utf8')));
-}
-
-/** The scripts of this folder that go onto a node. */
-export async function nodeScript(name: 'init' | 'initramfs' | 'leash' | 'leash-hand' | 'udhcpc'): Promise<Buffer> {
-  return readFile(new URL(`${name}.sh`, import.meta.url));
 }
