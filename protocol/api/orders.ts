@@ -58,7 +58,10 @@ export const KillNode = Type.Object(
   {
     mac: MacAddress,
     name: Type.String(),
-    evidence: told('null: not acknowledged.', Type.Union([oneOf(...evidences), Type.Null()])),
+    evidence: told(
+      'That the node has stopped it; null where there is none.',
+      Type.Union([oneOf(...evidences), Type.Null()]),
+    ),
     sentAfterMs: told(
       'From the stored order until the first permit that did not list the customer left for this node, ms.',
       Type.Union([Type.Number(), Type.Null()]),
@@ -97,7 +100,7 @@ export const KillOrder = Type.Object(
     nodes: told('Nodes that had to stop it when the order was given, and how many have.', Type.Integer()),
     stopped: Type.Integer(),
     slowestMs: Type.Union([Type.Number(), Type.Null()]),
-    unacknowledged: told('Names of the nodes that have not acknowledged.', Type.Array(Type.String())),
+    unacknowledged: told('Names of the nodes without evidence that they have stopped.', Type.Array(Type.String())),
     holding: told(
       'Customers in its scope that hold on silence: on a node that hears no controller no bound holds for them.',
       Type.Array(CustomerName),
