@@ -24,7 +24,7 @@ const stack = new AsyncDisposableStack();
 let rig: Rig;
 
 before(async () => {
-  rig = stack.use(await Rig.create({ nodes: 1, print: () => undefined }));
+  rig = stack.use(await Rig.create({ name: 'place', nodes: 1, print: () => undefined }));
 });
 after(async () => {
   await stack.disposeAsync();

@@ -159,7 +159,7 @@ test(
   '1.2 MB of environment from before there was a limit: the neighbour comes back on a board that restarts',
   { timeout: 300_000 },
   async (t) => {
-    await using rig = await Rig.create({ nodes: 1, print: (line) => t.diagnostic(line) });
+    await using rig = await Rig.create({ name: 'large-image', nodes: 1, print: (line) => t.diagnostic(line) });
     const [node] = rig.nodes;
     assert.ok(node !== undefined);
     await rig.controller.stop();

@@ -48,8 +48,11 @@ export interface FaultRack extends AsyncDisposable {
 export interface FaultSuite {
   where: Where;
   faults: readonly Fault[];
-  /** `print` gets a line of progress at a time. Throws one sentence where this machine cannot do it. */
-  open(options: { print: (line: string) => void }): Promise<FaultRack>;
+  /**
+   * `print` gets a line of progress at a time. Logs are kept by the rack's name. Throws one sentence where this machine cannot
+   * do it.
+   */
+  open(options: { name?: string; print: (line: string) => void }): Promise<FaultRack>;
 }
 
 export const Measurement = Type.Object({

@@ -207,9 +207,9 @@ export const hostFaults: readonly HostFault[] = [
 export const hostSuite: FaultSuite = {
   where: 'host',
   faults: hostFaults,
-  async open({ print }): Promise<FaultRack> {
+  async open({ name = 'faults-host', print }): Promise<FaultRack> {
     const { Rig } = await import('./rig.ts');
-    const rig = await Rig.create({ nodes, print });
+    const rig = await Rig.create({ name, nodes, print });
     return {
       run(wanted) {
         const found = hostFaults.find(

@@ -37,6 +37,13 @@ const instanceLimits = { memoryBytes: 16 * 2 ** 20, cpu: 0.05, processes: 15 };
 /** What an instance of each customer does: two processes, one of them below the other. */
 export const ordinary = ['/bin/sh', '-c', 'sleep 100000 & sleep 100000'];
 
+export interface RigOptions {
+  /** Of the folder below `artefacts/` that keeps its logs: rigs of several names run beside each other. */
+  name: string;
+  nodes: number;
+  print: (line: string) => void;
+}
+
 export interface AcceptedOrder {
   number: number;
   /** When its answer was here, on `monotonicMs`. */
@@ -76,13 +83,13 @@ export class Rig implements AsyncDisposable {
   }
 
   /** Resolves when all customers run on all nodes. */
-  static async create({ nodes: count, print }: { nodes: number; print: (line: string) => void }): Promise<Rig> {
+  static async create({ name, nodes: count, print }: RigOptions): Promise<Rig> {
     await using stack = new AsyncDisposableStack();
     const unified = ['/sys/fs/cgroup/unified', '/sys/fs/cgroup'].find((at) =>
       existsSync(join(at, 'cgroup.controllers')),
     );
     if (unified === undefined) throw new Error('cannot make nodes on this machine: cgroup v2 is not mounted');
-    const artefactsDir = join(rootDir, 'artefacts/faults-host');
+    const artefactsDir = join(rootDir, 'artefacts', name);
     rmSync(artefactsDir, { recursive: true, force: true });
     mkdirSync(artefactsDir, { recursive: true });
     const scratch = mkdtempSync(join(tmpdir(), 'muster-faults-'));
