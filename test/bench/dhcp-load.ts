@@ -28,6 +28,7 @@ const macs = Array.from({ length: boards }, (_, board) => Buffer.from(boardMac(b
 
 const fd = inheritedSockets(process.env[deviceSocketsVariable]).get('client');
 if (fd === undefined) throw new Error('want to be started by boot/sockets.pl with a socket named client');
+// oxlint-disable-next-line max-params -- as dns.lookup has it
 const socket = createSocket({ type: 'udp4', lookup: (address, _options, found) => found(null, address, 4) });
 let [sent, offers, exchanges] = [0, 0, 0];
 

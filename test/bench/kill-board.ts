@@ -16,8 +16,7 @@ const counts = [1, 10];
 
 export async function measureBoardKill(options: BenchOptions): Promise<Figure[]> {
   await using rack = await virtualRack({ name: 'bench-kill', uefi: 1, memoryMb: 2048 });
-  // Awaited here: the rack is switched off when this function returns.
-  return await eachCount(rack, options, (instances, { confirmedMs, stoppedMs }) => [
+  const figures = (instances: string, { confirmedMs, stoppedMs }: Kills): Figure[] => [
     figureOf({
       name: `kill, ${instances}: order to receipt`,
       unit: 'ms',
@@ -32,14 +31,15 @@ export async function measureBoardKill(options: BenchOptions): Promise<Figure[]>
       aim: aimMs,
       how: 'permit in until the control group was empty, by the node’s clock (stoppedAfterMs)',
     }),
-  ]);
+  ];
+  // Awaited here: the rack is switched off when this function returns.
+  return await eachCount(rack, { ...options, figures });
 }
 
 /** U-Boot, because UEFI’s network stack gives up under icount. Its boot takes minutes: everything runs on one thread. */
 export async function measureIcountKill(options: BenchOptions): Promise<Figure[]> {
   await using rack = await virtualRack({ name: 'bench-kill-icount', uboot: 1, memoryMb: 2048, icount: true });
-  // Awaited here: the rack is switched off when this function returns.
-  return await eachCount(rack, options, (instances, { stoppedMs }) => [
+  const figures = (instances: string, { stoppedMs }: Kills): Figure[] => [
     figureOf({
       name: `kill, ${instances}: on the node, icount`,
       unit: 'ms',
@@ -47,7 +47,9 @@ export async function measureIcountKill(options: BenchOptions): Promise<Figure[]
       aim: aimMs,
       how: 'the same in virtual time, 500 million instructions a second on one core (stoppedAfterMs)',
     }),
-  ]);
+  ];
+  // Awaited here: the rack is switched off when this function returns.
+  return await eachCount(rack, { ...options, figures });
 }
 
 interface Kills {
@@ -57,8 +59,7 @@ interface Kills {
 
 async function eachCount(
   rack: VirtualRack,
-  { runs, print }: BenchOptions,
-  figures: (instances: string, kills: Kills) => Figure[],
+  { runs, print, figures }: BenchOptions & { figures: (instances: string, kills: Kills) => Figure[] },
 ): Promise<Figure[]> {
   print('waiting for the board');
   await rack.allReady({ timeoutMs: 600_000 });
@@ -67,7 +68,7 @@ async function eachCount(
   for (const count of counts) {
     const customer = `bench${count}`;
     const kills: Kills = { confirmedMs: [], stoppedMs: [] };
-    await deployWeb(rack, customer, count);
+    await deployWeb(rack, { customer, replicas: count });
     for (let run = 1; run <= runs; run++) {
       const { confirmedAfterMs, stoppedAfterMs, processes } = await killOnce(rack, customer);
       print(
@@ -78,7 +79,7 @@ async function eachCount(
       kills.stoppedMs.push(stoppedAfterMs);
       await noneRuns(rack, customer);
       await rack.controller.api('POST', '/v1/lift', { customer });
-      await allRun(rack, customer, count);
+      await allRun(rack, { customer, count });
     }
     await rack.controller.api('DELETE', `/v1/workloads/${customer}/web`);
     all.push(...figures(`${count} instance${count === 1 ? '' : 's'}`, kills));
