@@ -133,14 +133,14 @@ interface TestFile {
   kind: Kind;
 }
 
-interface Run {
+interface RunOptions {
   /** Of the tests to run; all where it is undefined. */
   name: string | undefined;
   signal: AbortSignal;
   totals: Totals;
 }
 
-async function runFiles(files: readonly TestFile[], run: Run): Promise<void> {
+async function runFiles(files: readonly TestFile[], options: RunOptions): Promise<void> {
   if (files.length === 0) return;
   const started = performance.now();
   const kinds = [...new Set(files.map(({ kind }) => kind.what))].join(', ');
@@ -154,7 +154,7 @@ async function runFiles(files: readonly TestFile[], run: Run): Promise<void> {
       left.splice(left.indexOf(next), 1);
       running.set(
         next,
-        runFile(next, run).finally(() => running.delete(next)),
+        runFile(next, options).finally(() => running.delete(next)),
       );
     }
   }
@@ -172,7 +172,7 @@ function secondsSince(started: number): string {
 }
 
 /** A runner for each file: only its signal ends a process that does not end by itself when its tests are done. */
-async function runFile({ path, kind }: TestFile, { name, signal, totals }: Run): Promise<void> {
+async function runFile({ path, kind }: TestFile, { name, signal, totals }: RunOptions): Promise<void> {
   if (signal.aborted) return;
   const started = performance.now();
   const stream = run({

@@ -113,13 +113,13 @@ test('two controllers, and a foreign DHCP server, notice each other, and a board
   t.after(() => endProcess(udhcpd, 'SIGKILL'));
 
   await second.start();
-  const isHeard = async (by: ControllerProcess, address: string, kind: string) =>
+  const hears = async (by: ControllerProcess, other: { address: string; kind: string }) =>
     (await by.get('/v1/status', Status)).otherServers?.some(
-      (each) => each.address === address && each.kind === kind,
+      ({ address, kind }) => address === other.address && kind === other.kind,
     ) === true;
-  await until('the first hears the second', () => isHeard(rig.controller, '10.77.0.2', 'muster'));
-  await until('the second hears the first', () => isHeard(second, rackAddress, 'muster'));
-  await until('the second hears the foreign one', () => isHeard(second, '10.77.0.3', 'dhcp'));
+  await until('the first hears the second', () => hears(rig.controller, { address: '10.77.0.2', kind: 'muster' }));
+  await until('the second hears the first', () => hears(second, { address: rackAddress, kind: 'muster' }));
+  await until('the second hears the foreign one', () => hears(second, { address: '10.77.0.3', kind: 'dhcp' }));
   for (const [controller, other] of [
     [rig.controller, '10.77.0.2'],
     [second, rackAddress],

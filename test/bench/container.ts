@@ -22,7 +22,7 @@ export async function measureContainer({ runs, print }: BenchOptions): Promise<F
   const wholeMs: number[] = [];
   for (let run = 1; run <= runs; run++) {
     const startedAt = performance.now();
-    await rack.controller.api('PUT', `/v1/workloads/bench/run${run}`, spec);
+    await rack.controller.api(`PUT /v1/workloads/bench/run${run}`, spec);
     const instances = await allRun(rack, { customer: 'bench', count: 2 });
     wholeMs.push(performance.now() - startedAt);
     const id = instances.find(({ workload }) => workload === `run${run}`)?.id ?? '';

@@ -16,7 +16,19 @@ const counts = [1, 10];
 
 export async function measureBoardKill(options: BenchOptions): Promise<Figure[]> {
   await using rack = await virtualRack({ name: 'bench-kill', uefi: 1, memoryMb: 2048 });
-  const figures = (instances: string, { confirmedMs, stoppedMs }: Kills): Figure[] => [
+  // Awaited here: the rack is switched off when this function returns.
+  return await eachCount(rack, { ...options, figures: boardFigures });
+}
+
+/** U-Boot, because UEFI’s network stack gives up under icount. Its boot takes minutes: everything runs on one thread. */
+export async function measureIcountKill(options: BenchOptions): Promise<Figure[]> {
+  await using rack = await virtualRack({ name: 'bench-kill-icount', uboot: 1, memoryMb: 2048, icount: true });
+  // Awaited here: the rack is switched off when this function returns.
+  return await eachCount(rack, { ...options, figures: icountFigures });
+}
+
+function boardFigures(instances: string, { confirmedMs, stoppedMs }: Kills): Figure[] {
+  return [
     figureOf({
       name: `kill, ${instances}: order to receipt`,
       unit: 'ms',
@@ -32,14 +44,10 @@ export async function measureBoardKill(options: BenchOptions): Promise<Figure[]>
       how: 'permit in until the control group was empty, by the node’s clock (stoppedAfterMs)',
     }),
   ];
-  // Awaited here: the rack is switched off when this function returns.
-  return await eachCount(rack, { ...options, figures });
 }
 
-/** U-Boot, because UEFI’s network stack gives up under icount. Its boot takes minutes: everything runs on one thread. */
-export async function measureIcountKill(options: BenchOptions): Promise<Figure[]> {
-  await using rack = await virtualRack({ name: 'bench-kill-icount', uboot: 1, memoryMb: 2048, icount: true });
-  const figures = (instances: string, { stoppedMs }: Kills): Figure[] => [
+function icountFigures(instances: string, { stoppedMs }: Kills): Figure[] {
+  return [
     figureOf({
       name: `kill, ${instances}: on the node, icount`,
       unit: 'ms',
@@ -48,8 +56,6 @@ export async function measureIcountKill(options: BenchOptions): Promise<Figure[]
       how: 'the same in virtual time, 500 million instructions a second on one core (stoppedAfterMs)',
     }),
   ];
-  // Awaited here: the rack is switched off when this function returns.
-  return await eachCount(rack, { ...options, figures });
 }
 
 interface Kills {
@@ -78,10 +84,10 @@ async function eachCount(
       kills.confirmedMs.push(confirmedAfterMs);
       kills.stoppedMs.push(stoppedAfterMs);
       await noneRuns(rack, customer);
-      await rack.controller.api('POST', '/v1/lift', { customer });
+      await rack.controller.api('POST /v1/lift', { customer });
       await allRun(rack, { customer, count });
     }
-    await rack.controller.api('DELETE', `/v1/workloads/${customer}/web`);
+    await rack.controller.api(`DELETE /v1/workloads/${customer}/web`);
     all.push(...figures(`${count} instance${count === 1 ? '' : 's'}`, kills));
   }
   return all;
@@ -91,7 +97,7 @@ async function killOnce(
   rack: VirtualRack,
   customer: string,
 ): Promise<{ confirmedAfterMs: number; stoppedAfterMs: number; processes: number }> {
-  const order = await rack.controller.api('POST', '/v1/kill', { customer, reason: 'bench' });
+  const order = await rack.controller.api('POST /v1/kill', { customer, reason: 'bench' });
   if (!Check(KillOrder, order)) throw new Error(`POST /v1/kill: ${JSON.stringify(order)} is no kill order`);
   const deadline = performance.now() + confirmedWithinMs;
   for (;;) {

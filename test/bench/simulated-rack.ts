@@ -217,7 +217,7 @@ export async function killAll(controllers: readonly ControllerProcess[]): Promis
 }
 
 async function killOnce(controller: ControllerProcess): Promise<number[]> {
-  const order = await controller.api('POST', '/v1/kill', { customer: rackCustomer, reason: 'bench' });
+  const order = await controller.api('POST /v1/kill', { customer: rackCustomer, reason: 'bench' });
   if (!Check(KillOrder, order)) throw new Error(`POST /v1/kill: ${JSON.stringify(order)} is no kill order`);
   const deadline = performance.now() + confirmedWithinMs;
   for (;;) {
@@ -227,7 +227,7 @@ async function killOnce(controller: ControllerProcess): Promise<number[]> {
       evidence === null ? [] : (confirmedAfterMs ?? []),
     );
     if (confirmedMs.length === nodes) {
-      await controller.api('POST', '/v1/lift', { customer: rackCustomer });
+      await controller.api('POST /v1/lift', { customer: rackCustomer });
       return confirmedMs;
     }
     if (performance.now() > deadline)

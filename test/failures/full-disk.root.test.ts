@@ -58,8 +58,8 @@ test(
     };
 
     await controller.start();
-    await controller.api('POST', '/v1/customers', { name: 'first' });
-    await controller.api('POST', '/v1/customers', { name: 'second' });
+    await controller.api('POST /v1/customers', { name: 'first' });
+    await controller.api('POST /v1/customers', { name: 'second' });
     const stored = ['first'];
     await hasReserve();
     await fill(64 * 1024);
@@ -67,7 +67,7 @@ test(
     for (let i = 0; i < 2_000 && refusal === ''; i++) {
       const name = `c${i}`;
       try {
-        await controller.api('POST', '/v1/customers', { name });
+        await controller.api('POST /v1/customers', { name });
         stored.push(name);
       } catch (error) {
         refusal = String(error);
@@ -75,8 +75,8 @@ test(
     }
     const sentence = /: 507 \{.*"detail":"[^"]*the disk is full; nothing was changed, make room and try again[^"]*"/;
     assert.match(refusal, sentence);
-    await controller.api('POST', '/v1/kill', { customer: 'first', reason: 'r' });
-    await controller.api('DELETE', '/v1/customers/second');
+    await controller.api('POST /v1/kill', { customer: 'first', reason: 'r' });
+    await controller.api('DELETE /v1/customers/second');
     const [order] = await orders();
     assert.deepEqual([order?.liftedAt, order?.stored], [null, true], 'it stands, on disk');
     const { problems } = await controller.get('/v1/status', Status);
@@ -97,7 +97,7 @@ test(
     assert.deepEqual(await readdir(join(stateDir, 'images', 'incoming')), []);
 
     await rm(ballast);
-    await controller.api('POST', '/v1/customers', { name: 'last' });
+    await controller.api('POST /v1/customers', { name: 'last' });
     stored.push('last');
     await hasReserve();
     assert.deepEqual((await controller.get('/v1/status', Status)).problems, []);
@@ -122,7 +122,7 @@ test(
     await fill(0);
     await controller.kill9();
     await controller.start();
-    await controller.api('POST', '/v1/lift', { customer: 'first', reason: '' });
+    await controller.api('POST /v1/lift', { customer: 'first', reason: '' });
     await rm(ballast);
     assert.deepEqual(await customers(), stored.toSorted());
     assert.deepEqual(

@@ -56,7 +56,10 @@ interface Upload {
   said: string;
 }
 
-async function upload(controller: ControllerProcess, name: string, bytes: Buffer): Promise<Upload> {
+async function upload(
+  controller: ControllerProcess,
+  { name, bytes }: { name: string; bytes: Buffer },
+): Promise<Upload> {
   const sending = request(`${controller.url}/v1/images?name=${name}`, {
     method: 'POST',
     agent: false,
@@ -114,7 +117,7 @@ test(
     const { web } = sampleArchives({ busybox: Buffer.from('stands in for the program'), architecture: 'arm64' });
 
     const large = archive([entry('a')], { Env: [`MODEL=${'x'.repeat(1_200_000)}`] });
-    const refused = await upload(controller, 'large', large);
+    const refused = await upload(controller, { name: 'large', bytes: large });
     assert.equal(refused.status, 400);
     assert.match(
       refused.said,
@@ -126,7 +129,7 @@ test(
       ...range(50_000).map((index) => entry(`d/${index}`)),
     ]);
     const crowdedMs = performance.now();
-    const crowded = await upload(controller, 'crowd', crowd);
+    const crowded = await upload(controller, { name: 'crowd', bytes: crowd });
     t.diagnostic(`50,000 files in one directory: refused after ${Math.round(performance.now() - crowdedMs)} ms`);
     assert.equal(crowded.status, 400);
     assert.match(
@@ -134,7 +137,7 @@ test(
       /layer 1: \\"d\/20000\\" is one name too many in its directory, want at most 20000 in each/,
     );
 
-    const slow = upload(controller, 'slow', slowArchive()).then(
+    const slow = upload(controller, { name: 'slow', bytes: slowArchive() }).then(
       () => 'answered',
       () => 'cut',
     );
@@ -142,7 +145,7 @@ test(
       (await controller.get('/v1/images', Images)).imports.map((each) => each.doing);
     await until('the slow one is packed', async () => (await doing()).includes('packing slow'), { withinMs: 150_000 });
     const quickMs = performance.now();
-    assert.equal((await upload(controller, 'web', web)).status, 201);
+    assert.equal((await upload(controller, { name: 'web', bytes: web })).status, 201);
     t.diagnostic(`meanwhile an ordinary import took ${Math.round(performance.now() - quickMs)} ms`);
     assert.deepEqual(await doing(), ['packing slow']);
 

@@ -41,7 +41,7 @@ test(
       events.filter(({ message }) => /silent|no heartbeat/.test(message)),
       [],
     );
-    await controller.api('POST', '/v1/kill', { customer: rackCustomer, reason: 'test' });
+    await controller.api('POST /v1/kill', { customer: rackCustomer, reason: 'test' });
     for (let stopped = 0; stopped < nodes;) {
       const timeline = await controller.get('/v1/kill/1', KillTimeline);
       assert.ok(timeline.timeline.every(({ evidence }) => evidence === null || evidence === 'receipt'));

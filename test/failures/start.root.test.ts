@@ -93,7 +93,7 @@ test('a second controller on one state directory is refused, and SIGTERM leaves 
   assert.equal(code, 1);
   assert.match(said, /one controller at a time may use a state directory/);
   assert.equal(said.split('\n').length, 1, said);
-  await controller.api('POST', '/v1/customers', { name: 'acme' });
+  await controller.api('POST /v1/customers', { name: 'acme' });
 
   const stoppedAtMs = performance.now();
   await controller.stop();

@@ -116,7 +116,7 @@ async function untilStored(rig: Rig): Promise<void> {
 /** Large changes, until one finds no room: SQLite has some in files that it has already. Throws where none is refused. */
 async function untilRefused(rig: Rig): Promise<void> {
   try {
-    await rig.controller.api('POST', '/v1/customers', { name: filler });
+    await rig.controller.api('POST /v1/customers', { name: filler });
   } catch (error) {
     unlessRefused(error);
     return;
@@ -124,7 +124,7 @@ async function untilRefused(rig: Rig): Promise<void> {
   const command = Array.from({ length: 7 }, () => 'x'.repeat(4_000)); // as much as a workload may have
   for (let i = 0; i < triesAtMost; i++) {
     try {
-      await rig.controller.api('PUT', `/v1/workloads/${filler}/w${i}`, { image: 'app', replicas: 0, command });
+      await rig.controller.api(`PUT /v1/workloads/${filler}/w${i}`, { image: 'app', replicas: 0, command });
     } catch (error) {
       unlessRefused(error);
       return;
@@ -136,9 +136,9 @@ async function untilRefused(rig: Rig): Promise<void> {
 async function removeFiller(rig: Rig): Promise<void> {
   const { workloads } = await rig.controller.get('/v1/workloads', Type.Object({ workloads: Type.Array(Workload) }));
   for (const { customer, name } of workloads)
-    if (customer === filler) await rig.controller.api('DELETE', `/v1/workloads/${customer}/${name}`);
+    if (customer === filler) await rig.controller.api(`DELETE /v1/workloads/${customer}/${name}`);
   const { customers } = await rig.controller.get('/v1/customers', Type.Object({ customers: Type.Array(Customer) }));
-  if (customers.some(({ name }) => name === filler)) await rig.controller.api('DELETE', `/v1/customers/${filler}`);
+  if (customers.some(({ name }) => name === filler)) await rig.controller.api(`DELETE /v1/customers/${filler}`);
 }
 
 function unlessRefused(error: unknown): void {

@@ -44,7 +44,7 @@ export const hostFaults: readonly HostFault[] = [
       name: '30 % packet loss both ways',
       what: 'the bridge drops 30 of 100 frames from and to two of three nodes',
     },
-    (rig) => drill(rig, losing(rig, 30, ['to the node', 'from the node'])),
+    (rig) => drill(rig, losing(rig, { percent: 30, directions: ['to the node', 'from the node'] })),
   ),
   fault(
     { number: 3, name: 'link cut', variant: 'just before the order', what: 'two of three cables lose their carrier' },
@@ -61,7 +61,7 @@ export const hostFaults: readonly HostFault[] = [
       variant: 'controller to node',
       what: 'two of three nodes are heard and hear nothing',
     },
-    (rig) => drill(rig, losing(rig, 100, ['to the node'])),
+    (rig) => drill(rig, losing(rig, { percent: 100, directions: ['to the node'] })),
   ),
   fault(
     {
@@ -70,7 +70,7 @@ export const hostFaults: readonly HostFault[] = [
       variant: 'node to controller',
       what: 'two of three nodes hear and are not heard',
     },
-    (rig) => drill(rig, losing(rig, 100, ['from the node'])),
+    (rig) => drill(rig, losing(rig, { percent: 100, directions: ['from the node'] })),
   ),
   fault(
     {
@@ -213,7 +213,7 @@ export const hostSuite: FaultSuite = {
     return {
       run(wanted) {
         const found = hostFaults.find(
-          ({ number, name, variant }) => number === wanted.number && name === wanted.name && variant === wanted.variant,
+          (each) => each.number === wanted.number && each.name === wanted.name && each.variant === wanted.variant,
         );
         if (found === undefined)
           throw new Error(`there is no fault ${wanted.number} ${wanted.name} ${wanted.variant} on this machine`);

@@ -40,7 +40,7 @@ export function replays(rig: Rig, how: 'beside the real ones' | 'instead of the 
       // Two permits of each node at least, all of which list acme.
       while (rig.nodes.some((node) => tap.permitsFor(node).length < 2)) await delay(50);
       if (how === held) {
-        await lose(rig, rig.nodes, { percent: 100, directions: ['to the node'] });
+        await lose(rig, { nodes: rig.nodes, percent: 100, directions: ['to the node'] });
         // Permits that never arrived, newer than all that did.
         await delay(800);
       }

@@ -73,11 +73,11 @@ test(
     await controller.start();
     const during = await doctor('--interface', 'br0');
     assert.deepEqual(during.findings.get('ports'), { verdict: 'ok', text: 'a controller of Muster has them' });
-    for (const name of ['acme', 'evil', 'late']) await controller.api('POST', '/v1/customers', { name });
+    for (const name of ['acme', 'evil', 'late']) await controller.api('POST /v1/customers', { name });
     const orders = async () =>
       (await controller.get('/v1/kill', Type.Object({ orders: Type.Array(KillOrder) }))).orders;
     const standing = async () => (await orders()).filter(({ liftedAt }) => liftedAt === null).map(({ scope }) => scope);
-    await controller.api('POST', '/v1/kill', { customer: 'acme', reason: 'before' });
+    await controller.api('POST /v1/kill', { customer: 'acme', reason: 'before' });
 
     // A support file of all that it can have, and no secret in any of it.
     const bundle = join(directory.path, 'help.tar.gz');
@@ -113,11 +113,11 @@ test(
     assert.equal((await stat(bundle)).mode & 0o077, 0);
 
     // A backup, and then an order and a lift that it does not know.
-    await controller.api('POST', '/v1/backup');
+    await controller.api('POST /v1/backup');
     const kept = join(directory.path, 'kept');
     await cp(join(stateDir, 'backup'), kept, { recursive: true });
-    await controller.api('POST', '/v1/kill', { customer: 'evil', reason: 'after the backup' });
-    await controller.api('DELETE', '/v1/customers/late');
+    await controller.api('POST /v1/kill', { customer: 'evil', reason: 'after the backup' });
+    await controller.api('DELETE /v1/customers/late');
     const running = await muster('restore', kept, '--state-dir', stateDir);
     assert.equal(running.code, 1);
     assert.match(running.stderr, /stop the controller that uses it first/);
