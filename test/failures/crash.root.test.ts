@@ -15,7 +15,7 @@ import { ControllerProcess } from '../qemu/controller-process.ts';
 import { cacheDir, runningNetwork, scratch } from './attempt.ts';
 import { startLeaseTaker } from './lease-taker-process.ts';
 
-const rounds = 6;
+const rounds = 4;
 const operators = 6;
 
 /** What one operator knows of a customer that only this operator changes. */

@@ -38,7 +38,7 @@ test('wrong settings are told all at once, in one sentence', async () => {
   assert.match(said, /there is no option --interfce/);
 });
 
-test('a port in use is named, whichever it is', { timeout: 120_000 }, async () => {
+test('a port in use is named, whichever it is', { timeout: 400_000 }, async () => {
   await using state = await scratch();
   await using network = await runningNetwork({ boards: 0 });
   const taken = [
@@ -105,7 +105,7 @@ test('a second controller on one state directory is refused, and SIGTERM leaves 
   assert.ok(!/ 0A /.test(stdout) && !/:(0043|0045|1626) /.test(stdout), stdout);
 });
 
-test('a database that is none, or is damaged, is refused and left as it is', { timeout: 60_000 }, async () => {
+test('a database that is none, or is damaged, is refused and left as it is', { timeout: 400_000 }, async () => {
   await using state = await scratch();
   await using network = await runningNetwork({ boards: 0 });
   const stateDir = join(state.path, 'state');
