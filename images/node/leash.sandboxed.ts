@@ -6,10 +6,10 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { writeLeash } from '../../agent/leash.ts';
 import { isCustomerName } from '../../protocol/names.ts';
 import { until } from '../../test/until.ts';
+import { spawnLeash } from './leash.fixture.ts';
 
 const groups = '/sys/fs/cgroup/customers';
 const fifo = '/run/leash/fifo';
@@ -70,10 +70,7 @@ before(async () => {
     assert.ok(isCustomerName(name), name);
     mkdirSync(join(groups, name));
   }
-  const run = (script: string) =>
-    spawn('busybox', ['sh', fileURLToPath(new URL(script, import.meta.url))], { stdio: 'inherit' });
-  hand = run('leash-hand.sh');
-  leash = run('leash.sh');
+  ({ leash, hand } = spawnLeash('inherit'));
   await untilNone('the leash is up', () => (log().includes('leash up') ? [] : ['the leash']));
   vouched = [...names];
   vouch();
