@@ -11,7 +11,7 @@ import { Type } from 'typebox';
 import { Event } from '../../protocol/api/events.ts';
 import type { Node } from '../../protocol/api/nodes.ts';
 import { Status } from '../../protocol/api/status.ts';
-import { Rig } from '../faults/rig.ts';
+import { Rig } from '../faults/host/rig.ts';
 import { until } from '../until.ts';
 import { ControllerProcess } from '../qemu/controller-process.ts';
 import { defaultCacheDir } from '../qemu/rack.ts';

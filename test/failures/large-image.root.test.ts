@@ -12,7 +12,7 @@ import { sampleArchives } from '../../images/customer/samples.ts';
 import { tarEnd, tarHeader, tarPadding, type TarHeader } from '../../images/customer/tar.ts';
 import { openSqliteStore } from '../../inventory/store/sqlite-store.ts';
 import { Images } from '../../protocol/api/images.ts';
-import { keyOf, Rig } from '../faults/rig.ts';
+import { keyOf, Rig } from '../faults/host/rig.ts';
 import { until } from '../until.ts';
 import { ControllerProcess } from '../qemu/controller-process.ts';
 import { cacheDir, runningNetwork, scratch } from './attempt.ts';

@@ -11,7 +11,7 @@ import { rackCustomer } from '../bench/seeded-store.ts';
 import { rackUnderAttack } from './rack-under-attack.ts';
 
 const nodes = 100;
-const preload = fileURLToPath(new URL('../faults/preload.mjs', import.meta.url));
+const preload = fileURLToPath(new URL('../faults/host/preload.mjs', import.meta.url));
 const Events = Type.Object({ events: Type.Array(Type.Object({ id: Type.Integer(), message: Type.String() })) });
 
 test(

@@ -91,7 +91,7 @@ test('forged heartbeats, of no session and of sessions that were seen', { timeou
 });
 
 test('20,000 DISCOVERs a second, in the name of boards that are alive', { timeout: 300_000 }, async (t) => {
-  const boardsProgram = new URL('../bench/dhcp-load.ts', import.meta.url);
+  const boardsProgram = new URL('../bench/boot-server/dhcp-load.ts', import.meta.url);
   await permitsLast(t, async () => {
     const flood = await startBoards(rack.network, { program: boardsProgram, args: [String(boards), '20000', '5'] });
     return flood.stdout === null ? undefined : text(flood.stdout);

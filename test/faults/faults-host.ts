@@ -1,8 +1,8 @@
 // The faults that can happen to agents in namespaces of this machine, with the real controller, leash and crun. What needs
 // a kernel of its own (a frozen leash and its watchdog, a node's clock, a hung kernel) is in `faults-qemu.ts`.
-import { clockSteps } from './clock.ts';
-import { fillDisk, flushesLast } from './disk.ts';
-import { drill } from './drill.ts';
+import { clockSteps } from './host/clock.ts';
+import { fillDisk, flushesLast } from './host/disk.ts';
+import { drill } from './host/drill.ts';
 import { promisedMs, type Fault, type FaultRack, type FaultSuite, type Run } from './fault.ts';
 import {
   agentBlocks,
@@ -19,9 +19,9 @@ import {
   startsInFlight,
   stubbornProcessesDie,
   underFullLoad,
-} from './host-steps.ts';
-import { replays } from './replays.ts';
-import type { Rig } from './rig.ts';
+} from './host/steps.ts';
+import { replays } from './host/replays.ts';
+import type { Rig } from './host/rig.ts';
 
 const nodes = 3;
 
@@ -208,7 +208,7 @@ export const hostSuite: FaultSuite = {
   where: 'host',
   faults: hostFaults,
   async open({ name = 'faults-host', print }): Promise<FaultRack> {
-    const { Rig } = await import('./rig.ts');
+    const { Rig } = await import('./host/rig.ts');
     const rig = await Rig.create({ name, nodes, print });
     return {
       run(wanted) {

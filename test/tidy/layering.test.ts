@@ -46,7 +46,6 @@ const fullRooms: Record<string, { files: number; why: string }> = {
     files: 25,
     why: 'a file a part of the page, served as they are: folders would be part of addresses',
   },
-  'test/faults': { files: 25, why: 'the injected faults, the rigs they are injected on, and what observes them' },
 };
 const roomFilesLimit = 20;
 

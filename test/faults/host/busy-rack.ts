@@ -2,9 +2,9 @@
 import type { ChildProcess } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { startBoards } from '../qemu/dhcp-boards.ts';
-import { rackAddress } from '../qemu/rack-network.ts';
-import { endProcess, startTied } from '../qemu/tied-process.ts';
+import { startBoards } from '../../qemu/dhcp-boards.ts';
+import { rackAddress } from '../../qemu/rack-network.ts';
+import { endProcess, startTied } from '../../qemu/tied-process.ts';
 import type { Rig } from './rig.ts';
 
 const listenerCount = 32;

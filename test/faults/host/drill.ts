@@ -1,11 +1,11 @@
 // One run of one fault on this machine: all run → fault → order → measure → heal → nothing came back → lift → all run.
 import { setTimeout as delay } from 'node:timers/promises';
-import { heartbeatIntervalMs } from '../../protocol/timing.ts';
-import type { Run } from './fault.ts';
-import type { HostNode } from './host-node.ts';
+import { heartbeatIntervalMs } from '../../../protocol/timing.ts';
+import type { Run } from '../fault.ts';
+import type { HostNode } from './node.ts';
 import { monotonicMs, type Change } from './observer.ts';
 import { keyOf, type AcceptedOrder, type Rig } from './rig.ts';
-import { until } from '../until.ts';
+import { until } from '../../until.ts';
 
 /** After this long without an end a run has failed: the promise is broken beyond measuring. */
 const goneWithinMs = 30_000;

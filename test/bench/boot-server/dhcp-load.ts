@@ -1,14 +1,14 @@
 // A program, started by `startBoards`: a rack's boards DISCOVER in turn, so many times a second whether or not anybody
 // answers, and take what they are offered.
 //
-//   node test/bench/dhcp-load.ts BOARDS PER_SECOND SECONDS     prints {"sent", "offers", "exchanges"}
+//   node test/bench/boot-server/dhcp-load.ts BOARDS PER_SECOND SECONDS     prints {"sent", "offers", "exchanges"}
 import { createSocket } from 'node:dgram';
-import { deviceSocketsVariable, inheritedSockets } from '../../boot/device-sockets.ts';
-import { option } from '../../boot/dhcp/option.ts';
-import { encodePacket } from '../../boot/dhcp/packet.ts';
-import { addressBytes, boardPacket } from '../../boot/dhcp/world.fixture.ts';
-import { rackAddress } from '../qemu/rack-network.ts';
-import { boardMac } from './seeded-store.ts';
+import { deviceSocketsVariable, inheritedSockets } from '../../../boot/device-sockets.ts';
+import { option } from '../../../boot/dhcp/option.ts';
+import { encodePacket } from '../../../boot/dhcp/packet.ts';
+import { addressBytes, boardPacket } from '../../../boot/dhcp/world.fixture.ts';
+import { rackAddress } from '../../qemu/rack-network.ts';
+import { boardMac } from '../seeded-store.ts';
 
 const [boards = 0, perSecond = 0, seconds = 0] = process.argv.slice(2).map(Number);
 /** As a burst of the kernel's queues. */

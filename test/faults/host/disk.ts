@@ -5,13 +5,13 @@ import { mkdtempSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { Type } from 'typebox';
-import { Customer } from '../../protocol/api/customers.ts';
-import { KillOrder } from '../../protocol/api/orders.ts';
-import { Workload } from '../../protocol/api/workloads.ts';
+import { Customer } from '../../../protocol/api/customers.ts';
+import { KillOrder } from '../../../protocol/api/orders.ts';
+import { Workload } from '../../../protocol/api/workloads.ts';
 import { drill, type Steps } from './drill.ts';
-import type { Run } from './fault.ts';
+import type { Run } from '../fault.ts';
 import type { AcceptedOrder, Rig } from './rig.ts';
-import { until } from '../until.ts';
+import { until } from '../../until.ts';
 
 const refusal = /: 5\d\d \{[^\n]*the disk is full; nothing was changed/;
 const triesAtMost = 600;

@@ -1,4 +1,4 @@
-// The rack on this machine: the real controller and some nodes (`host-node.ts`) in network namespaces, with two customers,
+// The rack on this machine: the real controller and some nodes (`node.ts`) in network namespaces, with two customers,
 // `acme`, who will be killed, and `bolt`, who must not notice. The controller keeps its state on a small disk of its own,
 // so that the disk can run full.
 import { execFileSync } from 'node:child_process';
@@ -9,25 +9,25 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Type } from 'typebox';
 import { Check } from 'typebox/value';
-import { killGroup, removeTree } from '../../agent/containers/control-group.fixture.ts';
-import { sampleArchives } from '../../images/customer/samples.ts';
-import { bundleAgent } from '../../images/node/bundle.ts';
-import { Event } from '../../protocol/api/events.ts';
-import { Instance } from '../../protocol/api/instances.ts';
-import { KillOrder, KillTimeline } from '../../protocol/api/orders.ts';
-import { Workload, type WorkloadSpec } from '../../protocol/api/workloads.ts';
-import { ControllerProcess } from '../qemu/controller-process.ts';
-import { defaultCacheDir } from '../qemu/rack.ts';
-import { RackNetwork } from '../qemu/rack-network.ts';
-import { writeSeccompProfile } from '../../agent/containers/seccomp-profile.fixture.ts';
-import { HostNode } from './host-node.ts';
+import { killGroup, removeTree } from '../../../agent/containers/control-group.fixture.ts';
+import { sampleArchives } from '../../../images/customer/samples.ts';
+import { bundleAgent } from '../../../images/node/bundle.ts';
+import { Event } from '../../../protocol/api/events.ts';
+import { Instance } from '../../../protocol/api/instances.ts';
+import { KillOrder, KillTimeline } from '../../../protocol/api/orders.ts';
+import { Workload, type WorkloadSpec } from '../../../protocol/api/workloads.ts';
+import { ControllerProcess } from '../../qemu/controller-process.ts';
+import { defaultCacheDir } from '../../qemu/rack.ts';
+import { RackNetwork } from '../../qemu/rack-network.ts';
+import { writeSeccompProfile } from '../../../agent/containers/seccomp-profile.fixture.ts';
+import { HostNode } from './node.ts';
 import { monotonicMs, Observer } from './observer.ts';
-import { until } from '../until.ts';
+import { until } from '../../until.ts';
 
 export const customers = ['acme', 'bolt'] as const;
 export type Customer = (typeof customers)[number];
 
-const rootDir = fileURLToPath(new URL('../..', import.meta.url));
+const rootDir = fileURLToPath(new URL('../../..', import.meta.url));
 const stateDiskBytes = 32 * 2 ** 20;
 const allRunWithinMs = 120_000;
 /** All instances run, and one node has none of them: this long is no moment between two reports. */

@@ -1,6 +1,6 @@
 // Faults of the rack's cables, made in the bridge: nothing on either end can tell them from the real thing. A datagram that
 // is dropped here was sent without an error.
-import type { HostNode } from './host-node.ts';
+import type { HostNode } from './node.ts';
 import type { Rig } from './rig.ts';
 
 export type Direction = 'to the node' | 'from the node';

@@ -1,7 +1,7 @@
 // Fault 15: what somebody on the rack's segment can do with permits that passed by. The one who holds back the last permit
 // from before the order and delivers it late gains nothing: it counts from when its nonce was sent.
 import { setTimeout as delay } from 'node:timers/promises';
-import { permitValidityMs } from '../../protocol/timing.ts';
+import { permitValidityMs } from '../../../protocol/timing.ts';
 import type { Steps } from './drill.ts';
 import { healLosses, lose, lost } from './links.ts';
 import type { Rig } from './rig.ts';

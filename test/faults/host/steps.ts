@@ -2,12 +2,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { startBusyRack } from './busy-rack.ts';
 import { drill, type Steps } from './drill.ts';
-import { promisedMs, type Run } from './fault.ts';
-import { cpuTimeOf, stateOf, type HostNode, type Part } from './host-node.ts';
+import { promisedMs, type Run } from '../fault.ts';
+import { cpuTimeOf, stateOf, type HostNode, type Part } from './node.ts';
 import { areCut, healLosses, lose, lost, plugCables, pullCables, type Losses } from './links.ts';
 import { monotonicMs } from './observer.ts';
 import { keyOf, ordinary, type Rig } from './rig.ts';
-import { until } from '../until.ts';
+import { until } from '../../until.ts';
 
 /** Two of three: the third shows that a fault elsewhere harms nobody here. */
 const firstTwo = (rig: Rig): readonly HostNode[] => rig.nodes.slice(0, 2);

@@ -6,10 +6,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
-import { startBoards } from '../qemu/dhcp-boards.ts';
-import { controllerAlone } from './controller-alone.ts';
-import { figureOf, type BenchOptions, type Figure } from './figure.ts';
-import { rackNodes, seedStore } from './seeded-store.ts';
+import { startBoards } from '../../qemu/dhcp-boards.ts';
+import { controllerAlone } from '../controller-alone.ts';
+import { figureOf, type BenchOptions, type Figure } from '../figure.ts';
+import { rackNodes, seedStore } from '../seeded-store.ts';
 
 const loads = [
   { name: 'a DISCOVER of each board a second', perSecond: rackNodes },
