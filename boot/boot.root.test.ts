@@ -195,7 +195,7 @@ test('the script is the board’s own, and names its kernel', async () => {
 });
 
 test('a fenced board gets iPXE, which tells it why, and no kernel by any boot method', async (t) => {
-  await become(fencedMac, '10.77.0.7', t);
+  await become(t, { mac: fencedMac, ip: '10.77.0.7' });
   const http = (file: string) =>
     runInside(board, 'busybox', 'wget', '-q', '-O', '/dev/null', `http://10.77.0.1:8480/${file}`);
 
@@ -225,7 +225,7 @@ test('a fenced board gets iPXE, which tells it why, and no kernel by any boot me
 });
 
 test('a board that was reset this moment waits for its token, by the method ipxe and by pxelinux', async (t) => {
-  await become(heldMac, '10.77.0.8', t);
+  await become(t, { mac: heldMac, ip: '10.77.0.8' });
   const waiting = await bootScript(heldMac);
   assert.match(waiting, /waits: it is alive\nsleep 1\nchain .*boot\.ipxe\?mac=02:00:00:c2:00:08 /);
   assert.doesNotMatch(waiting, /kernel|initrd|muster\.token/);
@@ -243,7 +243,7 @@ test('a port in use and a missing interface are one clear sentence each', async 
 });
 
 /** From now until the test's end this machine is that board as well. */
-async function become(mac: string, ip: string, t: TestContext): Promise<void> {
+async function become(t: TestContext, { mac, ip }: { mac: string; ip: string }): Promise<void> {
   await leaseOf(mac);
   await runInside(board, 'ip', 'addr', 'add', `${ip}/24`, 'dev', 'board');
   await runInside(board, 'ip', 'route', 'replace', '10.77.0.1/32', 'dev', 'board', 'src', ip);

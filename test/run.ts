@@ -247,7 +247,9 @@ function countFailure(data: TestFail, { path, totals }: Counted): void {
   if (type === 'suite' && error.message.includes('subtest')) return;
   tellFailure(`${path}: ${data.name}`, totals);
   process.stdout.write(`${inspect(error.cause ?? error)}\n`);
-  process.stdout.write(`  again: npm test -- ${path} -t '${data.name.replaceAll("'", '.')}'\n`);
+  // A test within a test does not run without it.
+  const which = data.nesting > 0 ? '' : ` -t '${data.name.replaceAll("'", '.')}'`;
+  process.stdout.write(`  again: npm test -- ${path}${which}\n`);
 }
 
 function tellFailure(headline: string, totals: Totals): void {
