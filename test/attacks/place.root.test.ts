@@ -25,6 +25,8 @@ let rig: Rig;
 
 before(async () => {
   rig = stack.use(await Rig.create({ name: 'place', nodes: 1, print: () => undefined }));
+  // A kernel believes a new owner of an address once the last one is a second old: a board must not be without permits as long.
+  await rig.inRack(['sh', '-c', 'echo 0 >/proc/sys/net/ipv4/neigh/br0/locktime']);
 });
 after(async () => {
   await stack.disposeAsync();
@@ -147,33 +149,11 @@ test('a board that is switched off and on again waits until its old session is s
 
 /** Takes the address, asks, and gives the address back: what a stranger keeps of it later is the controller's answer. */
 async function attack(stranger: Machine, board: Node): Promise<{ token: boolean; session: unknown }> {
-  // The controller's kernel takes a new owner of an address once the last one is a second old.
-  await delay(1_100);
-  await stranger.run('busybox', 'arping', '-U', '-c', '1', '-I', 'eth0', `${board.ip}`);
-  const asked = await stranger.exec([
-    process.execPath,
-    '--disable-warning=ExperimentalWarning',
-    takePlace,
-    board.mac,
-    rackAddress,
-  ]);
+  const program = [process.execPath, '--disable-warning=ExperimentalWarning', takePlace];
+  const asked = await stranger.exec([...program, board.mac, rackAddress, `${board.ip}`]);
   await stranger.run('ip', 'address', 'flush', 'dev', 'eth0');
-  const agent = rig.nodes[0]?.find('agent');
-  await delay(1_100);
-  await rig.inRack([
-    'nsenter',
-    '--target',
-    `${agent}`,
-    '--net',
-    'busybox',
-    'arping',
-    '-U',
-    '-c',
-    '1',
-    '-I',
-    'eth0',
-    `${board.ip}`,
-  ]);
+  const inBoard = ['nsenter', '--target', `${rig.nodes[0]?.find('agent')}`, '--net'];
+  await rig.inRack([...inBoard, 'busybox', 'arping', '-U', '-c', '1', '-I', 'eth0', `${board.ip}`]);
   const { script, session } = JSON.parse(asked.stdout);
   assert.match(script, /^#!ipxe/, 'the stranger was answered, so it had the address');
   return { token: script.includes('muster.token='), session };
