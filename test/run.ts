@@ -6,7 +6,7 @@
 //   npm run check                the tools and the unit tests: no root, no QEMU
 import { spawn } from 'node:child_process';
 import { globSync } from 'node:fs';
-import { dirname, relative } from 'node:path';
+import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs, inspect } from 'node:util';
 import { run, type EventData } from 'node:test';
@@ -19,14 +19,49 @@ type TestFail = EventData.TestFail;
 /** `failed` has the headline of each failure: a long log ends with them. */
 type Totals = { passed: number; failed: string[]; skipped: number };
 
-// Some unit tests only wait for the clock. Boards in QEMU keep both cores of a small machine busy: what needs root or boots
-// boards runs one file at a time.
-const phases = [
-  { kind: 'unit', pattern: '**/*.test.ts', concurrency: 3, fileTimeoutMs: 120_000 },
-  { kind: 'root', pattern: '**/*.root.test.ts', concurrency: 1, fileTimeoutMs: 600_000 },
-  { kind: 'e2e', pattern: '**/*.e2e.ts', concurrency: 1, fileTimeoutMs: 900_000 },
-] as const;
-type Phase = (typeof phases)[number];
+/** `flag` chooses it on the command line. */
+interface Kind {
+  flag: 'unit' | 'root' | 'e2e';
+  what: string;
+  pattern: string;
+  exclude?: readonly string[];
+  /** So many of these files at once: each uses up to a core, or waits for a clock. */
+  atOnce: number;
+  fileTimeoutMs: number;
+}
+
+const unit: Kind = {
+  flag: 'unit',
+  what: 'unit',
+  pattern: '**/*.test.ts',
+  exclude: ['**/*.root.test.ts'],
+  atOnce: 3,
+  fileTimeoutMs: 120_000,
+};
+// Two racks of emulated boards at once would make each other slow.
+const boards: Kind = { flag: 'e2e', what: 'boards', pattern: 'test/**/*.e2e.ts', atOnce: 1, fileTimeoutMs: 900_000 };
+// Networks and control groups are each file's own. Half the time it waits for a clock.
+const root: Kind = {
+  flag: 'root',
+  what: 'root',
+  pattern: '**/*.root.test.ts',
+  exclude: ['test/failures/strangers.root.test.ts'],
+  atOnce: 2,
+  fileTimeoutMs: 600_000,
+};
+const page: Kind = { flag: 'e2e', what: 'page', pattern: 'dashboard/**/*.e2e.ts', atOnce: 1, fileTimeoutMs: 900_000 };
+// Floods that keep one core busy, and the controller another: beside anything else nobody could hold what this one asks for.
+const alone: Kind = {
+  flag: 'root',
+  what: 'root, alone',
+  pattern: 'test/failures/strangers.root.test.ts',
+  atOnce: 1,
+  fileTimeoutMs: 600_000,
+};
+
+/** One after another. In each, files of the kind that is named first begin as soon as they may. */
+const stages: readonly (readonly Kind[])[] = [[unit], [boards, root, page], [alone]];
+const filesAtOnce = 3;
 
 // The whole run must end within an hour on a cold machine, set-up included.
 const wholeRunMs = 50 * 60_000;
@@ -43,10 +78,14 @@ async function main(argv: string[]): Promise<number> {
       name: { type: 'string', short: 't' },
     },
   });
-  const asked = phases.filter(({ kind }) => values[kind] || (values.check && kind === 'unit'));
-  const chosen = (asked.length > 0 ? asked : phases).map((phase) => ({ ...phase, files: filesOf(phase, positionals) }));
+  const asked = stages.flat().filter(({ flag }) => values[flag] || (values.check && flag === 'unit'));
+  const chosen = stages.map((kinds) =>
+    kinds
+      .filter((kind) => asked.length === 0 || asked.includes(kind))
+      .flatMap((kind) => filesOf(kind, positionals).map((path): TestFile => ({ path, kind }))),
+  );
   const isFiltered = positionals.length > 0 || values.name !== undefined || (asked.length > 0 && !values.check);
-  if (isFiltered && chosen.every(({ files }) => files.length === 0)) {
+  if (isFiltered && chosen.every((files) => files.length === 0)) {
     process.stderr.write(`no test file matches ${[...argv].join(' ')}: want a part of a path such as boot/\n`);
     return 1;
   }
@@ -57,9 +96,7 @@ async function main(argv: string[]): Promise<number> {
 
   const totals: Totals = { passed: 0, failed: [], skipped: 0 };
   if (!isFiltered) await runTools(totals);
-  for (const phase of chosen) {
-    if (phase.files.length > 0) await runPhase({ ...phase, name: values.name, signal, totals });
-  }
+  for (const files of chosen) await runFiles(files, { name: values.name, signal, totals });
   if (signal.aborted) totals.failed.push(`the run was ended early: ${String(signal.reason)}`);
   if (totals.failed.length > 0) process.stdout.write(`\n${totals.failed.map((each) => `✗ ${each}\n`).join('')}`);
   const skipped = totals.skipped > 0 ? `, ${totals.skipped} skipped` : '';
@@ -68,10 +105,9 @@ async function main(argv: string[]): Promise<number> {
 }
 
 /** Backwards: the longest unit tests are in `test`, and begun last they would leave the machine half idle. */
-function filesOf(phase: Phase, words: readonly string[]): string[] {
-  const exclude = ['**/node_modules/**', '.cache/**', '.state/**', 'artefacts/**'];
-  return globSync(phase.pattern, { cwd: rootDir, exclude })
-    .filter((path) => phase.kind !== 'unit' || !path.endsWith('.root.test.ts'))
+function filesOf({ pattern, exclude = [] }: Kind, words: readonly string[]): string[] {
+  const places = ['**/node_modules/**', '.cache/**', '.state/**', 'artefacts/**'];
+  return globSync(pattern, { cwd: rootDir, exclude: [...places, ...exclude] })
     .filter((path) => words.length === 0 || words.some((word) => path.includes(word)))
     .toSorted()
     .toReversed();
@@ -89,7 +125,7 @@ async function runTools(totals: Totals): Promise<void> {
 async function runTool({ name, argv }: (typeof tools)[number], totals: Totals): Promise<void> {
   const started = performance.now();
   const { code, output } = await capture(argv);
-  const seconds = ((performance.now() - started) / 1000).toFixed(1);
+  const seconds = secondsSince(started);
   if (code === 0) {
     totals.passed += 1;
     process.stdout.write(`✓ ${name}  ${seconds} s\n`);
@@ -114,30 +150,58 @@ function capture(argv: readonly string[]): Promise<{ code: number; output: strin
   });
 }
 
-type PhaseRun = Phase & { files: string[]; name: string | undefined; signal: AbortSignal; totals: Totals };
+interface TestFile {
+  path: string;
+  kind: Kind;
+}
 
-async function runPhase({ kind, files, concurrency, name, ...rest }: PhaseRun): Promise<void> {
+interface RunOptions {
+  /** Of the tests to run; all where it is undefined. */
+  name: string | undefined;
+  signal: AbortSignal;
+  totals: Totals;
+}
+
+async function runFiles(files: readonly TestFile[], options: RunOptions): Promise<void> {
+  if (files.length === 0) return;
   const started = performance.now();
-  process.stdout.write(`\n── ${kind}: ${files.length} files\n`);
+  const kinds = [...new Set(files.map(({ kind }) => kind.what))].join(', ');
+  process.stdout.write(`\n── ${kinds}: ${files.length} files\n`);
   const left = [...files];
-  const work = async (): Promise<void> => {
-    for (let file = left.shift(); file !== undefined; file = left.shift()) await runFile(file, { name, ...rest });
-  };
-  await Promise.all(Array.from({ length: concurrency }, work));
-  process.stdout.write(`── ${kind}: ${((performance.now() - started) / 1000).toFixed(1)} s\n`);
+  const running = new Map<TestFile, Promise<void>>();
+  while (left.length + running.size > 0) {
+    const next = nextOf(left, [...running.keys()]);
+    if (next === undefined) await Promise.race(running.values());
+    else {
+      left.splice(left.indexOf(next), 1);
+      running.set(
+        next,
+        runFile(next, options).finally(() => running.delete(next)),
+      );
+    }
+  }
+  process.stdout.write(`── ${kinds}: ${secondsSince(started)} s\n`);
+}
+
+/** The first that may begin beside those that run; undefined while none may. */
+function nextOf(left: readonly TestFile[], running: readonly TestFile[]): TestFile | undefined {
+  if (running.length >= filesAtOnce) return undefined;
+  return left.find(({ kind }) => running.filter((file) => file.kind === kind).length < kind.atOnce);
+}
+
+function secondsSince(started: number): string {
+  return ((performance.now() - started) / 1000).toFixed(1);
 }
 
 /** A runner for each file: only its signal ends a process that does not end by itself when its tests are done. */
-async function runFile(
-  file: string,
-  { name, signal, totals, fileTimeoutMs }: Pick<PhaseRun, 'name' | 'signal' | 'totals' | 'fileTimeoutMs'>,
-): Promise<void> {
+async function runFile({ path, kind }: TestFile, { name, signal, totals }: RunOptions): Promise<void> {
   if (signal.aborted) return;
+  const started = performance.now();
   const stream = run({
     cwd: rootDir,
-    files: [`${rootDir}/${file}`],
-    timeout: fileTimeoutMs,
-    signal: AbortSignal.any([signal, AbortSignal.timeout(fileTimeoutMs)]),
+    files: [`${rootDir}/${path}`],
+    timeout: kind.fileTimeoutMs,
+    signal: AbortSignal.any([signal, AbortSignal.timeout(kind.fileTimeoutMs)]),
     ...(name === undefined ? {} : { testNamePatterns: [new RegExp(name)] }),
   });
   for await (const event of stream) {
@@ -145,46 +209,53 @@ async function runFile(
     // A file's own totals come without its path.
     if (event.type === 'test:diagnostic' && event.data.file !== undefined)
       process.stdout.write(`ℹ ${event.data.message}\n`);
-    if (event.type === 'test:pass') countPass(event.data, totals);
-    if (event.type === 'test:fail') countFailure(event.data, totals);
+    if (event.type === 'test:pass') countPass(event.data, { path, totals });
+    if (event.type === 'test:fail') countFailure(event.data, { path, totals });
   }
+  if (kind !== unit) process.stdout.write(`── ${path}: ${secondsSince(started)} s\n`);
 }
 
 /** The runner reports each file as a test around its tests, named by its path; that one only counts when it fails. */
 const isFileItself = ({ name, file }: { name: string; file?: string }): boolean => name === file;
 
-function countPass(data: TestPass, totals: Totals): void {
+interface Counted {
+  /** Of the test's file. The runner names the file that calls `test`, which may be a fixture. */
+  path: string;
+  totals: Totals;
+}
+
+function countPass(data: TestPass, { path, totals }: Counted): void {
   if (data.details.type === 'suite' || isFileItself(data)) return;
   if (data.skip !== undefined || data.todo !== undefined) {
     totals.skipped += 1;
     return;
   }
   totals.passed += 1;
-  process.stdout.write(`✓ ${where(data.file)}: ${data.name}  ${Math.round(data.details.duration_ms)} ms\n`);
+  process.stdout.write(`✓ ${path}: ${data.name}  ${Math.round(data.details.duration_ms)} ms\n`);
 }
 
-function countFailure(data: TestFail, totals: Totals): void {
+function countFailure(data: TestFail, { path, totals }: Counted): void {
   const { error, type } = data.details;
   if (isFileItself(data)) {
     // Its own tests have been counted; what is left is a crash, a leak or a time limit of the whole file.
     if (error.message.includes('subtest')) return;
-    tellFailure(`${where(data.file)}: its process crashed, or did not end (${error.message})`, totals);
-    process.stdout.write(`  again: npm test -- ${where(data.file)}\n`);
+    tellFailure(`${path}: its process crashed, or did not end (${error.message})`, totals);
+    process.stdout.write(`  again: npm test -- ${path}\n`);
     return;
   }
   // A suite fails because a test in it failed: that one has been counted.
   if (type === 'suite' && error.message.includes('subtest')) return;
-  tellFailure(`${where(data.file)}: ${data.name}`, totals);
+  tellFailure(`${path}: ${data.name}`, totals);
   process.stdout.write(`${inspect(error.cause ?? error)}\n`);
-  process.stdout.write(`  again: npm test -- ${where(data.file)} -t '${data.name.replaceAll("'", '.')}'\n`);
+  // A test within a test does not run without it.
+  const which = data.nesting > 0 ? '' : ` -t '${data.name.replaceAll("'", '.')}'`;
+  process.stdout.write(`  again: npm test -- ${path}${which}\n`);
 }
 
 function tellFailure(headline: string, totals: Totals): void {
   totals.failed.push(headline);
   process.stdout.write(`✗ ${headline}\n`);
 }
-
-const where = (file: string | undefined): string => (file === undefined ? '?' : relative(rootDir, file));
 
 // Each test file is a process of its own and reads much of the project: its code is stripped of types and compiled once.
 process.env['NODE_COMPILE_CACHE'] ??= `${process.env['MUSTER_CACHE'] ?? `${rootDir}/.cache`}/compiled`;

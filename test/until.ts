@@ -2,6 +2,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
 /** Throws what was waited for, and `detail`, when it does not come true. */
+// oxlint-disable-next-line max-params -- reads as a sentence wherever it is: until what, which holds when, within how long
 export async function until(
   what: string,
   holds: () => boolean | Promise<boolean>,

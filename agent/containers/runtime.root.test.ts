@@ -11,11 +11,11 @@ ip -n rack address add 10.77.0.1/24 dev eth0
 ip -n rack link set eth0 up
 `;
 
-test('containers run, answer, are stopped and adopted with real crun', { timeout: 300_000 }, (context) =>
+test('containers run, answer, are stopped and adopted with real crun', { timeout: 500_000 }, (context) =>
   runSandboxed(context, {
     program: new URL('runtime.sandboxed.ts', import.meta.url),
     prepare,
-    testTimeoutMs: 60_000,
-    timeoutMs: 290_000,
+    testTimeoutMs: 120_000,
+    timeoutMs: 490_000,
   }),
 );

@@ -2,9 +2,13 @@
 // mount, a network, a PID and a control group namespace of its own. There cgroup v2 is at its usual place whatever the host
 // does (systemd's hybrid, version 1 beside it), /run is empty and the network is loopback alone. Nothing outlives them.
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, mkdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { Readable } from 'node:stream';
+import { text } from 'node:stream/consumers';
 import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { killGroup, removeTree } from './groups/control-group.fixture.ts';
@@ -43,8 +47,12 @@ export interface Sandboxed {
   timeoutMs: number;
 }
 
-/** Runs the program and prints what it says. Throws where one of its tests fails; skips where there is no cgroup v2. */
-export function runSandboxed(context: TestContext, { program, prepare, testTimeoutMs, timeoutMs }: Sandboxed): void {
+/**
+ * Runs the program and prints what it says; each of its tests is a test of this context, too. Throws where one of them fails;
+ * skips where there is no cgroup v2.
+ */
+export async function runSandboxed(context: TestContext, options: Sandboxed): Promise<void> {
+  const { program, prepare, testTimeoutMs, timeoutMs } = options;
   const unified = ['/sys/fs/cgroup', '/sys/fs/cgroup/unified'].find((at) => existsSync(join(at, 'cgroup.controllers')));
   if (unified === undefined) {
     context.skip('cgroup v2 is not mounted here');
@@ -56,22 +64,60 @@ export function runSandboxed(context: TestContext, { program, prepare, testTimeo
   try {
     // The test runner's own protocol would hide what the inner run says.
     const { NODE_TEST_CONTEXT: _context, ...env } = process.env;
-    const runner = [process.execPath, '--test-reporter=spec', `--test-timeout=${testTimeoutMs}`];
-    const { status, stdout, stderr } = spawnSync(
-      'unshare',
-      [...separation, 'sh', '-c', outside, 'sh', ...runner, file],
-      {
-        env: { ...env, GROUP: group, INSIDE: inside(prepare) },
-        encoding: 'utf8',
-        timeout: timeoutMs,
-        killSignal: 'SIGKILL',
-        maxBuffer: 16 * 2 ** 20,
-      },
-    );
+    const reporters = ['spec', fileURLToPath(new URL('sandbox-reporter.fixture.mjs', import.meta.url))];
+    const reporting = reporters.flatMap((reporter, i) => [
+      `--test-reporter=${reporter}`,
+      `--test-reporter-destination=${i === 0 ? 'stdout' : 'stderr'}`,
+    ]);
+    const runner = [process.execPath, ...reporting, `--test-timeout=${testTimeoutMs}`];
+    const child = spawn('unshare', [...separation, 'sh', '-c', outside, 'sh', ...runner, file], {
+      env: { ...env, GROUP: group, INSIDE: inside(prepare) },
+      stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
+      timeout: timeoutMs,
+      killSignal: 'SIGKILL',
+    });
+    const [code, stdout, stderr] = await Promise.all([
+      once(child, 'close').then(([status]: unknown[]) => status),
+      child.stdout === null ? '' : text(child.stdout),
+      child.stderr === null ? '' : text(child.stderr),
+      retold(context, child.stdio[3]),
+    ]);
     process.stdout.write(stdout);
-    assert.equal(status, 0, `${stdout}\n${stderr}`);
+    assert.equal(code, 0, `the program ended with ${String(code)}: ${stderr}`);
   } finally {
     killGroup(join(unified, group));
     removeTree(join(unified, group));
   }
+}
+
+interface Told {
+  name: string;
+  is: 'begun' | 'passed' | 'skipped' | 'failed';
+  why?: string;
+}
+
+/** Makes each test that is told of one of the context. Resolves when the teller is gone and all have ended. */
+async function retold(context: TestContext, lines: unknown): Promise<void> {
+  if (!(lines instanceof Readable)) throw new Error('cannot hear what the tests in the sandbox tell');
+  const all: Promise<void>[] = [];
+  const open: { name: string; end: PromiseWithResolvers<Told> }[] = [];
+  for await (const line of createInterface({ input: lines })) {
+    const told: Told = JSON.parse(line);
+    if (told.is === 'begun') {
+      const end = Promise.withResolvers<Told>();
+      open.push({ name: told.name, end });
+      const ends = async (inner: TestContext): Promise<void> => {
+        const { is, why } = await end.promise;
+        if (is === 'failed') throw new Error(why);
+        if (is === 'skipped') inner.skip();
+      };
+      all.push(context.test(told.name, ends));
+    } else {
+      // One that has tests of its own ends after them.
+      const at = open.findLastIndex(({ name }) => name === told.name);
+      open.splice(at, 1)[0]?.end.resolve(told);
+    }
+  }
+  for (const { name, end } of open) end.resolve({ name, is: 'failed', why: 'the program ended in the middle of it' });
+  await Promise.all(all);
 }

@@ -11,7 +11,7 @@ import { Type } from 'typebox';
 import { Event } from '../../protocol/api/events.ts';
 import type { Node } from '../../protocol/api/nodes.ts';
 import { Status } from '../../protocol/api/status.ts';
-import { Rig } from '../faults/rig.ts';
+import { Rig } from '../faults/host/rig.ts';
 import { until } from '../until.ts';
 import { ControllerProcess } from '../qemu/controller-process.ts';
 import { defaultCacheDir } from '../qemu/rack.ts';
@@ -24,7 +24,9 @@ const stack = new AsyncDisposableStack();
 let rig: Rig;
 
 before(async () => {
-  rig = stack.use(await Rig.create({ nodes: 1, print: () => undefined }));
+  rig = stack.use(await Rig.create({ name: 'place', nodes: 1, print: () => undefined }));
+  // A kernel believes a new owner of an address once the last one is a second old: a board must not be without permits as long.
+  await rig.inRack(['sh', '-c', 'echo 0 >/proc/sys/net/ipv4/neigh/br0/locktime']);
 });
 after(async () => {
   await stack.disposeAsync();
@@ -113,13 +115,13 @@ test('two controllers, and a foreign DHCP server, notice each other, and a board
   t.after(() => endProcess(udhcpd, 'SIGKILL'));
 
   await second.start();
-  const isHeard = async (by: ControllerProcess, address: string, kind: string) =>
+  const hears = async (by: ControllerProcess, other: { address: string; kind: string }) =>
     (await by.get('/v1/status', Status)).otherServers?.some(
-      (each) => each.address === address && each.kind === kind,
+      ({ address, kind }) => address === other.address && kind === other.kind,
     ) === true;
-  await until('the first hears the second', () => isHeard(rig.controller, '10.77.0.2', 'muster'));
-  await until('the second hears the first', () => isHeard(second, rackAddress, 'muster'));
-  await until('the second hears the foreign one', () => isHeard(second, '10.77.0.3', 'dhcp'));
+  await until('the first hears the second', () => hears(rig.controller, { address: '10.77.0.2', kind: 'muster' }));
+  await until('the second hears the first', () => hears(second, { address: rackAddress, kind: 'muster' }));
+  await until('the second hears the foreign one', () => hears(second, { address: '10.77.0.3', kind: 'dhcp' }));
   for (const [controller, other] of [
     [rig.controller, '10.77.0.2'],
     [second, rackAddress],
@@ -147,33 +149,11 @@ test('a board that is switched off and on again waits until its old session is s
 
 /** Takes the address, asks, and gives the address back: what a stranger keeps of it later is the controller's answer. */
 async function attack(stranger: Machine, board: Node): Promise<{ token: boolean; session: unknown }> {
-  // The controller's kernel takes a new owner of an address once the last one is a second old.
-  await delay(1_100);
-  await stranger.run('busybox', 'arping', '-U', '-c', '1', '-I', 'eth0', `${board.ip}`);
-  const asked = await stranger.exec([
-    process.execPath,
-    '--disable-warning=ExperimentalWarning',
-    takePlace,
-    board.mac,
-    rackAddress,
-  ]);
+  const program = [process.execPath, '--disable-warning=ExperimentalWarning', takePlace];
+  const asked = await stranger.exec([...program, board.mac, rackAddress, `${board.ip}`]);
   await stranger.run('ip', 'address', 'flush', 'dev', 'eth0');
-  const agent = rig.nodes[0]?.find('agent');
-  await delay(1_100);
-  await rig.inRack([
-    'nsenter',
-    '--target',
-    `${agent}`,
-    '--net',
-    'busybox',
-    'arping',
-    '-U',
-    '-c',
-    '1',
-    '-I',
-    'eth0',
-    `${board.ip}`,
-  ]);
+  const inBoard = ['nsenter', '--target', `${rig.nodes[0]?.find('agent')}`, '--net'];
+  await rig.inRack([...inBoard, 'busybox', 'arping', '-U', '-c', '1', '-I', 'eth0', `${board.ip}`]);
   const { script, session } = JSON.parse(asked.stdout);
   assert.match(script, /^#!ipxe/, 'the stranger was answered, so it had the address');
   return { token: script.includes('muster.token='), session };

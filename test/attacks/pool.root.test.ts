@@ -61,7 +61,7 @@ test('a flood of invented MACs leaves boards their addresses, and an event names
   await delay(5_000);
   await board.exec(['timeout', '2', ...udhcpc, '-R']);
 
-  const flood = await startBoards(network, new URL('flood.ts', import.meta.url));
+  const flood = await startBoards(network, { program: new URL('flood.ts', import.meta.url) });
   stack.defer(() => endProcess(flood, 'SIGKILL'));
   const taken = new Set<string>();
   if (flood.stdout !== null) createInterface({ input: flood.stdout }).on('line', (ip) => taken.add(ip));

@@ -34,7 +34,7 @@ export async function measureAgent({ runs, print }: BenchOptions): Promise<Figur
   };
   const idle = await figure('agent RSS, idle');
   await importWeb(rack);
-  await deployWeb(rack, 'bench', 10);
+  await deployWeb(rack, { customer: 'bench', replicas: 10 });
   return [idle, await figure('agent RSS, 10 containers')];
 }
 

@@ -15,20 +15,20 @@ export async function measureBoot(options: BenchOptions): Promise<Figure[]> {
       off: true,
       ...oneBoard,
     });
-    figures.push(await path('U-Boot → iPXE', rack.node(1), options));
-    figures.push(await path('UEFI → iPXE', rack.node(2), options));
-    figures.push(await path('UEFI HTTP', rack.node(3), options));
+    figures.push(await path(rack.node(1), { ...options, name: 'U-Boot → iPXE' }));
+    figures.push(await path(rack.node(2), { ...options, name: 'UEFI → iPXE' }));
+    figures.push(await path(rack.node(3), { ...options, name: 'UEFI HTTP' }));
   }
   const pxelinux = { name: 'bench-boot-pxelinux', uboot: 1, bootMethod: 'pxelinux', off: true, ...oneBoard } as const;
   await using rack = await virtualRack(pxelinux);
-  figures.splice(1, 0, await path('U-Boot → pxelinux', rack.node(1), options));
+  figures.splice(1, 0, await path(rack.node(1), { ...options, name: 'U-Boot → pxelinux' }));
   return figures;
 }
 
 /** A C2's memory; more than one core is slower where QEMU emulates on two. */
 const oneBoard = { memoryMb: 2048, cores: 1 };
 
-async function path(name: string, board: RackNode, { runs, print }: BenchOptions): Promise<Figure> {
+async function path(board: RackNode, { name, runs, print }: BenchOptions & { name: string }): Promise<Figure> {
   const samples: number[] = [];
   for (let run = 1; run <= runs; run++) {
     const before = (await board.seen())?.bootId;

@@ -17,13 +17,13 @@ export async function measureContainer({ runs, print }: BenchOptions): Promise<F
   await rack.allReady({ timeoutMs: 300_000 });
   await importWeb(rack);
   // Brings the image and the customer's bridge, and keeps them there.
-  await deployWeb(rack, 'bench', 1);
+  await deployWeb(rack, { customer: 'bench', replicas: 1 });
   const onNodeMs: number[] = [];
   const wholeMs: number[] = [];
   for (let run = 1; run <= runs; run++) {
     const startedAt = performance.now();
-    await rack.controller.api('PUT', `/v1/workloads/bench/run${run}`, spec);
-    const instances = await allRun(rack, 'bench', 2);
+    await rack.controller.api(`PUT /v1/workloads/bench/run${run}`, spec);
+    const instances = await allRun(rack, { customer: 'bench', count: 2 });
     wholeMs.push(performance.now() - startedAt);
     const id = instances.find(({ workload }) => workload === `run${run}`)?.id ?? '';
     const onNode = await startOnNode(rack, { id, stateDir, board: rack.node(1) });

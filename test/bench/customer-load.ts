@@ -18,13 +18,16 @@ export async function importWeb(rack: VirtualRack): Promise<void> {
 }
 
 /** A new customer with that many containers of `web`, two processes each; resolves when all run. */
-export async function deployWeb(rack: VirtualRack, customer: string, replicas: number): Promise<void> {
+export async function deployWeb(
+  rack: VirtualRack,
+  { customer, replicas }: { customer: string; replicas: number },
+): Promise<void> {
   await muster(rack, `customer add ${customer}`);
   await muster(
     rack,
     `deploy ${customer}/web --image web --replicas ${replicas} --port 8080 --memory 32M --processes 32`,
   );
-  await allRun(rack, customer, replicas);
+  await allRun(rack, { customer, count: replicas });
 }
 
 export async function instancesOf(rack: VirtualRack, customer: string): Promise<Instance[]> {
@@ -33,15 +36,19 @@ export async function instancesOf(rack: VirtualRack, customer: string): Promise<
 }
 
 /** Waits until the controller knows of that many running instances, and returns them. */
-export function allRun(rack: VirtualRack, customer: string, count: number): Promise<Instance[]> {
+export function allRun(
+  rack: VirtualRack,
+  { customer, count }: { customer: string; count: number },
+): Promise<Instance[]> {
   const fits = (instances: Instance[]) =>
     instances.length === count && instances.every(({ state }) => state === 'running');
-  return untilInstances(rack, customer, { what: `run ${count} instances`, fits });
+  return untilInstances(rack, { customer, what: `run ${count} instances`, fits });
 }
 
 /** Waits until the controller knows of no running instance: a receipt comes before the report that says so. */
 export function noneRuns(rack: VirtualRack, customer: string): Promise<Instance[]> {
-  return untilInstances(rack, customer, {
+  return untilInstances(rack, {
+    customer,
     what: 'stop',
     fits: (instances) => instances.every(({ state }) => state !== 'running'),
   });
@@ -49,8 +56,7 @@ export function noneRuns(rack: VirtualRack, customer: string): Promise<Instance[
 
 async function untilInstances(
   rack: VirtualRack,
-  customer: string,
-  { what, fits }: { what: string; fits: (instances: Instance[]) => boolean },
+  { customer, what, fits }: { customer: string; what: string; fits: (instances: Instance[]) => boolean },
 ): Promise<Instance[]> {
   const deadline = performance.now() + changedWithinMs;
   for (;;) {

@@ -17,7 +17,18 @@ const counts = [1, 10];
 export async function measureBoardKill(options: BenchOptions): Promise<Figure[]> {
   await using rack = await virtualRack({ name: 'bench-kill', uefi: 1, memoryMb: 2048 });
   // Awaited here: the rack is switched off when this function returns.
-  return await eachCount(rack, options, (instances, { evidenceMs, stoppedMs }) => [
+  return await eachCount(rack, { ...options, figures: boardFigures });
+}
+
+/** U-Boot, because UEFI’s network stack gives up under icount. Its boot takes minutes: everything runs on one thread. */
+export async function measureIcountKill(options: BenchOptions): Promise<Figure[]> {
+  await using rack = await virtualRack({ name: 'bench-kill-icount', uboot: 1, memoryMb: 2048, icount: true });
+  // Awaited here: the rack is switched off when this function returns.
+  return await eachCount(rack, { ...options, figures: icountFigures });
+}
+
+function boardFigures(instances: string, { evidenceMs, stoppedMs }: Kills): Figure[] {
+  return [
     figureOf({
       name: `kill, ${instances}: order to receipt`,
       unit: 'ms',
@@ -32,14 +43,11 @@ export async function measureBoardKill(options: BenchOptions): Promise<Figure[]>
       aim: aimMs,
       how: 'permit in until the control group was empty, by the node’s clock (stoppedAfterMs)',
     }),
-  ]);
+  ];
 }
 
-/** U-Boot, because UEFI’s network stack gives up under icount. Its boot takes minutes: everything runs on one thread. */
-export async function measureIcountKill(options: BenchOptions): Promise<Figure[]> {
-  await using rack = await virtualRack({ name: 'bench-kill-icount', uboot: 1, memoryMb: 2048, icount: true });
-  // Awaited here: the rack is switched off when this function returns.
-  return await eachCount(rack, options, (instances, { stoppedMs }) => [
+function icountFigures(instances: string, { stoppedMs }: Kills): Figure[] {
+  return [
     figureOf({
       name: `kill, ${instances}: on the node, icount`,
       unit: 'ms',
@@ -47,7 +55,7 @@ export async function measureIcountKill(options: BenchOptions): Promise<Figure[]
       aim: aimMs,
       how: 'the same in virtual time, 500 million instructions a second on one core (stoppedAfterMs)',
     }),
-  ]);
+  ];
 }
 
 interface Kills {
@@ -57,8 +65,7 @@ interface Kills {
 
 async function eachCount(
   rack: VirtualRack,
-  { runs, print }: BenchOptions,
-  figures: (instances: string, kills: Kills) => Figure[],
+  { runs, print, figures }: BenchOptions & { figures: (instances: string, kills: Kills) => Figure[] },
 ): Promise<Figure[]> {
   print('waiting for the board');
   await rack.allReady({ timeoutMs: 600_000 });
@@ -67,7 +74,7 @@ async function eachCount(
   for (const count of counts) {
     const customer = `bench${count}`;
     const kills: Kills = { evidenceMs: [], stoppedMs: [] };
-    await deployWeb(rack, customer, count);
+    await deployWeb(rack, { customer, replicas: count });
     for (let run = 1; run <= runs; run++) {
       const { evidenceAfterMs, stoppedAfterMs, processes } = await killOnce(rack, customer);
       print(
@@ -77,10 +84,10 @@ async function eachCount(
       kills.evidenceMs.push(evidenceAfterMs);
       kills.stoppedMs.push(stoppedAfterMs);
       await noneRuns(rack, customer);
-      await rack.controller.api('POST', '/v1/lift', { customer });
-      await allRun(rack, customer, count);
+      await rack.controller.api('POST /v1/lift', { customer });
+      await allRun(rack, { customer, count });
     }
-    await rack.controller.api('DELETE', `/v1/workloads/${customer}/web`);
+    await rack.controller.api(`DELETE /v1/workloads/${customer}/web`);
     all.push(...figures(`${count} instance${count === 1 ? '' : 's'}`, kills));
   }
   return all;
@@ -90,7 +97,7 @@ async function killOnce(
   rack: VirtualRack,
   customer: string,
 ): Promise<{ evidenceAfterMs: number; stoppedAfterMs: number; processes: number }> {
-  const order = await rack.controller.api('POST', '/v1/kill', { customer, reason: 'bench' });
+  const order = await rack.controller.api('POST /v1/kill', { customer, reason: 'bench' });
   if (!Check(KillOrder, order)) throw new Error(`POST /v1/kill: ${JSON.stringify(order)} is no kill order`);
   const deadline = performance.now() + evidenceWithinMs;
   for (;;) {

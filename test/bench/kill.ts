@@ -60,8 +60,9 @@ async function fullRack({ runs, print }: BenchOptions): Promise<Figure[]> {
       aim: 150,
       how: 'VmRSS at the end of those windows, before the first order; boot files, which nobody loads, are not in it',
     }),
-    ...killFigures(`kill, ${rackNodes} agents`, clean, { aims: { p99: 250, last: 1_000 } }),
-    ...killFigures(`kill, ${rackNodes} agents, ${lossPercent} % lost`, lossy, {
+    ...killFigures(`kill, ${rackNodes} agents`, { kills: clean, aims: { p99: 250, last: 1_000 } }),
+    ...killFigures(`kill, ${rackNodes} agents, ${lossPercent} % lost`, {
+      kills: lossy,
       aims: { last: 2_000 },
       how: `; nft drops ${lossPercent} % of the datagrams that arrive at the controller, and of those that arrive at the agents`,
     }),
@@ -85,20 +86,21 @@ async function besideSerf({ runs, print }: BenchOptions): Promise<Figure[]> {
   }
   if (spreads === undefined || fewKills === undefined || fullKills === undefined) return [];
   return [
-    ...killFigures(`Serf event, ${fewNodes} agents`, spreads, {
+    ...killFigures(`Serf event, ${fewNodes} agents`, {
+      kills: spreads,
       how: ' – no: from the first agent that had the event until each other had it, serf agent’s defaults, -coalesce=false',
     }),
-    ...killFigures(`kill, ${fewNodes} agents, beside Serf`, fewKills),
-    ...killFigures(`kill, ${rackNodes} agents, beside Serf`, fullKills),
-    ...ratios(`Serf / Muster, ${fewNodes} agents each`, spreads, fewKills),
-    ...ratios(`Serf at ${fewNodes} / Muster at ${rackNodes}`, spreads, fullKills),
+    ...killFigures(`kill, ${fewNodes} agents, beside Serf`, { kills: fewKills }),
+    ...killFigures(`kill, ${rackNodes} agents, beside Serf`, { kills: fullKills }),
+    ...ratios(`Serf / Muster, ${fewNodes} agents each`, { spreads, kills: fewKills }),
+    ...ratios(`Serf at ${fewNodes} / Muster at ${rackNodes}`, { spreads, kills: fullKills }),
   ];
 }
 
 async function largerRack({ runs, print }: BenchOptions): Promise<Figure[]> {
   await using rack = await simulatedRack({ nodes: manyNodes, print });
   const kills = await killTimes([rack], { runs, print, what: `${manyNodes} agents` });
-  return killFigures(`kill, ${manyNodes} agents`, kills);
+  return killFigures(`kill, ${manyNodes} agents`, { kills });
 }
 
 async function manyRacks({ runs, print }: BenchOptions): Promise<Figure[]> {
@@ -106,7 +108,8 @@ async function manyRacks({ runs, print }: BenchOptions): Promise<Figure[]> {
   await delay(settleMs);
   const nodes = rackCount * rackNodes;
   const kills = await killTimes(racks.all, { runs, print, what: `${rackCount} controllers, ${nodes} agents` });
-  return killFigures(`kill, ${nodes} agents of ${rackCount} controllers`, kills, {
+  return killFigures(`kill, ${nodes} agents of ${rackCount} controllers`, {
+    kills,
     how: `; all ${rackCount} orders given at once, a heartbeat each ${rareHeartbeatMs} ms: controllers and agents share this machine and are bound by its processor`,
   });
 }
@@ -141,11 +144,13 @@ async function killTimes(
   return kills;
 }
 
-function killFigures(
-  name: string,
-  kills: readonly Quantiles[],
-  { aims = {}, how = '' }: { aims?: Partial<Quantiles>; how?: string } = {},
-): Figure[] {
+interface KillFigures {
+  kills: readonly Quantiles[];
+  aims?: Partial<Quantiles>;
+  how?: string;
+}
+
+function killFigures(name: string, { kills, aims = {}, how = '' }: KillFigures): Figure[] {
   const words = { p50: 'half', p99: '99 %', last: 'all' };
   return (['p50', 'p99', 'last'] as const).map((which) => {
     const aim = aims[which];
@@ -160,7 +165,10 @@ function killFigures(
 }
 
 /** Of each pair; over 1 where Muster was faster. */
-function ratios(name: string, spreads: readonly Quantiles[], kills: readonly Quantiles[]): Figure[] {
+function ratios(
+  name: string,
+  { spreads, kills }: { spreads: readonly Quantiles[]; kills: readonly Quantiles[] },
+): Figure[] {
   return (['p50', 'p99', 'last'] as const).map((which) => {
     const samples = spreads.map((spread, index) => spread[which] / (kills[index]?.[which] ?? NaN));
     return figureOf({

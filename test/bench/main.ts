@@ -18,11 +18,11 @@ import { measureContainer } from './container.ts';
 import { measureController } from './controller.ts';
 import { renderFigures, type Bench, type Figure } from './figure.ts';
 import { measureIcountKill, measureBoardKill } from './kill-board.ts';
-import { measureDhcp } from './dhcp.ts';
+import { measureDhcp } from './boot-server/dhcp.ts';
 import { measureKill } from './kill.ts';
 import { measurePermits } from './permits.ts';
 import { measureSizes } from './sizes.ts';
-import { measureTftp } from './tftp.ts';
+import { measureTftp } from './boot-server/tftp.ts';
 
 const benches: Record<string, { bench: Bench; what: string }> = {
   sizes: { bench: measureSizes, what: 'the files that a board fetches' },

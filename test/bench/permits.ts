@@ -10,7 +10,7 @@ import { rackNodes } from './seeded-store.ts';
 import { simulatedRack, type SimulatedRack } from './simulated-rack.ts';
 
 /** Blocks the main thread for nine seconds at SIGUSR2. */
-const preload = fileURLToPath(new URL('../faults/preload.mjs', import.meta.url));
+const preload = fileURLToPath(new URL('../faults/host/preload.mjs', import.meta.url));
 const seconds = 10;
 const settleMs = 5_000;
 

@@ -41,6 +41,7 @@ function startAgent(
     firstAfterMs,
   }: { controller: string; port: number; heartbeatMs: number; firstAfterMs: number },
 ): void {
+  // oxlint-disable-next-line max-params -- as dns.lookup has it
   const socket = createSocket({ type: 'udp4', lookup: (address, _options, found) => found(null, address, 4) });
   // With a look-up that answers at once, `bind` is done when it returns.
   socket.bind(0);

@@ -50,7 +50,7 @@ export async function simulatedRack(options: RackOptions): Promise<SimulatedRack
   const nodes = await seedStore(stateDir, options.nodes);
   await settleStore(stateDir);
   const alone = stack.use(await startedController(stateDir, options.environment));
-  const rack = stack.use(await connectAgents(alone, nodes, options));
+  const rack = stack.use(await connectAgents(alone, { ...options, nodes }));
   await allReady(rack.controller, nodes.length);
   const running = stack.move();
   return { ...rack, [Symbol.asyncDispose]: () => running.disposeAsync() };
@@ -74,7 +74,7 @@ export async function startRacks({
     alone.push(stack.use(await startedController(join(directory, String(index)))));
   options.print(`${count} controllers run`);
   const all: SimulatedRack[] = [];
-  for (const each of alone) all.push(stack.use(await connectAgents(each, nodes, options)));
+  for (const each of alone) all.push(stack.use(await connectAgents(each, { ...options, nodes })));
   options.print(`${count * nodes.length} agents run`);
   for (const { controller } of all) await allReady(controller, nodes.length);
   const running = stack.move();
@@ -100,16 +100,15 @@ async function startedController(
 
 async function connectAgents(
   { network, controller }: ControllerAlone,
-  nodes: readonly SeededNode[],
-  { heartbeatMs = heartbeatIntervalMs }: RackOptions,
+  { nodes, heartbeatMs = heartbeatIntervalMs }: { nodes: readonly SeededNode[]; heartbeatMs?: number },
 ): Promise<SimulatedRack> {
-  const agents = await startAgents(network, nodes, heartbeatMs);
+  const agents = await startAgents(network, { nodes, heartbeatMs });
   return {
     controller,
     network,
     agents,
     lose: async (percent) => {
-      for (const pid of [network.holderPid, agents.pid]) await loseArrivals(network, pid, percent);
+      for (const pid of [network.holderPid, agents.pid]) await loseArrivals(network, { pid, percent });
     },
     [Symbol.asyncDispose]: () => agents[Symbol.asyncDispose](),
   };
@@ -140,8 +139,7 @@ export interface SimulatedAgents extends AsyncDisposable {
 /** In a network namespace of their own, on the rack's bridge: what the controller hears comes in by its interface. */
 export async function startAgents(
   network: RackNetwork,
-  nodes: readonly SeededNode[],
-  heartbeatMs: number,
+  { nodes, heartbeatMs }: { nodes: readonly SeededNode[]; heartbeatMs: number },
 ): Promise<SimulatedAgents> {
   const command = ['unshare', '--net', '--', process.execPath, '--disable-warning=ExperimentalWarning', agentsProgram];
   const agents = await startTied(network.inside(command), { stdio: ['pipe', 'pipe', 'inherit'] });
@@ -189,7 +187,7 @@ async function leftOurNetwork(pid: number, holderPid: number): Promise<void> {
 }
 
 /** Where datagrams arrive, so that their sender, as on a real network, is told nothing of the loss. */
-async function loseArrivals(network: RackNetwork, pid: number, percent: number): Promise<void> {
+async function loseArrivals(network: RackNetwork, { pid, percent }: { pid: number; percent: number }): Promise<void> {
   const rules = `table ip loss {
       chain arrivals {
         type filter hook input priority 0
@@ -219,7 +217,7 @@ export async function killAll(controllers: readonly ControllerProcess[]): Promis
 }
 
 async function killOnce(controller: ControllerProcess): Promise<number[]> {
-  const order = await controller.api('POST', '/v1/kill', { customer: rackCustomer, reason: 'bench' });
+  const order = await controller.api('POST /v1/kill', { customer: rackCustomer, reason: 'bench' });
   if (!Check(KillOrder, order)) throw new Error(`POST /v1/kill: ${JSON.stringify(order)} is no kill order`);
   const deadline = performance.now() + evidenceWithinMs;
   for (;;) {
@@ -229,7 +227,7 @@ async function killOnce(controller: ControllerProcess): Promise<number[]> {
       evidence === null ? [] : (evidenceAfterMs ?? []),
     );
     if (evidenceMs.length === nodes) {
-      await controller.api('POST', '/v1/lift', { customer: rackCustomer });
+      await controller.api('POST /v1/lift', { customer: rackCustomer });
       return evidenceMs;
     }
     if (performance.now() > deadline)

@@ -15,20 +15,19 @@ export async function measureSizes(): Promise<Figure[]> {
   );
   const ipxeBytes = ipxe.plain.sizeBytes;
   return [
-    size('iPXE', ipxeBytes, 'the packaged file, by TFTP'),
-    size('kernel', kernel.sizeBytes, 'raw Image, by HTTP'),
-    size('kernel, gzip', kernelGz.sizeBytes, 'for U-Boot’s booti, by TFTP'),
-    size('initramfs', initrd.sizeBytes, 'gzip; init, leash, agent, boot modules'),
-    size('root', root.sizeBytes, 'zstd squashfs; Node.js, crun, nft, kernel modules'),
-    size(
-      'a whole boot by iPXE',
-      ipxeBytes + kernel.sizeBytes + initrd.sizeBytes + root.sizeBytes,
-      'iPXE, kernel, initramfs and root: what one board takes from the controller',
-    ),
-    size('a sample image', Math.max(...samples), 'OCI archive, the larger of web and worker'),
+    size('iPXE', { bytes: ipxeBytes, how: 'the packaged file, by TFTP' }),
+    size('kernel', { bytes: kernel.sizeBytes, how: 'raw Image, by HTTP' }),
+    size('kernel, gzip', { bytes: kernelGz.sizeBytes, how: 'for U-Boot’s booti, by TFTP' }),
+    size('initramfs', { bytes: initrd.sizeBytes, how: 'gzip; init, leash, agent, boot modules' }),
+    size('root', { bytes: root.sizeBytes, how: 'zstd squashfs; Node.js, crun, nft, kernel modules' }),
+    size('a whole boot by iPXE', {
+      bytes: ipxeBytes + kernel.sizeBytes + initrd.sizeBytes + root.sizeBytes,
+      how: 'iPXE, kernel, initramfs and root: what one board takes from the controller',
+    }),
+    size('a sample image', { bytes: Math.max(...samples), how: 'OCI archive, the larger of web and worker' }),
   ];
 }
 
-function size(name: string, bytes: number, how: string): Figure {
+function size(name: string, { bytes, how }: { bytes: number; how: string }): Figure {
   return figureOf({ name: `size of ${name}`, unit: 'MB', samples: [bytes / 1e6], how });
 }

@@ -2,7 +2,7 @@
 // keep it stopped through a crash of the controller, and start it again when it is lifted.
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import { test, type TestContext } from 'node:test';
 import { Type } from 'typebox';
 import { Drills } from '../../protocol/api/drills.ts';
 import { Event } from '../../protocol/api/events.ts';
@@ -18,35 +18,43 @@ import { answers, watchService } from './service.ts';
 /** For a board that starts a container beside another. */
 const limit = { withinMs: 120_000, everyMs: 100 };
 
-test('from power-on to the kill switch', { timeout: 900_000 }, async (t) => {
-  await using rack = await virtualRack({ name: 'power-on-to-kill', uboot: 1, uefi: 1 });
-  const boards = await rack.allReady({ timeoutMs: 300_000 });
-  assert.deepEqual(boards.map(({ firmware }) => firmware ?? 'unknown').toSorted(), ['uboot', 'uefi']);
+interface Story {
+  rack: VirtualRack;
+  /** Where the services of each answer, once they are deployed. */
+  acme: string[];
+  bolt: string[];
+}
 
-  await t.test('a board tells what it is, and how it does', async () => {
+/** One story: each step finds the rack as the one before it left it. */
+const steps: Record<string, (it: Story, t: TestContext) => Promise<void>> = {
+  'a board tells what it is, and how it does': async ({ rack }) => {
+    const boards = await rack.allReady();
     assert.match(boards[0]?.facts?.kernel ?? '', /^6\./);
     assert.ok((boards[0]?.facts?.memoryBytes ?? 0) > 2 ** 28);
     for (const node of rack.nodes)
       await node.until(({ sample }) => sample !== null && sample.memoryTotalBytes > 0, { what: 'reporting samples' });
-  });
+  },
 
-  await t.test('every state of a boot is an event with its reason', async () => {
+  'every state of a boot is an event with its reason': async ({ rack }) => {
     const told = await eventsOf(rack, rack.node(1).mac);
     for (const state of ['seen', 'loading', 'joining', 'ready']) assert.match(told, new RegExp(state));
-  });
+  },
 
-  const samples = await buildSamples({ cacheDir: defaultCacheDir, progress: silentProgress });
-  await muster(rack, `image import ${samples.web} --name web`);
-  await muster(rack, `image import ${samples.worker} --name worker`);
-  for (const customer of ['acme', 'bolt']) {
-    await muster(rack, `customer add ${customer}`);
-    await muster(rack, `deploy ${customer}/web --image web --replicas 2 --port 8080 --memory 32M`);
-  }
-  await muster(rack, 'deploy acme/work --image worker --replicas 2');
-  const acme = await endpoints(rack, 'acme');
-  const bolt = await endpoints(rack, 'bolt');
+  'two customers are deployed by the command line': async (it) => {
+    const { rack } = it;
+    const samples = await buildSamples({ cacheDir: defaultCacheDir, progress: silentProgress });
+    await muster(rack, `image import ${samples.web} --name web`);
+    await muster(rack, `image import ${samples.worker} --name worker`);
+    for (const customer of ['acme', 'bolt']) {
+      await muster(rack, `customer add ${customer}`);
+      await muster(rack, `deploy ${customer}/web --image web --replicas 2 --port 8080 --memory 32M`);
+    }
+    await muster(rack, 'deploy acme/work --image worker --replicas 2');
+    it.acme = await endpoints(rack, 'acme');
+    it.bolt = await endpoints(rack, 'bolt');
+  },
 
-  await t.test('replicas are spread over both boards, and both services answer', async () => {
+  'replicas are spread over both boards, and both services answer': async ({ rack, acme, bolt }) => {
     for (const urls of [acme, bolt]) {
       assert.equal(new Set(urls.map((url) => new URL(url).hostname)).size, 2, urls.join(' '));
       for (const url of urls) await until(`${url} to answer`, () => answers(rack, url), limit);
@@ -58,9 +66,9 @@ test('from power-on to the kill switch', { timeout: 900_000 }, async (t) => {
       async () => /\d/.test((await muster(rack, 'logs acme/work --tail 5')).stdout),
       limit,
     );
-  });
+  },
 
-  await t.test('one customer is stopped, the other never stops answering', async () => {
+  'one customer is stopped, the other never stops answering': async ({ rack, acme, bolt }, t) => {
     await using watch = watchService(rack, bolt);
     const { stdout } = await muster(rack, 'kill acme --reason end-to-end');
     assert.match(stdout, /2\/2 stopped/);
@@ -76,9 +84,9 @@ test('from power-on to the kill switch', { timeout: 900_000 }, async (t) => {
     t.diagnostic(`stopped on both boards, slowest ${order.slowestMs} ms`);
     await watch.next();
     assert.deepEqual(watch.failures, []);
-  });
+  },
 
-  await t.test('the order stands through kill -9 of the controller, which stops nobody', async () => {
+  'the order stands through kill -9 of the controller, which stops nobody': async ({ rack, acme, bolt }, t) => {
     await using watch = watchService(rack, bolt);
     const awaySinceMs = performance.now();
     await rack.controller.kill9();
@@ -96,9 +104,9 @@ test('from power-on to the kill switch', { timeout: 900_000 }, async (t) => {
     if (awayMs < 2_000) assert.deepEqual(watch.failures, []);
     else t.diagnostic(`the controller was away for ${Math.round(awayMs)} ms: who may stop by that is not looked at`);
     await until('bolt to answer twice', () => answersTwice(rack, 'bolt'), limit);
-  });
+  },
 
-  await t.test('a board that starts again while the order stands does not run the customer', async () => {
+  'a board that starts again while the order stands does not run the customer': async ({ rack }) => {
     const board = rack.node(2);
     const { bootId } = await board.ready();
     await board.powerOff();
@@ -108,14 +116,14 @@ test('from power-on to the kill switch', { timeout: 900_000 }, async (t) => {
     await until('bolt to answer twice', () => answersTwice(rack, 'bolt'), limit);
     const { customers } = await diagnosis(rack, board.mac);
     assert.doesNotMatch(customers, /acme\/pids.current:[1-9]/);
-  });
+  },
 
-  await t.test('lifted, the service answers again', async () => {
+  'lifted, the service answers again': async ({ rack }) => {
     await muster(rack, 'lift acme');
     await until('acme to answer twice', () => answersTwice(rack, 'acme'), limit);
-  });
+  },
 
-  await t.test('an operator stops a customer in the browser, and lifts the order there', async () => {
+  'an operator stops a customer in the browser, and lifts the order there': async ({ rack }) => {
     await using browser = await launchBrowser();
     const url = `${rack.controller.url}/#token=${await rack.controller.token()}`;
     await using dashboard = await browser.open(url, { width: 1280, height: 900, colorScheme: 'dark' });
@@ -132,18 +140,18 @@ test('from power-on to the kill switch', { timeout: 900_000 }, async (t) => {
     await liftCustomer(page, 'bolt');
     await until('bolt to answer twice', () => answersTwice(rack, 'bolt'), limit);
     assert.deepEqual(dashboard.complaints, []);
-  });
+  },
 
-  await t.test('everything is stopped, and lifted', async () => {
+  'everything is stopped, and lifted': async ({ rack }) => {
     const stopping = [...(await endpoints(rack, 'acme')), ...(await endpoints(rack, 'bolt'))];
     assert.equal(stopping.length, 4);
     assert.match((await muster(rack, 'kill --everything --reason end-to-end')).stdout, /2\/2 stopped/);
     for (const url of stopping) assert.equal(await answers(rack, url), false);
     await muster(rack, 'lift --everything');
     await until('bolt to answer twice', () => answersTwice(rack, 'bolt'), limit);
-  });
+  },
 
-  await t.test('a drill: a canary on each board is killed, measured and taken away, and proven', async () => {
+  'a drill: a canary on each board is killed, measured and taken away, and proven': async ({ rack }, t) => {
     await muster(rack, 'drill');
     const { drills } = await rack.controller.get('/v1/drills', Drills);
     const [drill] = drills;
@@ -152,9 +160,9 @@ test('from power-on to the kill switch', { timeout: 900_000 }, async (t) => {
     assert.match((await muster(rack, `kill show ${drill?.order}`)).stdout, /drill 1[^]*receipt[^]*receipt/);
     assert.doesNotMatch((await muster(rack, 'ps')).stdout, /canary/);
     await muster(rack, 'audit verify');
-  });
+  },
 
-  await t.test('a board whose cable is pulled stops its customers by itself, and takes them up again', async () => {
+  'a board whose cable is pulled stops its customers by itself, and takes them up again': async ({ rack }) => {
     const board = rack.node(1);
     await board.unplug();
     await board.until(({ state }) => state === 'silent', { what: 'silent' });
@@ -162,7 +170,15 @@ test('from power-on to the kill switch', { timeout: 900_000 }, async (t) => {
     await board.plug();
     await board.ready();
     await until('bolt to answer twice', () => answersTwice(rack, 'bolt'), limit);
-  });
+  },
+};
+
+test('from power-on to the kill switch', { timeout: 900_000 }, async (t) => {
+  await using rack = await virtualRack({ name: 'power-on-to-kill', uboot: 1, uefi: 1 });
+  const boards = await rack.allReady({ timeoutMs: 300_000 });
+  assert.deepEqual(boards.map(({ firmware }) => firmware ?? 'unknown').toSorted(), ['uboot', 'uefi']);
+  const it: Story = { rack, acme: [], bolt: [] };
+  for (const [name, step] of Object.entries(steps)) await t.test(name, (each) => step(it, each));
 });
 
 /** Runs `muster …` and wants it to succeed. */

@@ -15,51 +15,71 @@ import { openOperatorApi } from '../../controller/api/operator-api.fixture.ts';
 import { startRollCall } from '../../controller/kill/roll-call.ts';
 import { customerEntry, launchBrowser, picture, says } from '../../dashboard/browser.ts';
 import { dashboard } from '../../dashboard/plugin.ts';
-import { openInventory } from '../../inventory/inventory.ts';
+import { openInventory, type Inventory } from '../../inventory/inventory.ts';
 import { joinBoard } from '../../inventory/rack.fixture.ts';
 import { killResendMs } from '../../protocol/timing.ts';
 
 const mac = '02:00:00:c2:00:01';
 
+interface TwoOperators extends AsyncDisposable {
+  url: string;
+  inventory: Inventory;
+  /** What went wrong behind the calls. */
+  failures: readonly unknown[];
+  tokenOf(operator: string): Promise<string>;
+}
+
+/** A controller's parts under the two-person rule, put together as `controller/controller.ts` does it. */
+async function controllerOfTwo(): Promise<TwoOperators> {
+  await using stack = new AsyncDisposableStack();
+  const directory = await mkdtemp(join(tmpdir(), 'two-operators-'));
+  stack.defer(() => rm(directory, { recursive: true }));
+  const inventory = stack.use(await openInventory({ directory, now: Date.now, random: randomBytes }));
+  const failures: unknown[] = [];
+  const onFailure = (error: unknown) => void failures.push(error);
+  const socket = createSocket('udp4');
+  socket.bind(0, '127.0.0.1');
+  await once(socket, 'listening');
+  stack.defer(() => void socket.close());
+  const rollCall = startRollCall({
+    socket,
+    inventory,
+    now: () => performance.now(),
+    wallClock: Date.now,
+    nextTurn,
+    onFailure,
+  });
+  stack.adopt(
+    setInterval(() => void rollCall.pursue().catch(onFailure), killResendMs),
+    clearInterval,
+  );
+  const parts = { inventory, rollCall, directory, twoPersonWaitMs: 600_000 };
+  const { app, images } = stack.use(await openOperatorApi(parts));
+  const clocks = { now: () => performance.now(), wallClock: Date.now };
+  const drills = startDrills({ inventory, rollCall, images, samplePath: '', random: randomBytes, ...clocks });
+  registerDrillApi(app, { inventory, drills: stack.use(drills) });
+  await app.register(dashboard);
+  const url = await app.listen({ host: '127.0.0.1', port: 0 });
+  const running = stack.move();
+  return {
+    url,
+    inventory,
+    failures,
+    tokenOf: async (name) => {
+      const operator = await inventory.operators.add(name, 'root');
+      assert.ok('token' in operator);
+      return operator.token;
+    },
+    [Symbol.asyncDispose]: () => running.disposeAsync(),
+  };
+}
+
 test(
   'one operator asks to stop everything, another approves it; and so it is lifted',
   { timeout: 300_000 },
   async () => {
-    await using stack = new AsyncDisposableStack();
-    const directory = await mkdtemp(join(tmpdir(), 'two-operators-'));
-    stack.defer(() => rm(directory, { recursive: true }));
-    const inventory = stack.use(await openInventory({ directory, now: Date.now, random: randomBytes }));
-    const failures: unknown[] = [];
-    const onFailure = (error: unknown) => void failures.push(error);
-    const socket = createSocket('udp4');
-    socket.bind(0, '127.0.0.1');
-    await once(socket, 'listening');
-    stack.defer(() => void socket.close());
-    const rollCall = startRollCall({
-      socket,
-      inventory,
-      now: () => performance.now(),
-      wallClock: Date.now,
-      nextTurn,
-      onFailure,
-    });
-    stack.adopt(
-      setInterval(() => void rollCall.pursue().catch(onFailure), killResendMs),
-      clearInterval,
-    );
-    const parts = { inventory, rollCall, directory, twoPersonWaitMs: 600_000 };
-    const { app, images } = stack.use(await openOperatorApi(parts));
-    const clocks = { now: () => performance.now(), wallClock: Date.now };
-    const drills = startDrills({ inventory, rollCall, images, samplePath: '', random: randomBytes, ...clocks });
-    registerDrillApi(app, { inventory, drills: stack.use(drills) });
-    await app.register(dashboard);
-    const url = await app.listen({ host: '127.0.0.1', port: 0 });
-
-    const tokenOf = async (name: string) => {
-      const operator = await inventory.operators.add(name, 'root');
-      assert.ok('token' in operator);
-      return operator.token;
-    };
+    await using controller = await controllerOfTwo();
+    const { inventory, url, failures, tokenOf } = controller;
     await inventory.customers.add({ name: 'acme' });
     await joinBoard(inventory, { mac });
 

@@ -25,7 +25,7 @@ async function main(): Promise<void> {
     }
     case 'idle': {
       const [protocol = 'tcp', host = '', port = '', count = '1'] = rest;
-      return idle(protocol, { host, port: Number(port) }, Number(count));
+      return idle(protocol, { host, port: Number(port), count: Number(count) });
     }
     default:
       throw new Error(`there is no attack ${kind}`);
@@ -63,7 +63,7 @@ async function send({ host, port, path, count, body }: Sending): Promise<void> {
   process.stdout.write(`${heard.map(({ first, bytes }) => `${first || 'cut'}: ${bytes} bytes`).join(', ')}\n`);
 }
 
-async function idle(protocol: string, to: { host: string; port: number }, count: number): Promise<void> {
+async function idle(protocol: string, { count, ...to }: { host: string; port: number; count: number }): Promise<void> {
   const sockets: Socket[] = [];
   let open = 0;
   let ended = 0;

@@ -18,7 +18,7 @@ export interface Attempt {
 export async function attempt(network: RackNetwork, flags: readonly string[]): Promise<Attempt> {
   const { code, stderr } = await runTied(
     network.inside([process.execPath, '--disable-warning=ExperimentalWarning', controllerProgram, 'up', ...flags]),
-    { timeoutMs: 30_000 },
+    { timeoutMs: 120_000 },
   );
   return { code, said: stderr.trimEnd() };
 }

@@ -148,7 +148,7 @@ test('frozen it is a problem on the screens before it is killed, and its return 
 
 test('a board that is fenced gets no kernel from this moment on', async () => {
   const [node] = (await controller.nodes()).filter((each) => each.mac === mac);
-  await controller.api('PATCH', `/v1/nodes/${node?.name}`, { fenced: true });
+  await controller.api(`PATCH /v1/nodes/${node?.name}`, { fenced: true });
   await until('it is refused', async () => {
     const { stdout } = await board.exec(['busybox', 'wget', '-q', '-O', '-', url(`boot.ipxe?mac=${mac}`)]);
     return stdout.includes('gets no system');

@@ -15,7 +15,7 @@ import { ControllerProcess } from '../qemu/controller-process.ts';
 import { cacheDir, runningNetwork, scratch } from './attempt.ts';
 import { startLeaseTaker } from './lease-taker-process.ts';
 
-const rounds = 6;
+const rounds = 4;
 const operators = 6;
 
 /** What one operator knows of a customer that only this operator changes. */
@@ -36,7 +36,7 @@ class Operator {
   readonly #controller: ControllerProcess;
   readonly #random: Random;
 
-  constructor(controller: ControllerProcess, customer: string, random: Random) {
+  constructor(customer: string, { controller, random }: { controller: ControllerProcess; random: Random }) {
     this.#controller = controller;
     this.customer = customer;
     this.#random = random;
@@ -52,7 +52,7 @@ class Operator {
       this.unsure = act.about;
       let answer: unknown;
       try {
-        answer = await this.#controller.api(act.method, act.path, act.body, signal);
+        answer = await this.#controller.ask({ request: act.request, body: act.body, signal });
       } catch (error) {
         // A refusal would be a fault: whoever works alone on a customer is never wrong about it.
         if (error instanceof Error && /: [45]\d\d /.test(error.message)) throw error;
@@ -65,8 +65,7 @@ class Operator {
   }
 
   #next(): {
-    method: string;
-    path: string;
+    request: string;
     body?: object;
     about: keyof Known;
     change(answer: unknown): Partial<Known>;
@@ -74,16 +73,14 @@ class Operator {
     const { customer } = this;
     if (!this.known.customer)
       return {
-        method: 'POST',
-        path: '/v1/customers',
+        request: 'POST /v1/customers',
         body: { name: customer },
         about: 'customer',
         change: () => ({ customer: true }),
       };
     if (this.known.order > 0)
       return {
-        method: 'POST',
-        path: '/v1/lift',
+        request: 'POST /v1/lift',
         body: { customer },
         about: 'order',
         change: () => ({ order: 0 }),
@@ -91,23 +88,21 @@ class Operator {
     const path = `/v1/workloads/${customer}/web`;
     if (this.#random.once(3))
       return {
-        method: 'POST',
-        path: '/v1/kill',
+        request: 'POST /v1/kill',
         body: { customer, reason: 'crash test' },
         about: 'order',
         change: (answer) => ({ order: numberOf(answer) }),
       };
-    if (this.known.workload) return { method: 'DELETE', path, about: 'workload', change: () => ({ workload: false }) };
+    if (this.known.workload)
+      return { request: `DELETE ${path}`, about: 'workload', change: () => ({ workload: false }) };
     if (this.#random.once(3))
       return {
-        method: 'DELETE',
-        path: `/v1/customers/${customer}`,
+        request: `DELETE /v1/customers/${customer}`,
         about: 'customer',
         change: () => ({ customer: false }),
       };
     return {
-      method: 'PUT',
-      path,
+      request: `PUT ${path}`,
       body: { image: 'web', replicas: 1 + this.#random.integer(9) },
       about: 'workload',
       change: () => ({ workload: true }),
@@ -151,7 +146,7 @@ test('kill -9 at random moments loses nothing that was acknowledged', { timeout:
     logPath: join(state.path, 'log'),
     flags: [],
   });
-  const crew = Array.from({ length: operators }, (_, i) => new Operator(controller, `crew_${i}`, random));
+  const crew = Array.from({ length: operators }, (_, i) => new Operator(`crew_${i}`, { controller, random }));
   const leases = new Map<string, string>();
   const startsMs: number[] = [];
   for (let round = 0; round < rounds; round++) {

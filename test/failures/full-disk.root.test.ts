@@ -14,116 +14,130 @@ import { Customer } from '../../protocol/api/customers.ts';
 import { KillOrder } from '../../protocol/api/orders.ts';
 import { Status } from '../../protocol/api/status.ts';
 import { ControllerProcess } from '../qemu/controller-process.ts';
+import { until } from '../until.ts';
 import { cacheDir, runningNetwork, scratch } from './attempt.ts';
 
-test(
-  'a full disk: changes are refused in one sentence, orders and removals are stored, room is all that it needs',
-  { timeout: 120_000 },
-  async () => {
-    await using state = await scratch();
-    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=16m', 'muster-failures', state.path]);
-    await using mounted = new AsyncDisposableStack();
-    mounted.defer(() => void execFileSync('umount', ['--lazy', state.path]));
-    await using log = await scratch();
-    await using network = await runningNetwork({ boards: 0 });
-    const stateDir = join(state.path, 'state');
-    await using controller = new ControllerProcess({
-      network,
-      stateDir,
-      cacheDir,
-      logPath: join(log.path, 'log'),
-      flags: [],
-    });
-    const ballast = join(state.path, 'ballast');
-    const fill = async (leaveBytes: number) => {
+/** A controller whose state is on a disk of 16 MiB, and what fills that and looks at it. */
+async function controllerOnSmallDisk() {
+  await using stack = new AsyncDisposableStack();
+  const state = stack.use(await scratch());
+  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=16m', 'muster-failures', state.path]);
+  stack.defer(() => void execFileSync('umount', ['--lazy', state.path]));
+  const log = stack.use(await scratch());
+  const network = stack.use(await runningNetwork({ boards: 0 }));
+  const stateDir = join(state.path, 'state');
+  const logPath = join(log.path, 'log');
+  const controller = stack.use(new ControllerProcess({ network, stateDir, cacheDir, logPath, flags: [] }));
+  await controller.start();
+  const ballast = join(state.path, 'ballast');
+  const reserveBytes = async () => (await stat(join(stateDir, 'reserve')).catch(() => undefined))?.size;
+  const running = stack.move();
+  return {
+    controller,
+    fill: async (leaveBytes: number) => {
       const { bavail, bsize } = await statfs(state.path);
       // The controller writes meanwhile (an order's audit entries follow it by moments): then the room is gone sooner.
       await writeFile(ballast, Buffer.alloc(Math.max(0, bavail * bsize - leaveBytes))).catch((error: unknown) => {
         if (!(error instanceof Error && 'code' in error && error.code === 'ENOSPC')) throw error;
       });
-    };
-    const customers = async () => {
+    },
+    makeRoom: () => rm(ballast),
+    hasReserve: () => until('the reserve is 1 MiB', async () => (await reserveBytes()) === 2 ** 20, { everyMs: 50 }),
+    incoming: () => readdir(join(stateDir, 'images', 'incoming')),
+    customers: async () => {
       const answer = await controller.get('/v1/customers', Type.Object({ customers: Type.Array(Customer) }));
       return answer.customers.map(({ name }) => name).toSorted();
-    };
-    const orders = async () =>
-      (await controller.get('/v1/kill', Type.Object({ orders: Type.Array(KillOrder) }))).orders;
+    },
+    orders: async () => (await controller.get('/v1/kill', Type.Object({ orders: Type.Array(KillOrder) }))).orders,
+    [Symbol.asyncDispose]: () => running.disposeAsync(),
+  };
+}
 
-    const reserveBytes = async () => (await stat(join(stateDir, 'reserve')).catch(() => undefined))?.size;
-    const hasReserve = async () => {
-      for (const deadline = Date.now() + 30_000; (await reserveBytes()) !== 2 ** 20;) {
-        assert.ok(Date.now() < deadline, `the reserve is ${await reserveBytes()} bytes, want 1 MiB`);
-        await new Promise((resolve) => setTimeout(resolve, 50));
-      }
-    };
-
-    await controller.start();
-    await controller.api('POST', '/v1/customers', { name: 'first' });
-    await controller.api('POST', '/v1/customers', { name: 'second' });
-    const stored = ['first'];
-    await hasReserve();
-    await fill(64 * 1024);
-    let refusal = '';
-    for (let i = 0; i < 2_000 && refusal === ''; i++) {
-      const name = `c${i}`;
-      try {
-        await controller.api('POST', '/v1/customers', { name });
-        stored.push(name);
-      } catch (error) {
-        refusal = String(error);
-      }
+/** Adds customers until one is refused; gives the refusal, and adds the others to `stored`. */
+async function addUntilRefused(controller: ControllerProcess, stored: string[]): Promise<string> {
+  for (let i = 0; i < 2_000; i++) {
+    const name = `c${i}`;
+    try {
+      await controller.api('POST /v1/customers', { name });
+      stored.push(name);
+    } catch (error) {
+      return String(error);
     }
+  }
+  return '';
+}
+
+/** A small archive, sent whole. */
+async function upload(controller: ControllerProcess): Promise<{ status: number; said: string }> {
+  const sending = request(`${controller.url}/v1/images?name=big`, {
+    method: 'POST',
+    agent: false,
+    headers: { authorization: `Bearer ${await controller.token()}`, 'content-type': 'application/octet-stream' },
+  });
+  sending.end(Buffer.alloc(2 ** 20));
+  const answer = await new Promise<IncomingMessage>((resolve, reject) => {
+    sending.once('response', resolve).once('error', reject);
+  });
+  return { status: answer.statusCode ?? 0, said: await text(answer) };
+}
+
+/** There is room, and an archive needs more: its sender reads why, though it is not done sending. */
+async function uploadTooMuch(controller: ControllerProcess): Promise<void> {
+  const token = await controller.token();
+  const api = connect({
+    url: controller.url,
+    token: () => ({ token, from: 'the test' }),
+    signal: AbortSignal.timeout(60_000),
+  });
+  const piece = Buffer.alloc(2 ** 18);
+  const stream = Readable.from(Array.from({ length: 400 }, () => piece));
+  await assert.rejects(
+    api.ask({ method: 'POST', path: '/v1/images', query: { name: 'huge' }, stream }),
+    // Whoever else stores something in that moment finds the disk full first.
+    (error) => error instanceof ApiError && error.status === 507 && /no room for it|disk is full/.test(error.message),
+  );
+}
+
+test(
+  'a full disk: changes are refused in one sentence, orders and removals are stored, room is all that it needs',
+  { timeout: 300_000 },
+  async () => {
+    await using small = await controllerOnSmallDisk();
+    const { controller, customers, orders } = small;
+    await controller.api('POST /v1/customers', { name: 'first' });
+    await controller.api('POST /v1/customers', { name: 'second' });
+    const stored = ['first'];
+    await small.hasReserve();
+    await small.fill(64 * 1024);
+    const refusal = await addUntilRefused(controller, stored);
     const sentence = /: 507 \{.*"detail":"[^"]*the disk is full; nothing was changed, make room and try again[^"]*"/;
     assert.match(refusal, sentence);
-    await controller.api('POST', '/v1/kill', { customer: 'first', reason: 'r' });
-    await controller.api('DELETE', '/v1/customers/second');
+    await controller.api('POST /v1/kill', { customer: 'first', reason: 'r' });
+    await controller.api('DELETE /v1/customers/second');
     const [order] = await orders();
     assert.deepEqual([order?.liftedAt, order?.stored], [null, true], 'it stands, on disk');
     const { problems } = await controller.get('/v1/status', Status);
     assert.match(problems.join('\n'), /the disk is full: .* everything else is refused until 2 MiB are free/);
     assert.deepEqual(await customers(), stored.toSorted());
+    const refused = await upload(controller);
+    assert.equal(refused.status, 507);
+    assert.match(refused.said, /the disk is full/);
+    assert.deepEqual(await small.incoming(), []);
 
-    const upload = request(`${controller.url}/v1/images?name=big`, {
-      method: 'POST',
-      agent: false,
-      headers: { authorization: `Bearer ${await controller.token()}`, 'content-type': 'application/octet-stream' },
-    });
-    upload.end(Buffer.alloc(2 ** 20));
-    const refused = await new Promise<IncomingMessage>((resolve, reject) => {
-      upload.once('response', resolve).once('error', reject);
-    });
-    assert.equal(refused.statusCode, 507);
-    assert.match(await text(refused), /the disk is full/);
-    assert.deepEqual(await readdir(join(stateDir, 'images', 'incoming')), []);
-
-    await rm(ballast);
-    await controller.api('POST', '/v1/customers', { name: 'last' });
+    await small.makeRoom();
+    await controller.api('POST /v1/customers', { name: 'last' });
     stored.push('last');
-    await hasReserve();
+    await small.hasReserve();
     assert.deepEqual((await controller.get('/v1/status', Status)).problems, []);
+    await uploadTooMuch(controller);
+    assert.deepEqual(await small.incoming(), []);
+    await small.hasReserve();
 
-    // There is room, and an archive needs more: its sender reads why, though it is not done sending.
-    const token = await controller.token();
-    const api = connect({
-      url: controller.url,
-      token: () => ({ token, from: 'the test' }),
-      signal: AbortSignal.timeout(60_000),
-    });
-    const piece = Buffer.alloc(2 ** 18);
-    const stream = Readable.from(Array.from({ length: 400 }, () => piece));
-    await assert.rejects(
-      api.ask({ method: 'POST', path: '/v1/images', query: { name: 'huge' }, stream }),
-      // Whoever else stores something in that moment finds the disk full first.
-      (error) => error instanceof ApiError && error.status === 507 && /no room for it|disk is full/.test(error.message),
-    );
-    assert.deepEqual(await readdir(join(stateDir, 'images', 'incoming')), []);
-    await hasReserve();
-
-    await fill(0);
+    await small.fill(0);
     await controller.kill9();
     await controller.start();
-    await controller.api('POST', '/v1/lift', { customer: 'first', reason: '' });
-    await rm(ballast);
+    await controller.api('POST /v1/lift', { customer: 'first', reason: '' });
+    await small.makeRoom();
     assert.deepEqual(await customers(), stored.toSorted());
     assert.deepEqual(
       (await orders()).map(({ number, liftedAt, stored: isStored }) => [number, liftedAt !== null, isStored]),

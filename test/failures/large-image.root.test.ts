@@ -12,7 +12,7 @@ import { sampleArchives } from '../../images/customer/samples.ts';
 import { tarEnd, tarHeader, tarPadding, type TarHeader } from '../../images/customer/tar.ts';
 import { openSqliteStore } from '../../inventory/store/sqlite-store.ts';
 import { Images } from '../../protocol/api/images.ts';
-import { keyOf, Rig } from '../faults/rig.ts';
+import { keyOf, Rig } from '../faults/host/rig.ts';
 import { until } from '../until.ts';
 import { ControllerProcess } from '../qemu/controller-process.ts';
 import { cacheDir, runningNetwork, scratch } from './attempt.ts';
@@ -56,7 +56,10 @@ interface Upload {
   said: string;
 }
 
-async function upload(controller: ControllerProcess, name: string, bytes: Buffer): Promise<Upload> {
+async function upload(
+  controller: ControllerProcess,
+  { name, bytes }: { name: string; bytes: Buffer },
+): Promise<Upload> {
   const sending = request(`${controller.url}/v1/images?name=${name}`, {
     method: 'POST',
     agent: false,
@@ -114,7 +117,7 @@ test(
     const { web } = sampleArchives({ busybox: Buffer.from('stands in for the program'), architecture: 'arm64' });
 
     const large = archive([entry('a')], { Env: [`MODEL=${'x'.repeat(1_200_000)}`] });
-    const refused = await upload(controller, 'large', large);
+    const refused = await upload(controller, { name: 'large', bytes: large });
     assert.equal(refused.status, 400);
     assert.match(
       refused.said,
@@ -126,7 +129,7 @@ test(
       ...range(50_000).map((index) => entry(`d/${index}`)),
     ]);
     const crowdedMs = performance.now();
-    const crowded = await upload(controller, 'crowd', crowd);
+    const crowded = await upload(controller, { name: 'crowd', bytes: crowd });
     t.diagnostic(`50,000 files in one directory: refused after ${Math.round(performance.now() - crowdedMs)} ms`);
     assert.equal(crowded.status, 400);
     assert.match(
@@ -134,7 +137,7 @@ test(
       /layer 1: \\"d\/20000\\" is one name too many in its directory, want at most 20000 in each/,
     );
 
-    const slow = upload(controller, 'slow', slowArchive()).then(
+    const slow = upload(controller, { name: 'slow', bytes: slowArchive() }).then(
       () => 'answered',
       () => 'cut',
     );
@@ -142,7 +145,7 @@ test(
       (await controller.get('/v1/images', Images)).imports.map((each) => each.doing);
     await until('the slow one is packed', async () => (await doing()).includes('packing slow'), { withinMs: 150_000 });
     const quickMs = performance.now();
-    assert.equal((await upload(controller, 'web', web)).status, 201);
+    assert.equal((await upload(controller, { name: 'web', bytes: web })).status, 201);
     t.diagnostic(`meanwhile an ordinary import took ${Math.round(performance.now() - quickMs)} ms`);
     assert.deepEqual(await doing(), ['packing slow']);
 
@@ -159,7 +162,7 @@ test(
   '1.2 MB of environment from before there was a limit: the neighbour comes back on a board that restarts',
   { timeout: 300_000 },
   async (t) => {
-    await using rig = await Rig.create({ nodes: 1, print: (line) => t.diagnostic(line) });
+    await using rig = await Rig.create({ name: 'large-image', nodes: 1, print: (line) => t.diagnostic(line) });
     const [node] = rig.nodes;
     assert.ok(node !== undefined);
     await rig.controller.stop();

@@ -13,7 +13,10 @@ export async function startLeaseTaker(
   network: RackNetwork,
   { firstBoard, leases }: { firstBoard: number; leases: Map<string, string> },
 ): Promise<LeaseTaker> {
-  const child = await startBoards(network, new URL('lease-taker.ts', import.meta.url), String(firstBoard));
+  const child = await startBoards(network, {
+    program: new URL('lease-taker.ts', import.meta.url),
+    args: [String(firstBoard)],
+  });
   const closed = once(child, 'close');
   let taken = 0;
   if (child.stdout !== null)

@@ -35,7 +35,7 @@ export async function rackUnderAttack({
   await settleStore(stateDir);
   const { network, controller } = stack.use(await controllerAlone(stateDir, options));
   await controller.start();
-  const agents = stack.use(await startAgents(network, nodes, heartbeatIntervalMs));
+  const agents = stack.use(await startAgents(network, { nodes, heartbeatMs: heartbeatIntervalMs }));
   await allReady(controller, nodes.length);
 
   const running = stack.move();

@@ -11,7 +11,7 @@ import { rackCustomer } from '../bench/seeded-store.ts';
 import { rackUnderAttack } from './rack-under-attack.ts';
 
 const nodes = 100;
-const preload = fileURLToPath(new URL('../faults/preload.mjs', import.meta.url));
+const preload = fileURLToPath(new URL('../faults/host/preload.mjs', import.meta.url));
 const Events = Type.Object({ events: Type.Array(Type.Object({ id: Type.Integer(), message: Type.String() })) });
 
 test(
@@ -41,7 +41,7 @@ test(
       events.filter(({ message }) => /silent|no heartbeat/.test(message)),
       [],
     );
-    await controller.api('POST', '/v1/kill', { customer: rackCustomer, reason: 'test' });
+    await controller.api('POST /v1/kill', { customer: rackCustomer, reason: 'test' });
     for (let stopped = 0; stopped < nodes;) {
       const timeline = await controller.get('/v1/kill/1', KillTimeline);
       assert.ok(timeline.timeline.every(({ evidence }) => evidence === null || evidence === 'receipt'));

@@ -38,7 +38,7 @@ test('wrong settings are told all at once, in one sentence', async () => {
   assert.match(said, /there is no option --interfce/);
 });
 
-test('a port in use is named, whichever it is', { timeout: 120_000 }, async () => {
+test('a port in use is named, whichever it is', { timeout: 400_000 }, async () => {
   await using state = await scratch();
   await using network = await runningNetwork({ boards: 0 });
   const taken = [
@@ -93,7 +93,7 @@ test('a second controller on one state directory is refused, and SIGTERM leaves 
   assert.equal(code, 1);
   assert.match(said, /one controller at a time may use a state directory/);
   assert.equal(said.split('\n').length, 1, said);
-  await controller.api('POST', '/v1/customers', { name: 'acme' });
+  await controller.api('POST /v1/customers', { name: 'acme' });
 
   const stoppedAtMs = performance.now();
   await controller.stop();
@@ -105,7 +105,7 @@ test('a second controller on one state directory is refused, and SIGTERM leaves 
   assert.ok(!/ 0A /.test(stdout) && !/:(0043|0045|1626) /.test(stdout), stdout);
 });
 
-test('a database that is none, or is damaged, is refused and left as it is', { timeout: 60_000 }, async () => {
+test('a database that is none, or is damaged, is refused and left as it is', { timeout: 400_000 }, async () => {
   await using state = await scratch();
   await using network = await runningNetwork({ boards: 0 });
   const stateDir = join(state.path, 'state');

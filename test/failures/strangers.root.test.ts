@@ -60,9 +60,9 @@ test('thousands of idle connections, and a kill order meanwhile', { timeout: 300
         stdout.trim(),
       ),
     ];
-    const order = await rack.controller.api('POST', '/v1/kill', { customer: rackCustomer, reason: 'test' });
+    const order = await rack.controller.api('POST /v1/kill', { customer: rackCustomer, reason: 'test' });
     assert.ok(Check(KillOrder, order));
-    await rack.controller.api('POST', '/v1/lift', { customer: rackCustomer });
+    await rack.controller.api('POST /v1/lift', { customer: rackCustomer });
     return (await Promise.all(attacks)).join('; ');
   });
 });
@@ -91,9 +91,9 @@ test('forged heartbeats, of no session and of sessions that were seen', { timeou
 });
 
 test('20,000 DISCOVERs a second, in the name of boards that are alive', { timeout: 300_000 }, async (t) => {
-  const boardsProgram = new URL('../bench/dhcp-load.ts', import.meta.url);
+  const boardsProgram = new URL('../bench/boot-server/dhcp-load.ts', import.meta.url);
   await permitsLast(t, async () => {
-    const flood = await startBoards(rack.network, boardsProgram, String(boards), '20000', '5');
+    const flood = await startBoards(rack.network, { program: boardsProgram, args: [String(boards), '20000', '5'] });
     return flood.stdout === null ? undefined : text(flood.stdout);
   });
 });

@@ -196,7 +196,7 @@ export class BoardRack implements AsyncDisposable {
     );
     if (code !== 0) throw new Error(`cannot import the sample image: ${stderr}`);
     for (const name of [killed, bystander]) {
-      await rack.controller.api('POST', '/v1/customers', { name });
+      await rack.controller.api('POST /v1/customers', { name });
       await drill.spread(name);
     }
     await drill.allRun();
@@ -212,7 +212,7 @@ export class BoardRack implements AsyncDisposable {
       const places = new Set(instances.map(({ node }) => node));
       if (instances.length === this.boards.length && places.size === this.boards.length) return;
       if (instances.length > 0) await this.remove(customer, workload);
-      await this.put(customer, workload, { command: ['/bin/sh', '-c', orderly] });
+      await this.put({ customer, name: workload }, { command: ['/bin/sh', '-c', orderly] });
       await untilOnBoards(`${customer} to be placed`, async () => {
         return (await this.instances(customer, workload)).length === this.boards.length;
       });
@@ -221,16 +221,16 @@ export class BoardRack implements AsyncDisposable {
   }
 
   /** One container of it a board, if nothing else is said. */
-  async put(customer: string, name: string, spec: Partial<WorkloadSpec>): Promise<void> {
+  async put({ customer, name }: { customer: string; name: string }, spec: Partial<WorkloadSpec>): Promise<void> {
     const whole = { image: 'web', replicas: this.boards.length, processes, ...spec };
-    await this.rack.controller.api('PUT', `/v1/workloads/${customer}/${name}`, whole);
+    await this.rack.controller.api(`PUT /v1/workloads/${customer}/${name}`, whole);
   }
 
   /** Removes the workload, if there is one, and waits until nothing of it is left. */
   async remove(customer: string, name: string): Promise<void> {
     const { workloads } = await this.#answer('/v1/workloads', Type.Object({ workloads: Type.Array(Workload) }));
     if (!workloads.some((each) => each.customer === customer && each.name === name)) return;
-    await this.rack.controller.api('DELETE', `/v1/workloads/${customer}/${name}`);
+    await this.rack.controller.api(`DELETE /v1/workloads/${customer}/${name}`);
     await untilOnBoards(`${customer}/${name} to go`, async () => (await this.instances(customer, name)).length === 0);
   }
 
@@ -255,7 +255,7 @@ export class BoardRack implements AsyncDisposable {
 
   /** When the answer to the order was there. */
   async kill(): Promise<number> {
-    await this.rack.controller.api('POST', '/v1/kill', { customer: killed, reason: 'drill of single faults' });
+    await this.rack.controller.api('POST /v1/kill', { customer: killed, reason: 'drill of single faults' });
     return performance.now();
   }
 
@@ -263,7 +263,7 @@ export class BoardRack implements AsyncDisposable {
   async lift(): Promise<void> {
     const { customers } = await this.#answer('/v1/customers', Type.Object({ customers: Type.Array(Customer) }));
     if (!customers.some(({ name, killedBy }) => name === killed && killedBy !== null)) return;
-    await this.rack.controller.api('POST', '/v1/lift', { customer: killed, reason: 'drill is over' });
+    await this.rack.controller.api('POST /v1/lift', { customer: killed, reason: 'drill is over' });
   }
 
   /** As the controller's `get`, as soon as there is a controller. */
@@ -287,6 +287,7 @@ export class BoardRack implements AsyncDisposable {
 }
 
 /** As `until`, with the time that an emulated board may take. */
+// oxlint-disable-next-line max-params -- as `until`
 export function untilOnBoards(
   what: string,
   holds: () => boolean | Promise<boolean>,

@@ -3,6 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { WorkloadSpec } from '../../protocol/api/workloads.ts';
 import { bystander, killed, untilOnBoards, type BoardRack, type DrillBoard } from './board-rack.ts';
 import type { Run } from './fault.ts';
+import type { Ticks } from './ticks.ts';
 
 /** What is done to one board, and what may come of it. */
 export interface Misdeed {
@@ -40,6 +41,7 @@ const bridgedMs = 2_000;
 /** A permit and all that follows from its end. */
 const silenceMs = 4_000;
 const extra = 'extra';
+const extraWorkload = { customer: killed, name: extra };
 
 /** `misdeeds`: one for each board, in order. Throws where the fault did not take effect or something ran that must not. */
 export async function runOnce(rack: BoardRack, misdeeds: readonly Misdeed[]): Promise<Run> {
@@ -82,12 +84,12 @@ async function measured(rack: BoardRack, pairs: readonly Pair[]): Promise<Run> {
   const tookMs = performance.now() - beganMs;
   const waitedMs = await each(async ({ board }, i) => (await board.waitedMs()) - (waitedBeforeMs[i] ?? 0));
   await delay(settleMs);
-  const seen = pairs.map((pair, i) => measure(rack, pair, fromMs[i] ?? acceptedMs));
+  const seen = pairs.map((pair, i) => measure(pair, { ticks: rack.ticks, fromMs: fromMs[i] ?? acceptedMs }));
   for (const [i, { board, misdeed }] of pairs.entries())
     // A board with less than half a processor may miss its permits for want of time alone.
     // So may all whose controller needs longer for its start than permits last.
     if (misdeed.sparesBystander && (waitedMs[i] ?? 0) < tookMs / 2 && rack.away.ms < bridgedMs)
-      checkBystander(rack, board, acceptedMs);
+      checkBystander(board, { ticks: rack.ticks, acceptedMs });
   const also = mergeOf(seen.map(({ figures }) => figures));
   also[waitedFigure] = waitedMs.map((ms) => Math.round(ms));
   if (pairs.every(({ misdeed }) => misdeed.sparesBystander))
@@ -108,7 +110,7 @@ async function deployExtra(rack: BoardRack, spec: Partial<WorkloadSpec>): Promis
     return instances.length === wanted && instances.every(({ state }) => state === 'running');
   };
   for (let attempts = 1; attempts <= 3; attempts++) {
-    await rack.put(killed, extra, spec);
+    await rack.put(extraWorkload, spec);
     await untilOnBoards(`${wanted} more containers of ${killed} to run`, run, {
       withinMs: startLimitMs + wanted * startLimitEachMs,
       detail: () => states,
@@ -129,12 +131,11 @@ async function untilGone({ board, misdeed }: Pair, acceptedMs: number): Promise<
 }
 
 function measure(
-  rack: BoardRack,
   { board, misdeed }: Pair,
-  fromMs: number,
+  { ticks, fromMs }: { ticks: Ticks; fromMs: number },
 ): { goneMs: number; figures: Record<string, number> } {
   const round = (ms: number): number => Math.max(0, Math.round(ms - fromMs));
-  const tickMs = round(rack.ticks.lastMs(board.ip, killed));
+  const tickMs = round(ticks.lastMs(board.ip, killed));
   if (misdeed.resets === 'before the order') return { goneMs: tickMs, figures: {} };
   const resetMs = board.resetMs(fromMs);
   const { populated, changedMs } = board.group(killed);
@@ -161,8 +162,8 @@ const sharesAsBefore = (board: DrillBoard): Promise<void> =>
   );
 
 /** It said without a break that it runs, and its first processes are still the same. */
-function checkBystander(rack: BoardRack, board: DrillBoard, acceptedMs: number): void {
-  const sources = rack.ticks.of(board.ip, bystander);
+function checkBystander(board: DrillBoard, { ticks, acceptedMs }: { ticks: Ticks; acceptedMs: number }): void {
+  const sources = ticks.of(board.ip, bystander);
   const runs = sources.some(({ heardMs, starts }) => heardMs > acceptedMs && starts === 0);
   if (!runs || sources.some(({ starts }) => starts > 0) || !board.group(bystander).populated)
     throw new Error(`${bystander}, which nobody killed, stopped on ${board.ip}: ${JSON.stringify(sources)}`);

@@ -4,10 +4,10 @@ import { after, before, test } from 'node:test';
 import { titleOf, type FaultRack } from './fault.ts';
 import { hostSuite } from './faults-host.ts';
 
-export function testFaults(isMeant: (number: number) => boolean): void {
+export function testFaults(name: string, isMeant: (number: number) => boolean): void {
   let rack: FaultRack | undefined;
   before(async () => {
-    rack = await hostSuite.open({ print: () => undefined });
+    rack = await hostSuite.open({ name, print: () => undefined });
   });
   after(async () => {
     await rack?.[Symbol.asyncDispose]();

@@ -48,8 +48,11 @@ export interface FaultRack extends AsyncDisposable {
 export interface FaultSuite {
   where: Where;
   faults: readonly Fault[];
-  /** `print` gets a line of progress at a time. Throws one sentence where this machine cannot do it. */
-  open(options: { print: (line: string) => void }): Promise<FaultRack>;
+  /**
+   * `print` gets a line of progress at a time. Logs are kept by the rack's name. Throws one sentence where this machine cannot
+   * do it.
+   */
+  open(options: { name?: string; print: (line: string) => void }): Promise<FaultRack>;
 }
 
 export const Measurement = Type.Object({
@@ -78,7 +81,10 @@ export function titleOf({ number, variant, name }: Pick<Fault, 'number' | 'varia
   return `${number} ${name}${variant === '' ? '' : `, ${variant}`}`;
 }
 
-export function measurementOf(fault: Fault, runs: readonly Run[], at: { machine: string; at: string }): Measurement {
+export function measurementOf(
+  fault: Fault,
+  { runs, ...taken }: { runs: readonly Run[]; machine: string; at: string },
+): Measurement {
   const { number, variant, name, where, what, boundMs: promised } = fault;
   const also: Record<string, number[]> = {};
   for (const run of runs)
@@ -93,6 +99,6 @@ export function measurementOf(fault: Fault, runs: readonly Run[], at: { machine:
     runs: runs.length,
     gone: runs.flatMap(({ gone }) => gone),
     ...(Object.keys(also).length === 0 ? {} : { also }),
-    ...at,
+    ...taken,
   };
 }

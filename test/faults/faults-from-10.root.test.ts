@@ -1,3 +1,3 @@
 import { testFaults } from './each-fault.fixture.ts';
 
-testFaults((number) => number >= 10);
+testFaults('faults-from-10', (number) => number >= 10);

@@ -1,8 +1,8 @@
 // The faults that can happen to agents in namespaces of this machine, with the real controller, leash and crun. What needs
 // a kernel of its own (a frozen leash and its watchdog, a node's clock, a hung kernel) is in `faults-qemu.ts`.
-import { clockSteps } from './clock.ts';
-import { fillDisk, flushesLast } from './disk.ts';
-import { drill } from './drill.ts';
+import { clockSteps } from './host/clock.ts';
+import { fillDisk, flushesLast } from './host/disk.ts';
+import { drill } from './host/drill.ts';
 import { promisedMs, titleOf, type Fault, type FaultRack, type FaultSuite, type Run } from './fault.ts';
 import {
   agentBlocks,
@@ -19,9 +19,9 @@ import {
   startsInFlight,
   stubbornProcessesDie,
   underFullLoad,
-} from './host-steps.ts';
-import { replays } from './replays.ts';
-import type { Rig } from './rig.ts';
+} from './host/steps.ts';
+import { replays } from './host/replays.ts';
+import type { Rig } from './host/rig.ts';
 
 const nodes = 3;
 
@@ -44,7 +44,7 @@ export const hostFaults: readonly HostFault[] = [
       name: '30 % packet loss both ways',
       what: 'the bridge drops 30 of 100 frames from and to two of three nodes',
     },
-    (rig) => drill(rig, losing(rig, 30, ['to the node', 'from the node'])),
+    (rig) => drill(rig, losing(rig, { percent: 30, directions: ['to the node', 'from the node'] })),
   ),
   fault(
     { number: 3, name: 'link cut', variant: 'just before the order', what: 'two of three cables lose their carrier' },
@@ -61,7 +61,7 @@ export const hostFaults: readonly HostFault[] = [
       variant: 'controller to node',
       what: 'two of three nodes are heard and hear nothing',
     },
-    (rig) => drill(rig, losing(rig, 100, ['to the node'])),
+    (rig) => drill(rig, losing(rig, { percent: 100, directions: ['to the node'] })),
   ),
   fault(
     {
@@ -70,7 +70,7 @@ export const hostFaults: readonly HostFault[] = [
       variant: 'node to controller',
       what: 'two of three nodes hear and are not heard',
     },
-    (rig) => drill(rig, losing(rig, 100, ['from the node'])),
+    (rig) => drill(rig, losing(rig, { percent: 100, directions: ['from the node'] })),
   ),
   fault(
     {
@@ -207,9 +207,9 @@ export const hostFaults: readonly HostFault[] = [
 export const hostSuite: FaultSuite = {
   where: 'host',
   faults: hostFaults,
-  async open({ print }): Promise<FaultRack> {
-    const { Rig } = await import('./rig.ts');
-    const rig = await Rig.create({ nodes, print });
+  async open({ name = 'faults-host', print }): Promise<FaultRack> {
+    const { Rig } = await import('./host/rig.ts');
+    const rig = await Rig.create({ name, nodes, print });
     return {
       run(wanted) {
         const found = hostFaults.find((each) => titleOf(each) === titleOf(wanted));

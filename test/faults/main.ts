@@ -79,7 +79,7 @@ for (const suite of suites) {
       }
     }
     if (done.length === 0) continue;
-    const measurement = measurementOf(fault, done, { machine, at: new Date().toISOString() });
+    const measurement = measurementOf(fault, { runs: done, machine, at: new Date().toISOString() });
     measured.push(measurement);
     // After each fault: an hour's work must not hang on the last one.
     mkdirSync(dirname(values.json), { recursive: true });

@@ -56,7 +56,7 @@ export async function fuzzHeartbeat(count: number, random: Random): Promise<numb
       () => honest,
       () => former,
       () => mutated(honest, random),
-      () => signedGarbage(honest, key, random),
+      () => signedGarbage(honest, { key, random }),
       () => mutated(random.once(2) ? beacon : Buffer.alloc(0), random),
       () => beacon,
     ])();

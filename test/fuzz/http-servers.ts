@@ -13,7 +13,7 @@ import { startDrills } from '../../controller/drill/drill.ts';
 import { createServer } from '../../controller/api/http.ts';
 import { openOperatorApi } from '../../controller/api/operator-api.fixture.ts';
 import { agentAuthorization } from '../../protocol/agent-authorization.ts';
-import { fuzzHttp, loopback, requestBytes, statusOf } from './http.ts';
+import { fuzzHttp, loopback, requestBytes, statusOf, type Target } from './http.ts';
 import { joinRequest, mac, startRack } from './rack.ts';
 import type { Random } from './random.ts';
 
@@ -34,17 +34,18 @@ export async function fuzzBootHttp(count: number, random: Random): Promise<numbe
       throw new Error(line);
     },
   });
-  return await fuzzHttp(count, random, {
+  const target: Target = {
     connect: loopback(server.port),
     patienceMs: 40,
     requests: [
       requestBytes(`GET /boot.ipxe?mac=${mac}`),
-      requestBytes(`GET /kernel/${sha256}`, { range: 'bytes=5-99' }),
+      requestBytes(`GET /kernel/${sha256}`, { headers: { range: 'bytes=5-99' } }),
       requestBytes(`GET /stage?mac=${mac}&stage=initramfs&detail=here`),
-      requestBytes('GET /ipxe.efi', { upgrade: 'h2c', connection: 'upgrade' }),
+      requestBytes('GET /ipxe.efi', { headers: { upgrade: 'h2c', connection: 'upgrade' } }),
     ],
     answers: async () => (await statusOf(server.port, `/boot.ipxe?mac=${mac}`)) === 200,
-  });
+  };
+  return await fuzzHttp(target, { count, random });
 }
 
 export async function fuzzOperatorApi(count: number, random: Random): Promise<number> {
@@ -61,25 +62,27 @@ export async function fuzzOperatorApi(count: number, random: Random): Promise<nu
   registerDrillApi(app, { inventory, drills });
   await app.listen({ host: '127.0.0.1', port: 0 });
   const { port } = portOf(app.server);
-  const trusted = { authorization: 'Bearer secret', 'content-type': 'application/json' };
-  const answered = await fuzzHttp(count, random, {
+  const headers = { authorization: 'Bearer secret', 'content-type': 'application/json' };
+  const trusted = (line: string, body: string) => requestBytes(line, { headers, body });
+  const target: Target = {
     connect: loopback(port),
     patienceMs: 40,
     requests: [
       requestBytes('GET /v1/nodes'),
       requestBytes(`GET /v1/nodes/${mac}`),
       requestBytes('GET /v1/events?after=1&limit=5&subject=x'),
-      requestBytes('POST /v1/customers', trusted, '{"name":"carl","onSilence":"hold","memoryBytes":99999999}'),
-      requestBytes('PUT /v1/workloads/acme/web', trusted, '{"image":"web","replicas":2,"env":{"A":"b"},"port":80}'),
-      requestBytes('POST /v1/kill', trusted, '{"customer":"acme","reason":"fuzz"}'),
-      requestBytes('POST /v1/drills', trusted, '{"customer":"bird","share":0.5,"image":"web"}'),
-      requestBytes('PUT /v1/drills/schedule', trusted, '{"everySeconds":3600,"request":{"share":1}}'),
+      trusted('POST /v1/customers', '{"name":"carl","onSilence":"hold","memoryBytes":99999999}'),
+      trusted('PUT /v1/workloads/acme/web', '{"image":"web","replicas":2,"env":{"A":"b"},"port":80}'),
+      trusted('POST /v1/kill', '{"customer":"acme","reason":"fuzz"}'),
+      trusted('POST /v1/drills', '{"customer":"bird","share":0.5,"image":"web"}'),
+      trusted('PUT /v1/drills/schedule', '{"everySeconds":3600,"request":{"share":1}}'),
       requestBytes('GET /v1/drills/1'),
-      requestBytes('POST /v1/lift', trusted, '{"customer":"acme"}'),
-      requestBytes(`PATCH /v1/nodes/${mac}`, trusted, '{"name":"other","slot":3,"fenced":true}'),
+      trusted('POST /v1/lift', '{"customer":"acme"}'),
+      trusted(`PATCH /v1/nodes/${mac}`, '{"name":"other","slot":3,"fenced":true}'),
     ],
     answers: async () => (await statusOf(port, '/healthz')) === 200,
-  });
+  };
+  const answered = await fuzzHttp(target, { count, random });
   await nobodyConnected(app.server);
   return answered;
 }
@@ -100,20 +103,21 @@ export async function fuzzAgentApi(count: number, random: Random): Promise<numbe
     authorization: agentAuthorization(session, { method, path }),
   });
   const [desired, report] = [`/v1/nodes/${mac}/desired`, `/v1/nodes/${mac}/report`];
+  const squashfs = `/v1/squashfs/${'a'.repeat(64)}`;
   const log = { agoMs: 1, instance: 'web-00000001', stream: 'stdout', text: 'hello' };
   const said = JSON.stringify({ generation: 1, instances: [], sample: null, logs: [log] });
-  const honest = requestBytes(`GET ${desired}`, proven('GET', desired));
+  const honest = requestBytes(`GET ${desired}`, { headers: proven('GET', desired) });
   const connect = () =>
     // One in four connections does not speak TLS at all.
     random.once(4) ? loopback(port)() : tls({ port, host: '127.0.0.1', rejectUnauthorized: false });
-  const answered = await fuzzHttp(count, random, {
+  const target: Target = {
     connect,
     patienceMs: 250,
     requests: [
       honest,
-      requestBytes(`POST ${report}`, proven('POST', report), said),
-      requestBytes('POST /v1/join', json, JSON.stringify(joinRequest('0'.repeat(64)))),
-      requestBytes(`GET /v1/squashfs/${'a'.repeat(64)}`, proven('GET', `/v1/squashfs/${'a'.repeat(64)}`)),
+      requestBytes(`POST ${report}`, { headers: proven('POST', report), body: said }),
+      requestBytes('POST /v1/join', { headers: json, body: JSON.stringify(joinRequest('0'.repeat(64))) }),
+      requestBytes(`GET ${squashfs}`, { headers: proven('GET', squashfs) }),
     ],
     answers: async () => {
       const socket = tls({ port, host: '127.0.0.1', rejectUnauthorized: false });
@@ -122,7 +126,8 @@ export async function fuzzAgentApi(count: number, random: Random): Promise<numbe
       socket.destroy();
       return String(bytes).startsWith('HTTP/1.1 200 ');
     },
-  });
+  };
+  const answered = await fuzzHttp(target, { count, random });
   await nobodyConnected(app.server);
   return answered;
 }

@@ -21,11 +21,11 @@ const together = 8;
  * Requests mutated, cut, random, with huge heads, left open, to a real server over loopback, some connections at a time.
  * Returns how many connections were answered with anything.
  */
-export async function fuzzHttp(count: number, random: Random, target: Target): Promise<number> {
+export async function fuzzHttp(target: Target, { count, random }: { count: number; random: Random }): Promise<number> {
   let answered = 0;
   for (let round = 0; round < count; round += together) {
     const batch = Array.from({ length: Math.min(together, count - round) }, () => bytesOf(random, target));
-    const heard = await Promise.all(batch.map((bytes) => send(target.connect(), bytes, target.patienceMs)));
+    const heard = await Promise.all(batch.map((bytes) => send(bytes, target)));
     answered += heard.filter(Boolean).length;
   }
   if (!(await target.answers())) throw new Error('the server no longer answers an honest request');
@@ -49,7 +49,8 @@ function bytesOf(random: Random, { requests }: Target): Buffer {
 }
 
 /** Whether anything came back. The connection ends with the answer, with the server, or with our patience. */
-async function send(socket: Socket, bytes: Buffer, patienceMs: number): Promise<boolean> {
+async function send(bytes: Buffer, { connect, patienceMs }: Target): Promise<boolean> {
+  const socket = connect();
   let heard = false;
   const closed = once(socket, 'close').catch(() => undefined);
   socket.on('error', () => socket.destroy()); // a server may well reset what it does not like
@@ -67,7 +68,10 @@ async function send(socket: Socket, bytes: Buffer, patienceMs: number): Promise<
 export const loopback = (port: number) => (): Socket => tcp(port, '127.0.0.1');
 
 /** One request as bytes, with the length of its body. */
-export function requestBytes(line: string, headers: Record<string, string> = {}, body = ''): Buffer {
+export function requestBytes(
+  line: string,
+  { headers = {}, body = '' }: { headers?: Record<string, string>; body?: string } = {},
+): Buffer {
   const fields = { host: '127.0.0.1', ...headers, ...(body === '' ? {} : { 'content-length': String(body.length) }) };
   const head = Object.entries(fields).map(([name, value]) => `${name}: ${value}\r\n`);
   return Buffer.from(`${line} HTTP/1.1\r\n${head.join('')}\r\n${body}`);

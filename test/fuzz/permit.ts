@@ -31,7 +31,7 @@ export function fuzzPermit(count: number, random: Random): number {
       () => honest,
       () => former,
       () => mutated(honest, random),
-      () => signedGarbage(honest, key, random),
+      () => signedGarbage(honest, { key, random }),
     ])();
     const intact = bytes.equals(honest);
     if (random.once(8)) former = honest;

@@ -4,7 +4,7 @@ import { type Random, mutated } from './random.ts';
 const signatureBytes = 32;
 
 /** The body mutated and signed anew with the right key: what a board does that was taken over, or has a bug. */
-export function signedGarbage(signed: Uint8Array, key: Uint8Array, random: Random): Buffer {
+export function signedGarbage(signed: Uint8Array, { key, random }: { key: Uint8Array; random: Random }): Buffer {
   const body = mutated(signed.subarray(0, signed.length - signatureBytes), random);
   // Most of what is cut or shifted in the head fails before the fields are read: the head is often put back.
   const whole = random.once(4) ? body : Buffer.concat([signed.subarray(0, 48), body.subarray(48)]);

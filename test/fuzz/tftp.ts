@@ -28,7 +28,7 @@ export function fuzzTftp(count: number, random: Random): number {
       const request = decodeTftp(mutated(requests[0] ?? file, random));
       if ('refused' in request || request.op !== 'read') continue;
       transfer = createTransfer(file.subarray(0, random.integer(file.length)), request.options);
-      sent += check(transfer, advance(transfer, { type: 'start' }), round);
+      sent += check(transfer, { packets: advance(transfer, { type: 'start' }), round });
       continue;
     }
     const honest = encodeTftp({
@@ -39,12 +39,12 @@ export function fuzzTftp(count: number, random: Random): number {
     const packet: TftpPacket | { refused: string } = decodeTftp(random.once(3) ? mutated(bytes, random) : bytes);
     const event =
       'refused' in packet || random.once(20) ? ({ type: 'timeout' } as const) : ({ type: 'packet', packet } as const);
-    sent += check(transfer, advance(transfer, event), round);
+    sent += check(transfer, { packets: advance(transfer, event), round });
   }
   return sent;
 }
 
-function check(transfer: Transfer, packets: Buffer[], round: number): number {
+function check(transfer: Transfer, { packets, round }: { packets: Buffer[]; round: number }): number {
   const wait = waitMs(transfer);
   if (packets.length > transfer.windowBlocks) throw new Error(`round ${round}: ${packets.length} packets at once`);
   if (transfer.acknowledged > transfer.sent || transfer.sent > transfer.totalBlocks)

@@ -37,7 +37,7 @@ export class Board implements AsyncDisposable {
     this.events.length = 0;
     const { network, firmware, environmentImage, machine } = this.#options;
     // Boards give way to the controller and the tests: a starved controller would measure the host, not Muster.
-    const command = ['nice', '-n', '5', ...qemuCommand(firmware, environmentImage, machine)];
+    const command = ['nice', '-n', '5', ...qemuCommand({ firmware, environmentImage, machine })];
     const process = await startTied(network.inside(command), { stdio: ['pipe', 'pipe', 'pipe', 'pipe'] });
     process.stdout?.on('data', (chunk: Buffer) => this.serial.append(chunk));
     process.stderr?.on('data', (chunk: Buffer) => this.serial.append(Buffer.from(`\nqemu: ${chunk.toString()}\n`)));

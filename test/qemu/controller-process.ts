@@ -158,7 +158,7 @@ export class ControllerProcess implements AsyncDisposable {
 
   /** As an operator's Ctrl-C would. */
   async stop(): Promise<void> {
-    if (this.#process !== undefined) await endProcess(this.#process, 'SIGTERM', 10_000);
+    if (this.#process !== undefined) await endProcess(this.#process, 'SIGTERM');
   }
 
   /** Stops it if it runs, and starts it on the same state. */
@@ -167,8 +167,14 @@ export class ControllerProcess implements AsyncDisposable {
     await this.start();
   }
 
-  /** Asks the operators' API with their token. Throws its refusal, and when the signal gives it up. */
-  async api(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<unknown> {
+  /** Asks the operators' API with their token: `POST /v1/lift`. Throws its refusal. */
+  api(request: string, body?: unknown): Promise<unknown> {
+    return this.ask({ request, body });
+  }
+
+  /** As `api`; throws as well when the signal gives it up. */
+  async ask({ request, body, signal }: { request: string; body?: unknown; signal?: AbortSignal }): Promise<unknown> {
+    const [method = '', path = ''] = request.split(' ');
     const response = await fetch(`${this.url}${path}`, {
       method,
       headers: {
@@ -179,13 +185,13 @@ export class ControllerProcess implements AsyncDisposable {
       signal: AbortSignal.any([AbortSignal.timeout(30_000), ...(signal === undefined ? [] : [signal])]),
     });
     const text = await response.text();
-    if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`);
+    if (!response.ok) throw new Error(`${request}: ${response.status} ${text}`);
     return text === '' ? undefined : JSON.parse(text);
   }
 
   /** As `api` with GET, checked against the schema of the answer. */
   async get<T extends TSchema>(path: string, schema: T): Promise<Static<T>> {
-    const answer = await this.api('GET', path);
+    const answer = await this.api(`GET ${path}`);
     if (!Check(schema, answer)) throw new Error(`GET ${path}: ${JSON.stringify(answer)} does not fit its schema`);
     return answer;
   }

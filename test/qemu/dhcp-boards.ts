@@ -16,7 +16,10 @@ import { startTied } from './tied-process.ts';
 const againMs = 200;
 
 /** Starts `node PROGRAM ARGUMENTS` with what `takeLeases` needs. Its standard output is a pipe. */
-export function startBoards(network: RackNetwork, program: URL, ...args: string[]): Promise<ChildProcess> {
+export function startBoards(
+  network: RackNetwork,
+  { program, args = [] }: { program: URL; args?: readonly string[] },
+): Promise<ChildProcess> {
   const sockets = [{ name: 'client', address: '0.0.0.0', port: 68 }];
   const command = [process.execPath, '--disable-warning=ExperimentalWarning', fileURLToPath(program), ...args];
   const boards = withDeviceSockets({ interface: 'carrier1', sockets, command });

@@ -28,9 +28,16 @@ export type MachineOptions = {
   icount: boolean;
 };
 
+export interface Started {
+  firmware: Firmware;
+  /** Of U-Boot, from `ubootEnvironment`. */
+  environmentImage: string;
+  machine: MachineOptions;
+}
+
 /** QEMU's command line: the serial line is stdin and stdout, the machine protocol is file descriptor 3. */
-export function qemuCommand(firmware: Firmware, environmentImage: string, options: MachineOptions): string[] {
-  const { mac, tap, memoryMb, cores, icount } = options;
+export function qemuCommand({ firmware, environmentImage, machine }: Started): string[] {
+  const { mac, tap, memoryMb, cores, icount } = machine;
   // With sleep=off virtual time runs ahead while a board waits for a packet: its timeouts end before any answer can come.
   const speed = icount
     ? '-smp 1 -accel tcg,thread=single -icount shift=1,sleep=on'
@@ -53,10 +60,10 @@ export function qemuCommand(firmware: Firmware, environmentImage: string, option
 function firmwareFlags(firmware: Firmware, environmentImage: string): string[] {
   switch (firmware) {
     case 'uboot':
-      return ['-bios', uboot, ...flash(1, environmentImage, 'readonly=on')];
+      return ['-bios', uboot, ...flash('unit=1,readonly=on', environmentImage)];
     // Each start has a factory-fresh set of UEFI variables, in a temporary file that QEMU unlinks at once.
     case 'uefi':
-      return [...flash(0, uefiCode, 'readonly=on'), ...flash(1, uefiVariables, 'snapshot=on')];
+      return [...flash('unit=0,readonly=on', uefiCode), ...flash('unit=1,snapshot=on', uefiVariables)];
     case 'uefi-http':
       return [...firmwareFlags('uefi', environmentImage), ...withoutPxe];
     default:
@@ -67,9 +74,9 @@ function firmwareFlags(firmware: Firmware, environmentImage: string): string[] {
 // A board that only knows HTTP boot. With PXE over IPv6 left on, it would try that for two minutes first.
 const withoutPxe = [4, 6].flatMap((version) => ['-fw_cfg', `name=opt/org.tianocore/IPv${version}PXESupport,string=n`]);
 
-function flash(unit: number, file: string, rest: string): string[] {
+function flash(options: string, file: string): string[] {
   const path = file.replaceAll(',', ',,'); // QEMU's own way to write a comma in a value
-  return ['-drive', `if=pflash,unit=${unit},format=raw,file=${path},${rest}`];
+  return ['-drive', `if=pflash,${options},format=raw,file=${path}`];
 }
 
 /** The C2-like environment as U-Boot finds it in its flash; made once, kept in the cache by its content. */

@@ -119,14 +119,14 @@ async function main(args: string[]): Promise<void> {
   await greet(rack, stateDir);
   say(`controller serves (${Math.round(rack.controller.startedInMs)} ms after its start), boards are on`);
   const follow = new AbortController();
-  const watching = watchStages(
-    rack.controller.url,
-    { token: await rack.controller.token(), signal: AbortSignal.any([stop.signal, follow.signal]) },
-    (node) => {
+  const watching = watchStages(rack.controller.url, {
+    token: await rack.controller.token(),
+    signal: AbortSignal.any([stop.signal, follow.signal]),
+    tell: (node) => {
       const number = rack.nodes.findIndex(({ mac }) => mac === node.mac) + 1;
       if (number > 0) say(`${title(number, rack.node(number))}  ${node.text}`);
     },
-  );
+  });
   // A board that has heard no controller for 3 s stops its customers: one that ends is started again at once.
   const supervised = rack.controller.supervise({
     signal: stop.signal,

@@ -76,23 +76,21 @@ export async function virtualRack(options: RackOptions): Promise<VirtualRack> {
   const environmentImage = kinds.includes('uboot') ? await ubootEnvironment(cacheDir) : '';
   const nodes = kinds.map((firmware, i) =>
     stack.use(
-      new RackNode(
-        {
-          firmware,
-          network,
-          environmentImage,
-          serialPath: join(artefactsDir, `serial-${i + 1}.log`),
-          machine: {
-            mac: `52:54:00:c2:00:${(i + 1).toString(16).padStart(2, '0')}`,
-            tap: `tap${i + 1}`,
-            memoryMb: options.memoryMb ?? boardMemoryMb(kinds.length),
-            cores: options.cores ?? 1,
-            icount: options.icount ?? false,
-          },
-        },
+      new RackNode({
         controller,
         artefactsDir,
-      ),
+        firmware,
+        network,
+        environmentImage,
+        serialPath: join(artefactsDir, `serial-${i + 1}.log`),
+        machine: {
+          mac: `52:54:00:c2:00:${(i + 1).toString(16).padStart(2, '0')}`,
+          tap: `tap${i + 1}`,
+          memoryMb: options.memoryMb ?? boardMemoryMb(kinds.length),
+          cores: options.cores ?? 1,
+          icount: options.icount ?? false,
+        },
+      }),
     ),
   );
   if (options.off !== true) for (const node of nodes) await node.powerOn();
@@ -134,12 +132,18 @@ async function startCapture(network: RackNetwork, path: string): Promise<ChildPr
   return capture;
 }
 
+/** What a board of a rack knows of it. */
+interface RackOfNode {
+  controller: ControllerProcess;
+  artefactsDir: string;
+}
+
 export class RackNode extends Board {
   readonly #controller: ControllerProcess;
   readonly #artefactsDir: string;
 
-  constructor(options: BoardOptions, controller: ControllerProcess, artefactsDir: string) {
-    super(options);
+  constructor({ controller, artefactsDir, ...board }: BoardOptions & RackOfNode) {
+    super(board);
     this.#controller = controller;
     this.#artefactsDir = artefactsDir;
   }

@@ -9,8 +9,7 @@ export type StageLine = { mac: string; text: string };
 /** Calls `tell` for each change of state or stage, until the signal. A controller that restarts is asked again. */
 export async function watchStages(
   url: string,
-  { token, signal }: { token: string; signal: AbortSignal },
-  tell: (line: StageLine) => void,
+  { token, signal, tell }: { token: string; signal: AbortSignal; tell: (line: StageLine) => void },
 ): Promise<void> {
   const told = new Map<string, string>();
   while (!signal.aborted) {

@@ -13,8 +13,11 @@ export async function startTied(argv: readonly string[], options: { stdio: Stdio
 
 export const hasEnded = (child: ChildProcess): boolean => child.exitCode !== null || child.signalCode !== null;
 
-/** Signals the program and waits until it is gone; after `graceMs` it is killed. */
-export async function endProcess(child: ChildProcess, signal: NodeJS.Signals, graceMs = 5_000): Promise<void> {
+/** After a signal that leaves a program time to end in its own way. */
+const graceMs = 10_000;
+
+/** Signals the program and waits until it is gone; one that goes on for long is killed. */
+export async function endProcess(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
   if (hasEnded(child)) return;
   const ended = once(child, 'exit');
   child.kill(signal);

@@ -21,14 +21,18 @@ async function done(argv: readonly string[]): Promise<string> {
   return stdout;
 }
 
-test('the package: installed, run, killed, frozen, upgraded, removed', { timeout: 500_000 }, async (t) => {
-  await using stack = new AsyncDisposableStack();
-  const work = await mkdtemp(join(tmpdir(), 'muster-package-'));
-  stack.defer(() => rm(work, { recursive: true, force: true }));
-  const environment = ['env', `MUSTER_CACHE=${cacheDir}`];
-  const build = [...environment, process.execPath, builder, '--fast', '--out', work, '--version', '0.1.0~one'];
-  const first = /✓ (\S+\.deb)/.exec(await done(build))?.[1] ?? '';
+interface OwnMachine extends AsyncDisposable {
+  /** Its root directory, as this machine sees it. */
+  root: string;
+  inside(...argv: string[]): Promise<Output>;
+  /** As `inside`; gives what it said, and throws where it failed. */
+  run(...argv: string[]): Promise<string>;
+  until(what: string, holds: () => Promise<boolean>): Promise<void>;
+}
 
+/** On which Muster was never installed. Resolves when its systemd runs. */
+async function ownMachine(work: string): Promise<OwnMachine> {
+  await using stack = new AsyncDisposableStack();
   const layer = join(work, 'layer');
   const root = join(layer, 'root');
   await mkdir(layer);
@@ -38,7 +42,6 @@ test('the package: installed, run, killed, frozen, upgraded, removed', { timeout
   const layers = `lowerdir=/,upperdir=${join(layer, 'changes')},workdir=${join(layer, 'work')}`;
   await done(['mount', '-t', 'overlay', 'overlay', '-o', layers, root]);
   stack.defer(() => done(['umount', '--lazy', root]).then(() => undefined));
-  // A machine on which Muster was never installed.
   await done(['chroot', root, 'rm', '-rf', '/var/lib/muster', '/etc/muster']);
 
   const machine = await startTied(
@@ -61,10 +64,23 @@ test('the package: installed, run, killed, frozen, upgraded, removed', { timeout
       if (performance.now() > deadline)
         throw new Error(`${what}: ${(await inside('journalctl', '-u', 'muster', '--no-pager', '-n', '20')).stdout}`);
   };
+  await until('systemd runs', async () => (await inside('systemctl', 'show')).code === 0);
+  const running = stack.move();
+  return { root, inside, run, until, [Symbol.asyncDispose]: () => running.disposeAsync() };
+}
+
+test('the package: installed, run, killed, frozen, upgraded, removed', { timeout: 500_000 }, async (t) => {
+  const work = await mkdtemp(join(tmpdir(), 'muster-package-'));
+  t.after(() => rm(work, { recursive: true, force: true }));
+  const environment = ['env', `MUSTER_CACHE=${cacheDir}`];
+  const build = [...environment, process.execPath, builder, '--fast', '--out', work, '--version', '0.1.0~one'];
+  const first = /✓ (\S+\.deb)/.exec(await done(build))?.[1] ?? '';
+
+  await using machine = await ownMachine(work);
+  const { root, inside, run, until } = machine;
   const shown = async (property: string) => (await run('systemctl', 'show', 'muster', '-P', property)).trim();
   const isActive = async () => (await shown('ActiveState')) === 'active';
   const rollCallSocket = async () => /ino:(\d+)/.exec(await run('ss', '-Hlune', 'sport', '=', '5670'))?.[1];
-  await until('systemd runs', async () => (await inside('systemctl', 'show')).code === 0);
 
   const install = async (file: string): Promise<string> => {
     await done(['cp', file, join(root, 'opt/muster.deb')]);

@@ -12,7 +12,7 @@ import { desiredState } from '../../agent/api/desired-state.ts';
 import { leashChunks } from '../../agent/roll-call/leash.ts';
 import type { DatagramSocket, Machine } from '../../agent/machine.ts';
 import { startRollCall, type RollCall, type RollCallOptions } from '../../agent/roll-call/roll-call.ts';
-import type { CallingBoard, ControllerLife, ControllerWorld } from './controller-life.ts';
+import type { Call, CallingBoard, ControllerLife, ControllerWorld } from './controller-life.ts';
 import type { Datagram } from './network.ts';
 import { Program } from './program.ts';
 
@@ -30,19 +30,14 @@ export interface AgentBoard extends CallingBoard {
   writeLeash(chunks: string[]): void;
   isPopulated(customer: string): boolean;
   start(customer: string): void;
-  kill(customer: string, by: string): void;
+  kill(customer: string, options: { by: string }): void;
   whenEmpty(customer: string): Promise<void>;
 }
 
 /** What an agent runs in, beyond its board. */
 export interface AgentWorld extends Pick<ControllerWorld, 'timeline' | 'random' | 'network' | 'referee' | 'broken'> {
   readonly controller: ControllerLife | undefined;
-  callFrom<T>(
-    program: Program,
-    board: CallingBoard,
-    ask: (controller: ControllerLife) => Promise<T>,
-    done: (answer: T | undefined) => void,
-  ): void;
+  callFrom<T>(program: Program, call: Call<T> & { board: CallingBoard }): void;
 }
 
 export class AgentLife {
@@ -84,17 +79,16 @@ export class AgentLife {
 
   #join(): void {
     const board = this.#board;
-    board.world.callFrom(
-      this.program,
+    board.world.callFrom(this.program, {
       board,
-      async (controller) => controller.join(board),
-      (answer) => {
+      ask: async (controller) => controller.join(board),
+      done: (answer) => {
         if (answer !== undefined && !('refused' in answer)) return this.#joined(answer);
         if (answer !== undefined) board.tell(`join refused: ${answer.refused}`);
         this.program.later(() => this.#join(), this.#joinPauseMs * board.world.random.between(0.5, 1));
         this.#joinPauseMs = Math.min(15_000, 2 * this.#joinPauseMs);
       },
-    );
+    });
   }
 
   #joined(answer: JoinAnswer): void {
@@ -121,7 +115,10 @@ export class AgentLife {
       vouch: (vouches) => {
         const clock = { nowMs: this.#now(), uptimeSeconds: board.uptimeMs() / 1_000 };
         for (const { customer, untilMs } of vouches)
-          board.world.referee.vouched(board, customer, untilMs === 0 ? 0 : untilMs + this.#clockOffset);
+          board.world.referee.vouched(board, {
+            customer,
+            untilMs: untilMs === 0 ? 0 : untilMs + this.#clockOffset,
+          });
         board.writeLeash(leashChunks(vouches, clock));
       },
       appliedGeneration: () => desired.applied(),
@@ -134,15 +131,14 @@ export class AgentLife {
   #fetchDesired(session: string): Promise<ControllerResponse> {
     const board = this.#board;
     return new Promise((resolve, reject) =>
-      board.world.callFrom(
-        this.program,
+      board.world.callFrom(this.program, {
         board,
-        (controller) => Promise.resolve(controller.desired(board.mac, session)),
-        (desired) => {
+        ask: (controller) => Promise.resolve(controller.desired(board.mac, session)),
+        done: (desired) => {
           if (desired === undefined) reject(new Error('no answer'));
           else resolve({ status: 200, body: Buffer.from(JSON.stringify(desired)) });
         },
-      ),
+      }),
     );
   }
 
@@ -196,7 +192,7 @@ export class AgentLife {
     const board = this.#board;
     this.#allowed.delete(customer);
     const processes = board.isPopulated(customer) ? 3 : 0;
-    board.kill(customer, 'agent');
+    board.kill(customer, { by: 'agent' });
     const underWay = this.#stopping.get(customer);
     if (underWay !== undefined) return underWay;
     const at = this.#now();
@@ -265,12 +261,13 @@ export class AgentLife {
       on: (event: string, listener: ((bytes: Buffer) => void) | ((error: Error) => void)) => {
         if (event === 'message') onMessage = listener as (bytes: Buffer) => void; // by the event's name
       },
+      // oxlint-disable-next-line max-params -- as a socket of node:dgram has it
       connect: (_port, _host, callback) => void this.program.later(() => callback(), 0),
       send: (bytes) => {
         world.referee.nonceSent(board, this.#lastNonce);
-        const copy = Buffer.from(bytes);
         const from = { address: board.address, port: ownPort };
-        world.network.send(board.index, 'up', copy, {
+        const sending = { board: board.index, direction: 'up', bytes: Buffer.from(bytes) } as const;
+        world.network.send(sending, {
           deliver: (datagram) => world.controller?.arrive(datagram, from),
           astray: (datagram) => world.controller?.arrive(datagram, { address: '10.77.9.9', port: ownPort }),
         });

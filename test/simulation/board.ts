@@ -3,9 +3,9 @@
 import type { KeyObject } from 'node:crypto';
 import type { JoinAnswer } from '../../protocol/api/agent.ts';
 import { type AgentBoard, AgentLife, type AgentWorld } from './agent-life.ts';
-import type { CallingBoard, ControllerLife } from './controller-life.ts';
+import type { Call, CallingBoard } from './controller-life.ts';
 import type { LeashNumbers } from './leash-numbers.ts';
-import { Leash } from './leash.ts';
+import { Leash, type LeashHost } from './leash.ts';
 
 export interface Group {
   customer: string;
@@ -22,11 +22,7 @@ export interface Group {
 interface BoardWorld extends AgentWorld {
   readonly leashNumbers: LeashNumbers;
   killMs(): number;
-  call<T>(
-    board: CallingBoard,
-    ask: (controller: ControllerLife) => Promise<T>,
-    done: (answer: T | undefined) => void,
-  ): void;
+  call<T>(board: CallingBoard, call: Call<T>): void;
 }
 
 /** PID 1 sees the leash end after some ms, kills everything, and starts the next one. */
@@ -108,15 +104,14 @@ export class Board implements AgentBoard {
   /** DHCP and boot files come from the controller: without it the board tries again and again. */
   #fetchBoot(boot: number): void {
     const { world } = this;
-    world.call(
-      this,
-      async (controller) => controller.ticketFor(this.mac),
-      (token) => {
+    world.call(this, {
+      ask: async (controller) => controller.ticketFor(this.mac),
+      done: (token) => {
         if (boot !== this.#boots) return;
         if (token === undefined) this.powerOn(1_000);
         else this.#boot(token);
       },
-    );
+    });
   }
 
   #boot(token: string): void {
@@ -169,12 +164,12 @@ export class Board implements AgentBoard {
   // ---- leash and watchdog
 
   #startLeash(): void {
-    const { timeline, leashNumbers } = this.world;
+    const { timeline, leashNumbers: numbers } = this.world;
     this.#fedAt = timeline.now;
-    this.#leash = new Leash(timeline, leashNumbers, {
+    const host: LeashHost = {
       uptimeHundredths: () => Math.floor(this.uptimeMs() / 10),
       customers: () => this.groups.keys(),
-      stop: (customer) => this.kill(customer, 'leash'),
+      stop: (customer) => this.kill(customer, { by: 'leash' }),
       vouchedFor: (customer) => {
         const group = this.groups.get(customer);
         if (group !== undefined) group.forbidden = false;
@@ -184,7 +179,8 @@ export class Board implements AgentBoard {
         this.#fedAt = timeline.now;
       },
       reset: (customer) => this.reset(`${customer} outlives its kill`),
-    });
+    };
+    this.#leash = new Leash(host, { timeline, numbers });
   }
 
   writeLeash(chunks: string[]): void {
@@ -208,7 +204,7 @@ export class Board implements AgentBoard {
     this.#leash?.kill();
     this.#leash = undefined;
     this.later(guardMs, () => {
-      for (const customer of this.groups.keys()) this.kill(customer, 'PID 1', { forbid: false });
+      for (const customer of this.groups.keys()) this.kill(customer, { by: 'PID 1', forbid: false });
       this.later(leashRestartMs, () => this.#startLeash());
     });
   }
@@ -267,13 +263,13 @@ export class Board implements AgentBoard {
     });
   }
 
-  kill(customer: string, by: string, { forbid } = { forbid: true }): void {
+  kill(customer: string, { by, forbid = true }: { by: string; forbid?: boolean }): void {
     const group = this.#group(customer);
     if (forbid) group.forbidden = true;
     if (!group.running || group.dying) return;
     this.tell(`${customer} killed by ${by}`);
     group.dying = true;
-    this.world.referee.stopping(this, customer, by);
+    this.world.referee.stopping(this, { customer, by });
     if (customer === this.neverDies) return;
     this.later(this.world.killMs(), () => {
       group.running = false;

@@ -42,6 +42,12 @@ export interface CallingBoard extends JudgedBoard {
     | undefined;
 }
 
+/** What is asked of the controller over TCP, and what becomes of the answer: undefined where there was none in time. */
+export interface Call<T> {
+  ask: (controller: ControllerLife) => Promise<T>;
+  done: (answer: T | undefined) => void;
+}
+
 /** What a controller runs in. */
 export interface ControllerWorld {
   readonly timeline: Timeline;
@@ -91,7 +97,7 @@ export class ControllerLife {
         ...inventory.orders,
         saveReceipt: (stopped) => {
           const { number, mac, receipt } = stopped;
-          referee.counted(inventory.orders.get(number), mac, receipt.evidence);
+          referee.counted(inventory.orders.get(number), { mac, evidence: receipt.evidence });
           return inventory.orders.saveReceipt(stopped);
         },
       },
@@ -110,7 +116,8 @@ export class ControllerLife {
             heardEarlierMs = 0;
           };
         },
-        send: (bytes, port, address) => this.#send(inventory, Buffer.from(bytes), { port, address }),
+        // oxlint-disable-next-line max-params -- as a socket of node:dgram has it
+        send: (bytes, port, address) => this.#send(inventory, { bytes: Buffer.from(bytes), port, address }),
       },
       inventory: watched,
       now,
@@ -197,21 +204,27 @@ export class ControllerLife {
     await execute(inventory, plan(readWorld(inventory), this.#world.wallClock()));
   }
 
-  #send(inventory: Inventory, bytes: Buffer, { port, address }: { port: number; address: string }): void {
+  #send(inventory: Inventory, { bytes, port, address }: { bytes: Buffer; port: number; address: string }): void {
     const { boards, referee, network, timeline } = this.#world;
     const board = boards.find((each) => each.address === address);
     if (board === undefined) return;
     // Sending takes time too: two datagrams never leave at one instant.
     this.#lastSentMs = Math.max(timeline.now, this.#lastSentMs + 0.005);
     const session = inventory.nodes.sessionOf(board.mac);
-    if (session !== undefined) referee.sent(board, inventory, decodePermit(bytes, this.#key(session)));
+    if (session !== undefined) {
+      const permit = decodePermit(bytes, this.#key(session));
+      referee.sent(board, { inventory, permit });
+    }
     const waitMs = this.#lastSentMs - timeline.now;
     const astray = boards[this.#world.random.integer(boards.length)] ?? board;
     timeline.after(waitMs, () =>
-      network.send(board.index, 'down', bytes, {
-        deliver: (datagram) => board.agent?.arrive(datagram, port),
-        astray: (datagram) => astray.agent?.arriveAnywhere(datagram),
-      }),
+      network.send(
+        { board: board.index, direction: 'down', bytes },
+        {
+          deliver: (datagram) => board.agent?.arrive(datagram, port),
+          astray: (datagram) => astray.agent?.arriveAnywhere(datagram),
+        },
+      ),
     );
   }
 

@@ -1,6 +1,6 @@
 // What can fail, one thing a run. Each fault begins around the time of the order and is over when everything heals.
 import type { Board } from './board.ts';
-import { fairWeather, type Weather } from './network.ts';
+import { type Direction, fairWeather, type Weather } from './network.ts';
 import type { Random } from './random.ts';
 import type { World } from './world.ts';
 
@@ -11,14 +11,19 @@ export interface FaultTimes {
   end: number;
 }
 
+/** When it is to begin and to end in this run, and what it draws from. */
+interface Course extends FaultTimes {
+  random: Random;
+}
+
 interface Fault {
   /** How many in a hundred or so runs. */
   weight: number;
   /** How long the world stays ill after the order, at least. */
   lastsMs?: number;
   /** Unkilled customers on healthy boards run through it: no datagram is lost, no gap is as long as a permit. */
-  isCalm?: (random: FaultTimes) => boolean;
-  begin: (world: World, random: Random, times: FaultTimes) => void;
+  isCalm?: (times: FaultTimes) => boolean;
+  begin: (world: World, course: Course) => void;
 }
 
 const always = (): boolean => true;
@@ -27,7 +32,7 @@ export const faults: Record<string, Fault> = {
   nothing: { weight: 6, isCalm: always, begin: () => undefined },
   weather: {
     weight: 12,
-    begin: (world, random) => {
+    begin: (world, { random }) => {
       world.network.weather = {
         loss: random.pick([0.1, 0.2, 0.3, 0.3, 0.5]),
         duplication: random.between(0, 0.2),
@@ -40,29 +45,41 @@ export const faults: Record<string, Fault> = {
       };
     },
   },
-  'a cut cable': { weight: 8, begin: (world, random, times) => cut(world, some(world, random), ['up', 'down'], times) },
-  'a cut switch': { weight: 5, begin: (world, _random, times) => cut(world, world.boards, ['up', 'down'], times) },
+  'a cut cable': {
+    weight: 8,
+    begin: (world, { random, ...times }) =>
+      cut(world, { boards: some(world, random), directions: ['up', 'down'], ...times }),
+  },
+  'a cut switch': {
+    weight: 5,
+    begin: (world, times) => cut(world, { ...times, boards: world.boards, directions: ['up', 'down'] }),
+  },
   'a long cut': {
     weight: 3,
     lastsMs: 45_000,
-    begin: (world, random, { begin }) =>
-      cut(world, some(world, random), ['up', 'down'], { begin: Math.min(0, begin), end: Infinity }),
+    begin: (world, { random, begin }) =>
+      cut(world, {
+        boards: some(world, random),
+        directions: ['up', 'down'],
+        begin: Math.min(0, begin),
+        end: Infinity,
+      }),
   },
   'boards are not heard': {
     weight: 6,
-    begin: (world, random, times) => cut(world, some(world, random), ['up'], times),
+    begin: (world, { random, ...times }) => cut(world, { boards: some(world, random), directions: ['up'], ...times }),
   },
   'boards hear nothing': {
     weight: 6,
-    begin: (world, random, times) => cut(world, some(world, random), ['down'], times),
+    begin: (world, { random, ...times }) => cut(world, { boards: some(world, random), directions: ['down'], ...times }),
   },
   'the controller is killed': {
     weight: 10,
     isCalm: ({ begin, end }) => end - begin <= 300,
-    begin: (world, _random, { begin, end }) => {
-      after(world, begin, () => world.killController());
+    begin: (world, { begin, end }) => {
+      world.whileIll(begin, () => world.killController());
       // Starting takes up to 0.9 s of its own.
-      after(world, end, () => {
+      world.whileIll(end, () => {
         if (world.controller === undefined) world.startController();
       });
     },
@@ -70,12 +87,12 @@ export const faults: Record<string, Fault> = {
   'the controller is frozen': {
     weight: 8,
     isCalm: ({ begin, end }) => end - begin <= 1_400,
-    begin: (world, _random, { begin, end }) => {
-      after(world, begin, () => {
+    begin: (world, { begin, end }) => {
+      world.whileIll(begin, () => {
         world.timeline.tell('controller', 'frozen');
         world.controller?.program.freeze();
       });
-      after(world, end, () => {
+      world.whileIll(end, () => {
         world.timeline.tell('controller', 'goes on');
         world.controller?.program.thaw();
       });
@@ -84,11 +101,11 @@ export const faults: Record<string, Fault> = {
   'the disk is full': {
     weight: 4,
     isCalm: always,
-    begin: (world, _random, { begin, end }) => {
-      after(world, begin, () => {
+    begin: (world, { begin, end }) => {
+      world.whileIll(begin, () => {
         world.disk.isFull = true;
       });
-      after(world, end, () => {
+      world.whileIll(end, () => {
         world.disk.isFull = false;
       });
     },
@@ -96,77 +113,77 @@ export const faults: Record<string, Fault> = {
   'the disk is slow': {
     weight: 4,
     isCalm: always,
-    begin: (world, random, { begin }) =>
-      after(world, begin, () => {
+    begin: (world, { random, begin }) =>
+      world.whileIll(begin, () => {
         world.disk.extraMs = random.between(100, 3_000);
       }),
   },
   'the clock is stepped': {
     weight: 3,
     isCalm: always,
-    begin: (world, random, { begin }) =>
-      after(world, begin, () => {
+    begin: (world, { random, begin }) =>
+      world.whileIll(begin, () => {
         world.wallClockStepMs = random.pick([-3_600_000, 3_600_000]);
       }),
   },
   'agents are killed': {
     weight: 8,
-    begin: (world, random, { begin }) => {
+    begin: (world, { random, begin }) => {
       const again = random.chance(0.5);
       for (const board of some(world, random)) {
         const kill = (): void => {
           board.killAgent();
-          if (again) after(world, random.between(500, 4_000), () => (world.isIll ? kill() : undefined));
+          if (again) world.whileIll(random.between(500, 4_000), () => (world.isIll ? kill() : undefined));
         };
-        after(world, begin + random.between(0, 100), kill);
+        world.whileIll(begin + random.between(0, 100), kill);
       }
     },
   },
   'agents are frozen': {
     weight: 8,
-    begin: (world, random, { begin, end }) => {
+    begin: (world, { random, begin, end }) => {
       for (const board of some(world, random)) {
-        after(world, begin, () => {
+        world.whileIll(begin, () => {
           board.tell('agent frozen');
           board.agent?.program.freeze();
         });
-        after(world, end, () => board.agent?.program.thaw());
+        world.whileIll(end, () => board.agent?.program.thaw());
       }
     },
   },
   'leashes are killed': {
     weight: 4,
-    begin: (world, random, { begin }) => {
-      for (const board of faulty(some(world, random))) after(world, begin, () => board.killLeash());
+    begin: (world, { random, begin }) => {
+      for (const board of faulty(some(world, random))) world.whileIll(begin, () => board.killLeash());
     },
   },
   'leashes are frozen': {
     weight: 4,
-    begin: (world, random, { begin, end }) => {
+    begin: (world, { random, begin, end }) => {
       for (const board of faulty(some(world, random))) {
-        after(world, begin, () => board.freezeLeash());
-        after(world, end, () => board.thawLeash());
+        world.whileIll(begin, () => board.freezeLeash());
+        world.whileIll(end, () => board.thawLeash());
       }
     },
   },
   'kernels hang': {
     weight: 6,
-    begin: (world, random, { begin, end }) => {
+    begin: (world, { random, begin, end }) => {
       for (const board of faulty(some(world, random))) {
-        after(world, begin, () => board.hang());
-        after(world, random.chance(0.7) ? begin + random.between(50, 3_200) : end, () => board.wake());
+        world.whileIll(begin, () => board.hang());
+        world.whileIll(random.chance(0.7) ? begin + random.between(50, 3_200) : end, () => board.wake());
       }
     },
   },
   'boards lose power': {
     weight: 5,
-    begin: (world, random, { begin }) => {
-      for (const board of faulty(some(world, random))) after(world, begin, () => board.reset('no power'));
+    begin: (world, { random, begin }) => {
+      for (const board of faulty(some(world, random))) world.whileIll(begin, () => board.reset('no power'));
     },
   },
   'a process sleeps in the kernel': {
     weight: 3,
-    begin: (world, random) => {
+    begin: (world, { random }) => {
       for (const board of faulty(some(world, random))) board.neverDies = random.pick(world.customers).name;
     },
   },
@@ -196,13 +213,18 @@ export function pickFault(random: Random): string {
   return names.find((name) => (at -= faults[name]?.weight ?? 0) < 0) ?? 'nothing';
 }
 
-function cut(world: World, boards: Board[], directions: ('up' | 'down')[], { begin, end }: FaultTimes): void {
-  after(world, begin, () => {
+interface Cut extends FaultTimes {
+  boards: Board[];
+  directions: Direction[];
+}
+
+function cut(world: World, { boards, directions, begin, end }: Cut): void {
+  world.whileIll(begin, () => {
     world.timeline.tell('network', `${directions.join(' and ')} cut for ${boards.map(({ name }) => name).join(', ')}`);
     for (const { index } of boards) for (const direction of directions) world.network.cut(index, direction);
   });
   if (end !== Infinity)
-    after(world, end, () => {
+    world.whileIll(end, () => {
       world.timeline.tell('network', 'mended');
       for (const { index } of boards) for (const direction of directions) world.network.mend(index, direction);
     });
@@ -221,10 +243,4 @@ function some(world: World, random: Random): Board[] {
 function faulty(boards: Board[]): Board[] {
   for (const board of boards) board.isFaulty = true;
   return boards;
-}
-
-function after(world: World, ms: number, run: () => void): void {
-  world.timeline.after(ms, () => {
-    if (world.isIll) run();
-  });
 }

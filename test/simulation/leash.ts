@@ -33,7 +33,7 @@ export class Leash {
   #frozen = false;
   #dead = false;
 
-  constructor(timeline: Timeline, numbers: LeashNumbers, host: LeashHost) {
+  constructor(host: LeashHost, { timeline, numbers }: { timeline: Timeline; numbers: LeashNumbers }) {
     this.#timeline = timeline;
     this.#numbers = numbers;
     this.#host = host;

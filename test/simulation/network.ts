@@ -38,6 +38,15 @@ export interface Datagram {
   genuine: boolean;
 }
 
+/** A datagram as it leaves one end. */
+export interface Sending {
+  board: number;
+  direction: Direction;
+  bytes: Buffer;
+}
+
+type Arrival = (datagram: Datagram) => void;
+
 const replayWithinMs = 30_000;
 
 export class Network {
@@ -64,15 +73,10 @@ export class Network {
   }
 
   /** `deliver` is called for each copy that arrives. A forged copy for another board goes to `astray`. */
-  send(
-    board: number,
-    direction: Direction,
-    bytes: Buffer,
-    { deliver, astray }: { deliver: (datagram: Datagram) => void; astray: (datagram: Datagram) => void },
-  ): void {
+  send({ board, direction, bytes }: Sending, { deliver, astray }: { deliver: Arrival; astray: Arrival }): void {
     const { weather } = this;
     const random = this.#random;
-    const carry = (ms: number, datagram: Datagram, to: (datagram: Datagram) => void): void => {
+    const carry = ({ ms, datagram, to }: { ms: number; datagram: Datagram; to: Arrival }): void => {
       if (this.isCut(board, direction) || random.chance(weather.loss)) return;
       // What is on its way when a cable is pulled is lost too.
       this.#timeline.after(ms, () => {
@@ -80,16 +84,16 @@ export class Network {
       });
     };
     const genuine = { bytes, genuine: true };
-    carry(this.#delay(), genuine, deliver);
-    if (random.chance(weather.duplication)) carry(this.#delay(), genuine, deliver);
-    if (random.chance(weather.replay)) carry(random.between(0, replayWithinMs), genuine, deliver);
+    carry({ ms: this.#delay(), datagram: genuine, to: deliver });
+    if (random.chance(weather.duplication)) carry({ ms: this.#delay(), datagram: genuine, to: deliver });
+    if (random.chance(weather.replay)) carry({ ms: random.between(0, replayWithinMs), datagram: genuine, to: deliver });
     if (random.chance(weather.forgery)) {
-      if (random.chance(0.3)) carry(this.#delay(), genuine, astray);
+      if (random.chance(0.3)) carry({ ms: this.#delay(), datagram: genuine, to: astray });
       else {
         const damaged = Buffer.from(bytes);
         const at = random.integer(damaged.length);
         damaged[at] = (damaged[at] ?? 0) ^ (1 << random.integer(8));
-        carry(this.#delay(), { bytes: damaged, genuine: false }, deliver);
+        carry({ ms: this.#delay(), datagram: { bytes: damaged, genuine: false }, to: deliver });
       }
     }
   }

@@ -147,7 +147,7 @@ export class Referee {
   }
 
   /** Invariant 5: nothing but a fresh permit for this board extends anything. */
-  vouched(board: JudgedBoard, customer: string, untilMs: number): void {
+  vouched(board: JudgedBoard, { customer, untilMs }: { customer: string; untilMs: number }): void {
     if (untilMs === 0) return;
     const account = this.#accounts.get(board);
     const grant = account?.grants.get(customer);
@@ -165,7 +165,7 @@ export class Referee {
   }
 
   /** A permit leaves the controller. */
-  sent(board: JudgedBoard, inventory: Inventory, permit: Permit): void {
+  sent(board: JudgedBoard, { inventory, permit }: { inventory: Inventory; permit: Permit }): void {
     const listed = new Set(permit.customers.map(({ customer }) => customer));
     for (const customer of listed) {
       const order = this.#orderFor(customer);
@@ -181,11 +181,11 @@ export class Referee {
 
   started(board: JudgedBoard, customer: string): void {
     this.counts.starts++;
-    this.#check(board, customer, 'starts');
+    this.#check(board, { customer, does: 'starts' });
   }
 
   /** Invariant 2: a running customer gets a SIGKILL. */
-  stopping(board: JudgedBoard, customer: string, by: string): void {
+  stopping(board: JudgedBoard, { customer, by }: { customer: string; by: string }): void {
     this.counts.stops++;
     if (board.isFaulty) return;
     const account = this.#accounts.get(board);
@@ -216,7 +216,7 @@ export class Referee {
   }
 
   /** Invariant 3: about to be written down as stopped. */
-  counted(order: OrderDocument | undefined, mac: string, evidence: string): void {
+  counted(order: OrderDocument | undefined, { mac, evidence }: { mac: string; evidence: string }): void {
     if (order === undefined) return;
     if (evidence === 'silence') this.counts.silences++;
     else this.counts.receipts++;
@@ -245,16 +245,16 @@ export class Referee {
     this.counts.checks++;
     for (const board of this.#world.boards)
       for (const { customer } of board.groups.values())
-        if (order.scope === everything || order.scope === customer) this.#check(board, customer, 'runs');
+        if (order.scope === everything || order.scope === customer) this.#check(board, { customer, does: 'runs' });
   }
 
-  #check(board: JudgedBoard, customer: string, does: string): void {
+  #check(board: JudgedBoard, { customer, does }: { customer: string; does: string }): void {
     const order = this.#orderFor(customer);
     const group = board.groups.get(customer);
     if (order === undefined || group?.running !== true || this.#now < order.acceptedAt + boundMs) return;
     if (board.isHung || this.#now < board.hungUntil + wakeMs) {
       // Nothing runs while the kernel hangs. Its first act on waking is to stop.
-      this.#world.timeline.after(wakeMs, () => this.#check(board, customer, does));
+      this.#world.timeline.after(wakeMs, () => this.#check(board, { customer, does }));
       return;
     }
     const wasHung = this.#now < board.hungUntil + 2 * wakeMs;

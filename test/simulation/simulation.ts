@@ -51,7 +51,7 @@ export async function runSimulation(options: RunOptions): Promise<Run> {
   world.broken = options.broken ?? {};
   timeline.tell('world', `seed ${seed}: ${boards} boards, ${customers.length} customers, ${fault}`);
   await setUp(world);
-  await orderDuringFault(world, random, fault);
+  await orderDuringFault(world, { random, fault });
   world.isIll = false;
   world.heal();
   await liftSome(world, random);
@@ -97,11 +97,10 @@ async function setUp(world: World): Promise<void> {
         await inventory.customers.add({ name, onSilence: hold ? 'hold' : 'stop' });
     })(),
   );
-  await until(
-    world,
-    'every board is ready',
-    () => inventory.nodes.all().filter(({ state }) => state === 'ready').length === world.boards.length,
-  );
+  await until(world, {
+    what: 'every board is ready',
+    holds: () => inventory.nodes.all().filter(({ state }) => state === 'ready').length === world.boards.length,
+  });
   await inTime(
     world,
     Promise.all(
@@ -115,11 +114,14 @@ async function setUp(world: World): Promise<void> {
     ),
   );
   const wanted = customers.reduce((sum, { share }) => sum + Math.ceil(share * world.boards.length), 0);
-  await until(world, 'every customer is placed', () => inventory.instances.all().length >= wanted);
-  await until(world, 'every customer runs', () => isAsPermitted(world));
+  await until(world, { what: 'every customer is placed', holds: () => inventory.instances.all().length >= wanted });
+  await until(world, { what: 'every customer runs', holds: () => isAsPermitted(world) });
 }
 
-async function orderDuringFault(world: World, random: Random, name: string): Promise<void> {
+async function orderDuringFault(
+  world: World,
+  { random, fault: name }: { random: Random; fault: string },
+): Promise<void> {
   const fault = faults[name];
   if (fault === undefined)
     throw new Error(`there is no fault ${JSON.stringify(name)}, want one of ${Object.keys(faults).join(', ')}`);
@@ -133,7 +135,7 @@ async function orderDuringFault(world: World, random: Random, name: string): Pro
   const times = { begin, end: begin + lasts };
   world.isCalm = fault.isCalm?.(times) === true && weather.loss === 0 && weather.spike === 0;
   timeline.tell('world', `${name}, from ${(timeline.now + begin).toFixed(0)} ms for ${lasts.toFixed(0)} ms`);
-  fault.begin(world, random.stream('fault'), times);
+  fault.begin(world, { random: random.stream('fault'), ...times });
   const scope = random.chance(0.2) ? '*' : random.pick(world.customers).name;
   const longAfterMs = fault.lastsMs === undefined || random.chance(0.3) ? 0 : fault.lastsMs - 14_000;
   timeline.after(orderAt + longAfterMs, () => give(world, scope));
@@ -147,7 +149,7 @@ async function orderDuringFault(world: World, random: Random, name: string): Pro
 
 /** Operators ask again until they are answered. */
 function give(world: World, scope: string): void {
-  ask(world, `kill ${scope}`, async (controller) => {
+  const asked: Question['asked'] = async (controller) => {
     let isAccepted = false;
     const order = await controller.giveKill(scope, (given) => {
       // In force before the disk has it; nothing but the disk fails then, and the process that knows it lives on.
@@ -164,7 +166,8 @@ function give(world: World, scope: string): void {
       if (standing !== undefined && !world.lifting.has(scope) && !world.referee.standing.has(standing.number))
         world.referee.accepted(standing);
     };
-  });
+  };
+  ask(world, { what: `kill ${scope}`, asked });
 }
 
 function lift(world: World, scope: string): void {
@@ -173,52 +176,51 @@ function lift(world: World, scope: string): void {
   // From now on it may or may not be lifted.
   world.referee.lifted(standing.number);
   world.lifting.add(scope);
-  ask(world, `lift ${scope}`, async (controller) => {
+  const asked: Question['asked'] = async (controller) => {
     await controller.lift(scope);
     return () => world.lifting.delete(scope);
-  });
-}
-
-type Asked = (controller: NonNullable<World['controller']>) => Promise<() => unknown>;
-
-function ask(world: World, what: string, asked: Asked): void {
-  world.asked++;
-  askUntilAnswered(
-    world,
-    what,
-    (answered) => {
-      world.asked--;
-      answered();
-    },
-    asked,
-  );
-}
-
-function askUntilAnswered(world: World, what: string, done: (answered: () => unknown) => void, asked: Asked): void {
-  const { controller, timeline } = world;
-  const again = (): void => timeline.after(500, () => askUntilAnswered(world, what, done, asked));
-  if (controller === undefined || !controller.isUp) return again();
-  let isAnswered = false;
-  controller.program.post(() => {
-    timeline.tell('operator', what);
-    asked(controller).then(
-      (answered) => {
-        isAnswered = true;
-        done(answered);
-      },
-      (error: unknown) => {
-        isAnswered = true;
-        timeline.tell('operator', `${what}: ${String(error)}`);
-        again();
-      },
-    );
-  });
-  const watch = (): void => {
-    if (isAnswered) return;
-    if (controller.program.isDead) again();
-    else timeline.after(500, watch);
   };
-  timeline.after(500, watch);
+  ask(world, { what: `lift ${scope}`, asked });
+}
+
+interface Question {
+  what: string;
+  /** Of the controller that is up. Gives what is done once the answer is here. */
+  asked: (controller: NonNullable<World['controller']>) => Promise<() => unknown>;
+}
+
+/** Again and again until it is answered, by whichever controller is there then. */
+function ask(world: World, { what, asked }: Question): void {
+  const { timeline } = world;
+  world.asked++;
+  const again = (): void => timeline.after(500, attempt);
+  const attempt = (): void => {
+    const { controller } = world;
+    if (controller === undefined || !controller.isUp) return again();
+    let isSettled = false;
+    controller.program.post(() => {
+      timeline.tell('operator', what);
+      asked(controller).then(
+        (answered) => {
+          isSettled = true;
+          world.asked--;
+          answered();
+        },
+        (error: unknown) => {
+          isSettled = true;
+          timeline.tell('operator', `${what}: ${String(error)}`);
+          again();
+        },
+      );
+    });
+    const watch = (): void => {
+      if (isSettled) return;
+      if (controller.program.isDead) again();
+      else timeline.after(500, watch);
+    };
+    timeline.after(500, watch);
+  };
+  attempt();
 }
 
 async function liftSome(world: World, random: Random): Promise<void> {
@@ -231,17 +233,19 @@ async function liftSome(world: World, random: Random): Promise<void> {
 /** Invariant 4: once all is well again, whoever may run runs and goes on running, nobody else does, and every order has evidence from every node. */
 async function settle(world: World): Promise<void> {
   let since = Infinity;
-  await until(world, '4: whoever may run runs again, nobody else does, and it stays so', () => {
+  const staysWell = (): boolean => {
     if (world.asked > 0 || !world.boards.every(({ agent }) => agent?.isCalling === true) || !isAsPermitted(world))
       since = Infinity;
     else since = Math.min(since, world.timeline.now);
     return world.timeline.now - since >= steadyMs;
-  });
-  await until(world, '4: every standing order has evidence from every node', () => {
+  };
+  const hasEvidence = (): boolean => {
     const { controller, boards } = world;
     const inventory = controller?.inventory;
     return inventory !== undefined && boards.every(({ mac }) => inventory.orders.pending(mac).length === 0);
-  });
+  };
+  await until(world, { what: '4: whoever may run runs again, nobody else does, and it stays so', holds: staysWell });
+  await until(world, { what: '4: every standing order has evidence from every node', holds: hasEvidence });
 }
 
 function isAsPermitted(world: World): boolean {
@@ -264,7 +268,7 @@ function inventoryOf(world: World) {
   return inventory;
 }
 
-async function until(world: World, what: string, holds: () => boolean): Promise<void> {
+async function until(world: World, { what, holds }: { what: string; holds: () => boolean }): Promise<void> {
   const { timeline } = world;
   for (const end = timeline.now + settleMs; !holds();) {
     if (timeline.now >= end) return world.referee.violated(`not within ${settleMs / 1000} s: ${what}`);

@@ -2,7 +2,7 @@
 import { MemoryDisk } from '../../inventory/store/memory-store.ts';
 import { Board } from './board.ts';
 import type { Broken } from './broken.ts';
-import { type CallingBoard, ControllerLife } from './controller-life.ts';
+import { type Call, type CallingBoard, ControllerLife } from './controller-life.ts';
 import type { LeashNumbers } from './leash-numbers.ts';
 import { fairWeather, Network } from './network.ts';
 import type { Program } from './program.ts';
@@ -93,6 +93,13 @@ export class World {
     this.controller = undefined;
   }
 
+  /** In so many ms, unless everything has healed by then. */
+  whileIll(ms: number, run: () => void): void {
+    this.timeline.after(ms, () => {
+      if (this.isIll) run();
+    });
+  }
+
   heal(): void {
     this.timeline.tell('world', 'everything heals');
     this.network.weather = fairWeather;
@@ -108,29 +115,16 @@ export class World {
   }
 
   /** A call of the board's system, in no particular program. */
-  call<T>(
-    board: CallingBoard,
-    ask: (controller: ControllerLife) => Promise<T>,
-    done: (answer: T | undefined) => void,
-  ): void {
-    this.#call(board, ask, (answer) => this.timeline.after(0, () => done(answer)));
+  call<T>(board: CallingBoard, { ask, done }: Call<T>): void {
+    this.#call(board, { ask, done: (answer) => this.timeline.after(0, () => done(answer)) });
   }
 
   /** A call of a program on the board, as agent/api/controller-client.ts makes it. Undefined: it failed. */
-  callFrom<T>(
-    program: Program,
-    board: CallingBoard,
-    ask: (controller: ControllerLife) => Promise<T>,
-    done: (answer: T | undefined) => void,
-  ): void {
-    this.#call(board, ask, (answer) => program.post(() => done(answer)));
+  callFrom<T>(program: Program, { board, ask, done }: Call<T> & { board: CallingBoard }): void {
+    this.#call(board, { ask, done: (answer) => program.post(() => done(answer)) });
   }
 
-  #call<T>(
-    board: CallingBoard,
-    ask: (controller: ControllerLife) => Promise<T>,
-    done: (answer: T | undefined) => void,
-  ): void {
+  #call<T>(board: CallingBoard, { ask, done }: Call<T>): void {
     let isSettled = false;
     const settle = (answer: T | undefined): void => {
       if (isSettled) return;

@@ -5,8 +5,8 @@
 import { execFileSync } from 'node:child_process';
 import { get } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
-import { fetchFile } from '../bench/tftp-client.ts';
-import { takeLeases } from '../qemu/dhcp-boards.ts';
+import { fetchFile } from '../../bench/boot-server/tftp-client.ts';
+import { takeLeases } from '../../qemu/dhcp-boards.ts';
 
 const [controller = '', kernelPath = ''] = process.argv.slice(2);
 const boards = 64;

@@ -2,9 +2,9 @@
 import type { ChildProcess } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { startBoards } from '../qemu/dhcp-boards.ts';
-import { rackAddress } from '../qemu/rack-network.ts';
-import { endProcess, startTied } from '../qemu/tied-process.ts';
+import { startBoards } from '../../qemu/dhcp-boards.ts';
+import { rackAddress } from '../../qemu/rack-network.ts';
+import { endProcess, startTied } from '../../qemu/tied-process.ts';
 import type { Rig } from './rig.ts';
 
 const listenerCount = 32;
@@ -25,7 +25,8 @@ export async function startBusyRack(rig: Rig): Promise<BusyRack> {
   };
   await using stack = new AsyncDisposableStack();
   const kernel = await kernelPath(rig);
-  const load = await startBoards(rig.network, new URL('load.ts', import.meta.url), rackAddress, kernel);
+  const boards = { program: new URL('load.ts', import.meta.url), args: [rackAddress, kernel] };
+  const load = await startBoards(rig.network, boards);
   stack.defer(() => endProcess(load, 'SIGKILL'));
   count(load);
   const program = fileURLToPath(new URL('listeners.ts', import.meta.url));

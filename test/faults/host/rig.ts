@@ -1,4 +1,4 @@
-// The rack on this machine: the real controller and some nodes (`host-node.ts`) in network namespaces, with two customers,
+// The rack on this machine: the real controller and some nodes (`node.ts`) in network namespaces, with two customers,
 // `acme`, who will be killed, and `bolt`, who must not notice. The controller keeps its state on a small disk of its own,
 // so that the disk can run full.
 import { execFileSync } from 'node:child_process';
@@ -9,25 +9,25 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Type } from 'typebox';
 import { Check } from 'typebox/value';
-import { killGroup, removeTree } from '../../agent/containers/groups/control-group.fixture.ts';
-import { sampleArchives } from '../../images/customer/samples.ts';
-import { bundleAgent } from '../../images/bundle.ts';
-import { Event } from '../../protocol/api/events.ts';
-import { Instance } from '../../protocol/api/instances.ts';
-import { KillOrder, KillTimeline } from '../../protocol/api/orders.ts';
-import { Workload, type WorkloadSpec } from '../../protocol/api/workloads.ts';
-import { ControllerProcess } from '../qemu/controller-process.ts';
-import { defaultCacheDir } from '../qemu/rack.ts';
-import { RackNetwork } from '../qemu/rack-network.ts';
-import { writeSeccompProfile } from '../../agent/containers/oci/seccomp-profile.fixture.ts';
-import { HostNode } from './host-node.ts';
+import { killGroup, removeTree } from '../../../agent/containers/groups/control-group.fixture.ts';
+import { sampleArchives } from '../../../images/customer/samples.ts';
+import { bundleAgent } from '../../../images/bundle.ts';
+import { Event } from '../../../protocol/api/events.ts';
+import { Instance } from '../../../protocol/api/instances.ts';
+import { KillOrder, KillTimeline } from '../../../protocol/api/orders.ts';
+import { Workload, type WorkloadSpec } from '../../../protocol/api/workloads.ts';
+import { ControllerProcess } from '../../qemu/controller-process.ts';
+import { defaultCacheDir } from '../../qemu/rack.ts';
+import { RackNetwork } from '../../qemu/rack-network.ts';
+import { writeSeccompProfile } from '../../../agent/containers/oci/seccomp-profile.fixture.ts';
+import { HostNode } from './node.ts';
 import { monotonicMs, Observer } from './observer.ts';
-import { until } from '../until.ts';
+import { until } from '../../until.ts';
 
 export const customers = ['acme', 'bolt'] as const;
 export type Customer = (typeof customers)[number];
 
-const rootDir = fileURLToPath(new URL('../..', import.meta.url));
+const rootDir = fileURLToPath(new URL('../../..', import.meta.url));
 const stateDiskBytes = 32 * 2 ** 20;
 const allRunWithinMs = 120_000;
 /** All instances run, and one node has none of them: this long is no moment between two reports. */
@@ -36,6 +36,13 @@ const instanceLimits = { memoryBytes: 16 * 2 ** 20, cpu: 0.05, processes: 15 };
 
 /** What an instance of each customer does: two processes, one of them below the other. */
 export const ordinary = ['/bin/sh', '-c', 'sleep 100000 & sleep 100000'];
+
+export interface RigOptions {
+  /** Of the folder below `artefacts/` that keeps its logs: rigs of several names run beside each other. */
+  name: string;
+  nodes: number;
+  print: (line: string) => void;
+}
 
 export interface AcceptedOrder {
   number: number;
@@ -76,42 +83,20 @@ export class Rig implements AsyncDisposable {
   }
 
   /** Resolves when all customers run on all nodes. */
-  static async create({ nodes: count, print }: { nodes: number; print: (line: string) => void }): Promise<Rig> {
+  static async create({ name, nodes: count, print }: RigOptions): Promise<Rig> {
     await using stack = new AsyncDisposableStack();
-    const unified = ['/sys/fs/cgroup/unified', '/sys/fs/cgroup'].find((at) =>
-      existsSync(join(at, 'cgroup.controllers')),
-    );
-    if (unified === undefined) throw new Error('cannot make nodes on this machine: cgroup v2 is not mounted');
-    const artefactsDir = join(rootDir, 'artefacts/faults-host');
+    const artefactsDir = join(rootDir, 'artefacts', name);
     rmSync(artefactsDir, { recursive: true, force: true });
     mkdirSync(artefactsDir, { recursive: true });
     const scratch = mkdtempSync(join(tmpdir(), 'muster-faults-'));
     stack.defer(() => rmSync(scratch, { recursive: true, force: true }));
     const stateDir = join(scratch, 'state');
-    mkdirSync(stateDir);
     // Before the network: its mounts are a copy of ours.
-    execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${stateDiskBytes}`, 'muster-faults', stateDir]);
-    stack.defer(() => void execFileSync('umount', ['--lazy', stateDir]));
-    for (const { name, data } of await bundleAgent(
-      { agent: join(rootDir, 'agent/main.ts'), telemetry: join(rootDir, 'agent/telemetry.ts') },
-      defaultCacheDir,
-    ))
-      writeFileSync(join(scratch, name), data);
+    stack.use(smallDisk(stateDir));
     const seccompFile = join(scratch, 'seccomp.json');
     writeSeccompProfile(seccompFile);
-    const groupRoot = join(unified, `muster-faults-${process.pid}`);
-    mkdirSync(groupRoot);
-    stack.defer(async () => {
-      killGroup(groupRoot);
-      await until('the control groups are empty', () => {
-        try {
-          removeTree(groupRoot);
-          return true;
-        } catch {
-          return false;
-        }
-      });
-    });
+    await writeAgent(scratch);
+    const groups = stack.use(nodesGroup());
 
     const network = stack.use(await RackNetwork.create({ boards: 0, port: 0 }));
     const controllerEnvironment = new Map<string, string>();
@@ -128,16 +113,17 @@ export class Rig implements AsyncDisposable {
     await controller.start();
     const nodes = Array.from({ length: count }, (_, i) => {
       const logPath = join(artefactsDir, `node-${i + 1}.log`);
-      return stack.use(new HostNode({ number: i + 1, network, groupRoot, agentDir: scratch, seccompFile, logPath }));
+      return stack.use(
+        new HostNode({ number: i + 1, network, groupRoot: groups.path, agentDir: scratch, seccompFile, logPath }),
+      );
     });
+    const watched = nodes.flatMap((node) => customers.map((customer) => ({ node, customer })));
     const observer = stack.use(
       new Observer(
-        nodes.flatMap((node) =>
-          customers.map((customer) => ({
-            key: keyOf(node, customer),
-            events: join(node.groupOf(customer), 'cgroup.events'),
-          })),
-        ),
+        watched.map(({ node, customer }) => ({
+          key: keyOf(node, customer),
+          events: join(node.groupOf(customer), 'cgroup.events'),
+        })),
       ),
     );
     await Promise.all(nodes.map((node) => node.powerOn()));
@@ -166,7 +152,7 @@ export class Rig implements AsyncDisposable {
     const { web } = sampleArchives({ busybox: readFileSync('/bin/busybox'), architecture: 'arm64' });
     await this.#upload('app', web);
     for (const name of customers) {
-      await this.controller.api('POST', '/v1/customers', { name });
+      await this.controller.api('POST /v1/customers', { name });
       await this.deploy(name, { replicas: this.nodes.length, command: ordinary });
     }
     await this.allRun();
@@ -188,7 +174,7 @@ export class Rig implements AsyncDisposable {
 
   async deploy(customer: Customer, { replicas, command }: Pick<WorkloadSpec, 'replicas' | 'command'>): Promise<void> {
     const spec: WorkloadSpec = { image: 'app', replicas, ...instanceLimits };
-    await this.controller.api('PUT', pathOf(customer), command === undefined ? spec : { ...spec, command });
+    await this.controller.api(`PUT ${pathOf(customer)}`, command === undefined ? spec : { ...spec, command });
   }
 
   workload(customer: Customer): Promise<Workload> {
@@ -241,7 +227,7 @@ export class Rig implements AsyncDisposable {
 
   async #placeAnew(customer: Customer): Promise<void> {
     const { replicas, command } = await this.workload(customer);
-    await this.controller.api('DELETE', pathOf(customer));
+    await this.controller.api(`DELETE ${pathOf(customer)}`);
     await until(`${customer} is away`, async () => (await this.instances(customer)).length === 0);
     await this.deploy(customer, { replicas, ...(command === null ? {} : { command }) });
   }
@@ -254,14 +240,14 @@ export class Rig implements AsyncDisposable {
   }
 
   async kill(customer: Customer): Promise<AcceptedOrder> {
-    const order = await this.controller.api('POST', '/v1/kill', { customer, reason: 'drill of faults' });
+    const order = await this.controller.api('POST /v1/kill', { customer, reason: 'drill of faults' });
     const acceptedMs = monotonicMs();
     if (!Check(KillOrder, order)) throw new Error(`POST /v1/kill: ${JSON.stringify(order)} is no kill order`);
     return { number: order.number, acceptedMs };
   }
 
   async lift(customer: Customer): Promise<void> {
-    await this.controller.api('POST', '/v1/lift', { customer, reason: 'drill of faults' });
+    await this.controller.api('POST /v1/lift', { customer, reason: 'drill of faults' });
   }
 
   async standingOrders(): Promise<number> {
@@ -287,4 +273,40 @@ export class Rig implements AsyncDisposable {
 
 export function keyOf(node: HostNode, customer: Customer): string {
   return `${node.number} ${customer}`;
+}
+
+/** So that it can run full. */
+function smallDisk(path: string): Disposable {
+  mkdirSync(path);
+  execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${stateDiskBytes}`, 'muster-faults', path]);
+  return { [Symbol.dispose]: () => void execFileSync('umount', ['--lazy', path]) };
+}
+
+async function writeAgent(directory: string): Promise<void> {
+  const entryPoints = { agent: join(rootDir, 'agent/main.ts'), telemetry: join(rootDir, 'agent/telemetry.ts') };
+  for (const { name, data } of await bundleAgent(entryPoints, defaultCacheDir))
+    writeFileSync(join(directory, name), data);
+}
+
+/** A control group of this machine for the nodes of this process. Throws where there can be none. */
+function nodesGroup(): AsyncDisposable & { path: string } {
+  const unified = ['/sys/fs/cgroup/unified', '/sys/fs/cgroup'].find((at) => existsSync(join(at, 'cgroup.controllers')));
+  if (unified === undefined) throw new Error('cannot make nodes on this machine: cgroup v2 is not mounted');
+  const path = join(unified, `muster-faults-${process.pid}`);
+  mkdirSync(path);
+  const isRemoved = (): boolean => {
+    try {
+      removeTree(path);
+      return true;
+    } catch {
+      return false;
+    }
+  };
+  return {
+    path,
+    [Symbol.asyncDispose]: () => {
+      killGroup(path);
+      return until('the control groups are empty', isRemoved);
+    },
+  };
 }

@@ -1,14 +1,14 @@
 // A program, started by `startBoards`: a rack's boards DISCOVER in turn, so many times a second whether or not anybody
 // answers, and take what they are offered.
 //
-//   node test/bench/dhcp-load.ts BOARDS PER_SECOND SECONDS     prints {"sent", "offers", "exchanges"}
+//   node test/bench/boot-server/dhcp-load.ts BOARDS PER_SECOND SECONDS     prints {"sent", "offers", "exchanges"}
 import { createSocket } from 'node:dgram';
-import { deviceSocketsVariable, inheritedSockets } from '../../boot/device-sockets.ts';
-import { option } from '../../boot/dhcp/option.ts';
-import { encodePacket } from '../../boot/dhcp/packet.ts';
-import { addressBytes, boardPacket } from '../../boot/dhcp/world.fixture.ts';
-import { rackAddress } from '../qemu/rack-network.ts';
-import { boardMac } from './seeded-store.ts';
+import { deviceSocketsVariable, inheritedSockets } from '../../../boot/device-sockets.ts';
+import { option } from '../../../boot/dhcp/option.ts';
+import { encodePacket } from '../../../boot/dhcp/packet.ts';
+import { addressBytes, boardPacket } from '../../../boot/dhcp/world.fixture.ts';
+import { rackAddress } from '../../qemu/rack-network.ts';
+import { boardMac } from '../seeded-store.ts';
 
 const [boards = 0, perSecond = 0, seconds = 0] = process.argv.slice(2).map(Number);
 /** As a burst of the kernel's queues. */
@@ -28,6 +28,7 @@ const macs = Array.from({ length: boards }, (_, board) => Buffer.from(boardMac(b
 
 const fd = inheritedSockets(process.env[deviceSocketsVariable]).get('client');
 if (fd === undefined) throw new Error('want to be started by boot/sockets.pl with a socket named client');
+// oxlint-disable-next-line max-params -- as dns.lookup has it
 const socket = createSocket({ type: 'udp4', lookup: (address, _options, found) => found(null, address, 4) });
 let [sent, offers, exchanges] = [0, 0, 0];
 

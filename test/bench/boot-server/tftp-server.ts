@@ -2,7 +2,7 @@
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
-import { serveTftp } from '../../boot/tftp/server.ts';
+import { serveTftp } from '../../../boot/tftp/server.ts';
 
 const bytes = await readFile(process.argv[2] ?? '');
 const socket = createSocket({ type: 'udp4', recvBufferSize: 4 * 2 ** 20 });

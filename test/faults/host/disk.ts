@@ -3,15 +3,15 @@
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { Type } from 'typebox';
-import { Customer } from '../../protocol/api/customers.ts';
-import { KillOrder } from '../../protocol/api/orders.ts';
-import { Workload } from '../../protocol/api/workloads.ts';
+import { Customer } from '../../../protocol/api/customers.ts';
+import { KillOrder } from '../../../protocol/api/orders.ts';
+import { Workload } from '../../../protocol/api/workloads.ts';
 import { drill, type Steps } from './drill.ts';
-import type { Run } from './fault.ts';
+import type { Run } from '../fault.ts';
 import type { AcceptedOrder, Rig } from './rig.ts';
-import { until } from '../until.ts';
+import { until } from '../../until.ts';
 
 const refusal = /: 5\d\d \{[^\n]*the disk is full; nothing was changed/;
 const triesAtMost = 600;
@@ -27,8 +27,7 @@ export function fillDisk(rig: Rig): Steps {
   };
   return {
     async order(): Promise<AcceptedOrder> {
-      const { bavail, bsize } = statfsSync(rig.stateDir);
-      writeFileSync(ballast, Buffer.alloc(bavail * bsize));
+      takeAllRoom(ballast);
       await untilRefused(rig);
       return await rig.kill('acme');
     },
@@ -42,6 +41,16 @@ export function fillDisk(rig: Rig): Steps {
     },
     boltMayStop: 'anywhere',
   };
+}
+
+function takeAllRoom(ballast: string): void {
+  const { bavail, bsize } = statfsSync(dirname(ballast));
+  try {
+    writeFileSync(ballast, Buffer.alloc(bavail * bsize));
+  } catch (error) {
+    // The controller writes meanwhile: then the room is gone sooner.
+    if (!(error instanceof Error && 'code' in error && error.code === 'ENOSPC')) throw error;
+  }
 }
 
 /** Each flush of the controller takes this long from here on: what stands between it and the C library sleeps first. */
@@ -107,7 +116,7 @@ async function untilStored(rig: Rig): Promise<void> {
 /** Large changes, until one finds no room: SQLite has some in files that it has already. Throws where none is refused. */
 async function untilRefused(rig: Rig): Promise<void> {
   try {
-    await rig.controller.api('POST', '/v1/customers', { name: filler });
+    await rig.controller.api('POST /v1/customers', { name: filler });
   } catch (error) {
     unlessRefused(error);
     return;
@@ -115,7 +124,7 @@ async function untilRefused(rig: Rig): Promise<void> {
   const command = Array.from({ length: 7 }, () => 'x'.repeat(4_000)); // as much as a workload may have
   for (let i = 0; i < triesAtMost; i++) {
     try {
-      await rig.controller.api('PUT', `/v1/workloads/${filler}/w${i}`, { image: 'app', replicas: 0, command });
+      await rig.controller.api(`PUT /v1/workloads/${filler}/w${i}`, { image: 'app', replicas: 0, command });
     } catch (error) {
       unlessRefused(error);
       return;
@@ -127,9 +136,9 @@ async function untilRefused(rig: Rig): Promise<void> {
 async function removeFiller(rig: Rig): Promise<void> {
   const { workloads } = await rig.controller.get('/v1/workloads', Type.Object({ workloads: Type.Array(Workload) }));
   for (const { customer, name } of workloads)
-    if (customer === filler) await rig.controller.api('DELETE', `/v1/workloads/${customer}/${name}`);
+    if (customer === filler) await rig.controller.api(`DELETE /v1/workloads/${customer}/${name}`);
   const { customers } = await rig.controller.get('/v1/customers', Type.Object({ customers: Type.Array(Customer) }));
-  if (customers.some(({ name }) => name === filler)) await rig.controller.api('DELETE', `/v1/customers/${filler}`);
+  if (customers.some(({ name }) => name === filler)) await rig.controller.api(`DELETE /v1/customers/${filler}`);
 }
 
 function unlessRefused(error: unknown): void {

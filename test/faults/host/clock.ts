@@ -3,9 +3,9 @@
 import { globSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { drill } from './drill.ts';
-import type { Run } from './fault.ts';
+import type { Run } from '../fault.ts';
 import type { Rig } from './rig.ts';
-import { until } from '../until.ts';
+import { until } from '../../until.ts';
 
 const toleranceSeconds = 60;
 

@@ -1,6 +1,6 @@
 // A TFTP client that only counts: fetches a file in lockstep, as U-Boot does (blksize 1468, no window), and forgets it.
 import { createSocket } from 'node:dgram';
-import { decodeTftp, encodeTftp, type TftpPacket } from '../../boot/tftp/packet.ts';
+import { decodeTftp, encodeTftp, type TftpPacket } from '../../../boot/tftp/packet.ts';
 
 const blockBytes = 1468;
 const resendMs = 1_000;

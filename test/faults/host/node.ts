@@ -7,11 +7,11 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { killGroup, removeTree } from '../../agent/containers/groups/control-group.fixture.ts';
-import { bridgeOf } from '../../agent/containers/groups/customer-group.ts';
-import { rackAddress, type RackNetwork } from '../qemu/rack-network.ts';
-import { endProcess, startTied } from '../qemu/tied-process.ts';
-import { until } from '../until.ts';
+import { killGroup, removeTree } from '../../../agent/containers/groups/control-group.fixture.ts';
+import { bridgeOf } from '../../../agent/containers/groups/customer-group.ts';
+import { rackAddress, type RackNetwork } from '../../qemu/rack-network.ts';
+import { endProcess, startTied } from '../../qemu/tied-process.ts';
+import { until } from '../../until.ts';
 
 const inRoom = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 
@@ -55,7 +55,7 @@ export class HostNode implements AsyncDisposable {
     const enter = `echo $$ >"$0/cgroup.procs"; exec unshare --cgroup --net --mount --pid --fork --kill-child -- "$@"`;
     const environment = [
       `AGENT=${agentDir}`,
-      `LEASH=${inRoom('../../images/node')}`,
+      `LEASH=${inRoom('../../../images/node')}`,
       `PRELOAD=${inRoom('preload.mjs')}`,
       `SECCOMP=${seccompFile}`,
       `RACK=${rackAddress}`,

@@ -1,15 +1,19 @@
 // Faults of the rack's cables, made in the bridge: nothing on either end can tell them from the real thing. A datagram that
 // is dropped here was sent without an error.
-import type { HostNode } from './host-node.ts';
+import type { HostNode } from './node.ts';
 import type { Rig } from './rig.ts';
 
 export type Direction = 'to the node' | 'from the node';
 
+export interface Losses {
+  percent: number;
+  directions: readonly Direction[];
+}
+
 /** Out of 100 frames so many are lost, in each of the directions; 100 is a cut. */
 export async function lose(
   rig: Rig,
-  nodes: readonly HostNode[],
-  { percent, directions }: { percent: number; directions: readonly Direction[] },
+  { nodes, percent, directions }: Losses & { nodes: readonly HostNode[] },
 ): Promise<void> {
   const chance = percent >= 100 ? '' : `numgen random mod 100 < ${percent}`;
   const rules = (direction: Direction, key: 'iifname' | 'oifname') =>
@@ -39,9 +43,22 @@ export async function healLosses(rig: Rig): Promise<void> {
   await rig.inRack(['nft', 'delete', 'table', 'bridge', 'faults']);
 }
 
-export async function setCables(rig: Rig, nodes: readonly HostNode[], state: 'up' | 'down'): Promise<void> {
-  const batch = nodes.map(({ cable }) => `link set ${cable} ${state}\n`).join('');
-  await rig.inRack(['ip', '-batch', '-'], batch);
+export async function pullCables(rig: Rig, nodes: readonly HostNode[]): Promise<void> {
+  await setCables(
+    rig,
+    nodes.map(({ cable }) => `link set ${cable} down`),
+  );
+}
+
+export async function plugCables(rig: Rig, nodes: readonly HostNode[]): Promise<void> {
+  await setCables(
+    rig,
+    nodes.map(({ cable }) => `link set ${cable} up`),
+  );
+}
+
+async function setCables(rig: Rig, commands: readonly string[]): Promise<void> {
+  await rig.inRack(['ip', '-batch', '-'], `${commands.join('\n')}\n`);
 }
 
 /** Whether each of them sees no carrier. */

@@ -1,11 +1,11 @@
 // One run of one fault on this machine: all run → fault → order → measure → heal → nothing came back → lift → all run.
 import { setTimeout as delay } from 'node:timers/promises';
-import { heartbeatIntervalMs } from '../../protocol/timing.ts';
-import type { Run } from './fault.ts';
-import type { HostNode } from './host-node.ts';
-import { monotonicMs } from './observer.ts';
-import { keyOf, type AcceptedOrder, type Customer, type Rig } from './rig.ts';
-import { until } from '../until.ts';
+import { heartbeatIntervalMs } from '../../../protocol/timing.ts';
+import type { Run } from '../fault.ts';
+import type { HostNode } from './node.ts';
+import { monotonicMs, type Change } from './observer.ts';
+import { keyOf, type AcceptedOrder, type Rig } from './rig.ts';
+import { until } from '../../until.ts';
 
 /** After this long without an end a run has failed: the promise is broken beyond measuring. */
 const goneWithinMs = 30_000;
@@ -45,20 +45,7 @@ async function run(rig: Rig, steps: Steps): Promise<Run> {
   const startedMs = monotonicMs();
   // A fault may meet any moment between two heartbeats.
   await delay(Math.random() * heartbeatIntervalMs);
-  let also: Record<string, number[]> = {};
-  let order: AcceptedOrder;
-  try {
-    await steps.before?.();
-    order = await (steps.order?.() ?? rig.kill('acme'));
-    await steps.after?.();
-    await until('the killed customer is gone', () => isGone(rig, rig.nodes, 'acme'), { withinMs: goneWithinMs });
-    await until('its traffic is cut', () => rig.nodes.every((node) => !node.hasTraffic('acme')), {
-      withinMs: trafficCutWithinMs,
-    });
-    also = (await steps.verify?.(order)) ?? {};
-  } finally {
-    await steps.heal?.();
-  }
+  const { order, seen } = await strike(rig, steps);
   const gone = struck.map((node) => rig.observer.goneAfterMs(keyOf(node, 'acme'), order.acceptedMs) ?? Infinity);
   const { starvedMs } = rig.observer;
   await acknowledged(rig, order);
@@ -76,15 +63,23 @@ async function run(rig: Rig, steps: Steps): Promise<Run> {
   await rig.lift('acme');
   await rig.allRun();
   const others = rig.nodes.filter((node) => !struck.includes(node));
-  if (others.length > 0) {
-    const name = 'stop on the other nodes, ms';
-    also = { ...also, [name]: others.map((node) => lastSeen(rig, node, order)) };
-  }
+  const onOthers = others.map((node) => lastSeenMs(rig.observer.changes(keyOf(node, 'acme'), order.acceptedMs), order));
+  const also = { ...seen, ...(others.length > 0 && { 'stop on the other nodes, ms': onOthers }) };
   return { gone, starvedMs, ...(Object.keys(also).length === 0 ? {} : { also }) };
 }
 
-function isGone(rig: Rig, nodes: readonly HostNode[], customer: Customer): boolean {
-  return nodes.every((node) => !rig.observer.isPopulated(keyOf(node, customer)));
+/** The order, while the fault lasts. It is healed in any case; where that fails too, both failures are told. */
+async function strike(rig: Rig, steps: Steps): Promise<{ order: AcceptedOrder; seen: Record<string, number[]> }> {
+  await using fault = new AsyncDisposableStack();
+  fault.defer(async () => steps.heal?.());
+  await steps.before?.();
+  const order = await (steps.order?.() ?? rig.kill('acme'));
+  await steps.after?.();
+  const isGone = (): boolean => rig.nodes.every((node) => !rig.observer.isPopulated(keyOf(node, 'acme')));
+  await until('the killed customer is gone', isGone, { withinMs: goneWithinMs });
+  const isCut = (): boolean => rig.nodes.every((node) => !node.hasTraffic('acme'));
+  await until('its traffic is cut', isCut, { withinMs: trafficCutWithinMs });
+  return { order, seen: (await steps.verify?.(order)) ?? {} };
 }
 
 /** Each node was heard again, and has acknowledged the order or is proven to have stopped. */
@@ -112,7 +107,7 @@ function neverBack(rig: Rig, { acceptedMs }: AcceptedOrder): void {
   }
 }
 
-function lastSeen(rig: Rig, node: HostNode, { acceptedMs }: AcceptedOrder): number {
-  const emptied = rig.observer.changes(keyOf(node, 'acme'), acceptedMs).find(({ populated }) => !populated);
+function lastSeenMs(changes: readonly Change[], { acceptedMs }: AcceptedOrder): number {
+  const emptied = changes.find(({ populated }) => !populated);
   return emptied === undefined ? 0 : emptied.atMs - acceptedMs;
 }

@@ -1,7 +1,7 @@
 // Fault 15: what somebody on the rack's segment can do with permits that passed by. The one who holds back the last permit
 // from before the order and delivers it late gains nothing: it counts from when its nonce was sent.
 import { setTimeout as delay } from 'node:timers/promises';
-import { permitValidityMs } from '../../protocol/timing.ts';
+import { permitValidityMs } from '../../../protocol/timing.ts';
 import type { Steps } from './drill.ts';
 import { healLosses, lose, lost } from './links.ts';
 import type { Rig } from './rig.ts';
@@ -40,7 +40,7 @@ export function replays(rig: Rig, how: 'beside the real ones' | 'instead of the 
       // Two permits of each node at least, all of which list acme.
       while (rig.nodes.some((node) => tap.permitsFor(node).length < 2)) await delay(50);
       if (how === held) {
-        await lose(rig, rig.nodes, { percent: 100, directions: ['to the node'] });
+        await lose(rig, { nodes: rig.nodes, percent: 100, directions: ['to the node'] });
         // Permits that never arrived, newer than all that did.
         await delay(800);
       }

@@ -2,21 +2,21 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { startBusyRack } from './busy-rack.ts';
 import { drill, type Steps } from './drill.ts';
-import { promisedMs, type Run } from './fault.ts';
-import { cpuTimeOf, stateOf, type HostNode, type Part } from './host-node.ts';
-import { areCut, healLosses, lose, lost, setCables, type Direction } from './links.ts';
+import { promisedMs, type Run } from '../fault.ts';
+import { cpuTimeOf, stateOf, type HostNode, type Part } from './node.ts';
+import { areCut, healLosses, lose, lost, plugCables, pullCables, type Losses } from './links.ts';
 import { monotonicMs } from './observer.ts';
 import { keyOf, ordinary, type Rig } from './rig.ts';
-import { until } from '../until.ts';
+import { until } from '../../until.ts';
 
 /** Two of three: the third shows that a fault elsewhere harms nobody here. */
 const firstTwo = (rig: Rig): readonly HostNode[] => rig.nodes.slice(0, 2);
 
-export function losing(rig: Rig, percent: number, directions: readonly Direction[]): Steps {
+export function losing(rig: Rig, losses: Losses): Steps {
   const struck = firstTwo(rig);
   return {
     struck: firstTwo,
-    before: () => lose(rig, struck, { percent, directions }),
+    before: () => lose(rig, { nodes: struck, ...losses }),
     async verify() {
       // One rule for each node and direction; a controller that is silent for want of heartbeats has nothing to lose.
       await until('frames are lost', async () => (await lost(rig)).every((count) => count > 0), { withinMs: 5_000 });
@@ -31,12 +31,12 @@ export function cutting(rig: Rig, when: 'before' | 'after'): Steps {
   const struck = firstTwo(rig);
   return {
     struck: firstTwo,
-    [when]: () => setCables(rig, struck, 'down'),
+    [when]: () => pullCables(rig, struck),
     async verify() {
       if (!(await areCut(rig, struck))) throw new Error('the cables are not cut');
       return undefined;
     },
-    heal: () => setCables(rig, struck, 'up'),
+    heal: () => plugCables(rig, struck),
     boltMayStop: 'on struck nodes',
   };
 }

@@ -2,8 +2,8 @@
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { endProcess, startTied } from '../qemu/tied-process.ts';
-import type { HostNode } from './host-node.ts';
+import { endProcess, startTied } from '../../qemu/tied-process.ts';
+import type { HostNode } from './node.ts';
 import type { Rig } from './rig.ts';
 
 const program = fileURLToPath(new URL('wire.pl', import.meta.url));

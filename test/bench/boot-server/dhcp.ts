@@ -6,10 +6,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
-import { startBoards } from '../qemu/dhcp-boards.ts';
-import { controllerAlone } from './controller-alone.ts';
-import { figureOf, type BenchOptions, type Figure } from './figure.ts';
-import { rackNodes, seedStore } from './seeded-store.ts';
+import { startBoards } from '../../qemu/dhcp-boards.ts';
+import { controllerAlone } from '../controller-alone.ts';
+import { figureOf, type BenchOptions, type Figure } from '../figure.ts';
+import { rackNodes, seedStore } from '../seeded-store.ts';
 
 const loads = [
   { name: 'a DISCOVER of each board a second', perSecond: rackNodes },
@@ -35,11 +35,10 @@ export async function measureDhcp({ runs, print }: BenchOptions): Promise<Figure
     const [rates, costs]: [number[], number[]] = [[], []];
     for (let run = 1; run <= runs; run++) {
       const before = processorMs(controller.pid);
-      const boards = await startBoards(
-        network,
-        new URL('dhcp-load.ts', import.meta.url),
-        ...[rackNodes, perSecond, seconds].map(String),
-      );
+      const boards = await startBoards(network, {
+        program: new URL('dhcp-load.ts', import.meta.url),
+        args: [rackNodes, perSecond, seconds].map(String),
+      });
       if (boards.stdout === null) throw new Error('the boards were started without an output');
       const ended = once(boards, 'exit');
       const { exchanges, sent } = JSON.parse(await text(boards.stdout));

@@ -8,8 +8,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { endProcess, startTied } from '../qemu/tied-process.ts';
-import { figureOf, type BenchOptions, type Figure } from './figure.ts';
+import { endProcess, startTied } from '../../qemu/tied-process.ts';
+import { figureOf, type BenchOptions, type Figure } from '../figure.ts';
 import { fetchFile } from './tftp-client.ts';
 
 const transfers = 50;
