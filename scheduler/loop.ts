@@ -3,7 +3,7 @@ import { setImmediate as realNextTurn } from 'node:timers/promises';
 import type { Inventory } from '../inventory/inventory.ts';
 import { execute } from './execute.ts';
 import { planInSlices } from './plan.ts';
-import { inSlices, type SliceOptions } from './slices.ts';
+import { inSlices, type SliceOptions } from '../inventory/slices.ts';
 import { Touched } from './touched.ts';
 import { readWorld } from './world.ts';
 

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { nodeReserveBytes } from './capacity.ts';
 import { plan, planInSlices } from './plan.ts';
-import { inSlices } from './slices.ts';
+import { inSlices } from '../inventory/slices.ts';
 import type { World, WorldCustomer, WorldInstance, WorldNode, WorldWorkload } from './world.ts';
 
 const mebibyte = 2 ** 20;

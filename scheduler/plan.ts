@@ -7,7 +7,7 @@ import { instanceId, type Placement } from '../inventory/customers/placement.ts'
 import type { Mac } from '../protocol/mac.ts';
 import { lostAfterMs } from '../protocol/timing.ts';
 import { Capacity, compare } from './capacity.ts';
-import { inOneGo, itemsPerLook, type Sliced, sorted } from './slices.ts';
+import { inOneGo, itemsPerLook, type Sliced, sorted } from '../inventory/slices.ts';
 import type { World, WorldCustomer, WorldInstance, WorldWorkload } from './world.ts';
 
 /** The rest comes in the next pass, 100 ms later: a pass stays short however much is asked for at once. */

@@ -1,8 +1,10 @@
-// Work that would hold up the event loop, and with it the permits of a whole rack, is a generator: it yields where others
-// may have their turn, and whoever drives it decides whether they get it.
+// Work that would hold up the event loop, and with it orders, boots and screens, is a generator: it yields where others may
+// have their turn, and whoever drives it decides whether they get it.
+import { setImmediate } from 'node:timers/promises';
+
 export type Sliced<T> = Generator<undefined, T, undefined>;
 
-/** Well below what a permit may be late. */
+/** Well below what an order may be late. */
 const sliceMs = 2;
 /** Steps of a few microseconds between two looks at the clock. */
 export const itemsPerLook = 64;
@@ -22,7 +24,9 @@ export interface SliceOptions {
   clock: () => number;
 }
 
-export async function inSlices<T>(work: Sliced<T>, { nextTurn, clock }: SliceOptions): Promise<T> {
+const ownTurns: SliceOptions = { nextTurn: () => setImmediate(), clock: () => performance.now() };
+
+export async function inSlices<T>(work: Sliced<T>, { nextTurn, clock } = ownTurns): Promise<T> {
   let began = clock();
   for (;;) {
     const step = work.next();
@@ -31,6 +35,16 @@ export async function inSlices<T>(work: Sliced<T>, { nextTurn, clock }: SliceOpt
     await nextTurn();
     began = clock();
   }
+}
+
+/** As `map`. */
+export function* mapped<T, R>(items: Iterable<T>, of: (item: T) => R): Sliced<R[]> {
+  const results: R[] = [];
+  for (const item of items) {
+    results.push(of(item));
+    yield;
+  }
+  return results;
 }
 
 /** As `toSorted`, where no two are equal. */
@@ -43,13 +57,13 @@ export function* sorted<T>(items: readonly T[], compare: (a: T, b: T) => number)
   while (runs.length > 1) {
     const merged: T[][] = [];
     for (let at = 0; at < runs.length; at += 2)
-      merged.push(yield* mergedRuns(runs[at] ?? [], runs[at + 1] ?? [], compare));
+      merged.push(yield* mergedRuns([runs[at] ?? [], runs[at + 1] ?? []], compare));
     runs = merged;
   }
   return runs[0] ?? [];
 }
 
-function* mergedRuns<T>(left: T[], right: T[], compare: (a: T, b: T) => number): Sliced<T[]> {
+function* mergedRuns<T>([left, right]: [T[], T[]], compare: (a: T, b: T) => number): Sliced<T[]> {
   const merged: T[] = [];
   let [i, j] = [0, 0];
   for (;;) {
