@@ -2,9 +2,9 @@ import type { Placement } from '../inventory/customers/placement.ts';
 import type { Inventory } from '../inventory/inventory.ts';
 import type { Plan } from './plan.ts';
 
-/** What one transaction may cost: some milliseconds of the event loop. To place is ten times the work of a removal. */
+/** What one transaction may cost: some milliseconds of the event loop. To place is four times the work of a removal. */
 const costLimit = 250;
-const costs = { place: 10, remove: 1 };
+const costs = { place: 10, remove: 2.5 };
 
 /**
  * Carries a plan out, in some transactions. Twice is as good as once: the inventory leaves out what is done already or fits
