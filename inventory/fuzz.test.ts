@@ -274,7 +274,7 @@ test('the inventory holds what a simple model holds, whatever is asked of it', a
     }
     for (const key of model.workloads.keys()) {
       const [customer = '', name = ''] = key.split('/');
-      assert.ok(workloadView(inventory, customer, name));
+      assert.ok(workloadView(inventory, { customer, name }));
     }
   }
 });

@@ -9,9 +9,10 @@ export function registerCustomersApi(app: Server, inventory: Inventory): void {
   const exclusively = keyedMutex();
   app.route({
     ...served(customerRoutes.listCustomers),
-    handler: ({ query }) => {
-      const { items, rest } = pageOf(inventory.customers.all(), { query, key: ({ name }) => name });
-      return Promise.resolve({ customers: items.flatMap(({ name }) => customerView(inventory, name) ?? []), ...rest });
+    handler: async ({ query }) => {
+      const view = ({ name }: { name: string }) => customerView(inventory, name);
+      const { items, rest } = await pageOf(inventory.customers.all(), { query, key: ({ name }) => name, view });
+      return { customers: items, ...rest };
     },
   });
   app.route({

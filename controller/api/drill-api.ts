@@ -21,11 +21,11 @@ export function registerDrillApi(
   app.route({
     ...served(drillRoutes.listDrills),
 
-    handler: ({ query }) => {
-      // Newest first.
-      const { items, rest } = pageOf(inventory.drills.all(), { query, key: ({ number }) => -number });
-      const views = items.flatMap(({ number }) => drillView(inventory, number) ?? []);
-      return Promise.resolve({ drills: views, schedule: inventory.drills.schedule() ?? null, ...rest });
+    handler: async ({ query }) => {
+      const newestFirst = ({ number }: { number: number }) => -number;
+      const view = ({ number }: { number: number }) => drillView(inventory, number);
+      const { items, rest } = await pageOf(inventory.drills.all(), { query, key: newestFirst, view });
+      return { drills: items, schedule: inventory.drills.schedule() ?? null, ...rest };
     },
   });
   app.route({

@@ -16,6 +16,7 @@ import type { Refused } from '../../inventory/refused.ts';
 import { StorageError } from '../../inventory/store/store.ts';
 import { problemCodeOf, problemMediaType, problemOf, problems, type ProblemCode } from '../../protocol/api/problem.ts';
 import type { Route } from '../../protocol/api/route.ts';
+import { answerInSlices } from './sliced-answers.ts';
 import { invalidRequest, quoted, unknownParameter, type Fault } from './request-words.ts';
 
 /** A request that is refused: the sentence goes to whoever asked, the code to their program. */
@@ -117,6 +118,7 @@ export function createServer({
   app.addHook('preParsing', (request, _reply, _payload, done) => done(wrongMediaType(request)));
   app.addHook('preValidation', (request, _reply, done) => done(needlessQuery(request)));
 
+  answerInSlices(app);
   const methods = allowedMethods(app);
   app.setErrorHandler(answerError);
   app.setNotFoundHandler((request, reply) => {

@@ -17,9 +17,10 @@ export function registerImagesApi(
   app.route({
     ...served(imageRoutes.listImages),
 
-    handler: ({ query }) => {
-      const { items, rest } = pageOf(inventory.images.all(), { query, key: ({ name }) => name });
-      return Promise.resolve({ images: items, imports: images.imports(), ...rest });
+    handler: async ({ query }) => {
+      const all = inventory.images.all();
+      const { items, rest } = await pageOf(all, { query, key: ({ name }) => name, view: (image) => image });
+      return { images: items, imports: images.imports(), ...rest };
     },
   });
   app.route({

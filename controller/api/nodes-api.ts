@@ -25,9 +25,11 @@ export function registerNodesApi(app: Server, options: NodesApiOptions): void {
   const exclusively = keyedMutex();
   app.route({
     ...served(nodeRoutes.listNodes),
-    handler: ({ query }) => {
-      const { items, rest } = pageOf(inventory.nodes.all(), { query, key: ({ mac }) => mac });
-      return Promise.resolve({ nodes: items.flatMap(({ mac }) => nodeView(inventory, mac) ?? []), ...rest });
+    handler: async ({ query }) => {
+      const key = ({ mac }: NodeDocument) => mac;
+      const view = ({ mac }: NodeDocument) => nodeView(inventory, mac);
+      const { items, rest } = await pageOf(inventory.nodes.all(), { query, key, view });
+      return { nodes: items, ...rest };
     },
   });
   app.route({

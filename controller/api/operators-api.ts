@@ -15,9 +15,13 @@ export function registerOperatorsApi(
   app.route({
     ...served(operatorRoutes.listOperators),
 
-    handler: ({ query }) => {
-      const { items, rest } = pageOf(inventory.operators.all(), { query, key: ({ name }) => name });
-      return Promise.resolve({ operators: items.map(({ name, createdAt }) => ({ name, createdAt })), ...rest });
+    handler: async ({ query }) => {
+      const { items, rest } = await pageOf(inventory.operators.all(), {
+        query,
+        key: ({ name }) => name,
+        view: ({ name, createdAt }) => ({ name, createdAt }),
+      });
+      return { operators: items, ...rest };
     },
   });
   app.route({

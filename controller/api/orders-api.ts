@@ -32,9 +32,10 @@ export function registerOrdersApi(app: Server, { inventory, orders }: OrdersApiO
   app.route({
     ...served(orderRoutes.listOrders),
 
-    handler: ({ query }) => {
-      const { items, rest } = pageOf(inventory.orders.all(), { query, key: ({ number }) => number });
-      return Promise.resolve({ orders: items.flatMap(({ number }) => orderView(inventory, number) ?? []), ...rest });
+    handler: async ({ query }) => {
+      const view = ({ number }: { number: number }) => orderView(inventory, number);
+      const { items, rest } = await pageOf(inventory.orders.all(), { query, key: ({ number }) => number, view });
+      return { orders: items, ...rest };
     },
   });
   app.route({
@@ -59,9 +60,10 @@ export function registerApprovalsApi(app: Server, { inventory, orders }: OrdersA
   app.route({
     ...served(approvalRoutes.listApprovals),
 
-    handler: ({ query }) => {
-      const { items, rest } = pageOf(inventory.approvals.all(), { query, key: ({ id }) => id });
-      return Promise.resolve({ approvals: items, ...rest });
+    handler: async ({ query }) => {
+      const approvals = inventory.approvals.all();
+      const { items, rest } = await pageOf(approvals, { query, key: ({ id }) => id, view: (approval) => approval });
+      return { approvals: items, ...rest };
     },
   });
   app.route({

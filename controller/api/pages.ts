@@ -1,5 +1,6 @@
 // Lists in pages. A cursor is the key of the last item that was shown, so what is added or removed meanwhile neither hides an
-// item nor shows one twice. Pure.
+// item nor shows one twice. Made in slices: there may be ten thousand.
+import { inSlices, mapped, sorted } from '../../inventory/slices.ts';
 import { pageLimit } from '../../protocol/api/fields.ts';
 import { RefusedError } from './http.ts';
 
@@ -11,20 +12,30 @@ export interface Page<T> {
 
 type Key = string | number;
 
-/** Items in the order of their keys, which are all texts or all numbers. */
-export function pageOf<T>(
+/** Items in the order of their keys, which are all texts or all numbers, as `view` shows them; without those that are gone. */
+export async function pageOf<T, V>(
   items: readonly T[],
-  { query, key }: { query: { limit?: string; after?: string }; key: (item: T) => Key },
-): Page<T> {
+  {
+    query,
+    key,
+    view,
+  }: { query: { limit?: string; after?: string }; key: (item: T) => Key; view: (item: T) => V | undefined },
+): Promise<Page<V>> {
   const limit = Math.max(1, Math.min(pageLimit, Number(query.limit ?? pageLimit)));
   const first = items[0] === undefined ? '' : key(items[0]);
   const after = query.after === undefined ? undefined : cursorLike(first, query.after);
-  const following = (after === undefined ? items : items.filter((item) => key(item) > after)).toSorted((a, b) =>
-    key(a) < key(b) ? -1 : 1,
+  const following = await inSlices(
+    sorted(after === undefined ? items : items.filter((item) => key(item) > after), (a, b) =>
+      key(a) < key(b) ? -1 : 1,
+    ),
   );
   const shown = following.slice(0, limit);
   const last = shown.at(-1);
-  return { items: shown, rest: last === undefined || following.length <= limit ? {} : { next: String(key(last)) } };
+  const views = await inSlices(mapped(shown, view));
+  return {
+    items: views.filter((each) => each !== undefined),
+    rest: last === undefined || following.length <= limit ? {} : { next: String(key(last)) },
+  };
 }
 
 /** The same for what the disk holds in order: without `after` it is asked for the newest, which nothing follows. */

@@ -18,7 +18,7 @@ export function snapshotOf(
     status,
     nodes: inventory.nodes.all().flatMap(({ mac }) => nodeView(inventory, mac) ?? []),
     customers: inventory.customers.all().flatMap(({ name }) => customerView(inventory, name) ?? []),
-    workloads: inventory.workloads.all().flatMap(({ customer, name }) => workloadView(inventory, customer, name) ?? []),
+    workloads: inventory.workloads.all().flatMap((each) => workloadView(inventory, each) ?? []),
     instances: inventory.instances.all().flatMap(({ id }) => instanceView(inventory, id) ?? []),
     approvals: inventory.approvals.all(),
     kills: inventory.orders.all().flatMap(({ number }) => orderView(inventory, number) ?? []),
@@ -42,7 +42,7 @@ export function messagesOf(inventory: Inventory, change: Change): Message[] {
     }
     case 'workload': {
       const { customer, name } = change;
-      const workload = workloadView(inventory, customer, name);
+      const workload = workloadView(inventory, { customer, name });
       return workload === undefined ? [['workload-removed', { customer, name }]] : [['workload', workload]];
     }
     case 'instance': {

@@ -59,7 +59,10 @@ export function customerView(inventory: Inventory, name: string): Customer | und
   };
 }
 
-export function workloadView(inventory: Inventory, customer: string, name: string): Workload | undefined {
+export function workloadView(
+  inventory: Inventory,
+  { customer, name }: Pick<Workload, 'customer' | 'name'>,
+): Workload | undefined {
   const workload = inventory.workloads.get(customer, name);
   if (workload === undefined) return undefined;
   const { spec, specRevision, createdAt } = workload;
