@@ -40,7 +40,7 @@ export function startScheduler({
     dueAt = 0;
     try {
       const planned = await inSlices(planInSlices(readWorld(inventory), now()), { nextTurn, clock });
-      const isDone = await execute(inventory, planned, (steps) => touched.without(steps, inventory));
+      const isDone = await execute(inventory, { ...planned, still: (steps) => touched.without(steps, inventory) });
       if (isDone) dueAt = planned.dueAt;
     } catch (error) {
       onFailure(error);
