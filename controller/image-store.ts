@@ -20,10 +20,19 @@ const patienceMsPerMegabyte = 1_000;
 
 export interface ImageStore {
   /** Takes a docker or OCI archive of that operator and answers when it is stored for good. */
-  receive(name: string, archive: Readable, by: string): Promise<Image>;
+  receive(archive: Readable, of: { name: string; by: string }): Promise<Image>;
   /** The imports under way, oldest first. */
   imports(): ImageImport[];
   remove(name: string): Promise<void>;
+}
+
+export interface ImageStoreOptions {
+  directory: string;
+  inventory: Inventory;
+  random: (bytes: number) => Buffer;
+  wallClock: () => number;
+  /** How long an archive of that size may take. */
+  limitMs?: (archiveBytes: number) => number;
 }
 
 export async function openImageStore({
@@ -32,88 +41,117 @@ export async function openImageStore({
   random,
   wallClock,
   limitMs = (archiveBytes) => patienceMs + (archiveBytes / 1e6) * patienceMsPerMegabyte,
-}: {
-  directory: string;
-  inventory: Inventory;
-  random: (bytes: number) => Buffer;
-  wallClock: () => number;
-  /** How long an archive of that size may take. */
-  limitMs?: (archiveBytes: number) => number;
-}): Promise<ImageStore> {
-  const incoming = join(directory, 'incoming');
+}: ImageStoreOptions): Promise<ImageStore> {
+  const incoming = incomingIn(directory);
   // Whatever an earlier process was receiving was never acknowledged.
   await rm(incoming, { recursive: true, force: true });
   for (const name of await readdir(directory).catch(() => []))
     if (name.startsWith('.import-')) await rm(join(directory, name), { recursive: true, force: true });
   await mkdir(incoming, { recursive: true });
-  const semaphore = new FairSemaphore(conversionLimits);
-  const underWay = new Set<ImageImport>();
-  // What the disk has left then is for orders.
-  const refuseWhenFull = (): void => {
-    const full = inventory.diskFull();
-    if (full !== undefined) throw new RefusedError(507, full);
+  const receiver = new Receiver({ directory, inventory, random, wallClock, limitMs });
+  return {
+    receive: (archive, of) => receiver.receive(archive, of),
+    imports: () => receiver.imports(),
+    remove: (name) => removeImage(name, { directory, inventory }),
   };
-  async function* whileThereIsRoom(archive: AsyncIterable<Buffer>): AsyncIterable<Buffer> {
-    for await (const piece of archive) {
-      refuseWhenFull();
-      yield piece;
+}
+
+class Receiver {
+  readonly #options: Required<ImageStoreOptions>;
+  readonly #semaphore = new FairSemaphore(conversionLimits);
+  readonly #underWay = new Set<ImageImport>();
+
+  constructor(options: Required<ImageStoreOptions>) {
+    this.#options = options;
+  }
+
+  imports(): ImageImport[] {
+    return [...this.#underWay].map((each) => ({ ...each }));
+  }
+
+  async receive(archive: Readable, { name, by }: { name: string; by: string }): Promise<Image> {
+    const { directory, random, wallClock } = this.#options;
+    // What is killed leaves its files here, where they go with the archive.
+    const workDirectory = join(incomingIn(directory), random(8).toString('hex'));
+    const told: ImageImport = { name, by, doing: 'receiving', since: wallClock() };
+    this.#underWay.add(told);
+    try {
+      await mkdir(workDirectory);
+      return await this.#imported(archive, { told, workDirectory });
+    } catch (cause) {
+      if (cause instanceof RefusedError) throw cause;
+      if (isDiskFull(cause)) throw new RefusedError(507, diskFullText(name, directory));
+      throw new RefusedError(400, errorChain(cause));
+    } finally {
+      this.#underWay.delete(told);
+      await rm(workDirectory, { recursive: true, force: true });
     }
   }
 
-  return {
-    receive: async (name, archive, by) => {
-      // What is killed leaves its files here, where they go with the archive.
-      const workDirectory = join(incoming, random(8).toString('hex'));
-      const source = join(workDirectory, 'archive');
-      const told: ImageImport = { name, by, doing: 'receiving', since: wallClock() };
-      const now = (doing: string): void => void Object.assign(told, { doing, since: wallClock() });
-      underWay.add(told);
-      try {
-        await mkdir(workDirectory);
-        // A request that is destroyed takes its connection along, and nobody would read why.
-        await pipeline(archive.iterator({ destroyOnReturn: false }), whileThereIsRoom, createWriteStream(source));
-        const acquired = semaphore.acquire(by);
-        if (acquired === undefined)
-          throw new RefusedError(
-            503,
-            `cannot import ${name}: ${semaphore.waiting} imports wait already, try again later`,
-          );
-        now('waiting');
-        using _acquired = await acquired;
-        refuseWhenFull();
-        now('starting');
-        const image = await importInProcess(
-          { source, name, storeDirectory: directory, workDirectory, nowMs: wallClock() },
-          { limitMs: limitMs((await stat(source)).size), onStep: now },
-        );
-        await inventory.images.save(image);
-        inventory.events.add({ kind: 'image', subject: name, message: `imported, ${image.squashfs.sizeBytes} bytes` });
-        return image;
-      } catch (cause) {
-        if (cause instanceof RefusedError) throw cause;
-        if (isDiskFull(cause)) throw new RefusedError(507, diskFullText(name, directory));
-        throw new RefusedError(400, errorChain(cause));
-      } finally {
-        underWay.delete(told);
-        await rm(workDirectory, { recursive: true, force: true });
-      }
-    },
-    imports: () => [...underWay].map((each) => ({ ...each })),
-    remove: async (name) => {
-      const image = inventory.images.all().find((each) => each.name === name);
-      if (image === undefined) throw new RefusedError(404, `there is no image ${name}`);
-      const result = await inventory.images.remove(name);
-      if ('refused' in result) throw new RefusedError(409, result.refused);
-      // A workload keeps the image that it was deployed with, and a node may still have to fetch it.
-      const inUse = [
-        ...inventory.images.all().map(({ squashfs }) => squashfs.sha256),
-        ...inventory.workloads.all().map((workload) => workload.image.squashfs.sha256),
-        ...inventory.instances.all().map(({ desired }) => desired.squashfs.sha256),
-      ];
-      if (!inUse.includes(image.squashfs.sha256))
-        await rm(join(directory, squashfsName(image.squashfs.sha256)), { force: true });
-    },
-  };
+  async #imported(
+    archive: Readable,
+    { told, workDirectory }: { told: ImageImport; workDirectory: string },
+  ): Promise<Image> {
+    const { directory, inventory, wallClock, limitMs } = this.#options;
+    const { name, by } = told;
+    const now = (doing: string): void => void Object.assign(told, { doing, since: wallClock() });
+    const source = join(workDirectory, 'archive');
+    // A request that is destroyed takes its connection along, and nobody would read why.
+    const pieces = archive.iterator({ destroyOnReturn: false });
+    await pipeline(pieces, (read) => this.#whileThereIsRoom(read), createWriteStream(source));
+    const acquired = this.#semaphore.acquire(by);
+    if (acquired === undefined)
+      throw new RefusedError(
+        503,
+        `cannot import ${name}: ${this.#semaphore.waiting} imports wait already, try again later`,
+      );
+    now('waiting');
+    using _acquired = await acquired;
+    this.#refuseWhenFull();
+    now('starting');
+    const image = await importInProcess(
+      { source, name, storeDirectory: directory, workDirectory, nowMs: wallClock() },
+      { limitMs: limitMs((await stat(source)).size), onStep: now },
+    );
+    await inventory.images.save(image);
+    inventory.events.add({ kind: 'image', subject: name, message: `imported, ${image.squashfs.sizeBytes} bytes` });
+    return image;
+  }
+
+  /** What the disk has left then is for orders. */
+  #refuseWhenFull(): void {
+    const full = this.#options.inventory.diskFull();
+    if (full !== undefined) throw new RefusedError(507, full);
+  }
+
+  async *#whileThereIsRoom(archive: AsyncIterable<Buffer>): AsyncIterable<Buffer> {
+    for await (const piece of archive) {
+      this.#refuseWhenFull();
+      yield piece;
+    }
+  }
+}
+
+async function removeImage(
+  name: string,
+  { directory, inventory }: { directory: string; inventory: Inventory },
+): Promise<void> {
+  const image = inventory.images.all().find((each) => each.name === name);
+  if (image === undefined) throw new RefusedError(404, `there is no image ${name}`);
+  const result = await inventory.images.remove(name);
+  if ('refused' in result) throw new RefusedError(409, result.refused);
+  // A workload keeps the image that it was deployed with, and a node may still have to fetch it.
+  const inUse = [
+    ...inventory.images.all().map(({ squashfs }) => squashfs.sha256),
+    ...inventory.workloads.all().map((workload) => workload.image.squashfs.sha256),
+    ...inventory.instances.all().map(({ desired }) => desired.squashfs.sha256),
+  ];
+  if (!inUse.includes(image.squashfs.sha256))
+    await rm(join(directory, squashfsName(image.squashfs.sha256)), { force: true });
+}
+
+function incomingIn(directory: string): string {
+  return join(directory, 'incoming');
 }
 
 function diskFullText(name: string, directory: string): string {

@@ -73,15 +73,11 @@ function registerJoin(app: Server, { inventory, now }: AgentApiOptions): void {
   app.route({
     ...served(agentRoutes.join),
     bodyLimit: joinLimitBytes,
-    onRequest: (request, _reply, done) => {
-      const isGranted = ofAddress.admit(request.ip) && together.admit();
-      done(
-        isGranted
-          ? undefined
-          : new RefusedError(429, 'cannot join: too many joins lately, want a pause', {
-              headers: { 'retry-after': '1' },
-            }),
-      );
+    onRequest: async (request) => {
+      if (!ofAddress.admit(request.ip) || !together.admit())
+        throw new RefusedError(429, 'cannot join: too many joins lately, want a pause', {
+          headers: { 'retry-after': '1' },
+        });
     },
     handler: async (request) => {
       const { mac } = request.body;

@@ -39,21 +39,22 @@ export function controllerMetrics({
       type: 'gauge',
       values: nodeStates.map((state) => ({ labels: { state }, value: status.nodes[state] ?? 0 })),
     },
-    gauge('muster_instances', 'Instances that should run.', status.instances),
-    gauge('muster_instances_running', 'Instances that run.', status.running),
-    gauge('muster_kill_orders_standing', 'Kill orders that stand.', status.standingOrders),
-    gauge(
-      'muster_problems',
-      'What the controller itself is in trouble with (muster status names it).',
-      status.problems.length,
-    ),
-    gauge(
-      'muster_other_servers',
-      'Other servers that give addresses on the segment.',
-      status.otherServers?.length ?? 0,
-    ),
-    gauge('muster_two_person_rule', 'Whether lifting needs two operators.', status.twoPersonRule ? 1 : 0),
-    gauge('muster_stream_listeners', 'Open event streams.', listeners),
+    gauge('muster_instances', { help: 'Instances that should run.', value: status.instances }),
+    gauge('muster_instances_running', { help: 'Instances that run.', value: status.running }),
+    gauge('muster_kill_orders_standing', { help: 'Kill orders that stand.', value: status.standingOrders }),
+    gauge('muster_problems', {
+      help: 'What the controller itself is in trouble with (muster status names it).',
+      value: status.problems.length,
+    }),
+    gauge('muster_other_servers', {
+      help: 'Other servers that give addresses on the segment.',
+      value: status.otherServers?.length ?? 0,
+    }),
+    gauge('muster_two_person_rule', {
+      help: 'Whether lifting needs two operators.',
+      value: status.twoPersonRule ? 1 : 0,
+    }),
+    gauge('muster_stream_listeners', { help: 'Open event streams.', value: listeners }),
     {
       name: 'muster_roll_call_total',
       help: 'Datagrams of the roll call, by what they were.',
@@ -73,29 +74,39 @@ export function inventoryMetrics(inventory: Inventory): Metric[] {
     })
     .toSorted((a, b) => b.instances - a.instances || (a.name < b.name ? -1 : 1));
   const shown = customers.slice(0, customerLimit);
-  const ofEach = (name: string, help: string, value: (customer: (typeof shown)[number]) => number): Metric => ({
+  const ofEach = (
+    name: string,
+    { help, of }: { help: string; of: (customer: (typeof shown)[number]) => number },
+  ): Metric => ({
     name,
     help,
     type: 'gauge',
-    values: shown.map((customer) => ({ labels: { customer: customer.name }, value: value(customer) })),
+    values: shown.map((customer) => ({ labels: { customer: customer.name }, value: of(customer) })),
   });
   return [
-    gauge(
-      'muster_nodes_fenced',
-      'Nodes that are kept out.',
-      inventory.nodes.all().filter(({ fenced }) => fenced).length,
-    ),
-    gauge(
-      'muster_kill_unconfirmed_nodes',
-      'Nodes that have not confirmed an order that stands.',
-      inventory.orders.unconfirmedNodes().length,
-    ),
-    gauge('muster_disk_full', 'Whether the disk takes nothing but orders.', inventory.diskFull() === undefined ? 0 : 1),
-    gauge('muster_customers', 'Customers.', customers.length),
-    gauge('muster_customers_left_out', 'Customers without series of their own.', customers.length - shown.length),
-    ofEach('muster_customer_instances', 'Instances that should run.', ({ instances }) => instances),
-    ofEach('muster_customer_instances_running', 'Instances that run.', ({ running }) => running),
-    ofEach('muster_customer_stopped', 'Whether an order stops the customer.', ({ isStopped }) => (isStopped ? 1 : 0)),
+    gauge('muster_nodes_fenced', {
+      help: 'Nodes that are kept out.',
+      value: inventory.nodes.all().filter(({ fenced }) => fenced).length,
+    }),
+    gauge('muster_kill_unconfirmed_nodes', {
+      help: 'Nodes that have not confirmed an order that stands.',
+      value: inventory.orders.unconfirmedNodes().length,
+    }),
+    gauge('muster_disk_full', {
+      help: 'Whether the disk takes nothing but orders.',
+      value: inventory.diskFull() === undefined ? 0 : 1,
+    }),
+    gauge('muster_customers', { help: 'Customers.', value: customers.length }),
+    gauge('muster_customers_left_out', {
+      help: 'Customers without series of their own.',
+      value: customers.length - shown.length,
+    }),
+    ofEach('muster_customer_instances', { help: 'Instances that should run.', of: ({ instances }) => instances }),
+    ofEach('muster_customer_instances_running', { help: 'Instances that run.', of: ({ running }) => running }),
+    ofEach('muster_customer_stopped', {
+      help: 'Whether an order stops the customer.',
+      of: ({ isStopped }) => (isStopped ? 1 : 0),
+    }),
   ];
 }
 
@@ -104,18 +115,22 @@ export function drillMetrics(inventory: Inventory): Metric[] {
   const drill = lastDrill(inventory);
   const endedAt = drill === null ? 0 : (drill.endedAt ?? drill.startedAt);
   return [
-    gauge('muster_drill_last_ok', 'Whether the last drill passed.', drill?.outcome === 'passed' ? 1 : 0),
-    gauge('muster_drill_last_timestamp_seconds', 'When the last drill ended; 0 before the first.', endedAt / 1_000),
-    gauge(
-      'muster_drill_last_slowest_seconds',
-      'From the stored order to the confirmation of the slowest node, in the last drill; 0 where there is none.',
-      (drill?.slowestMs ?? 0) / 1_000,
-    ),
-    gauge(
-      'muster_drill_scheduled',
-      'Whether drills are done by themselves.',
-      inventory.drills.schedule() === undefined ? 0 : 1,
-    ),
+    gauge('muster_drill_last_ok', {
+      help: 'Whether the last drill passed.',
+      value: drill?.outcome === 'passed' ? 1 : 0,
+    }),
+    gauge('muster_drill_last_timestamp_seconds', {
+      help: 'When the last drill ended; 0 before the first.',
+      value: endedAt / 1_000,
+    }),
+    gauge('muster_drill_last_slowest_seconds', {
+      help: 'From the stored order to the confirmation of the slowest node, in the last drill; 0 where there is none.',
+      value: (drill?.slowestMs ?? 0) / 1_000,
+    }),
+    gauge('muster_drill_scheduled', {
+      help: 'Whether drills are done by themselves.',
+      value: inventory.drills.schedule() === undefined ? 0 : 1,
+    }),
   ];
 }
 
@@ -217,19 +232,18 @@ export function processMetrics({
   const { rss, heapUsed } = process.memoryUsage();
   const virtualPages = Number(readFileSync('/proc/self/statm', 'latin1').split(' ')[0]);
   return [
-    counter('process_cpu_seconds_total', 'Processor time of the controller.', (user + system) / 1e6),
-    gauge('process_resident_memory_bytes', 'Resident memory of the controller.', rss),
-    gauge('process_virtual_memory_bytes', 'Address space of the controller.', virtualPages * 4_096),
-    gauge('process_open_fds', 'Open files and sockets.', readdirSync('/proc/self/fd').length),
-    gauge('process_max_fds', 'Open files and sockets at most.', openFilesLimit()),
-    gauge('process_start_time_seconds', 'When the controller started.', startedAt / 1_000),
-    gauge('nodejs_heap_size_used_bytes', 'What JavaScript keeps.', heapUsed),
-    gauge(
-      'muster_event_loop_longest_turn_seconds',
-      'The longest turn of the event loop in the last ten seconds: orders wait for it, permits do not.',
-      longestTurnMs / 1_000,
-    ),
-    counter('muster_log_lines_lost_total', 'Lines of the log that nobody could take.', lostLines),
+    counter('process_cpu_seconds_total', { help: 'Processor time of the controller.', value: (user + system) / 1e6 }),
+    gauge('process_resident_memory_bytes', { help: 'Resident memory of the controller.', value: rss }),
+    gauge('process_virtual_memory_bytes', { help: 'Address space of the controller.', value: virtualPages * 4_096 }),
+    gauge('process_open_fds', { help: 'Open files and sockets.', value: readdirSync('/proc/self/fd').length }),
+    gauge('process_max_fds', { help: 'Open files and sockets at most.', value: openFilesLimit() }),
+    gauge('process_start_time_seconds', { help: 'When the controller started.', value: startedAt / 1_000 }),
+    gauge('nodejs_heap_size_used_bytes', { help: 'What JavaScript keeps.', value: heapUsed }),
+    gauge('muster_event_loop_longest_turn_seconds', {
+      help: 'The longest turn of the event loop in the last ten seconds: orders wait for it, permits do not.',
+      value: longestTurnMs / 1_000,
+    }),
+    counter('muster_log_lines_lost_total', { help: 'Lines of the log that nobody could take.', value: lostLines }),
   ];
 }
 

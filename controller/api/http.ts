@@ -25,6 +25,7 @@ export class RefusedError extends Error {
   readonly code: ProblemCode;
   /** Beside those of every answer. */
   readonly headers: Readonly<Record<string, string>>;
+  // oxlint-disable-next-line max-params -- as of an error: what it is, what it says, and what some add
   constructor(
     status: number,
     message: string,
@@ -97,26 +98,22 @@ export function createServer({
   }).withTypeProvider<TypeBoxTypeProvider>();
   app.server.headersTimeout = headersMs;
   app.decorate('connections', limitConnections(app.server, connections));
-  app.addHook('onRequest', (_request, reply, done) => {
+  app.addHook('onRequest', async (_request, reply) => {
     // For browsers: what is answered is for our own page, and is what it says it is.
     reply.headers({ 'x-content-type-options': 'nosniff', 'cross-origin-resource-policy': 'same-origin' });
-    done();
   });
 
   // A page of another origin must not read us by a name that it points at our address (DNS rebinding).
-  app.addHook('onRequest', (request, _reply, done) => {
+  app.addHook('onRequest', async (request) => {
     const name = request.hostname.replace(/^\[|\]$/g, '');
-    done(
-      isIP(name) !== 0 || name === 'localhost'
-        ? undefined
-        : new RefusedError(421, `cannot answer as ${name}, want an address or localhost`),
-    );
+    if (isIP(name) === 0 && name !== 'localhost')
+      throw new RefusedError(421, `cannot answer as ${name}, want an address or localhost`);
   });
 
   // What nobody reads would be taken for a string.
   app.removeContentTypeParser('text/plain');
-  app.addHook('preParsing', (request, _reply, _payload, done) => done(wrongMediaType(request)));
-  app.addHook('preValidation', (request, _reply, done) => done(needlessQuery(request)));
+  app.addHook('preParsing', async (request) => refuseMediaType(request));
+  app.addHook('preValidation', async (request) => refuseNeedlessQuery(request));
 
   answerInSlices(app);
   const methods = allowedMethods(app);
@@ -144,9 +141,11 @@ export function served<const R extends Route>(
   return { method: route.method, url: route.path, schema: route.schema, config: { described: route } };
 }
 
+// oxlint-disable-next-line max-params -- the server calls it so
 type AnswerError = (error: unknown, request: FastifyRequest, reply: FastifyReply) => void;
 
 function errorAnswers(onFault: ServerOptions['onFault']): AnswerError {
+  // oxlint-disable-next-line max-params -- the server calls it so
   return (error, request, reply) => {
     const refused = error instanceof RefusedError ? error : refusedBy(error);
     if (refused.status >= 500 && refused !== error)
@@ -181,23 +180,23 @@ function refusedFor({ code, detail }: Fault): RefusedError {
 }
 
 /** A body that its route does not read is refused before it comes. */
-function wrongMediaType(request: FastifyRequest): RefusedError | undefined {
+function refuseMediaType(request: FastifyRequest): void {
   const { described } = request.routeOptions.config;
-  if (described === undefined || !hasBody(request.headers)) return undefined;
+  if (described === undefined || !hasBody(request.headers)) return;
   const wanted = described.consumes ?? 'application/json';
   const type = request.headers['content-type']?.replace(/;.*/s, '').trim().toLowerCase() ?? '';
-  if (type === wanted) return undefined;
+  if (type === wanted) return;
   const is = type === '' ? 'missing' : quoted(type);
-  return new RefusedError(415, `cannot read the body: its content type is ${is}, want ${wanted}`, {
+  throw new RefusedError(415, `cannot read the body: its content type is ${is}, want ${wanted}`, {
     headers: { accept: wanted },
   });
 }
 
-function needlessQuery(request: FastifyRequest): RefusedError | undefined {
+function refuseNeedlessQuery(request: FastifyRequest): void {
   const { described } = request.routeOptions.config;
-  if (described === undefined || described.schema.querystring !== undefined) return undefined;
+  if (described === undefined || described.schema.querystring !== undefined) return;
   const [name] = Object.keys(typeof request.query === 'object' && request.query !== null ? request.query : {});
-  return name === undefined ? undefined : refusedFor(unknownParameter(quoted(name), []));
+  if (name !== undefined) throw refusedFor(unknownParameter(quoted(name), []));
 }
 
 /** By path, from what is registered: the router itself says only that a method has no such path. */

@@ -13,7 +13,7 @@ export function registerImagesApi(
   { inventory, images }: { inventory: Inventory; images: ImageStore },
 ): void {
   // An uploaded image is read as a stream by its handler.
-  app.addContentTypeParser('application/octet-stream', (_request, _payload, done) => done(null));
+  app.addContentTypeParser('application/octet-stream', () => Promise.resolve());
   app.route({
     ...served(imageRoutes.listImages),
 
@@ -31,7 +31,9 @@ export function registerImagesApi(
       // What is left unread of a refused archive must not be taken for this connection's next request.
       reply.header('connection', 'close');
       try {
-        return await reply.status(201).send(await images.receive(request.query.name, request.raw, request.operator));
+        return await reply
+          .status(201)
+          .send(await images.receive(request.raw, { name: request.query.name, by: request.operator }));
       } catch (error) {
         readOn(request.raw);
         throw error;

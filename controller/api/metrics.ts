@@ -30,13 +30,13 @@ export class Histogram {
     let below = 0;
     const buckets = this.#bounds.map((bound, at) => {
       below += this.#counts[at] ?? 0;
-      return sample(`${name}_bucket`, { ...labels, le: String(bound) }, below);
+      return sample(`${name}_bucket`, { labels: { ...labels, le: String(bound) }, value: below });
     });
     return [
       ...buckets,
-      sample(`${name}_bucket`, { ...labels, le: '+Inf' }, this.#count),
-      sample(`${name}_sum`, labels, this.#sum),
-      sample(`${name}_count`, labels, this.#count),
+      sample(`${name}_bucket`, { labels: { ...labels, le: '+Inf' }, value: this.#count }),
+      sample(`${name}_sum`, { labels, value: this.#sum }),
+      sample(`${name}_count`, { labels, value: this.#count }),
     ];
   }
 }
@@ -49,22 +49,22 @@ export function renderMetrics(metrics: Metric[]): string {
       const lines =
         metric.type === 'histogram'
           ? metric.values.flatMap(({ labels, histogram }) => histogram.lines(name, labels))
-          : metric.values.map(({ labels, value }) => sample(name, labels ?? {}, value));
+          : metric.values.map(({ labels = {}, value }) => sample(name, { labels, value }));
       return [`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`, ...lines].map((line) => `${line}\n`).join('');
     })
     .join('');
 }
 
-function sample(name: string, labels: Labels, value: number): string {
+function sample(name: string, { labels, value }: { labels: Labels; value: number }): string {
   const pairs = Object.entries(labels).map(([key, text]) => `${key}="${escaped(text)}"`);
   return `${name}${pairs.length === 0 ? '' : `{${pairs.join(',')}}`} ${value === Infinity ? '+Inf' : value}`;
 }
 
-export function gauge(name: string, help: string, value: number): Metric {
+export function gauge(name: string, { help, value }: { help: string; value: number }): Metric {
   return { name, help, type: 'gauge', values: [{ value }] };
 }
 
-export function counter(name: string, help: string, value: number): Metric {
+export function counter(name: string, { help, value }: { help: string; value: number }): Metric {
   return { name, help, type: 'counter', values: [{ value }] };
 }
 

@@ -15,10 +15,9 @@ export interface OperatorApi extends AsyncDisposable {
   images: ImageStore;
   /** As an operator, `root` unless a token is given. The body is the answer's document, or its text where it is none. */
   readonly ask: (
-    method: 'GET' | 'POST' | 'PUT' | 'DELETE',
-    url: string,
-    payload?: object,
-    token?: string,
+    /** `POST /v1/kill` */
+    route: string,
+    said?: { body?: object | undefined; token?: string },
   ) => Promise<{ status: number; body: unknown }>;
 }
 
@@ -61,9 +60,10 @@ export async function openOperatorApi({
   return {
     app,
     images,
-    ask: async (method, url, payload, as = token) => {
-      const headers = { authorization: `Bearer ${as}` };
-      const answer = await app.inject({ method, url, headers, ...(payload === undefined ? {} : { payload }) });
+    ask: async (route, { body, token: own = token } = {}) => {
+      const headers = { authorization: `Bearer ${own}` };
+      const payload = body === undefined ? {} : { payload: body };
+      const answer = await app.inject({ ...methodAndUrl(route), headers, ...payload });
       const isJson = answer.headers['content-type']?.toString().includes('json') === true;
       return { status: answer.statusCode, body: isJson ? answer.json() : answer.body };
     },
@@ -73,6 +73,16 @@ export async function openOperatorApi({
     },
   };
 }
+
+/** Of `POST /v1/kill`. */
+export function methodAndUrl(route: string): { method: InjectMethod; url: string } {
+  const [method = '', url = ''] = route.split(' ');
+  const known = (['GET', 'POST', 'PUT', 'PATCH', 'DELETE'] as const).find((each) => each === method);
+  if (known === undefined) throw new Error(`cannot ask ${route}: want a method and a path`);
+  return { method: known, url };
+}
+
+type InjectMethod = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 
 /** A roll call that hears no board and sends nothing. */
 export function idleRollCall(): RollCall {

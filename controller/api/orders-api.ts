@@ -17,7 +17,11 @@ export function registerOrdersApi(app: Server, { inventory, orders }: OrdersApiO
     ...served(orderRoutes.kill),
 
     handler: async (request, reply) => {
-      const answer = await orders.kill(scopeOf(request.body), request.body.reason, request.operator);
+      const answer = await orders.kill({
+        scope: scopeOf(request.body),
+        reason: request.body.reason,
+        by: request.operator,
+      });
       return isDone(answer) ? reply.status(201).send(answer) : reply.status(202).send(answer);
     },
   });
@@ -25,7 +29,11 @@ export function registerOrdersApi(app: Server, { inventory, orders }: OrdersApiO
     ...served(orderRoutes.lift),
 
     handler: async (request, reply) => {
-      const answer = await orders.lift(scopeOf(request.body), request.body.reason ?? '', request.operator);
+      const answer = await orders.lift({
+        scope: scopeOf(request.body),
+        reason: request.body.reason ?? '',
+        by: request.operator,
+      });
       return isDone(answer) ? reply.status(200).send(answer) : reply.status(202).send(answer);
     },
   });

@@ -7,6 +7,7 @@ import { inSlices, type Sliced, type SliceOptions } from '../../inventory/slices
 const itemsAtOnce = 32;
 
 export function answerInSlices(app: FastifyInstance, turns?: SliceOptions): void {
+  // oxlint-disable-next-line max-params -- the server calls it so
   app.addHook('preSerialization', async (_request, reply, payload) => {
     const name = nameOfLongList(payload);
     const serialize = reply.getSerializationFunction(reply.statusCode.toString());

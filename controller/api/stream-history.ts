@@ -28,7 +28,7 @@ export function streamHistory(epoch: number): StreamHistory {
   return {
     add: (name, data) => {
       isWhole = true;
-      const text = streamMessage(name, data, `${epoch}-${++last}`);
+      const text = streamMessage(name, { data, id: `${epoch}-${++last}` });
       texts.push(text);
       characters += text.length;
       let over = 0;
@@ -63,6 +63,6 @@ export function streamHistory(epoch: number): StreamHistory {
 }
 
 /** One server-sent event. */
-export function streamMessage(name: string, data: unknown, id?: string): string {
+export function streamMessage(name: string, { data, id }: { data: unknown; id?: string }): string {
   return `${id === undefined ? '' : `id: ${id}\n`}event: ${name}\ndata: ${JSON.stringify(data)}\n\n`;
 }

@@ -67,7 +67,7 @@ export function startStream({ inventory, status }: { inventory: Inventory; statu
     welcoming = undefined;
     if (newcomers.size === 0) return;
     const snapshot = snapshotOf(inventory, { status: status(), events });
-    const bytes = Buffer.from(streamMessage('snapshot', snapshot, history.lastId()));
+    const bytes = Buffer.from(streamMessage('snapshot', { data: snapshot, id: history.lastId() }));
     for (const response of [...newcomers].slice(0, listenersAtOnce)) {
       newcomers.delete(response);
       response.write(bytes);
@@ -93,11 +93,11 @@ export function startStream({ inventory, status }: { inventory: Inventory; statu
       const missed = lastEventId === undefined ? undefined : history.after(lastEventId);
       if (missed !== undefined && 'texts' in missed) {
         // What waits for the next flush comes after it, to this listener as well.
-        response.write(streamMessage('resumed', {}) + missed.texts.join(''));
+        response.write(streamMessage('resumed', { data: {} }) + missed.texts.join(''));
         listeners.add(response);
         return;
       }
-      if (missed !== undefined) response.write(streamMessage('reset', { reason: missed.reset }));
+      if (missed !== undefined) response.write(streamMessage('reset', { data: { reason: missed.reset } }));
       newcomers.add(response);
       welcoming ??= setTimeout(() => void welcome(), Math.max(0, lastWelcomeAt + snapshotGapMs - performance.now()));
     },
@@ -145,5 +145,5 @@ function samplesMessage(inventory: Inventory, told: Map<string, Sample>): string
     told.set(mac, sample);
     changed[mac] = sample;
   }
-  return Object.keys(changed).length === 0 ? '' : streamMessage('samples', changed);
+  return Object.keys(changed).length === 0 ? '' : streamMessage('samples', { data: changed });
 }

@@ -109,7 +109,7 @@ export function instanceView(inventory: Inventory, id: string): Instance | undef
 
 export function orderView(inventory: Inventory, number: number): KillOrder | undefined {
   const order = inventory.orders.get(number);
-  return order === undefined ? undefined : summary(inventory, order, timelineOf(inventory, order));
+  return order === undefined ? undefined : summary(inventory, { order, timeline: timelineOf(inventory, order) });
 }
 
 /** Nodes in the order in which they confirmed, then those that have not. */
@@ -117,7 +117,7 @@ export function orderTimeline(inventory: Inventory, number: number): KillTimelin
   const order = inventory.orders.get(number);
   if (order === undefined) return undefined;
   const timeline = timelineOf(inventory, order);
-  return { ...summary(inventory, order, timeline), timeline };
+  return { ...summary(inventory, { order, timeline }), timeline };
 }
 
 function timelineOf(inventory: Inventory, order: OrderDocument): KillNode[] {
@@ -139,11 +139,8 @@ function timelineOf(inventory: Inventory, order: OrderDocument): KillNode[] {
     .toSorted((a, b) => (a.confirmedAfterMs ?? Infinity) - (b.confirmedAfterMs ?? Infinity) || 0);
 }
 
-function summary(
-  inventory: Inventory,
-  { number, scope, reason, by, at, liftedAt, liftedBy }: OrderDocument,
-  timeline: KillNode[],
-): KillOrder {
+function summary(inventory: Inventory, { order, timeline }: { order: OrderDocument; timeline: KillNode[] }): KillOrder {
+  const { number, scope, reason, by, at, liftedAt, liftedBy } = order;
   const times = timeline.flatMap(({ confirmedAfterMs }) => confirmedAfterMs ?? []);
   return {
     number,

@@ -60,15 +60,14 @@ export function startRollCallThread(ended: (why: string) => void): RollCallThrea
           ended(`the roll call's thread has said nothing for ${Math.round(quietMs)} ms`);
       }, watchIntervalMs);
       stack.adopt(timer, clearInterval);
-      return serve(worker, watch, options);
+      return serve({ worker, watch }, options);
     },
     [Symbol.asyncDispose]: () => stack.disposeAsync(),
   };
 }
 
 function serve(
-  worker: Worker,
-  watch: QuietWatch,
+  { worker, watch }: { worker: Worker; watch: QuietWatch },
   { fd, inventory, now, wallClock, onHeard, onFailure }: ServeOptions,
 ): RollCall {
   const time = () => ({ now: now(), wall: wallClock() });

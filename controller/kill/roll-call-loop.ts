@@ -49,7 +49,7 @@ export function startRollCallLoop({
 
   socket.on('message', (bytes, from) => {
     received++;
-    act(state.hear(bytes, from, time()));
+    act(state.hear({ bytes, from }, time()));
   });
 
   function act(actions: readonly Action[]): void {
@@ -77,7 +77,7 @@ export function startRollCallLoop({
     const arrivedAt = time().now;
     const isQuiet = await untilQuiet({ received: () => received, nextTurn, goesOn: (turns) => turns < turnLimit });
     if (!isQuiet) return;
-    for (const mac of quiet) act(state.judgeSilence(mac, arrivedAt, time()));
+    for (const mac of quiet) act(state.judgeSilence(mac, { readUpTo: arrivedAt, time: time() }));
   }
 
   return {

@@ -28,7 +28,7 @@ class Rack {
     this.state.tell({ type: 'node', mac, session: known, generation: 7n, customers });
   }
 
-  order(number: number, scope: string, since: number | undefined = this.now): void {
+  order(number: number, { scope, since = this.now }: { scope: string; since?: number | undefined }): void {
     this.state.tell({ type: 'given', order: { number, scope, targets: [mac, other], at: this.time.wall, since } });
   }
 
@@ -43,7 +43,7 @@ class Rack {
       nonce: randomBytes(16),
       ...said,
     });
-    return this.state.hear(encodeHeartbeat(heartbeat, this.key), board, this.time);
+    return this.state.hear({ bytes: encodeHeartbeat(heartbeat, this.key), from: board }, this.time);
   }
 
   /** 100 ms after 100 ms, as the loop does. What was confirmed by silence. */
@@ -53,7 +53,7 @@ class Rack {
       this.state.listen(this.time);
       for (const each of this.state.unconfirmedNodes())
         if (this.state.pursue(each, this.time) === 'quiet')
-          confirmed.push(...this.state.judgeSilence(each, this.now, this.time));
+          confirmed.push(...this.state.judgeSilence(each, { readUpTo: this.now, time: this.time }));
     }
     return confirmed;
   }
@@ -76,14 +76,14 @@ function startedRack(): Rack {
 test('an order stops its scope before a word is said of a node, and until it is lifted', () => {
   const rack = startedRack();
   assert.deepEqual(listed(rack.permitIn(rack.beat())), names);
-  rack.order(3, 'acme');
+  rack.order(3, { scope: 'acme' });
   const pushed = rack.state.permit(mac, rack.time);
   assert.deepEqual(listed(rack.permitIn(pushed)), ['bolt']);
   assert.deepEqual(typesOf(pushed), ['send', 'sent']);
   assert.deepEqual(typesOf(rack.state.permit(mac, rack.time)), ['send'], 'the first permit is told once');
   // What the inventory says may be older than the order, never newer than its lift.
   rack.node();
-  rack.order(4, everything);
+  rack.order(4, { scope: everything });
   assert.deepEqual(listed(rack.permitIn(rack.beat())), []);
   rack.tell({ type: 'lifted', number: 3 });
   assert.deepEqual(listed(rack.permitIn(rack.beat())), []);
@@ -94,7 +94,7 @@ test('an order stops its scope before a word is said of a node, and until it is 
 test('a receipt counts once; permits ask for it until it is stored, and it counts anew where it found no room', () => {
   const rack = startedRack();
   rack.beat();
-  rack.order(3, 'acme');
+  rack.order(3, { scope: 'acme' });
   const receipts = [{ order: 3n, stoppedAfterMs: 1, processes: 2 }];
   assert.deepEqual(typesOf(rack.beat({ receipts })), ['heard', 'send', 'sent', 'confirmed']);
   assert.deepEqual(typesOf(rack.beat({ receipts })), ['heard', 'send']);
@@ -128,7 +128,7 @@ test('nobody is answered whose session ended, whose node was removed, or who is 
 test('silence is proof after so long without a pause of ours, and none where a customer may hold', () => {
   const rack = startedRack();
   rack.beat();
-  rack.order(3, 'acme');
+  rack.order(3, { scope: 'acme' });
   assert.deepEqual(rack.pass(stopsByItselfMs - killResendMs), []);
   // As if the process had been stopped: its first look finds nothing.
   rack.now += 60_000;
@@ -140,13 +140,13 @@ test('silence is proof after so long without a pause of ours, and none where a c
   const holding = new Rack();
   holding.node(holding.session, true);
   holding.beat({ permitSequence: holding.permitIn(holding.beat())?.sequence ?? 0n });
-  holding.order(3, 'acme');
+  holding.order(3, { scope: 'acme' });
   assert.deepEqual(holding.pass(10 * stopsByItselfMs), []);
 
   const unheard = startedRack();
   unheard.tell({ type: 'holding', customers: ['bolt'] });
-  unheard.order(3, 'acme');
-  unheard.order(4, everything);
+  unheard.order(3, { scope: 'acme' });
+  unheard.order(4, { scope: everything });
   assert.deepEqual(
     typesOf(unheard.pass(2 * stopsByItselfMs)),
     ['confirmed'],
@@ -157,7 +157,7 @@ test('silence is proof after so long without a pause of ours, and none where a c
 test('what is overdue says for how long a node was asked, and where nobody hears', () => {
   const rack = startedRack();
   rack.tell({ type: 'node', mac: other, session: undefined, generation: 1n, customers: [] });
-  rack.order(3, 'acme');
+  rack.order(3, { scope: 'acme' });
   rack.now += 500;
   rack.beat();
   assert.deepEqual(rack.state.overdue(1_000, rack.time), []);

@@ -42,6 +42,11 @@ interface Sender {
   port: number;
 }
 
+interface Datagram {
+  bytes: Buffer;
+  from: Sender;
+}
+
 /** What the last heartbeat of a session left behind. */
 interface Peer extends Sender {
   sessionId: string;
@@ -171,13 +176,13 @@ export class RollCallState {
     if (session !== undefined) this.#bySession.set(session.id, node);
   }
 
-  hear(bytes: Buffer, from: Sender, time: Instant): Action[] {
+  hear({ bytes, from }: Datagram, time: Instant): Action[] {
     this.#time = time;
     // Nobody can be answered at port 0.
     if (from.port === 0) return this.#refused();
     const session = claimedSession(bytes);
     try {
-      if (session !== undefined) return this.#hearHeartbeat(session.toString('hex'), bytes, from);
+      if (session !== undefined) return this.#hearHeartbeat(session.toString('hex'), { bytes, from });
       // The cheapest first: what is neither a heartbeat's nor a beacon's length costs no error either.
       if (!isBeaconLength(bytes.length) || !this.#beacons.admit()) return this.#refused();
       this.counters.beacons++;
@@ -194,7 +199,7 @@ export class RollCallState {
     return [];
   }
 
-  #hearHeartbeat(sessionId: string, bytes: Buffer, from: Sender): Action[] {
+  #hearHeartbeat(sessionId: string, { bytes, from }: Datagram): Action[] {
     const node = this.#bySession.get(sessionId);
     if (node?.session === undefined) return this.#refused();
     const known = node.peer?.sessionId === sessionId ? node.peer : undefined;
@@ -235,7 +240,7 @@ export class RollCallState {
       heartbeat.receipts.length === 0 ? undefined : { session: sessionId, datagram: new Uint8Array(bytes) };
     for (const receipt of heartbeat.receipts) {
       const order = this.#orders.get(Number(receipt.order));
-      if (order !== undefined) actions.push(...this.#confirm(order, mac, { evidence: 'receipt', receipt, signed }));
+      if (order !== undefined) actions.push(...this.#confirm(order, { mac, evidence: 'receipt', receipt, signed }));
     }
     return actions;
   }
@@ -311,8 +316,12 @@ export class RollCallState {
   /** Told once: what the node goes on repeating until it is stored counts already. */
   #confirm(
     order: Order,
-    mac: Mac,
-    { evidence, receipt, signed }: Pick<Confirmed, 'evidence'> & Partial<Pick<Confirmed, 'receipt' | 'signed'>>,
+    {
+      mac,
+      evidence,
+      receipt,
+      signed,
+    }: Pick<Confirmed, 'mac' | 'evidence'> & Partial<Pick<Confirmed, 'receipt' | 'signed'>>,
   ): Action[] {
     if (!order.open.delete(mac)) return [];
     const confirmedAfterMs = this.#sinceGiven(order);
@@ -343,12 +352,12 @@ export class RollCallState {
   }
 
   /** Of a quiet node, when all is read that had arrived at `readUpTo`. */
-  judgeSilence(mac: Mac, readUpTo: number, time: Instant): Action[] {
+  judgeSilence(mac: Mac, { readUpTo, time }: { readUpTo: number; time: Instant }): Action[] {
     this.#time = time;
     const node = this.#nodes.get(mac);
     if (node === undefined || readUpTo - this.#heardAt(node) < stopsByItselfMs) return [];
     return this.#unconfirmed(mac).flatMap((order) =>
-      this.mayHold(mac, order.scope) ? [] : this.#confirm(order, mac, { evidence: 'silence' }),
+      this.mayHold(mac, order.scope) ? [] : this.#confirm(order, { mac, evidence: 'silence' }),
     );
   }
 

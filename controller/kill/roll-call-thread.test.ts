@@ -75,7 +75,7 @@ async function rig(t: TestContext): Promise<Rig> {
     line,
     ask: (...commands) => void child.stdin.write(commands.map((each) => `${each}\n`).join('')),
     heartbeat: async (receipts = []) => {
-      const permit = await exchange(node, obeyed, receipts);
+      const permit = await exchange(node, { permitSequence: obeyed, receipts });
       obeyed = permit.sequence;
       return permit;
     },
@@ -87,8 +87,7 @@ let sequence = 0n;
 /** A heartbeat and the permit that answers it; others that come first were sent unasked. */
 async function exchange(
   { socket, port, session, key }: { socket: Socket; port: number; session: Buffer; key: Buffer },
-  permitSequence: bigint,
-  receipts: Receipt[],
+  { permitSequence, receipts }: { permitSequence: bigint; receipts: Receipt[] },
 ): Promise<Permit> {
   const nonce = randomBytes(16);
   const heartbeat = testHeartbeat({ session, sequence: ++sequence, nonce, permitSequence, receipts });

@@ -12,6 +12,7 @@ import { QuietWatch } from './quiet-watch.ts';
 import { ReportQueue } from './report-queue.ts';
 import type { FromThread, ToThread } from './roll-call-channel.ts';
 import { startRollCallLoop } from './roll-call-loop.ts';
+import type { Report } from './roll-call-messages.ts';
 
 /** Younger orders are no matter for the escalation. */
 const overdueMs = 1_000;
@@ -20,10 +21,6 @@ const flushCacheMs = 5_000;
 const standstillLimitMs = 60_000;
 /** Three times the share of an ordinary thread: a flood of datagrams must leave the main thread enough for an order. */
 const threadPriority = -5;
-
-if (parentPort === null) throw new Error('cannot take the roll call: want to be started as a thread');
-hurry();
-serve(parentPort);
 
 /** Of this thread alone, where we may: a permit waits for no other work of this machine, and is none itself. */
 function hurry(): void {
@@ -49,27 +46,20 @@ function begin(
 ): { begun: () => void; carryOut: (message: ToThread) => void } {
   const now = () => Number(process.hrtime.bigint() - clockOrigin) / 1e6;
   const time = () => ({ now: now(), wall: Date.now() });
-  const queue = new ReportQueue();
   let done = number;
   let heardUpTo = now();
   let overdue: FromThread['overdue'] = [];
-  let isUnread = false;
-  /** There is something that should not wait for the next tick. */
-  let isUrgent = false;
   let isTicking = false;
   /** Runs while a batch is unread. */
   const watch = new QuietWatch({ now: heardUpTo, longestGapMs: 2 * killResendMs });
-
+  const batches = new Batches(port, () => {
+    const { counters, listeningSince } = loop.state;
+    return { done, heardUpTo, listeningSince, counters, overdue };
+  });
   const loop = startRollCallLoop({
     socket: inherited(fd),
     epoch,
-    report: (report) => {
-      queue.add(report);
-      if (report.type !== 'confirmed' || isUrgent) return;
-      isUrgent = true;
-      // With what else this turn of the event loop brings.
-      setImmediate(post);
-    },
+    report: (report) => batches.add(report),
     time,
     nextTurn,
   });
@@ -86,18 +76,17 @@ function begin(
         loop.enforce(message.macs);
         break;
       case 'next':
-        isUnread = false;
         watch.spoke();
-        if (isUrgent) post();
+        batches.wasRead();
         return;
     }
     done = message.number;
-    post();
+    batches.post();
   }
 
   async function tick(): Promise<void> {
     const quietMs = watch.look(now());
-    if (!isUnread) watch.spoke();
+    if (!batches.isUnread) watch.spoke();
     else if (quietMs > standstillLimitMs) endProcess(`the main thread has stood still for ${Math.round(quietMs)} ms`);
     const pursued = loop.pursue();
     if (isTicking) return pursued;
@@ -106,17 +95,7 @@ function begin(
     heardUpTo = await loop.readUpTo();
     overdue = loop.state.overdue(overdueMs, time());
     isTicking = false;
-    post();
-  }
-
-  /** One batch is on its way at a time: a main thread that stands still finds the sum of what happened meanwhile. */
-  function post(): void {
-    isUrgent = isUnread;
-    if (isUnread) return;
-    isUnread = true;
-    const { counters, listeningSince } = loop.state;
-    const batch: FromThread = { done, heardUpTo, listeningSince, counters, reports: queue.take(), overdue };
-    port.postMessage(batch);
+    batches.post();
   }
 
   return {
@@ -125,9 +104,50 @@ function begin(
       setInterval(() => void tick(), killResendMs);
       // For the next start, which permits wait for: a process that is killed writes nothing at its end.
       setTimeout(flushCompileCache, flushCacheMs);
-      post();
+      batches.post();
     },
   };
+}
+
+/** One batch is on its way at a time: a main thread that stands still finds the sum of what happened meanwhile. */
+class Batches {
+  readonly #port: MessagePort;
+  readonly #rest: () => Omit<FromThread, 'reports'>;
+  readonly #queue = new ReportQueue();
+  #isUnread = false;
+  /** There is something that should not wait for the next tick. */
+  #isUrgent = false;
+
+  /** `rest`: what a batch says beside its reports. */
+  constructor(port: MessagePort, rest: () => Omit<FromThread, 'reports'>) {
+    this.#port = port;
+    this.#rest = rest;
+  }
+
+  get isUnread(): boolean {
+    return this.#isUnread;
+  }
+
+  add(report: Report): void {
+    this.#queue.add(report);
+    if (report.type !== 'confirmed' || this.#isUrgent) return;
+    this.#isUrgent = true;
+    // With what else this turn of the event loop brings.
+    setImmediate(() => this.post());
+  }
+
+  wasRead(): void {
+    this.#isUnread = false;
+    if (this.#isUrgent) this.post();
+  }
+
+  post(): void {
+    this.#isUrgent = this.#isUnread;
+    if (this.#isUnread) return;
+    this.#isUnread = true;
+    const batch: FromThread = { ...this.#rest(), reports: this.#queue.take() };
+    this.#port.postMessage(batch);
+  }
 }
 
 /** The main thread, which would end it, does not run. */
@@ -139,9 +159,14 @@ function endProcess(why: string): void {
 /** A UDP socket that was bound by the launcher. */
 function inherited(fd: number): Socket {
   // Nobody is sent to by name, and Node's own look-up of an address waits a turn and makes some objects for each datagram.
+  // oxlint-disable-next-line max-params -- Node calls it so
   const socket = createSocket({ type: 'udp4', lookup: (address, _options, found) => found(null, address, 4) });
   // A send to a board that is gone reports here (ECONNREFUSED by ICMP); its silence is what counts.
   socket.once('listening', () => socket.on('error', () => undefined));
   socket.bind({ fd });
   return socket;
 }
+
+if (parentPort === null) throw new Error('cannot take the roll call: want to be started as a thread');
+hurry();
+serve(parentPort);

@@ -28,8 +28,8 @@ type Credentials = Awaited<ReturnType<typeof joinBoard>>;
 interface Life extends AsyncDisposable {
   inventory: Inventory;
   rollCall: LocalRollCall;
-  /** The permit that answers a heartbeat of a board that has obeyed and applied so much. */
-  readonly answer: (credentials: Credentials, obeyed: bigint, said?: Partial<Heartbeat>) => Permit;
+  /** The permit that answers a heartbeat of a board that has obeyed (`permitSequence`) and applied (`generation`) so much. */
+  readonly answer: (credentials: Credentials, said: Partial<Heartbeat>) => Permit;
 }
 
 /** One life of a controller, on paper but for the store. Clocks in ms. */
@@ -48,8 +48,8 @@ async function live(directory: string, clock: { now: number; wall: number }): Pr
   return {
     inventory,
     rollCall,
-    answer({ session, key }, obeyed, said) {
-      const heartbeat = testHeartbeat({ session, sequence: BigInt(++clock.now), permitSequence: obeyed, ...said });
+    answer({ session, key }, said) {
+      const heartbeat = testHeartbeat({ session, sequence: BigInt(++clock.now), ...said });
       hear(encodeHeartbeat(heartbeat, key), board);
       const permit = sent.at(-1);
       assert.ok(permit !== undefined, 'it was answered');
@@ -66,7 +66,7 @@ async function rackWithBackup() {
   const clock = { now: 1_000, wall: 1_800_000_000_000 };
   await using first = await live(state, clock);
   const credentials = await joinBoard(first.inventory, mac);
-  first.answer(credentials, 0n);
+  first.answer(credentials, { permitSequence: 0n });
   while (first.inventory.nodes.get(mac)?.state !== 'ready') await nextTurn();
   await placeWeb(first.inventory, { customer: 'acme', nodes: [mac] });
   await placeWeb(first.inventory, { customer: 'held', nodes: [mac], onSilence: 'hold' });
@@ -80,19 +80,26 @@ test('permits are no replays to a board that obeyed a controller whose state was
   let obeyed = 0n;
   for (let starts = 0; starts < 3; starts++) {
     await using before = await live(rack.state, rack.clock);
-    for (let beats = 0; beats < 5; beats++) obeyed = before.answer(rack.credentials, obeyed).sequence;
+    for (let beats = 0; beats < 5; beats++)
+      obeyed = before.answer(rack.credentials, { permitSequence: obeyed }).sequence;
   }
   await using after = await live(rack.backup, rack.clock);
-  const permit = after.answer(rack.credentials, obeyed);
+  const permit = after.answer(rack.credentials, { permitSequence: obeyed });
   assert.ok(permit.sequence > obeyed, `${permit.sequence} after ${obeyed}`);
-  assert.ok(after.answer(rack.credentials, obeyed).sequence > permit.sequence, 'they grow though it obeyed none');
-  assert.ok(after.answer(rack.credentials, 2n ** 64n - 1n).sequence > permit.sequence, 'a lie takes nobody down');
+  assert.ok(
+    after.answer(rack.credentials, { permitSequence: obeyed }).sequence > permit.sequence,
+    'they grow though it obeyed none',
+  );
+  assert.ok(
+    after.answer(rack.credentials, { permitSequence: 2n ** 64n - 1n }).sequence > permit.sequence,
+    'a lie takes nobody down',
+  );
 });
 
 test('a board that lies about the permit it obeyed is answered like the others', async () => {
   await using rack = await rackWithBackup();
   await using life = await live(rack.state, rack.clock);
-  const { sequence } = life.answer(rack.credentials, 2n ** 64n - 1n);
+  const { sequence } = life.answer(rack.credentials, { permitSequence: 2n ** 64n - 1n });
   assert.ok(sequence < 2n ** 63n);
 });
 
@@ -101,16 +108,17 @@ test('what a board obeyed of a controller before the backup does not show that a
   let obeyed = 0n;
   {
     await using before = await live(rack.state, rack.clock);
-    for (let beats = 0; beats < 5; beats++) obeyed = before.answer(rack.credentials, obeyed).sequence;
+    for (let beats = 0; beats < 5; beats++)
+      obeyed = before.answer(rack.credentials, { permitSequence: obeyed }).sequence;
   }
   await using after = await live(rack.backup, rack.clock);
-  after.answer(rack.credentials, obeyed);
+  after.answer(rack.credentials, { permitSequence: obeyed });
   await after.inventory.orders.kill({ scope: 'held', reason: 'test', by: 'op', targets: [mac] });
   // It sends, and hears nothing.
-  after.answer(rack.credentials, obeyed);
-  const { sequence } = after.answer(rack.credentials, obeyed);
+  after.answer(rack.credentials, { permitSequence: obeyed });
+  const { sequence } = after.answer(rack.credentials, { permitSequence: obeyed });
   assert.equal(after.rollCall.mayHold(mac, 'held'), true);
-  after.answer(rack.credentials, sequence);
+  after.answer(rack.credentials, { permitSequence: sequence });
   assert.equal(after.rollCall.mayHold(mac, 'held'), false, 'it has obeyed the order');
 });
 
@@ -120,18 +128,22 @@ test('a board fetches what it should run by a backup, and each change after that
   {
     await using before = await live(rack.state, rack.clock);
     for (const customer of ['bolt', 'cube', 'dune']) await placeWeb(before.inventory, { customer, nodes: [mac] });
-    applied = before.answer(rack.credentials, 0n).generation;
+    applied = before.answer(rack.credentials, { permitSequence: 0n }).generation;
   }
   await using after = await live(rack.backup, rack.clock);
   for (let changes = 0; changes < 3; changes++) {
-    const { generation } = after.answer(rack.credentials, 0n, { generation: applied });
+    const { generation } = after.answer(rack.credentials, { permitSequence: 0n, generation: applied });
     assert.ok(generation > applied, `${generation} after ${applied}`);
     applied = BigInt(after.inventory.nodes.desired(mac).generation);
     assert.equal(applied, generation);
-    assert.equal(after.answer(rack.credentials, 0n, { generation: applied }).generation, applied, 'it is told once');
+    assert.equal(
+      after.answer(rack.credentials, { permitSequence: 0n, generation: applied }).generation,
+      applied,
+      'it is told once',
+    );
     await placeWeb(after.inventory, { customer: `echo${changes}`, nodes: [mac] });
   }
-  const lie = after.answer(rack.credentials, 0n, { generation: 2n ** 64n - 1n }).generation;
+  const lie = after.answer(rack.credentials, { permitSequence: 0n, generation: 2n ** 64n - 1n }).generation;
   assert.ok(lie < 2n ** 53n, 'a number that JSON can carry');
 });
 
@@ -177,7 +189,7 @@ test('an order that waits for its place in the permit is not overdue', { timeout
   });
   const pass = async (ms: number) => {
     for (const until = rack.clock.now + ms; rack.clock.now < until; rack.clock.now += 99) {
-      life.answer(rack.credentials, 0n);
+      life.answer(rack.credentials, { permitSequence: 0n });
       await rollCall.pursue();
       escalation.pursue();
       for (let turns = 0; turns < 20; turns++) await nextTurn();
@@ -188,9 +200,10 @@ test('an order that waits for its place in the permit is not overdue', { timeout
     await giveKillOrder({ inventory, rollCall }, { scope: `c${each}`, reason: 'test', by: 'op' });
   }
   await pass(3_500);
-  const { orders } = life.answer(rack.credentials, 0n);
+  const { orders } = life.answer(rack.credentials, { permitSequence: 0n });
   assert.equal(orders.length, ordersPerPermitLimit);
-  life.answer(rack.credentials, 0n, {
+  life.answer(rack.credentials, {
+    permitSequence: 0n,
     receipts: orders.map(({ order }) => ({ order, stoppedAfterMs: 1, processes: 1 })),
   });
   while (inventory.orders.pending(mac).length > 1) await nextTurn();
@@ -206,15 +219,16 @@ test('heartbeats that were sent to an earlier process hold no place, and those t
   let obeyed = 0n;
   {
     await using before = await live(rack.state, rack.clock);
-    for (let beats = 0; beats < 3; beats++) obeyed = before.answer(rack.credentials, obeyed).sequence;
+    for (let beats = 0; beats < 3; beats++)
+      obeyed = before.answer(rack.credentials, { permitSequence: obeyed }).sequence;
   }
   await using after = await live(rack.state, rack.clock);
   let answered = 0n;
   for (let ms = 0; ms <= 6_000; ms += 250) {
     await after.inventory.nodes.sweep(ms);
-    answered = after.answer(rack.credentials, obeyed).sequence;
+    answered = after.answer(rack.credentials, { permitSequence: obeyed }).sequence;
   }
   assert.equal(after.inventory.nodes.placeHolder(mac), undefined);
-  after.answer(rack.credentials, answered);
+  after.answer(rack.credentials, { permitSequence: answered });
   assert.match(after.inventory.nodes.placeHolder(mac) ?? '', /has its place until it is silent for 4\.5 s/);
 });

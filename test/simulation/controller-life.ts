@@ -177,7 +177,7 @@ export class ControllerLife {
   }
 
   giveKill(scope: string, given: (order: OrderDocument) => void): Promise<OrderDocument | Refused> {
-    return giveKillOrder(this.#open(), { scope, reason: 'simulated', by: 'operator' }, given);
+    return giveKillOrder(this.#open(), { scope, reason: 'simulated', by: 'operator', accepted: given });
   }
 
   lift(scope: string): Promise<OrderDocument | Refused> {
