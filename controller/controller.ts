@@ -18,7 +18,7 @@ import { loadCredentials } from './credentials.ts';
 import { connectionBudget, openFilesLimit } from './descriptors.ts';
 import { startEscalation } from './kill/escalation.ts';
 import { registerBackupApi } from './api/backup-api.ts';
-import { createServer, type Server } from './api/http.ts';
+import { createServer, type Server } from './api/serving/http.ts';
 import { openImageStore } from './image-store.ts';
 import {
   bootMetrics,
@@ -28,9 +28,9 @@ import {
   Histories,
   inventoryMetrics,
   processMetrics,
-} from './api/controller-metrics.ts';
+} from './api/metrics/controller-metrics.ts';
 import { registerDrillApi } from './api/drill-api.ts';
-import { renderMetrics } from './api/metrics.ts';
+import { renderMetrics } from './api/metrics/metrics.ts';
 import { startDrills } from './drill/drill.ts';
 import { watchEventLoop, type EventLoopWatch } from './event-loop.ts';
 import { logLineOf } from './event-log.ts';
@@ -39,7 +39,7 @@ import { createNodeShell } from './kill/node-shell.ts';
 import { registerOperatorApi } from './api/operator-api.ts';
 import { startPower } from './power/power.ts';
 import { startRollCallThread } from './kill/roll-call-link.ts';
-import { startStream } from './api/stream.ts';
+import { startStream } from './api/stream/stream.ts';
 import { version } from './version.ts';
 
 export const bootHttpPort = 8480;

@@ -9,7 +9,7 @@ import { squashfsName } from '../protocol/names.ts';
 import { importInProcess } from '../images/customer/import-process.ts';
 import type { Inventory } from '../inventory/inventory.ts';
 import type { Image, ImageImport } from '../protocol/api/images.ts';
-import { RefusedError } from './api/http.ts';
+import { RefusedError } from './api/serving/http.ts';
 import { FairSemaphore } from './fair-semaphore.ts';
 
 /** Each takes what cores it finds, at low priority, and up to half a gigabyte: more at once would only share that. */

@@ -5,7 +5,7 @@ import { test, type TestContext } from 'node:test';
 import { joinBoard, macOf, testRack } from '../../inventory/rack.fixture.ts';
 import { agentAuthorization } from '../../protocol/agent-authorization.ts';
 import { registerAgentApi } from './agent-api.ts';
-import { createServer } from './http.ts';
+import { createServer } from './serving/http.ts';
 
 const mac = macOf(1);
 const report = `/v1/nodes/${mac}/report`;

@@ -7,7 +7,7 @@ import { agentRoutes } from '../../protocol/api/agent.ts';
 import { configurationProblem, configurationText } from '../../protocol/desired-state.ts';
 import { squashfsName } from '../../protocol/names.ts';
 import type { Inventory } from '../../inventory/inventory.ts';
-import { RefusedError, served, type Server } from './http.ts';
+import { RefusedError, served, type Server } from './serving/http.ts';
 import { RateLimit } from '../rate-limit.ts';
 import { startRepeatedEvents } from '../kill/repeated-events.ts';
 

@@ -1,8 +1,8 @@
 import { customerRoutes } from '../../protocol/api/customers.ts';
 import type { Inventory } from '../../inventory/inventory.ts';
-import { orRefuse, RefusedError, served, shown, type Server } from './http.ts';
-import { pageOf } from './pages.ts';
-import { etagOf, requireVersion, keyedMutex } from './versions.ts';
+import { orRefuse, RefusedError, served, shown, type Server } from './serving/http.ts';
+import { pageOf } from './serving/pages.ts';
+import { etagOf, requireVersion, keyedMutex } from './serving/versions.ts';
 import { customerView } from './views.ts';
 
 export function registerCustomersApi(app: Server, inventory: Inventory): void {

@@ -3,8 +3,8 @@ import { drillRoutes } from '../../protocol/api/drills.ts';
 import { drillView } from './drill-views.ts';
 import type { Inventory } from '../../inventory/inventory.ts';
 import type { DrillRunner } from '../drill/drill.ts';
-import { orRefuse, RefusedError, served, shown, type Server } from './http.ts';
-import { pageOf } from './pages.ts';
+import { orRefuse, RefusedError, served, shown, type Server } from './serving/http.ts';
+import { pageOf } from './serving/pages.ts';
 
 export function registerDrillApi(
   app: Server,

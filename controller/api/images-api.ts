@@ -2,8 +2,8 @@ import type { IncomingMessage } from 'node:http';
 import { imageRoutes } from '../../protocol/api/images.ts';
 import type { Inventory } from '../../inventory/inventory.ts';
 import type { ImageStore } from '../image-store.ts';
-import { served, type Server } from './http.ts';
-import { pageOf } from './pages.ts';
+import { served, type Server } from './serving/http.ts';
+import { pageOf } from './serving/pages.ts';
 
 /** How long a refused sender has to read why. */
 const lingerMs = 3_000;

@@ -7,9 +7,9 @@ import type { NodeDocument } from '../../inventory/store/documents.ts';
 import { questions, type NodeShell, type ShellTarget } from '../kill/node-shell.ts';
 import type { RollCall } from '../kill/roll-call.ts';
 import type { Power } from '../power/power.ts';
-import { orRefuse, RefusedError, served, shown, type Server } from './http.ts';
-import { pageOf } from './pages.ts';
-import { etagOf, requireVersion, keyedMutex } from './versions.ts';
+import { orRefuse, RefusedError, served, shown, type Server } from './serving/http.ts';
+import { pageOf } from './serving/pages.ts';
+import { etagOf, requireVersion, keyedMutex } from './serving/versions.ts';
 import { nodeView } from './views.ts';
 
 export interface NodesApiOptions {

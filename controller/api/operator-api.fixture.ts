@@ -3,12 +3,12 @@
 import { randomBytes } from 'node:crypto';
 import type { Inventory } from '../../inventory/inventory.ts';
 import { statusCounts } from './views.ts';
-import { createServer, type Server } from './http.ts';
+import { createServer, type Server } from './serving/http.ts';
 import { openImageStore, type ImageStore } from '../image-store.ts';
 import { createNodeShell } from '../kill/node-shell.ts';
 import { registerOperatorApi, type OperatorApiOptions } from './operator-api.ts';
 import type { RollCall } from '../kill/roll-call.ts';
-import { startStream } from './stream.ts';
+import { startStream } from './stream/stream.ts';
 
 export interface OperatorApi extends AsyncDisposable {
   app: Server;

@@ -1,7 +1,7 @@
 import { operatorRoutes } from '../../protocol/api/operators.ts';
 import type { Inventory } from '../../inventory/inventory.ts';
-import { orRefuse, served, type Server } from './http.ts';
-import { pageOf } from './pages.ts';
+import { orRefuse, served, type Server } from './serving/http.ts';
+import { pageOf } from './serving/pages.ts';
 
 export function registerOperatorsApi(
   app: Server,

@@ -12,7 +12,7 @@ import { openInventory, type Inventory } from '../../inventory/inventory.ts';
 import { Approval } from '../../protocol/api/approvals.ts';
 import type { NewOperator } from '../../protocol/api/operators.ts';
 import { KillOrder } from '../../protocol/api/orders.ts';
-import type { Server } from './http.ts';
+import type { Server } from './serving/http.ts';
 import { idleRollCall, methodAndUrl, openOperatorApi } from './operator-api.fixture.ts';
 
 const waitMs = 600_000;

@@ -2,9 +2,9 @@
 import { approvalRoutes, orderRoutes } from '../../protocol/api/orders.ts';
 import { everything } from '../../protocol/roll-call.ts';
 import type { Inventory } from '../../inventory/inventory.ts';
-import { orRefuse, RefusedError, served, type Server } from './http.ts';
+import { orRefuse, RefusedError, served, type Server } from './serving/http.ts';
 import { isDone, type Orders } from './orders.ts';
-import { pageOf } from './pages.ts';
+import { pageOf } from './serving/pages.ts';
 import { orderTimeline, orderView } from './views.ts';
 
 export interface OrdersApiOptions {

@@ -10,7 +10,7 @@ import type { RequestAnswer, ApprovalRequest } from '../../inventory/operators/a
 import type { OrderDocument } from '../../inventory/store/documents.ts';
 import { giveKillOrder, killHooks, killTargets, liftHooks, liftKillOrder, notInForce } from '../kill/kill-order.ts';
 import type { RollCall } from '../kill/roll-call.ts';
-import { orRefuse, RefusedError, shown } from './http.ts';
+import { orRefuse, RefusedError, shown } from './serving/http.ts';
 import { orderView } from './views.ts';
 
 export interface OrdersOptions {

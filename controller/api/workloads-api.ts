@@ -3,9 +3,9 @@ import { instanceRoutes } from '../../protocol/api/instances.ts';
 import { logRoutes } from '../../protocol/api/logs.ts';
 import { workloadRoutes } from '../../protocol/api/workloads.ts';
 import type { Inventory } from '../../inventory/inventory.ts';
-import { orRefuse, RefusedError, served, shown, type Server } from './http.ts';
-import { pageOf } from './pages.ts';
-import { etagOf, requireVersion, keyedMutex } from './versions.ts';
+import { orRefuse, RefusedError, served, shown, type Server } from './serving/http.ts';
+import { pageOf } from './serving/pages.ts';
+import { etagOf, requireVersion, keyedMutex } from './serving/versions.ts';
 import { instanceView, workloadView } from './views.ts';
 
 export function registerWorkloadsApi(app: Server, inventory: Inventory): void {

@@ -7,7 +7,7 @@ import type { Mac } from '../../protocol/mac.ts';
 import type { DrillDocument } from '../../inventory/store/documents.ts';
 import { canaryName } from '../../inventory/drills/drills.ts';
 import type { Inventory } from '../../inventory/inventory.ts';
-import { RefusedError } from '../api/http.ts';
+import { RefusedError } from '../api/serving/http.ts';
 import type { ImageStore } from '../image-store.ts';
 import { drawNodes, type CanaryNode } from './verdict.ts';
 

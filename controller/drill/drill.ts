@@ -8,7 +8,7 @@ import type { DrillRequest } from '../../protocol/api/drills.ts';
 import type { DrillDocument } from '../../inventory/store/documents.ts';
 import { drillOrder, presentResult, type DrillResult } from '../api/drill-views.ts';
 import { canaryName, orderedBy } from '../../inventory/drills/drills.ts';
-import { orRefuse, RefusedError } from '../api/http.ts';
+import { orRefuse, RefusedError } from '../api/serving/http.ts';
 import { giveKillOrder, liftKillOrder } from '../kill/kill-order.ts';
 import type { RollCall } from '../kill/roll-call.ts';
 import { Canary, type CanaryOptions } from './canary.ts';

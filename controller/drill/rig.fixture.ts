@@ -17,11 +17,11 @@ import type { Mac } from '../../protocol/mac.ts';
 import { testHeartbeat } from '../../protocol/heartbeat.fixture.ts';
 import { decodePermit, encodeHeartbeat, type Receipt } from '../../protocol/roll-call.ts';
 import { startScheduler } from '../../scheduler/loop.ts';
-import { drillMetrics } from '../api/controller-metrics.ts';
+import { drillMetrics } from '../api/metrics/controller-metrics.ts';
 import { registerDrillApi } from '../api/drill-api.ts';
 import { canaryImage } from './canary.ts';
 import { startDrills, type DrillRunner } from './drill.ts';
-import { renderMetrics } from '../api/metrics.ts';
+import { renderMetrics } from '../api/metrics/metrics.ts';
 import { openOperatorApi, type OperatorApi } from '../api/operator-api.fixture.ts';
 import { startRollCall, type LocalRollCall } from '../kill/roll-call.ts';
 

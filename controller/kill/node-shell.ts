@@ -8,7 +8,7 @@ import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { errorChain } from '../../protocol/error-chain.ts';
 import type { Mac } from '../../protocol/mac.ts';
-import { RefusedError } from '../api/http.ts';
+import { RefusedError } from '../api/serving/http.ts';
 import type { SessionAnswer, SessionRequest, ShellAnswer } from './node-shell-process.ts';
 
 /** What a board is asked for a diagnosis, and how it is read. Fixed: an operator's words never reach a shell. */

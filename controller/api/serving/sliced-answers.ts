@@ -1,7 +1,7 @@
 // An answer that lists thousands of things becomes bytes in slices: 10,000 instances are two megabytes, and at once some 40 ms of
 // the event loop. Handlers answer with the whole list, as with any other.
 import type { FastifyInstance } from 'fastify';
-import { inSlices, type Sliced, type SliceOptions } from '../../inventory/slices.ts';
+import { inSlices, type Sliced, type SliceOptions } from '../../../inventory/slices.ts';
 
 /** So many become bytes between two looks at the clock; a shorter list is no work worth cutting. */
 const itemsAtOnce = 32;

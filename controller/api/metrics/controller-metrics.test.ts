@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { globSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { macOf, placeWeb, testRack } from '../../inventory/rack.fixture.ts';
+import { macOf, placeWeb, testRack } from '../../../inventory/rack.fixture.ts';
 import {
   bootMetrics,
   connectionMetrics,
@@ -13,9 +13,9 @@ import {
   processMetrics,
 } from './controller-metrics.ts';
 import { renderMetrics } from './metrics.ts';
-import { statusCounts } from './views.ts';
+import { statusCounts } from '../views.ts';
 
-const monitoring = fileURLToPath(new URL('../../docs/monitoring', import.meta.url));
+const monitoring = fileURLToPath(new URL('../../../docs/monitoring', import.meta.url));
 
 test('kills and boots are histograms, each counted once; what was before belongs to an earlier process', async () => {
   await using rack = await testRack();

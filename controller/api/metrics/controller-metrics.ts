@@ -1,14 +1,14 @@
 // What Prometheus is told, see docs/OPERATIONS.md, "What to watch". All of it is found out when it is asked for: no permit and
 // no order does a thing for it.
 import { readdirSync, readFileSync } from 'node:fs';
-import { nodeStates } from '../../protocol/api/nodes.ts';
-import type { Status } from '../../protocol/api/status.ts';
-import { isDrillOrder } from '../../inventory/drills/drills.ts';
-import type { Inventory } from '../../inventory/inventory.ts';
-import type { OrderDocument } from '../../inventory/store/documents.ts';
-import { openFilesLimit } from '../descriptors.ts';
-import { version } from '../version.ts';
-import { lastDrill } from './drill-views.ts';
+import { nodeStates } from '../../../protocol/api/nodes.ts';
+import type { Status } from '../../../protocol/api/status.ts';
+import { isDrillOrder } from '../../../inventory/drills/drills.ts';
+import type { Inventory } from '../../../inventory/inventory.ts';
+import type { OrderDocument } from '../../../inventory/store/documents.ts';
+import { openFilesLimit } from '../../descriptors.ts';
+import { version } from '../../version.ts';
+import { lastDrill } from '../drill-views.ts';
 import { counter, gauge, Histogram, type Metric } from './metrics.ts';
 
 /** Each customer is some series in every scrape; beyond so many the smallest are left out, and counted. */

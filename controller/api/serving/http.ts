@@ -10,12 +10,18 @@ import fastify, {
   type FastifyServerOptions,
 } from 'fastify';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
-import { errorChain } from '../../protocol/error-chain.ts';
-import { limitConnections, type ConnectionGate, type ConnectionLimits } from '../../boot/connection-limit.ts';
-import type { Refused } from '../../inventory/refused.ts';
-import { StorageError } from '../../inventory/store/store.ts';
-import { problemCodeOf, problemMediaType, problemOf, problems, type ProblemCode } from '../../protocol/api/problem.ts';
-import type { Route } from '../../protocol/api/route.ts';
+import { errorChain } from '../../../protocol/error-chain.ts';
+import { limitConnections, type ConnectionGate, type ConnectionLimits } from '../../../boot/connection-limit.ts';
+import type { Refused } from '../../../inventory/refused.ts';
+import { StorageError } from '../../../inventory/store/store.ts';
+import {
+  problemCodeOf,
+  problemMediaType,
+  problemOf,
+  problems,
+  type ProblemCode,
+} from '../../../protocol/api/problem.ts';
+import type { Route } from '../../../protocol/api/route.ts';
 import { answerInSlices } from './sliced-answers.ts';
 import { invalidRequest, quoted, unknownParameter, type Fault } from './request-words.ts';
 

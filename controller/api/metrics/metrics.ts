@@ -1,4 +1,4 @@
-import { printable } from '../../protocol/printable.ts';
+import { printable } from '../../../protocol/printable.ts';
 
 /** One metric of the Prometheus text format; a value alone, or one for each set of labels. */
 export type Metric =

@@ -2,10 +2,10 @@
 // wait while a snapshot of a rack is made, so there is one in a while, however many ask. Who was cut off for a moment goes on
 // where it was (`stream-history.ts`), without a snapshot.
 import type { ServerResponse } from 'node:http';
-import type { Sample } from '../../protocol/api/samples.ts';
-import type { Snapshot } from '../../protocol/api/stream.ts';
-import type { Change } from '../../inventory/store/changes.ts';
-import type { Inventory } from '../../inventory/inventory.ts';
+import type { Sample } from '../../../protocol/api/samples.ts';
+import type { Snapshot } from '../../../protocol/api/stream.ts';
+import type { Change } from '../../../inventory/store/changes.ts';
+import type { Inventory } from '../../../inventory/inventory.ts';
 import { streamHistory, streamMessage } from './stream-history.ts';
 import { keyOf, messagesOf, snapshotOf, touchedBy } from './stream-messages.ts';
 

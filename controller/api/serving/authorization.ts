@@ -1,8 +1,8 @@
 // Who asks: each request is by a named operator, told by the bearer token.
-import type { Inventory } from '../../inventory/inventory.ts';
-import { tokenSha256 } from '../../inventory/operators/operators.ts';
-import { RateLimit } from '../rate-limit.ts';
-import { startRepeatedEvents } from '../kill/repeated-events.ts';
+import type { Inventory } from '../../../inventory/inventory.ts';
+import { tokenSha256 } from '../../../inventory/operators/operators.ts';
+import { RateLimit } from '../../rate-limit.ts';
+import { startRepeatedEvents } from '../../kill/repeated-events.ts';
 import { RefusedError, type Server } from './http.ts';
 
 declare module 'fastify' {

@@ -4,16 +4,16 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { createConfig, lintFromString } from '@redocly/openapi-core';
-import { testRack } from '../../inventory/rack.fixture.ts';
-import { startDrills } from '../drill/drill.ts';
-import { registerAgentApi } from './agent-api.ts';
-import { registerBackupApi } from './backup-api.ts';
-import { registerDrillApi } from './drill-api.ts';
-import { createServer } from './http.ts';
+import { testRack } from '../../../inventory/rack.fixture.ts';
+import { startDrills } from '../../drill/drill.ts';
+import { registerAgentApi } from '../agent-api.ts';
+import { registerBackupApi } from '../backup-api.ts';
+import { registerDrillApi } from '../drill-api.ts';
+import { createServer } from '../serving/http.ts';
 import { describeApi, everyRoute, openApiFile } from './openapi.ts';
-import { idleRollCall, openOperatorApi } from './operator-api.fixture.ts';
+import { idleRollCall, openOperatorApi } from '../operator-api.fixture.ts';
 
-test('docs/openapi.json says what is served (node controller/api/openapi.ts writes it)', async () => {
+test('docs/openapi.json says what is served (node controller/api/openapi/openapi.ts writes it)', async () => {
   assert.equal(await readFile(openApiFile, 'utf8'), describeApi());
 });
 

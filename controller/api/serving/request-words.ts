@@ -1,8 +1,8 @@
 // What is wrong with a request, in words: the first thing that breaks a rule, its value, and the rule. Pure, and cheap however
 // much is wrong.
 import type { FastifySchemaValidationError } from 'fastify/types/schema.js';
-import type { ProblemCode } from '../../protocol/api/problem.ts';
-import { ruleOf } from '../../protocol/api/rules.ts';
+import type { ProblemCode } from '../../../protocol/api/problem.ts';
+import { ruleOf } from '../../../protocol/api/rules.ts';
 
 type Wrong = Pick<FastifySchemaValidationError, 'keyword' | 'instancePath' | 'params'> & {
   /** Both from Ajv's `verbose`. */

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { customerRoutes } from '../../protocol/api/customers.ts';
-import { eventRoutes } from '../../protocol/api/events.ts';
-import { logRoutes } from '../../protocol/api/logs.ts';
-import { nodeRoutes } from '../../protocol/api/nodes.ts';
-import { orderRoutes } from '../../protocol/api/orders.ts';
-import { workloadRoutes } from '../../protocol/api/workloads.ts';
+import { customerRoutes } from '../../../protocol/api/customers.ts';
+import { eventRoutes } from '../../../protocol/api/events.ts';
+import { logRoutes } from '../../../protocol/api/logs.ts';
+import { nodeRoutes } from '../../../protocol/api/nodes.ts';
+import { orderRoutes } from '../../../protocol/api/orders.ts';
+import { workloadRoutes } from '../../../protocol/api/workloads.ts';
 import { createServer, served } from './http.ts';
 
 const routes = [

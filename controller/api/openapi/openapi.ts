@@ -2,25 +2,25 @@
 // that a change of the API shows in review, and that the controller serves a file. Run this file to write it anew.
 import { writeFile } from 'node:fs/promises';
 import { isDeepStrictEqual } from 'node:util';
-import { agentRoutes } from '../../protocol/api/agent.ts';
-import { auditRoutes } from '../../protocol/api/audit.ts';
-import { customerRoutes } from '../../protocol/api/customers.ts';
-import { drillRoutes } from '../../protocol/api/drills.ts';
-import { eventRoutes } from '../../protocol/api/events.ts';
-import { imageRoutes } from '../../protocol/api/images.ts';
-import { instanceRoutes } from '../../protocol/api/instances.ts';
-import { logRoutes } from '../../protocol/api/logs.ts';
-import { nodeRoutes } from '../../protocol/api/nodes.ts';
-import { operatorRoutes } from '../../protocol/api/operators.ts';
-import { approvalRoutes, orderRoutes } from '../../protocol/api/orders.ts';
-import { Problem, problemMediaType, problems, type ProblemCode } from '../../protocol/api/problem.ts';
-import { problemsOf, type Route, type Routes, tags } from '../../protocol/api/route.ts';
-import { referenceRoutes, statusRoutes } from '../../protocol/api/status.ts';
-import { streamRoutes } from '../../protocol/api/stream.ts';
-import { workloadRoutes } from '../../protocol/api/workloads.ts';
-import { version } from '../version.ts';
+import { agentRoutes } from '../../../protocol/api/agent.ts';
+import { auditRoutes } from '../../../protocol/api/audit.ts';
+import { customerRoutes } from '../../../protocol/api/customers.ts';
+import { drillRoutes } from '../../../protocol/api/drills.ts';
+import { eventRoutes } from '../../../protocol/api/events.ts';
+import { imageRoutes } from '../../../protocol/api/images.ts';
+import { instanceRoutes } from '../../../protocol/api/instances.ts';
+import { logRoutes } from '../../../protocol/api/logs.ts';
+import { nodeRoutes } from '../../../protocol/api/nodes.ts';
+import { operatorRoutes } from '../../../protocol/api/operators.ts';
+import { approvalRoutes, orderRoutes } from '../../../protocol/api/orders.ts';
+import { Problem, problemMediaType, problems, type ProblemCode } from '../../../protocol/api/problem.ts';
+import { problemsOf, type Route, type Routes, tags } from '../../../protocol/api/route.ts';
+import { referenceRoutes, statusRoutes } from '../../../protocol/api/status.ts';
+import { streamRoutes } from '../../../protocol/api/stream.ts';
+import { workloadRoutes } from '../../../protocol/api/workloads.ts';
+import { version } from '../../version.ts';
 
-export const openApiFile = new URL('../../docs/openapi.json', import.meta.url);
+export const openApiFile = new URL('../../../docs/openapi.json', import.meta.url);
 
 export const everyRoute: Routes = {
   ...statusRoutes,

@@ -1,11 +1,11 @@
 // The API's description, served: the checked-in document as it is, and a page made from it. Neither is read before somebody
 // asks.
 import { readFile } from 'node:fs/promises';
-import { referenceHtml } from '../../dashboard/reference.ts';
-import { referenceRoutes } from '../../protocol/api/status.ts';
-import { RefusedError, served, type Server } from './http.ts';
+import { referenceHtml } from '../../../dashboard/reference.ts';
+import { referenceRoutes } from '../../../protocol/api/status.ts';
+import { RefusedError, served, type Server } from '../serving/http.ts';
 
-const documentFile = new URL('../../docs/openapi.json', import.meta.url);
+const documentFile = new URL('../../../docs/openapi.json', import.meta.url);
 
 export function registerReferenceApi(app: Server): void {
   let known: { document: string; page: string } | undefined;

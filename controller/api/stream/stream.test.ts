@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
-import { eventParser } from '../../dashboard/page/event-parser.ts';
-import { testRack } from '../../inventory/rack.fixture.ts';
-import { idleRollCall, openOperatorApi } from './operator-api.fixture.ts';
+import { eventParser } from '../../../dashboard/page/event-parser.ts';
+import { testRack } from '../../../inventory/rack.fixture.ts';
+import { idleRollCall, openOperatorApi } from '../operator-api.fixture.ts';
 
 async function rig(t: TestContext) {
   const stack = new AsyncDisposableStack();

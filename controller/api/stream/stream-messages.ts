@@ -1,11 +1,11 @@
 // What the event stream tells of a change, in the API's own words.
-import type { Event } from '../../protocol/api/events.ts';
-import type { Snapshot } from '../../protocol/api/stream.ts';
-import type { Inventory } from '../../inventory/inventory.ts';
-import type { Change } from '../../inventory/store/changes.ts';
-import type { DrillDocument } from '../../inventory/store/documents.ts';
-import { drillOrder, drillView, newest } from './drill-views.ts';
-import { customerView, instanceView, nodeView, orderView, workloadView } from './views.ts';
+import type { Event } from '../../../protocol/api/events.ts';
+import type { Snapshot } from '../../../protocol/api/stream.ts';
+import type { Inventory } from '../../../inventory/inventory.ts';
+import type { Change } from '../../../inventory/store/changes.ts';
+import type { DrillDocument } from '../../../inventory/store/documents.ts';
+import { drillOrder, drillView, newest } from '../drill-views.ts';
+import { customerView, instanceView, nodeView, orderView, workloadView } from '../views.ts';
 
 const drillsInSnapshot = 20;
 

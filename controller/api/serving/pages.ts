@@ -1,7 +1,7 @@
 // Lists in pages. A cursor is the key of the last item that was shown, so what is added or removed meanwhile neither hides an
 // item nor shows one twice. Made in slices: there may be ten thousand.
-import { inSlices, mapped, sorted } from '../../inventory/slices.ts';
-import { pageLimit } from '../../protocol/api/fields.ts';
+import { inSlices, mapped, sorted } from '../../../inventory/slices.ts';
+import { pageLimit } from '../../../protocol/api/fields.ts';
 import { RefusedError } from './http.ts';
 
 export interface Page<T> {

@@ -3,10 +3,10 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { Check } from 'typebox/value';
-import { macOf, testRack } from '../../inventory/rack.fixture.ts';
-import { Problem, problems } from '../../protocol/api/problem.ts';
-import { dashboard } from '../../dashboard/plugin.ts';
-import { idleRollCall, openOperatorApi } from './operator-api.fixture.ts';
+import { macOf, testRack } from '../../../inventory/rack.fixture.ts';
+import { Problem, problems } from '../../../protocol/api/problem.ts';
+import { dashboard } from '../../../dashboard/plugin.ts';
+import { idleRollCall, openOperatorApi } from '../operator-api.fixture.ts';
 
 async function rig(t: TestContext) {
   const stack = new AsyncDisposableStack();
