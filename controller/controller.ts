@@ -38,7 +38,7 @@ import type { ControllerLog } from './log.ts';
 import { createNodeShell } from './kill/node-shell.ts';
 import { registerOperatorApi } from './api/operator-api.ts';
 import { startPower } from './power/power.ts';
-import { startRollCallThread } from './kill/roll-call-link.ts';
+import { startRollCallThread } from './kill/roll-call/roll-call-link.ts';
 import { startStream } from './api/stream/stream.ts';
 import { version } from './version.ts';
 

@@ -5,7 +5,7 @@ import { parseMac } from '../../protocol/mac.ts';
 import type { Inventory } from '../../inventory/inventory.ts';
 import type { NodeDocument } from '../../inventory/store/documents.ts';
 import { questions, type NodeShell, type ShellTarget } from '../kill/node-shell.ts';
-import type { RollCall } from '../kill/roll-call.ts';
+import type { RollCall } from '../kill/roll-call/roll-call.ts';
 import type { Power } from '../power/power.ts';
 import { orRefuse, RefusedError, served, shown, type Server } from './serving/http.ts';
 import { pageOf } from './serving/pages.ts';

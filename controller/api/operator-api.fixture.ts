@@ -7,7 +7,7 @@ import { createServer, type Server } from './serving/http.ts';
 import { openImageStore, type ImageStore } from '../image-store.ts';
 import { createNodeShell } from '../kill/node-shell.ts';
 import { registerOperatorApi, type OperatorApiOptions } from './operator-api.ts';
-import type { RollCall } from '../kill/roll-call.ts';
+import type { RollCall } from '../kill/roll-call/roll-call.ts';
 import { startStream } from './stream/stream.ts';
 
 export interface OperatorApi extends AsyncDisposable {

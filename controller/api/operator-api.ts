@@ -5,7 +5,7 @@ import { streamRoutes } from '../../protocol/api/stream.ts';
 import type { Inventory } from '../../inventory/inventory.ts';
 import type { ImageStore } from '../image-store.ts';
 import type { NodeShell } from '../kill/node-shell.ts';
-import type { RollCall } from '../kill/roll-call.ts';
+import type { RollCall } from '../kill/roll-call/roll-call.ts';
 import type { Power } from '../power/power.ts';
 import { registerAuditApi } from './audit-api.ts';
 import { authorizeOperators } from './serving/authorization.ts';

@@ -9,7 +9,7 @@ import type { Refused } from '../../inventory/refused.ts';
 import type { RequestAnswer, ApprovalRequest } from '../../inventory/operators/approvals.ts';
 import type { OrderDocument } from '../../inventory/store/documents.ts';
 import { giveKillOrder, killHooks, killTargets, liftHooks, liftKillOrder, notInForce } from '../kill/kill-order.ts';
-import type { RollCall } from '../kill/roll-call.ts';
+import type { RollCall } from '../kill/roll-call/roll-call.ts';
 import { orRefuse, RefusedError, shown } from './serving/http.ts';
 import { orderView } from './views.ts';
 

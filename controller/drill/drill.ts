@@ -10,7 +10,7 @@ import { drillOrder, presentResult, type DrillResult } from '../api/drill-views.
 import { canaryName, orderedBy } from '../../inventory/drills/drills.ts';
 import { orRefuse, RefusedError } from '../api/serving/http.ts';
 import { giveKillOrder, liftKillOrder } from '../kill/kill-order.ts';
-import type { RollCall } from '../kill/roll-call.ts';
+import type { RollCall } from '../kill/roll-call/roll-call.ts';
 import { Canary, type CanaryOptions } from './canary.ts';
 import { deployment, verdict } from './verdict.ts';
 

@@ -23,7 +23,7 @@ import { canaryImage } from './canary.ts';
 import { startDrills, type DrillRunner } from './drill.ts';
 import { renderMetrics } from '../api/metrics/metrics.ts';
 import { openOperatorApi, type OperatorApi } from '../api/operator-api.fixture.ts';
-import { startRollCall, type LocalRollCall } from '../kill/roll-call.ts';
+import { startRollCall, type LocalRollCall } from '../kill/roll-call/roll-call.ts';
 
 const beatMs = 25;
 const lookMs = 10;

@@ -6,7 +6,7 @@ import type { Mac } from '../../protocol/mac.ts';
 import type { OrderDocument } from '../../inventory/store/documents.ts';
 import type { Inventory } from '../../inventory/inventory.ts';
 import { StorageError } from '../../inventory/store/store.ts';
-import type { RollCall } from './roll-call.ts';
+import type { RollCall } from './roll-call/roll-call.ts';
 
 /** How long is waited for the disk. */
 const storingMs = 700;

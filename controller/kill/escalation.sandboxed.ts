@@ -32,7 +32,7 @@ import type { Feed } from '../power/configuration.ts';
 import { startPdu, v3, type Pdu } from '../power/pdu.fixture.ts';
 import { startPower } from '../power/power.ts';
 import { snmpDriver } from '../power/snmp.ts';
-import { startRollCall, type LocalRollCall } from './roll-call.ts';
+import { startRollCall, type LocalRollCall } from './roll-call/roll-call.ts';
 import { until } from '../../test/until.ts';
 
 const groups = '/sys/fs/cgroup/customers';

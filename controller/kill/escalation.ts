@@ -19,7 +19,7 @@ import { EscalationRecord } from './escalation-record.ts';
 import type { NodeShell } from './node-shell.ts';
 import type { Power } from '../power/power.ts';
 import { cutPower } from './power-cut.ts';
-import type { RollCall } from './roll-call.ts';
+import type { RollCall } from './roll-call/roll-call.ts';
 
 const closingMs = 500;
 

@@ -4,7 +4,7 @@ import type { OrderDocument } from '../../inventory/store/documents.ts';
 import type { Inventory } from '../../inventory/inventory.ts';
 import type { OrderHooks } from '../../inventory/orders/unstored-orders.ts';
 import type { Refused } from '../../inventory/refused.ts';
-import type { RollCall } from './roll-call.ts';
+import type { RollCall } from './roll-call/roll-call.ts';
 
 /** The roll call takes an order within a turn of its event loop. */
 const takenMs = 3_000;

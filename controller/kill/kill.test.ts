@@ -15,7 +15,7 @@ import { testHeartbeat } from '../../protocol/heartbeat.fixture.ts';
 import { decodePermit, encodeHeartbeat, type Permit, type Receipt } from '../../protocol/roll-call.ts';
 import { killResendMs, stopsByItselfMs } from '../../protocol/timing.ts';
 import { openOperatorApi } from '../api/operator-api.fixture.ts';
-import { startRollCall, type LocalRollCall } from './roll-call.ts';
+import { startRollCall, type LocalRollCall } from './roll-call/roll-call.ts';
 
 const mac = '02:00:00:c2:00:01';
 

@@ -11,7 +11,7 @@ import type { Board } from '../power/driver.ts';
 import type { Power } from '../power/power.ts';
 import { isHeardSince, settledMs } from './escalation-decision.ts';
 import type { EscalationRecord } from './escalation-record.ts';
-import type { RollCall } from './roll-call.ts';
+import type { RollCall } from './roll-call/roll-call.ts';
 
 /** How long a PDU may take from the command until it says that it is done: some wait before they switch. */
 const switchingMs = 5_000;

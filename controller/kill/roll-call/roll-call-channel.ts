@@ -1,5 +1,5 @@
 // What the main thread and the roll call's thread say to each other. In order, each way.
-import type { Mac } from '../../protocol/mac.ts';
+import type { Mac } from '../../../protocol/mac.ts';
 import type { Overdue, Report, RollCallCounters, Told } from './roll-call-messages.ts';
 
 /** `number` counts up: the thread says up to which it has carried out all. */

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
-import { testHeartbeat } from '../../protocol/heartbeat.fixture.ts';
-import { decodePermit, encodeHeartbeat, everything, type Heartbeat, type Permit } from '../../protocol/roll-call.ts';
-import { killResendMs, stopsByItselfMs } from '../../protocol/timing.ts';
+import { testHeartbeat } from '../../../protocol/heartbeat.fixture.ts';
+import { decodePermit, encodeHeartbeat, everything, type Heartbeat, type Permit } from '../../../protocol/roll-call.ts';
+import { killResendMs, stopsByItselfMs } from '../../../protocol/timing.ts';
 import type { Action, Told } from './roll-call-messages.ts';
 import { RollCallState } from './roll-call-state.ts';
 

@@ -3,11 +3,11 @@
 //
 // It always tells the present state and never an event, so nothing can be missed for good: a look that came too early or was
 // left out is made up for by the next one.
-import type { Mac } from '../../protocol/mac.ts';
-import type { PermittedCustomer } from '../../protocol/roll-call.ts';
-import type { OrderDocument } from '../../inventory/store/documents.ts';
-import type { Change } from '../../inventory/store/changes.ts';
-import type { Inventory } from '../../inventory/inventory.ts';
+import type { Mac } from '../../../protocol/mac.ts';
+import type { PermittedCustomer } from '../../../protocol/roll-call.ts';
+import type { OrderDocument } from '../../../inventory/store/documents.ts';
+import type { Change } from '../../../inventory/store/changes.ts';
+import type { Inventory } from '../../../inventory/inventory.ts';
 import type { Confirmed, Report, Told } from './roll-call-messages.ts';
 
 type ToldNode = Told & { type: 'node' };

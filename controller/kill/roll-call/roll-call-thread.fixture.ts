@@ -5,9 +5,9 @@
 //   place CUSTOMER | block MS | kill CUSTOMER | lift CUSTOMER | state
 import { randomBytes } from 'node:crypto';
 import { createInterface } from 'node:readline';
-import { openInventory } from '../../inventory/inventory.ts';
-import { joinBoard, macOf, placeWeb } from '../../inventory/rack.fixture.ts';
-import { giveKillOrder, liftKillOrder } from './kill-order.ts';
+import { openInventory } from '../../../inventory/inventory.ts';
+import { joinBoard, macOf, placeWeb } from '../../../inventory/rack.fixture.ts';
+import { giveKillOrder, liftKillOrder } from '../kill-order.ts';
 import { startRollCallThread } from './roll-call-link.ts';
 
 const [directory = '', fd = ''] = process.argv.slice(2);

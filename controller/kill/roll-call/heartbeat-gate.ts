@@ -2,7 +2,7 @@
 // can send as many as the wire takes, with a session id that he has seen there. Wrong signatures have budgets; a right one costs
 // nothing. What comes from where a session was last heard has a budget of that session's own, and then a share in another, so
 // that only who forges thousands a second with a board's session, address, port and uptime can drown that board, and no other.
-import { RateLimit } from '../rate-limit.ts';
+import { RateLimit } from '../../rate-limit.ts';
 
 /** Of a session, from the address and port where it was last heard. */
 const ownBudget = { burst: 200, perSecond: 100 };

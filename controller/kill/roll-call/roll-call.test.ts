@@ -6,18 +6,18 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { openInventory, type Inventory } from '../../inventory/inventory.ts';
-import { joinBoard, macOf, placeWeb } from '../../inventory/rack.fixture.ts';
-import { testHeartbeat } from '../../protocol/heartbeat.fixture.ts';
+import { openInventory, type Inventory } from '../../../inventory/inventory.ts';
+import { joinBoard, macOf, placeWeb } from '../../../inventory/rack.fixture.ts';
+import { testHeartbeat } from '../../../protocol/heartbeat.fixture.ts';
 import {
   decodePermit,
   encodeHeartbeat,
   ordersPerPermitLimit,
   type Heartbeat,
   type Permit,
-} from '../../protocol/roll-call.ts';
-import { startEscalation } from './escalation.ts';
-import { giveKillOrder } from './kill-order.ts';
+} from '../../../protocol/roll-call.ts';
+import { startEscalation } from '../escalation.ts';
+import { giveKillOrder } from '../kill-order.ts';
 import { startRollCall, type LocalRollCall } from './roll-call.ts';
 import type { RollCallSocket } from './roll-call-loop.ts';
 

@@ -1,7 +1,7 @@
 // What goes into the roll call and comes out of it, see `roll-call-state.ts`. All of it can be handed to another thread.
-import type { Evidence } from '../../protocol/api/orders.ts';
-import type { Mac } from '../../protocol/mac.ts';
-import type { PermittedCustomer, Receipt } from '../../protocol/roll-call.ts';
+import type { Evidence } from '../../../protocol/api/orders.ts';
+import type { Mac } from '../../../protocol/mac.ts';
+import type { PermittedCustomer, Receipt } from '../../../protocol/roll-call.ts';
 
 export interface RollCallCounters {
   beacons: number;

@@ -3,7 +3,7 @@
 // The process ends with the thread. One that has not spoken for some seconds, while this thread ran, has ended too: it sends no
 // permits, so every node is stopping everybody, and whoever gave an order waits in vain. The supervisor starts us again.
 import { Worker } from 'node:worker_threads';
-import type { Inventory } from '../../inventory/inventory.ts';
+import type { Inventory } from '../../../inventory/inventory.ts';
 import { QuietWatch } from './quiet-watch.ts';
 import type { FromThread, ToThread } from './roll-call-channel.ts';
 import { RollCallFeed } from './roll-call-feed.ts';

@@ -12,8 +12,8 @@ import { test, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { Type } from 'typebox';
 import { Parse } from 'typebox/value';
-import { testHeartbeat } from '../../protocol/heartbeat.fixture.ts';
-import { decodePermit, encodeHeartbeat, type Permit, type Receipt } from '../../protocol/roll-call.ts';
+import { testHeartbeat } from '../../../protocol/heartbeat.fixture.ts';
+import { decodePermit, encodeHeartbeat, type Permit, type Receipt } from '../../../protocol/roll-call.ts';
 
 const program = fileURLToPath(new URL('roll-call-thread.fixture.ts', import.meta.url));
 /** Opens a UDP socket on loopback and becomes the program, which inherits it. */

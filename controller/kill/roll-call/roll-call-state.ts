@@ -10,9 +10,9 @@
 //
 // Who may run is what the inventory says, less whom a standing order stops: an order needs no word about nodes.
 import { createSecretKey, type KeyObject } from 'node:crypto';
-import { decodeBeacon, isBeaconLength } from '../../protocol/beacon.ts';
-import { MalformedError } from '../../protocol/bytes.ts';
-import type { Mac } from '../../protocol/mac.ts';
+import { decodeBeacon, isBeaconLength } from '../../../protocol/beacon.ts';
+import { MalformedError } from '../../../protocol/bytes.ts';
+import type { Mac } from '../../../protocol/mac.ts';
 import {
   claimedSequence,
   claimedSession,
@@ -22,9 +22,9 @@ import {
   generationLimit,
   ordersPerPermitLimit,
   type PermittedCustomer,
-} from '../../protocol/roll-call.ts';
-import { killResendMs, permitValidityMs, stopsByItselfMs } from '../../protocol/timing.ts';
-import { RateLimit } from '../rate-limit.ts';
+} from '../../../protocol/roll-call.ts';
+import { killResendMs, permitValidityMs, stopsByItselfMs } from '../../../protocol/timing.ts';
+import { RateLimit } from '../../rate-limit.ts';
 import { HeartbeatGate } from './heartbeat-gate.ts';
 import {
   type Action,

@@ -1,5 +1,5 @@
 // The loop around `roll-call-state.ts`: owns the socket, and does at once what the state decides.
-import type { Mac } from '../../protocol/mac.ts';
+import type { Mac } from '../../../protocol/mac.ts';
 import type { Action, Instant, Report, Told } from './roll-call-messages.ts';
 import { RollCallState } from './roll-call-state.ts';
 

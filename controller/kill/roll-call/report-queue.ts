@@ -1,6 +1,6 @@
 // What the roll call's thread has for the inventory, until the main thread takes it: of heartbeats the last of each node, so
 // that a main thread that stands still finds no more than there are nodes and orders.
-import type { Mac } from '../../protocol/mac.ts';
+import type { Mac } from '../../../protocol/mac.ts';
 import type { Report } from './roll-call-messages.ts';
 
 /** Beacons prove nothing: nobody misses those beyond it. */

@@ -7,7 +7,7 @@ import { flushCompileCache } from 'node:module';
 import { setPriority } from 'node:os';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type MessagePort, parentPort } from 'node:worker_threads';
-import { killResendMs } from '../../protocol/timing.ts';
+import { killResendMs } from '../../../protocol/timing.ts';
 import { QuietWatch } from './quiet-watch.ts';
 import { ReportQueue } from './report-queue.ts';
 import type { FromThread, ToThread } from './roll-call-channel.ts';

@@ -4,9 +4,9 @@
 //
 //   inventory ─► roll-call-feed ─► roll-call-state ─► roll-call-loop ─► socket
 //             ◄─ what was heard ◄─────────────────────────┘
-import type { Mac } from '../../protocol/mac.ts';
-import type { OrderDocument } from '../../inventory/store/documents.ts';
-import type { Inventory } from '../../inventory/inventory.ts';
+import type { Mac } from '../../../protocol/mac.ts';
+import type { OrderDocument } from '../../../inventory/store/documents.ts';
+import type { Inventory } from '../../../inventory/inventory.ts';
 import { RollCallFeed } from './roll-call-feed.ts';
 import { type RollCallSocket, startRollCallLoop } from './roll-call-loop.ts';
 import { type RollCallCounters, sinceGiven } from './roll-call-messages.ts';
