@@ -19,7 +19,7 @@ import { connectionBudget, openFilesLimit } from './descriptors.ts';
 import { startEscalation } from './kill/escalation.ts';
 import { registerBackupApi } from './api/backup-api.ts';
 import { createServer, type Server } from './api/serving/http.ts';
-import { openImageStore } from './image-store.ts';
+import { openImageStore } from './images/image-store.ts';
 import {
   bootMetrics,
   connectionMetrics,

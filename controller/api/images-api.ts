@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { imageRoutes } from '../../protocol/api/images.ts';
 import type { Inventory } from '../../inventory/inventory.ts';
-import type { ImageStore } from '../image-store.ts';
+import type { ImageStore } from '../images/image-store.ts';
 import { served, type Server } from './serving/http.ts';
 import { pageOf } from './serving/pages.ts';
 

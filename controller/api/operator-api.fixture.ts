@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto';
 import type { Inventory } from '../../inventory/inventory.ts';
 import { statusCounts } from './views.ts';
 import { createServer, type Server } from './serving/http.ts';
-import { openImageStore, type ImageStore } from '../image-store.ts';
+import { openImageStore, type ImageStore } from '../images/image-store.ts';
 import { createNodeShell } from '../kill/node-shell.ts';
 import { registerOperatorApi, type OperatorApiOptions } from './operator-api.ts';
 import type { RollCall } from '../kill/roll-call/roll-call.ts';

@@ -3,7 +3,7 @@
 import { statusRoutes, type Status } from '../../protocol/api/status.ts';
 import { streamRoutes } from '../../protocol/api/stream.ts';
 import type { Inventory } from '../../inventory/inventory.ts';
-import type { ImageStore } from '../image-store.ts';
+import type { ImageStore } from '../images/image-store.ts';
 import type { NodeShell } from '../kill/node-shell.ts';
 import type { RollCall } from '../kill/roll-call/roll-call.ts';
 import type { Power } from '../power/power.ts';

@@ -8,7 +8,7 @@ import type { DrillDocument } from '../../inventory/store/documents.ts';
 import { canaryName } from '../../inventory/drills/drills.ts';
 import type { Inventory } from '../../inventory/inventory.ts';
 import { RefusedError } from '../api/serving/http.ts';
-import type { ImageStore } from '../image-store.ts';
+import type { ImageStore } from '../images/image-store.ts';
 import { drawNodes, type CanaryNode } from './verdict.ts';
 
 /** Muster's own sample goes by this name once a drill has imported it. */

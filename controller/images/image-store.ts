@@ -4,12 +4,12 @@ import { mkdir, readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { errorChain } from '../protocol/error-chain.ts';
-import { squashfsName } from '../protocol/names.ts';
-import { importInProcess } from '../images/customer/import-process.ts';
-import type { Inventory } from '../inventory/inventory.ts';
-import type { Image, ImageImport } from '../protocol/api/images.ts';
-import { RefusedError } from './api/serving/http.ts';
+import { errorChain } from '../../protocol/error-chain.ts';
+import { squashfsName } from '../../protocol/names.ts';
+import { importInProcess } from '../../images/customer/import-process.ts';
+import type { Inventory } from '../../inventory/inventory.ts';
+import type { Image, ImageImport } from '../../protocol/api/images.ts';
+import { RefusedError } from '../api/serving/http.ts';
 import { FairSemaphore } from './fair-semaphore.ts';
 
 /** Each takes what cores it finds, at low priority, and up to half a gigabyte: more at once would only share that. */
