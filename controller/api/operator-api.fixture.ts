@@ -2,6 +2,7 @@
 // stream of its own. Nothing listens until the caller lets it; `ask` needs no socket.
 import { randomBytes } from 'node:crypto';
 import type { Inventory } from '../../inventory/inventory.ts';
+import type { SliceOptions } from '../../inventory/slices.ts';
 import { statusCounts } from './views.ts';
 import { createServer, type Server } from './serving/http.ts';
 import { openImageStore, type ImageStore } from '../images/image-store.ts';
@@ -28,6 +29,8 @@ export interface OperatorApiParts extends Partial<Pick<OperatorApiOptions, Left>
   rollCall: RollCall;
   /** Of the image store; made where it is missing. */
   directory: string;
+  /** Of the stream. */
+  turns?: SliceOptions;
   /** Where the caller wants another server than the controller's, or has registered something on it. */
   app?: Server;
 }
@@ -42,6 +45,7 @@ export async function openOperatorApi({
   token = 'secret',
   twoPersonWaitMs,
   power,
+  turns,
 }: OperatorApiParts): Promise<OperatorApi> {
   const startedAt = Date.now();
   const status = () => ({
@@ -53,7 +57,7 @@ export async function openOperatorApi({
     ...statusCounts(inventory),
   });
   const images = await openImageStore({ directory, inventory, random: randomBytes, wallClock });
-  const stream = startStream({ inventory, status });
+  const stream = startStream({ inventory, status, turns });
   const shell = createNodeShell('');
   const own = { images, shell, stream, status };
   registerOperatorApi(app, { inventory, rollCall, ...own, power, metrics, wallClock, token, twoPersonWaitMs });

@@ -64,5 +64,10 @@ export function streamHistory(epoch: number): StreamHistory {
 
 /** One server-sent event. */
 export function streamMessage(name: string, { data, id }: { data: unknown; id?: string }): string {
-  return `${id === undefined ? '' : `id: ${id}\n`}event: ${name}\ndata: ${JSON.stringify(data)}\n\n`;
+  return streamText(name, { text: JSON.stringify(data), ...(id === undefined ? {} : { id }) });
+}
+
+/** `text`: the data as JSON. */
+export function streamText(name: string, { text, id }: { text: string; id?: string }): string {
+  return `${id === undefined ? '' : `id: ${id}\n`}event: ${name}\ndata: ${text}\n\n`;
 }

@@ -2,6 +2,7 @@
 import type { Event } from '../../../protocol/api/events.ts';
 import type { Snapshot } from '../../../protocol/api/stream.ts';
 import type { Inventory } from '../../../inventory/inventory.ts';
+import type { Sliced } from '../../../inventory/slices.ts';
 import type { Change } from '../../../inventory/store/changes.ts';
 import type { DrillDocument } from '../../../inventory/store/documents.ts';
 import { drillOrder, drillView, newest } from '../drill-views.ts';
@@ -9,22 +10,36 @@ import { customerView, instanceView, nodeView, orderView, workloadView } from '.
 
 const drillsInSnapshot = 20;
 
-/** The rack as it is now. */
-export function snapshotOf(
+/** The rack as a `Snapshot`'s text. What changes while it is made is in it or not: whoever gets it is told of it afterwards. */
+export function* snapshotText(
   inventory: Inventory,
   { status, events }: { status: Snapshot['status']; events: Event[] },
-): Snapshot {
-  return {
-    status,
-    nodes: inventory.nodes.all().flatMap(({ mac }) => nodeView(inventory, mac) ?? []),
-    customers: inventory.customers.all().flatMap(({ name }) => customerView(inventory, name) ?? []),
-    workloads: inventory.workloads.all().flatMap((each) => workloadView(inventory, each) ?? []),
-    instances: inventory.instances.all().flatMap(({ id }) => instanceView(inventory, id) ?? []),
+): Sliced<string> {
+  const lists: { [Name in Exclude<keyof Snapshot, 'status'>]: Iterable<Snapshot[Name][number] | undefined> } = {
+    nodes: viewed(inventory.nodes.all(), ({ mac }) => nodeView(inventory, mac)),
+    customers: viewed(inventory.customers.all(), ({ name }) => customerView(inventory, name)),
+    workloads: viewed(inventory.workloads.all(), (each) => workloadView(inventory, each)),
+    instances: viewed(inventory.instances.all(), ({ id }) => instanceView(inventory, id)),
     approvals: inventory.approvals.all(),
-    kills: inventory.orders.all().flatMap(({ number }) => orderView(inventory, number) ?? []),
+    kills: viewed(inventory.orders.all(), ({ number }) => orderView(inventory, number)),
     drills: newest(inventory, drillsInSnapshot),
     events,
   };
+  const fields = [`"status":${JSON.stringify(status)}`];
+  for (const [name, views] of Object.entries(lists)) {
+    const items: string[] = [];
+    for (const view of views) {
+      if (view !== undefined) items.push(JSON.stringify(view));
+      yield;
+    }
+    fields.push(`"${name}":[${items.join(',')}]`);
+  }
+  return `{${fields.join(',')}}`;
+}
+
+/** Not before it is asked for. */
+function* viewed<T, V>(items: readonly T[], view: (item: T) => V): Iterable<V> {
+  for (const item of items) yield view(item);
 }
 
 export type Message = [name: string, data: unknown];

@@ -2,15 +2,19 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
 import { eventParser } from '../../../dashboard/page/event-parser.ts';
-import { testRack } from '../../../inventory/rack.fixture.ts';
+import type { Inventory } from '../../../inventory/inventory.ts';
+import type { SliceOptions } from '../../../inventory/slices.ts';
+import { macOf, testRack } from '../../../inventory/rack.fixture.ts';
 import { idleRollCall, openOperatorApi } from '../operator-api.fixture.ts';
 
-async function rig(t: TestContext) {
+async function rig(t: TestContext, turnsOf?: (inventory: Inventory) => SliceOptions) {
   const stack = new AsyncDisposableStack();
   t.after(() => stack.disposeAsync());
   const { inventory, directory } = stack.use(await testRack());
-  const parts = { inventory, rollCall: idleRollCall(), directory: join(directory, 'images') };
+  const turns = turnsOf === undefined ? {} : { turns: turnsOf(inventory) };
+  const parts = { inventory, rollCall: idleRollCall(), directory: join(directory, 'images'), ...turns };
   const { app } = stack.use(await openOperatorApi(parts));
   const url = await app.listen({ host: '127.0.0.1', port: 0 });
 
@@ -66,4 +70,26 @@ test('what cannot be resumed says so, and begins with a snapshot', async (t) => 
   const heard = await hear((event) => event === 'snapshot', '999-3');
   assert.deepEqual(heard[0], { event: 'reset', data: '{"reason":"the controller was started again"}', id: undefined });
   assert.equal(heard.at(-1)?.event, 'snapshot');
+});
+
+test('what changes while a snapshot is made is told after it', async (t) => {
+  let turns = 0;
+  let now = 0;
+  const { inventory, hear } = await rig(t, (rack) => ({
+    clock: () => (now += 2),
+    nextTurn: async () => {
+      if (turns++ > 0) return;
+      // The first node is in the snapshot by now, as it was. Until this is told to those who listen already.
+      await rack.nodes.patch(macOf(1), { fenced: true });
+      await pause(200);
+    },
+  }));
+  for (const number of [1, 2])
+    await inventory.nodes.bootStage({ mac: macOf(number), stage: 'dhcp-discover', firmware: 'uboot' });
+  const isFenced = (event: string, data: string) => event === 'node' && data.includes('"fenced":true');
+  const heard = await hear(isFenced);
+  const [snapshot] = heard;
+  assert.equal(snapshot?.event, 'snapshot');
+  assert.ok(!snapshot.data.includes('"fenced":true'), 'the snapshot was made before');
+  assert.ok(turns > 1);
 });

@@ -1,13 +1,15 @@
-// Server-sent events: one snapshot for all new listeners together, then every change, rendered once for all of them. Permits
-// wait while a snapshot of a rack is made, so there is one in a while, however many ask. Who was cut off for a moment goes on
-// where it was (`stream-history.ts`), without a snapshot.
+// Server-sent events: one snapshot for all new listeners together, then every change, rendered once for all of them. Both are
+// made in slices: of a full rack a snapshot is 100 ms of work. There is one in a while, however many ask. Who was cut off for a
+// moment goes on where it was (`stream-history.ts`), without a snapshot.
 import type { ServerResponse } from 'node:http';
+import type { Event } from '../../../protocol/api/events.ts';
 import type { Sample } from '../../../protocol/api/samples.ts';
 import type { Snapshot } from '../../../protocol/api/stream.ts';
 import type { Change } from '../../../inventory/store/changes.ts';
 import type { Inventory } from '../../../inventory/inventory.ts';
-import { streamHistory, streamMessage } from './stream-history.ts';
-import { keyOf, messagesOf, snapshotOf, touchedBy } from './stream-messages.ts';
+import { inOneGo, inSlices, type Sliced, type SliceOptions } from '../../../inventory/slices.ts';
+import { type StreamHistory, streamHistory, streamMessage, streamText } from './stream-history.ts';
+import { keyOf, messagesOf, snapshotText, touchedBy } from './stream-messages.ts';
 
 /** Changes are collected this long, so that 684 boards that boot at once are a few messages and not thousands. */
 const flushAfterMs = 50;
@@ -19,6 +21,8 @@ const snapshotGapMs = 250;
 /** Listeners that one snapshot goes to: it is a megabyte for each. */
 const listenersAtOnce = 16;
 const eventsInSnapshot = 200;
+/** So many are rendered between two looks at the clock. */
+const changesAtOnce = 64;
 /** So long after the last listener left, what changes is recorded for its return. */
 const recordingMs = 60_000;
 
@@ -31,85 +35,131 @@ export interface Stream {
   readonly listeners: number;
 }
 
-export function startStream({ inventory, status }: { inventory: Inventory; status: () => Snapshot['status'] }): Stream {
-  const listeners = new Set<ServerResponse>();
+export interface StreamOptions {
+  inventory: Inventory;
+  status: () => Snapshot['status'];
+  turns?: SliceOptions | undefined;
+}
+
+export function startStream(options: StreamOptions): Stream {
+  return new RackStream(options);
+}
+
+class RackStream implements Stream {
+  readonly #options: StreamOptions;
+  readonly #listeners = new Set<ServerResponse>();
   /** Whose snapshot is not made yet, in the order in which they came. */
-  const newcomers = new Set<ServerResponse>();
-  const history = streamHistory(inventory.epoch);
-  let lastLeftAt = -Infinity;
-  let welcoming: NodeJS.Timeout | undefined;
-  let lastWelcomeAt = -Infinity;
-  const dirty = new Map<string, Change>();
-  let flushing: NodeJS.Timeout | undefined;
-  const lastSamples = new Map<string, Sample>();
+  readonly #newcomers = new Set<ServerResponse>();
+  readonly #history: StreamHistory;
+  readonly #dirty = new Map<string, Change>();
+  readonly #lastSamples = new Map<string, Sample>();
+  readonly #ended = new DisposableStack();
+  #lastLeftAt = -Infinity;
+  #welcoming: NodeJS.Timeout | undefined;
+  #lastWelcomeAt = -Infinity;
+  #flushing: NodeJS.Timeout | undefined;
 
-  const unsubscribe = inventory.subscribe((change) => {
-    if (listeners.size + newcomers.size === 0 && performance.now() - lastLeftAt > recordingMs) return history.forget();
-    for (const each of [change, ...touchedBy(inventory, change)]) dirty.set(keyOf(each), each);
-    flushing ??= setTimeout(flush, flushAfterMs);
-  });
-  const samples = setInterval(() => {
-    if (listeners.size > 0) broadcast(listeners, samplesMessage(inventory, lastSamples));
-  }, 1_000);
-  const keepAlive = setInterval(() => broadcast(listeners, ': here\n\n'), 15_000);
-
-  function flush(): void {
-    flushing = undefined;
-    const messages = [...dirty.values()].flatMap((change) => messagesOf(inventory, change));
-    dirty.clear();
-    broadcast(listeners, messages.map(([name, data]) => history.add(name, data)).join(''));
+  constructor(options: StreamOptions) {
+    this.#options = options;
+    const { inventory } = options;
+    this.#history = streamHistory(inventory.epoch);
+    this.#ended.defer(inventory.subscribe((change) => this.#note(change)));
+    const samples = setInterval(() => {
+      if (this.#listeners.size > 0) broadcast(this.#listeners, samplesMessage(inventory, this.#lastSamples));
+    }, 1_000);
+    const keepAlive = setInterval(() => broadcast(this.#listeners, ': here\n\n'), 15_000);
+    for (const timer of [samples, keepAlive]) this.#ended.adopt(timer, clearInterval);
   }
 
-  /** From the last answer of the disk on without a pause: no change falls between a snapshot and what follows it. */
-  async function welcome(): Promise<void> {
-    // A page without its events is worth more than none, the more so when the disk is in trouble.
-    const events = await inventory.events.list({ limit: eventsInSnapshot }).catch(() => []);
-    welcoming = undefined;
-    if (newcomers.size === 0) return;
-    const snapshot = snapshotOf(inventory, { status: status(), events });
-    const bytes = Buffer.from(streamMessage('snapshot', { data: snapshot, id: history.lastId() }));
-    for (const response of [...newcomers].slice(0, listenersAtOnce)) {
-      newcomers.delete(response);
-      response.write(bytes);
-      listeners.add(response);
+  get listeners(): number {
+    return this.#listeners.size;
+  }
+
+  isFull(): boolean {
+    return this.#listeners.size + this.#newcomers.size >= listenerLimit;
+  }
+
+  add(response: ServerResponse, lastEventId?: string): void {
+    // Gone already: its `close` was before we listened for it.
+    if (response.destroyed) return;
+    begin(response);
+    response.on('close', () => {
+      this.#newcomers.delete(response);
+      if (this.#listeners.delete(response)) this.#lastLeftAt = performance.now();
+    });
+    const missed = lastEventId === undefined ? undefined : this.#history.after(lastEventId);
+    if (missed !== undefined && 'texts' in missed) {
+      // What waits for the next flush comes after it, to this listener as well.
+      response.write(streamMessage('resumed', { data: {} }) + missed.texts.join(''));
+      this.#listeners.add(response);
+      return;
     }
-    lastWelcomeAt = performance.now();
-    if (newcomers.size > 0) welcoming = setTimeout(() => void welcome(), snapshotGapMs);
+    if (missed !== undefined) response.write(streamMessage('reset', { data: { reason: missed.reset } }));
+    this.#newcomers.add(response);
+    this.#welcoming ??= setTimeout(
+      () => void this.#welcome(),
+      Math.max(0, this.#lastWelcomeAt + snapshotGapMs - performance.now()),
+    );
   }
 
-  return {
-    get listeners() {
-      return listeners.size;
-    },
-    isFull: () => listeners.size + newcomers.size >= listenerLimit,
-    add: (response, lastEventId) => {
-      // Gone already: its `close` was before we listened for it.
-      if (response.destroyed) return;
-      begin(response);
-      response.on('close', () => {
-        newcomers.delete(response);
-        if (listeners.delete(response)) lastLeftAt = performance.now();
-      });
-      const missed = lastEventId === undefined ? undefined : history.after(lastEventId);
-      if (missed !== undefined && 'texts' in missed) {
-        // What waits for the next flush comes after it, to this listener as well.
-        response.write(streamMessage('resumed', { data: {} }) + missed.texts.join(''));
-        listeners.add(response);
-        return;
-      }
-      if (missed !== undefined) response.write(streamMessage('reset', { data: { reason: missed.reset } }));
-      newcomers.add(response);
-      welcoming ??= setTimeout(() => void welcome(), Math.max(0, lastWelcomeAt + snapshotGapMs - performance.now()));
-    },
-    close: () => {
-      unsubscribe();
-      clearTimeout(flushing);
-      clearTimeout(welcoming);
-      clearInterval(samples);
-      clearInterval(keepAlive);
-      for (const response of [...listeners, ...newcomers]) response.destroy();
-    },
-  };
+  close(): void {
+    this.#ended.dispose();
+    this.#dirty.clear();
+    clearTimeout(this.#flushing);
+    clearTimeout(this.#welcoming);
+    for (const response of [...this.#listeners, ...this.#newcomers]) response.destroy();
+  }
+
+  #note(change: Change): void {
+    const isAlone = this.#listeners.size + this.#newcomers.size === 0;
+    if (isAlone && performance.now() - this.#lastLeftAt > recordingMs) return this.#history.forget();
+    for (const each of [change, ...touchedBy(this.#options.inventory, change)]) this.#dirty.set(keyOf(each), each);
+    this.#flushing ??= setTimeout(() => void this.#flush(), flushAfterMs);
+  }
+
+  async #flush(): Promise<void> {
+    const changes = [...this.#dirty.values()];
+    this.#dirty.clear();
+    await inSlices(this.#told(changes), this.#options.turns);
+    this.#flushing = this.#dirty.size === 0 ? undefined : setTimeout(() => void this.#flush(), flushAfterMs);
+  }
+
+  /** What is in the history is with the listeners as well, whenever others have their turn: one may join them then. */
+  *#told(changes: readonly Change[]): Sliced<void> {
+    const { inventory } = this.#options;
+    for (let from = 0; from < changes.length; from += changesAtOnce) {
+      const messages = changes.slice(from, from + changesAtOnce).flatMap((change) => messagesOf(inventory, change));
+      broadcast(this.#listeners, messages.map(([name, data]) => this.#history.add(name, data)).join(''));
+      yield;
+    }
+  }
+
+  async #welcome(): Promise<void> {
+    // A page without its events is worth more than none, the more so when the disk is in trouble.
+    const events = await this.#options.inventory.events.list({ limit: eventsInSnapshot }).catch(() => []);
+    const bytes = this.#newcomers.size === 0 ? undefined : await this.#snapshot(events);
+    this.#welcoming = undefined;
+    if (bytes === undefined) return;
+    for (const response of [...this.#newcomers].slice(0, listenersAtOnce)) {
+      this.#newcomers.delete(response);
+      response.write(bytes);
+      this.#listeners.add(response);
+    }
+    this.#lastWelcomeAt = performance.now();
+    if (this.#newcomers.size > 0) this.#welcoming = setTimeout(() => void this.#welcome(), snapshotGapMs);
+  }
+
+  /** With what was told while it was made: no change falls between a snapshot and what follows it. */
+  async #snapshot(events: Event[]): Promise<Buffer> {
+    const { inventory, status, turns } = this.#options;
+    const id = this.#history.lastId();
+    const text = await inSlices(snapshotText(inventory, { status: status(), events }), turns);
+    const missed = this.#history.after(id);
+    if ('texts' in missed) return Buffer.from(streamText('snapshot', { text, id }) + missed.texts.join(''));
+    // More than is remembered, as when a whole rack starts: then at once.
+    const now = inOneGo(snapshotText(inventory, { status: status(), events }));
+    return Buffer.from(streamText('snapshot', { text: now, id: this.#history.lastId() }));
+  }
 }
 
 function begin(response: ServerResponse): void {
