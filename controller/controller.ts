@@ -7,7 +7,7 @@ import { StorageError } from '../inventory/store/store.ts';
 import type { Status } from '../protocol/api/status.ts';
 import type { Configuration } from './configuration.ts';
 import { logLineOf } from './event-log.ts';
-import { startRollCallThread } from './kill/roll-call-link.ts';
+import { startRollCallThread } from './kill/roll-call/roll-call-link.ts';
 import type { ControllerLog } from './log.ts';
 
 const sweepIntervalMs = 250;

@@ -96,10 +96,10 @@ test('while the disk is full nothing goes to the file', async () => {
 });
 
 test('text for the journal has its priority, text for a terminal its colour', () => {
-  const line = { level: 'error', subject: 'controller', message: 'no' } as const;
-  assert.equal(textOf(line, at, 'journal'), '<3>controller: no\n');
-  assert.equal(textOf(line, at, 'terminal'), '10:12:03 \u001b[31merror\u001b[0m controller: no\n');
-  assert.equal(textOf({ ...line, level: 'info' }, at, 'terminal'), '10:12:03 info  controller: no\n');
+  const line = { at, level: 'error', subject: 'controller', message: 'no' } as const;
+  assert.equal(textOf(line, 'journal'), '<3>controller: no\n');
+  assert.equal(textOf(line, 'terminal'), '10:12:03 \u001b[31merror\u001b[0m controller: no\n');
+  assert.equal(textOf({ ...line, level: 'info' }, 'terminal'), '10:12:03 info  controller: no\n');
   assert.ok(isJournal('8:12345', { dev: 8, ino: 12345 }));
   assert.ok(!isJournal('8:12345', { dev: 8, ino: 1 }));
   assert.ok(!isJournal(undefined, { dev: 8, ino: 1 }));

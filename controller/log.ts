@@ -51,7 +51,7 @@ const colours = { info: '', warn: '\u001b[33m', error: '\u001b[31m' } as const;
 export type TextStyle = 'journal' | 'terminal' | 'plain';
 
 /** One line for a person, with its end. */
-export function textOf({ level, subject, message, about }: LogLine, at: number, style: TextStyle): string {
+export function textOf({ at, level, subject, message, about }: Timed, style: TextStyle): string {
   const text = printable(about === undefined ? `${subject}: ${message}` : `${subject} ${about}: ${message}`);
   if (style === 'journal') return `<${priorities[level]}>${text}\n`;
   const time = new Date(at).toISOString();
@@ -83,8 +83,7 @@ export function openLog({
   /** A file that has as much makes room for a new one; four former ones are kept. */
   fileBytesLimit?: number;
 }): ControllerLog {
-  const toText = ({ at, ...line }: Timed) => textOf(line, at, style);
-  const queues = [new LineQueue({ format: toText, write: errorOutput })];
+  const queues = [new LineQueue({ format: (line) => textOf(line, style), write: errorOutput })];
   const toJson = jsonFormat();
   let isDiskFull: (() => boolean) | undefined;
   if (file !== undefined) {

@@ -9,6 +9,7 @@ const program = fileURLToPath(new URL('main.ts', import.meta.url));
 function up(...args: string[]): Promise<{ code: unknown; stderr: string }> {
   return new Promise((resolve) => {
     const words = ['--disable-warning=ExperimentalWarning', program, 'up', ...args];
+    // oxlint-disable-next-line max-params -- execFile calls it so
     execFile(process.execPath, words, (error, _stdout, stderr) => resolve({ code: error?.code, stderr }));
   });
 }

@@ -17,12 +17,12 @@ import {
   Histories,
   inventoryMetrics,
   processMetrics,
-} from './api/controller-metrics.ts';
+} from './api/metrics/controller-metrics.ts';
 import { registerDrillApi } from './api/drill-api.ts';
-import { createServer, type Server } from './api/http.ts';
-import { renderMetrics } from './api/metrics.ts';
+import { createServer, type Server } from './api/serving/http.ts';
+import { renderMetrics } from './api/metrics/metrics.ts';
 import { registerOperatorApi, type OperatorApiOptions } from './api/operator-api.ts';
-import { startStream } from './api/stream.ts';
+import { startStream } from './api/stream/stream.ts';
 import { statusCounts } from './api/views.ts';
 import { bootHost } from './boot-host.ts';
 import type { Configuration } from './configuration.ts';
@@ -31,10 +31,10 @@ import { loadCredentials, type Credentials } from './credentials.ts';
 import { connectionBudget, openFilesLimit } from './descriptors.ts';
 import { startDrills, type DrillRunner } from './drill/drill.ts';
 import { watchEventLoop } from './event-loop.ts';
-import { openImageStore } from './image-store.ts';
+import { openImageStore } from './images/image-store.ts';
 import { startEscalation } from './kill/escalation.ts';
 import { createNodeShell } from './kill/node-shell.ts';
-import type { RollCall } from './kill/roll-call.ts';
+import type { RollCall } from './kill/roll-call/roll-call.ts';
 import { startPower } from './power/power.ts';
 import { version } from './version.ts';
 

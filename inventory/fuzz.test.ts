@@ -306,7 +306,7 @@ function check(fuzz: Fuzz): void {
   }
   for (const key of model.workloads.keys()) {
     const [customer = '', name = ''] = key.split('/');
-    assert.ok(workloadView(inventory, customer, name));
+    assert.ok(workloadView(inventory, { customer, name }));
   }
 }
 

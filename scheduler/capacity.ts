@@ -149,10 +149,10 @@ export class Capacity {
       };
       if (best === undefined || isBetter(candidate, best)) best = candidate;
     }
-    return best ?? { refusal: this.#refusal(workload, customer, found) };
+    return best ?? { refusal: this.#refusal({ workload, customer }, found) };
   }
 
-  #refusal(workload: WorldWorkload, customer: WorldCustomer, found: Found): string {
+  #refusal({ workload, customer }: Pick<Wanted, 'workload' | 'customer'>, found: Found): string {
     if (this.#ready.size === 0) return 'no node is ready';
     if (found.meant === 0) return 'each ready node that it is meant for has one';
     if (found.roomy === 0) return `no ready node has ${Math.ceil(workload.memoryBytes / mebibyte)} MiB free`;

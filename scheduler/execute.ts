@@ -2,18 +2,22 @@ import type { Placement } from '../inventory/customers/placement.ts';
 import type { Inventory } from '../inventory/inventory.ts';
 import type { Plan } from './plan.ts';
 
-/** What one transaction may cost: some milliseconds of the event loop. To place is ten times the work of a removal. */
+/** What one transaction may cost: some milliseconds of the event loop. To place is four times the work of a removal. */
 const costLimit = 250;
-const costs = { place: 10, remove: 1 };
+const costs = { place: 10, remove: 2.5 };
+
+interface PlannedSteps extends Pick<Plan, 'actions' | 'problems'> {
+  /** Which of the next steps are to be done as things are now; all where left out. */
+  still?: (steps: Placement[]) => Placement[];
+}
 
 /**
  * Carries a plan out, in some transactions. Twice is as good as once: the inventory leaves out what is done already or fits
- * no more. `still`: which of the next steps are to be done as things are now. Resolves with whether all was done.
+ * no more. Resolves with whether all was done.
  */
 export async function execute(
   inventory: Inventory,
-  { actions, problems }: Pick<Plan, 'actions' | 'problems'>,
-  still = (steps: Placement[]): Placement[] => steps,
+  { actions, problems, still = (steps) => steps }: PlannedSteps,
 ): Promise<boolean> {
   let applied = 0;
   try {

@@ -33,7 +33,10 @@ test('a deployed workload is placed, repaired when its node is removed, complain
   await inventory.images.save(testImage('web'));
   await inventory.workloads.put({ customer: 'acme', name: 'web', spec: { image: 'web', replicas: 2, port: 80 } });
   await until(inventory, () => inventory.workloads.problemOf('acme', 'web') !== '');
-  assert.equal(workloadView(inventory, 'acme', 'web')?.problem, '2 of 2 replicas have no place: no node is ready');
+  assert.equal(
+    workloadView(inventory, { customer: 'acme', name: 'web' })?.problem,
+    '2 of 2 replicas have no place: no node is ready',
+  );
   await rack.ready(macOf(1));
   await rack.ready(macOf(2));
   await until(inventory, () => inventory.instances.all().length === 2);

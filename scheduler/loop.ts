@@ -3,7 +3,7 @@ import { setImmediate as realNextTurn } from 'node:timers/promises';
 import type { Inventory } from '../inventory/inventory.ts';
 import { execute } from './execute.ts';
 import { planInSlices } from './plan.ts';
-import { inSlices, type SliceOptions } from './slices.ts';
+import { inSlices, type SliceOptions } from '../inventory/slices.ts';
 import { Touched } from './touched.ts';
 import { readWorld } from './world.ts';
 
@@ -40,7 +40,7 @@ export function startScheduler({
     dueAt = 0;
     try {
       const planned = await inSlices(planInSlices(readWorld(inventory), now()), { nextTurn, clock });
-      const isDone = await execute(inventory, planned, (steps) => touched.without(steps, inventory));
+      const isDone = await execute(inventory, { ...planned, still: (steps) => touched.without(steps, inventory) });
       if (isDone) dueAt = planned.dueAt;
     } catch (error) {
       onFailure(error);

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { nodeReserveBytes } from './capacity.ts';
 import { plan, planInSlices } from './plan.ts';
-import { inSlices } from './slices.ts';
+import { inSlices } from '../inventory/slices.ts';
 import type { World, WorldCustomer, WorldInstance, WorldNode, WorldWorkload } from './world.ts';
 
 const mebibyte = 2 ** 20;
@@ -30,7 +30,7 @@ class Story {
     return this;
   }
 
-  workload(path: string, replicas: number, more: Partial<WorldWorkload> = {}): this {
+  workload(path: string, { replicas, ...more }: Partial<WorldWorkload> & { replicas: number }): this {
     const [customer = '', name = ''] = path.split('/');
     const others = this.world.workloads.filter((each) => `${each.customer}/${each.name}` !== path);
     const limits = { memoryBytes: 64 * mebibyte, processes: 32 };
@@ -112,15 +112,22 @@ const stories: Record<string, (story: Story) => void> = {
       .node('c', { memoryBytes: 2048 * mebibyte })
       .customer('acme')
       .customer('bolt');
-    story.workload('acme/web', 4, { needsPort: true }).workload('acme/zip', 1).workload('bolt/job', 2).settle();
-    story.say('scaled down: from where most are, youngest first').workload('acme/web', 2, { needsPort: true }).settle();
-    story.say('scaled to nothing').workload('acme/web', 0).settle();
+    story
+      .workload('acme/web', { replicas: 4, needsPort: true })
+      .workload('acme/zip', { replicas: 1 })
+      .workload('bolt/job', { replicas: 2 })
+      .settle();
+    story
+      .say('scaled down: from where most are, youngest first')
+      .workload('acme/web', { replicas: 2, needsPort: true })
+      .settle();
+    story.say('scaled to nothing').workload('acme/web', { replicas: 0 }).settle();
     story.say('the workload is gone');
     story.world.workloads = story.world.workloads.filter(({ name }) => name !== 'job');
     story.settle();
   },
   'no room': (story) => {
-    story.customer('acme').workload('acme/web', 3).pass();
+    story.customer('acme').workload('acme/web', { replicas: 3 }).pass();
     story.say('a node that is not ready, a fenced one and one without facts are of no use');
     story
       .node('a', { state: 'joining', since: story.now })
@@ -137,29 +144,37 @@ const stories: Record<string, (story: Story) => void> = {
       .node('b')
       .customer('acme', { memoryBytes: 64 * mebibyte })
       .settle();
-    story.customer('acme', { processes: 32 }).node('c').node('d', { memoryBytes: 0 }).workload('acme/web', 4).settle();
+    story
+      .customer('acme', { processes: 32 })
+      .node('c')
+      .node('d', { memoryBytes: 0 })
+      .workload('acme/web', { replicas: 4 })
+      .settle();
   },
   'a change rolls through, one at a time': (story) => {
-    story.node('a').node('b').customer('acme').workload('acme/web', 2).settle();
-    story.say('revision 2').workload('acme/web', 2, { specRevision: 2 }).settle();
-    story.say('a revision that does not start stops the roll').workload('acme/web', 2, { specRevision: 3 }).pass();
+    story.node('a').node('b').customer('acme').workload('acme/web', { replicas: 2 }).settle();
+    story.say('revision 2').workload('acme/web', { replicas: 2, specRevision: 2 }).settle();
+    story
+      .say('a revision that does not start stops the roll')
+      .workload('acme/web', { replicas: 2, specRevision: 3 })
+      .pass();
     story.change('web-00000005', { state: 'failed', reason: 'no such file /bin/wev', since: story.now });
     story.pass();
     story.now += 5_000;
     story.pass();
-    story.say('revision 4 mends it').workload('acme/web', 2, { specRevision: 4 }).settle();
+    story.say('revision 4 mends it').workload('acme/web', { replicas: 2, specRevision: 4 }).settle();
   },
   'a change on full nodes: one goes first, and only where the new one fits': (story) => {
     const full = { memoryBytes: nodeReserveBytes + 64 * mebibyte };
-    story.node('a', full).node('b', full).customer('acme').workload('acme/web', 2).settle();
-    story.workload('acme/web', 2, { specRevision: 2 }).settle();
+    story.node('a', full).node('b', full).customer('acme').workload('acme/web', { replicas: 2 }).settle();
+    story.workload('acme/web', { replicas: 2, specRevision: 2 }).settle();
     story
       .say('too large for any node')
-      .workload('acme/web', 2, { specRevision: 3, memoryBytes: 65 * mebibyte })
+      .workload('acme/web', { replicas: 2, specRevision: 3, memoryBytes: 65 * mebibyte })
       .settle();
   },
   'nodes go: silent ones keep theirs, lost, fenced and removed ones do not': (story) => {
-    story.node('a').node('b').node('c').customer('acme').workload('acme/web', 3).settle();
+    story.node('a').node('b').node('c').customer('acme').workload('acme/web', { replicas: 3 }).settle();
     story.say('a is silent').node('a', { state: 'silent', unreadyAt: story.now, since: story.now }).settle();
     story.say('a is lost').node('a', { state: 'lost', unreadyAt: story.now, since: story.now }).settle();
     story.say('b is fenced').node('b', { fenced: true }).settle();
@@ -172,15 +187,15 @@ const stories: Record<string, (story: Story) => void> = {
     story.node('d').settle();
   },
   'a killed customer is left alone': (story) => {
-    story.node('a').node('b').customer('acme').workload('acme/web', 2).settle();
-    story.customer('acme', { killed: true }).workload('acme/web', 4, { specRevision: 2 });
+    story.node('a').node('b').customer('acme').workload('acme/web', { replicas: 2 }).settle();
+    story.customer('acme', { killed: true }).workload('acme/web', { replicas: 4, specRevision: 2 });
     story.say('killed; a is lost').node('a', { state: 'lost' }).settle();
-    story.say('lifted').customer('acme').workload('acme/web', 2).settle();
+    story.say('lifted').customer('acme').workload('acme/web', { replicas: 2 }).settle();
   },
   'one on each of the nodes that it is meant for, and none elsewhere': (story) => {
     const full = { memoryBytes: nodeReserveBytes + 32 * mebibyte };
     story.node('a').node('b').node('c').node('d', full).customer('canary');
-    story.workload('canary/canary', 4, { onlyOn: new Set(['mac-a', 'mac-b', 'mac-d', 'mac-e']) }).settle();
+    story.workload('canary/canary', { replicas: 4, onlyOn: new Set(['mac-a', 'mac-b', 'mac-d', 'mac-e']) }).settle();
     story.say('b is lost, a failed: no other place for them').node('b', { state: 'lost' });
     story.change('canary-00000001', { state: 'failed', reason: 'disk', since: story.now });
     story.now += 60_000;
@@ -188,7 +203,7 @@ const stories: Record<string, (story: Story) => void> = {
     story.say('e is there').node('e').settle();
   },
   'a failed instance is tried elsewhere, later each time': (story) => {
-    story.node('a').node('b').customer('acme').workload('acme/web', 1).settle();
+    story.node('a').node('b').customer('acme').workload('acme/web', { replicas: 1 }).settle();
     for (let number = 1; number <= 3; number++) {
       const id = `web-0000000${number}`;
       story.change(id, { state: 'failed', reason: 'squashfs: wrong sha256', since: story.now });
@@ -223,8 +238,8 @@ test('a change leaves no node without a running instance that had one', () => {
     for (const replicas of [nodes, 2 * nodes - 1]) {
       const story = new Story().customer('acme');
       for (let i = 0; i < nodes; i++) story.node(String(i), { memoryBytes: 2 ** 31 });
-      story.workload('acme/web', replicas).settle();
-      story.workload('acme/web', replicas, { specRevision: 2 });
+      story.workload('acme/web', { replicas: replicas }).settle();
+      story.workload('acme/web', { replicas: replicas, specRevision: 2 });
       while (story.pass() > 0) {
         const running = story.world.instances.filter(({ state }) => state === 'running');
         assert.equal(new Set(running.map(({ node }) => node)).size, nodes, story.lines.join('\n'));
@@ -240,10 +255,10 @@ test('ports are unique on a node and go round', () => {
   const story = new Story()
     .node('a', { memoryBytes: 2 ** 40 })
     .customer('acme', { memoryBytes: 2 ** 40, processes: 1e6 });
-  story.workload('acme/web', 400, { needsPort: true }).settle();
-  story.workload('acme/web', 100, { needsPort: true }).settle();
+  story.workload('acme/web', { replicas: 400, needsPort: true }).settle();
+  story.workload('acme/web', { replicas: 100, needsPort: true }).settle();
   story.world.nextInstanceNumber = 9_990;
-  story.workload('acme/web', 300, { needsPort: true }).settle();
+  story.workload('acme/web', { replicas: 300, needsPort: true }).settle();
   const ports = story.world.instances.map(({ port }) => port ?? 0);
   assert.equal(new Set(ports).size, 300);
   assert.ok(ports.every((port) => port >= 20_000 && port < 30_000));
@@ -289,7 +304,7 @@ test('684 nodes and 2,000 workloads are planned, and in slices as at once', asyn
 });
 
 test('a plan says when time alone would change it', () => {
-  const story = new Story().node('a').node('b').customer('acme').workload('acme/web', 2).settle();
+  const story = new Story().node('a').node('b').customer('acme').workload('acme/web', { replicas: 2 }).settle();
   assert.equal(plan(story.world, story.now).dueAt, Infinity);
   story.change('web-00000001', { state: 'failed', reason: 'disk', since: story.now });
   assert.equal(plan(story.world, story.now).dueAt, story.now + 5_000);
@@ -299,7 +314,9 @@ test('a plan says when time alone would change it', () => {
 
 test('what no board can be asked to run is placed nowhere, and said', () => {
   const story = new Story().node('a').customer('acme');
-  story.workload('acme/big', 2, { unusable: 'its environment is too large' }).workload('acme/web', 1);
+  story
+    .workload('acme/big', { replicas: 2, unusable: 'its environment is too large' })
+    .workload('acme/web', { replicas: 1 });
   const { actions, problems } = plan(story.world, story.now);
   assert.deepEqual(
     actions.map(({ id }) => id),
@@ -315,7 +332,7 @@ test('a board with a thousand instances gets no more, however much memory is lef
   const story = new Story()
     .node('a', { memoryBytes: 2 ** 40 })
     .customer('acme', { memoryBytes: 2 ** 40, processes: 1e9 });
-  story.workload('acme/web', 1_010);
+  story.workload('acme/web', { replicas: 1_010 });
   for (let pass = 0; pass < 12; pass++) story.pass();
   assert.equal(story.world.instances.length, 1_000);
   assert.match(story.lines.at(-1) ?? '', /10 of 1010 replicas have no place: .*1000 instances/);

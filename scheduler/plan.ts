@@ -7,7 +7,7 @@ import { instanceId, type Placement } from '../inventory/customers/placement.ts'
 import type { Mac } from '../protocol/mac.ts';
 import { lostAfterMs } from '../protocol/timing.ts';
 import { Capacity, compare } from './capacity.ts';
-import { inOneGo, itemsPerLook, type Sliced, sorted } from './slices.ts';
+import { inOneGo, itemsPerLook, type Sliced, sorted } from '../inventory/slices.ts';
 import type { World, WorldCustomer, WorldInstance, WorldWorkload } from './world.ts';
 
 /** The rest comes in the next pass, 100 ms later: a pass stays short however much is asked for at once. */
@@ -61,7 +61,7 @@ export function* planInSlices(world: World, now: number): Sliced<Plan> {
       customer,
       instances,
       pass,
-      placer: new Placer(pass, workload, customer),
+      placer: new Placer(pass, { workload, customer }),
     });
     if (problem !== '') pass.problems.set(`${workload.customer}/${workload.name}`, problem);
     yield;
@@ -98,7 +98,7 @@ class Pass {
     return this.now >= at;
   }
 
-  place(workload: WorldWorkload, node: Mac, why: { attempt: number; reason: string }): void {
+  place(workload: WorldWorkload, { node, ...why }: { node: Mac; attempt: number; reason: string }): void {
     const { customer, name, specRevision, memoryBytes, processes, needsPort } = workload;
     const number = this.#nextNumber++;
     const port = needsPort ? this.capacity.freePort(node, number) : null;
@@ -128,7 +128,7 @@ function* planWorkload(task: Task): Sliced<string> {
   const kept = yield* replaceFailed(task, standing);
   const count = kept.length + placer.placed;
   const missing = workload.replicas - count - (yield* fill(task, workload.replicas - count));
-  const stuck = yield* rollOrShrink(task, kept, missing);
+  const stuck = yield* rollOrShrink(task, { kept, missing });
 
   if (missing > 0 && placer.refusal !== undefined)
     return `${missing} of ${workload.replicas} replicas have no place: ${placer.refusal}`;
@@ -199,7 +199,7 @@ function* fill({ placer }: Task, missing: number): Sliced<number> {
  * A change: one more than wanted while a new one starts, and an old one goes when all new ones run. Else what is too many
  * goes. Returns how a change is stuck, empty where it is not.
  */
-function* rollOrShrink(task: Task, kept: WorldInstance[], missing: number): Sliced<string> {
+function* rollOrShrink(task: Task, { kept, missing }: { kept: WorldInstance[]; missing: number }): Sliced<string> {
   const { workload, placer, pass } = task;
   const current = kept.filter((instance) => !isOld(workload, instance));
   const old = kept.filter((instance) => isOld(workload, instance));
@@ -265,7 +265,7 @@ class Placer {
   readonly #own = new Map<Mac, number>();
   readonly #staying = new Map<Mac, number>();
 
-  constructor(pass: Pass, workload: WorldWorkload, customer: WorldCustomer) {
+  constructor(pass: Pass, { workload, customer }: { workload: WorldWorkload; customer: WorldCustomer }) {
     this.#pass = pass;
     this.#workload = workload;
     this.#customer = customer;
@@ -290,7 +290,7 @@ class Placer {
       this.refusal = chosen.refusal;
       return false;
     }
-    this.#pass.place(workload, chosen.mac, why);
+    this.#pass.place(workload, { node: chosen.mac, ...why });
     this.count(chosen.mac, workload.specRevision);
     this.placed++;
     return true;

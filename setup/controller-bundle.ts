@@ -12,7 +12,7 @@ import type { Progress } from '../images/progress.ts';
 import { bundleOf, bundlesDirectory, installedPackages, sha256, type BundleManifest } from '../controller/bundle.ts';
 
 /** Programs of the controller: each is a process or a thread. */
-const programs = ['controller/up.ts', 'controller/kill/roll-call-thread.ts', 'boot/process/main.ts'];
+const programs = ['controller/up.ts', 'controller/kill/roll-call/roll-call-thread.ts', 'boot/process/main.ts'];
 /** They have machine code, look for files beside their own, or are loaded when needed: Node does it, from where they are. */
 const external = /^(sqlite3|ssh2|node-ssh|net-snmp|selfsigned)$/;
 /** A controller that runs may still load a part of an older one. */

@@ -7,7 +7,7 @@ import { agentRoutes } from '../../protocol/api/agent.ts';
 import { configurationProblem, configurationText } from '../../protocol/desired-state.ts';
 import { squashfsName } from '../../protocol/names.ts';
 import type { Inventory } from '../../inventory/inventory.ts';
-import { RefusedError, served, type Server } from './http.ts';
+import { RefusedError, served, type Server } from './serving/http.ts';
 import { RateLimit } from '../rate-limit.ts';
 import { startRepeatedEvents } from '../kill/repeated-events.ts';
 
@@ -73,15 +73,11 @@ function registerJoin(app: Server, { inventory, now }: AgentApiOptions): void {
   app.route({
     ...served(agentRoutes.join),
     bodyLimit: joinLimitBytes,
-    onRequest: (request, _reply, done) => {
-      const isGranted = ofAddress.admit(request.ip) && together.admit();
-      done(
-        isGranted
-          ? undefined
-          : new RefusedError(429, 'cannot join: too many joins lately, want a pause', {
-              headers: { 'retry-after': '1' },
-            }),
-      );
+    onRequest: async (request) => {
+      if (!ofAddress.admit(request.ip) || !together.admit())
+        throw new RefusedError(429, 'cannot join: too many joins lately, want a pause', {
+          headers: { 'retry-after': '1' },
+        });
     },
     handler: async (request) => {
       const { mac } = request.body;

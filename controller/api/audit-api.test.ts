@@ -8,7 +8,7 @@ import type { AuditEntry, AuditVerdict } from '../../protocol/api/audit.ts';
 import { testHeartbeat } from '../../protocol/heartbeat.fixture.ts';
 import { encodeHeartbeat } from '../../protocol/roll-call.ts';
 import { registerAuditApi } from './audit-api.ts';
-import { createServer } from './http.ts';
+import { createServer } from './serving/http.ts';
 
 async function rig(
   t: TestContext,

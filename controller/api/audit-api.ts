@@ -6,8 +6,8 @@ import { killReportHtml } from '../../dashboard/kill-report.ts';
 import type { Inventory } from '../../inventory/inventory.ts';
 import { StorageError } from '../../inventory/store/store.ts';
 import { orderTimeline } from './views.ts';
-import { RefusedError, served, type Server } from './http.ts';
-import { restOf } from './pages.ts';
+import { RefusedError, served, type Server } from './serving/http.ts';
+import { restOf } from './serving/pages.ts';
 
 /** Entries an answer holds at most: an order that names a rack is 15 kB. */
 const entriesLimit = 1_000;

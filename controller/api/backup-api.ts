@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { Inventory } from '../../inventory/inventory.ts';
 import { rootOperator } from '../../inventory/operators/operators.ts';
 import { statusRoutes } from '../../protocol/api/status.ts';
-import { RefusedError, served, type Server } from './http.ts';
+import { RefusedError, served, type Server } from './serving/http.ts';
 
 const secrets = ['tls-certificate.pem', 'tls-key.pem', 'ssh-key', 'operator-token'];
 

@@ -1,17 +1,18 @@
 import { customerRoutes } from '../../protocol/api/customers.ts';
 import type { Inventory } from '../../inventory/inventory.ts';
-import { orRefuse, RefusedError, served, shown, type Server } from './http.ts';
-import { pageOf } from './pages.ts';
-import { etagOf, requireVersion, keyedMutex } from './versions.ts';
+import { orRefuse, RefusedError, served, shown, type Server } from './serving/http.ts';
+import { pageOf } from './serving/pages.ts';
+import { etagOf, requireVersion, keyedMutex } from './serving/versions.ts';
 import { customerView } from './views.ts';
 
 export function registerCustomersApi(app: Server, inventory: Inventory): void {
   const exclusively = keyedMutex();
   app.route({
     ...served(customerRoutes.listCustomers),
-    handler: ({ query }) => {
-      const { items, rest } = pageOf(inventory.customers.all(), { query, key: ({ name }) => name });
-      return Promise.resolve({ customers: items.flatMap(({ name }) => customerView(inventory, name) ?? []), ...rest });
+    handler: async ({ query }) => {
+      const view = ({ name }: { name: string }) => customerView(inventory, name);
+      const { items, rest } = await pageOf(inventory.customers.all(), { query, key: ({ name }) => name, view });
+      return { customers: items, ...rest };
     },
   });
   app.route({

@@ -3,8 +3,8 @@ import { drillRoutes } from '../../protocol/api/drills.ts';
 import { drillView } from './drill-views.ts';
 import type { Inventory } from '../../inventory/inventory.ts';
 import type { DrillRunner } from '../drill/drill.ts';
-import { orRefuse, RefusedError, served, shown, type Server } from './http.ts';
-import { pageOf } from './pages.ts';
+import { orRefuse, RefusedError, served, shown, type Server } from './serving/http.ts';
+import { pageOf } from './serving/pages.ts';
 
 export function registerDrillApi(
   app: Server,
@@ -21,11 +21,11 @@ export function registerDrillApi(
   app.route({
     ...served(drillRoutes.listDrills),
 
-    handler: ({ query }) => {
-      // Newest first.
-      const { items, rest } = pageOf(inventory.drills.all(), { query, key: ({ number }) => -number });
-      const views = items.flatMap(({ number }) => drillView(inventory, number) ?? []);
-      return Promise.resolve({ drills: views, schedule: inventory.drills.schedule() ?? null, ...rest });
+    handler: async ({ query }) => {
+      const newestFirst = ({ number }: { number: number }) => -number;
+      const view = ({ number }: { number: number }) => drillView(inventory, number);
+      const { items, rest } = await pageOf(inventory.drills.all(), { query, key: newestFirst, view });
+      return { drills: items, schedule: inventory.drills.schedule() ?? null, ...rest };
     },
   });
   app.route({

@@ -1,8 +1,8 @@
 import { eventRoutes } from '../../protocol/api/events.ts';
 import { parseMac } from '../../protocol/mac.ts';
 import type { Inventory } from '../../inventory/inventory.ts';
-import { served, type Server } from './http.ts';
-import { restOf } from './pages.ts';
+import { served, type Server } from './serving/http.ts';
+import { restOf } from './serving/pages.ts';
 
 const eventsLimit = 1_000;
 

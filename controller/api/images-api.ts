@@ -1,9 +1,9 @@
 import type { IncomingMessage } from 'node:http';
 import { imageRoutes } from '../../protocol/api/images.ts';
 import type { Inventory } from '../../inventory/inventory.ts';
-import type { ImageStore } from '../image-store.ts';
-import { served, type Server } from './http.ts';
-import { pageOf } from './pages.ts';
+import type { ImageStore } from '../images/image-store.ts';
+import { served, type Server } from './serving/http.ts';
+import { pageOf } from './serving/pages.ts';
 
 /** How long a refused sender has to read why. */
 const lingerMs = 3_000;
@@ -13,13 +13,14 @@ export function registerImagesApi(
   { inventory, images }: { inventory: Inventory; images: ImageStore },
 ): void {
   // An uploaded image is read as a stream by its handler.
-  app.addContentTypeParser('application/octet-stream', (_request, _payload, done) => done(null));
+  app.addContentTypeParser('application/octet-stream', () => Promise.resolve());
   app.route({
     ...served(imageRoutes.listImages),
 
-    handler: ({ query }) => {
-      const { items, rest } = pageOf(inventory.images.all(), { query, key: ({ name }) => name });
-      return Promise.resolve({ images: items, imports: images.imports(), ...rest });
+    handler: async ({ query }) => {
+      const all = inventory.images.all();
+      const { items, rest } = await pageOf(all, { query, key: ({ name }) => name, view: (image) => image });
+      return { images: items, imports: images.imports(), ...rest };
     },
   });
   app.route({
@@ -30,7 +31,9 @@ export function registerImagesApi(
       // What is left unread of a refused archive must not be taken for this connection's next request.
       reply.header('connection', 'close');
       try {
-        return await reply.status(201).send(await images.receive(request.query.name, request.raw, request.operator));
+        return await reply
+          .status(201)
+          .send(await images.receive(request.raw, { name: request.query.name, by: request.operator }));
       } catch (error) {
         readOn(request.raw);
         throw error;

@@ -4,12 +4,12 @@ import { nodeRoutes, type NodePower } from '../../protocol/api/nodes.ts';
 import { parseMac } from '../../protocol/mac.ts';
 import type { Inventory } from '../../inventory/inventory.ts';
 import type { NodeDocument } from '../../inventory/store/documents.ts';
-import { questions, type NodeShell } from '../kill/node-shell.ts';
-import type { RollCall } from '../kill/roll-call.ts';
+import { questions, type NodeShell, type ShellTarget } from '../kill/node-shell.ts';
+import type { RollCall } from '../kill/roll-call/roll-call.ts';
 import type { Power } from '../power/power.ts';
-import { orRefuse, RefusedError, served, shown, type Server } from './http.ts';
-import { pageOf } from './pages.ts';
-import { etagOf, requireVersion, keyedMutex } from './versions.ts';
+import { orRefuse, RefusedError, served, shown, type Server } from './serving/http.ts';
+import { pageOf } from './serving/pages.ts';
+import { etagOf, requireVersion, keyedMutex } from './serving/versions.ts';
 import { nodeView } from './views.ts';
 
 export interface NodesApiOptions {
@@ -25,9 +25,11 @@ export function registerNodesApi(app: Server, options: NodesApiOptions): void {
   const exclusively = keyedMutex();
   app.route({
     ...served(nodeRoutes.listNodes),
-    handler: ({ query }) => {
-      const { items, rest } = pageOf(inventory.nodes.all(), { query, key: ({ mac }) => mac });
-      return Promise.resolve({ nodes: items.flatMap(({ mac }) => nodeView(inventory, mac) ?? []), ...rest });
+    handler: async ({ query }) => {
+      const key = ({ mac }: NodeDocument) => mac;
+      const view = ({ mac }: NodeDocument) => nodeView(inventory, mac);
+      const { items, rest } = await pageOf(inventory.nodes.all(), { query, key, view });
+      return { nodes: items, ...rest };
     },
   });
   app.route({
@@ -85,7 +87,7 @@ function registerShellRoutes(app: Server, { inventory, shell }: NodesApiOptions)
       const node = nodeNamed(inventory, request.params.node);
       const answers: Record<string, string> = {};
       for (const [name, command] of Object.entries(questions)) {
-        const { stdout, stderr } = await shell.run({ ...node, ip: addressOf(node), hostKey: node.sshHostKey }, command);
+        const { stdout, stderr } = await shell.run(targetOf(node), { command });
         answers[name] = stdout || stderr;
       }
       return answers;
@@ -96,19 +98,16 @@ function registerShellRoutes(app: Server, { inventory, shell }: NodesApiOptions)
     handler: async (request) => {
       const node = nodeNamed(inventory, request.params.node);
       // Sent to the background, so that the answer is out before the board goes down.
-      await shell.run(
-        { ...node, ip: addressOf(node), hostKey: node.sshHostKey },
-        '(sleep 1; reboot -f) >/dev/null 2>&1 &',
-      );
+      await shell.run(targetOf(node), { command: '(sleep 1; reboot -f) >/dev/null 2>&1 &' });
       inventory.events.add({ kind: 'node', subject: node.mac, message: `reboot asked for by ${request.operator}` });
       return {};
     },
   });
 }
 
-function addressOf(node: NodeDocument): string {
-  if (node.ip === null) throw new RefusedError(409, `cannot reach ${node.name}: it has no address yet`);
-  return node.ip;
+function targetOf({ mac, name, ip, sshHostKey: hostKey }: NodeDocument): ShellTarget {
+  if (ip === null) throw new RefusedError(409, `cannot reach ${name}: it has no address yet`);
+  return { mac, ip, hostKey };
 }
 
 function registerPowerRoutes(app: Server, { inventory, power }: NodesApiOptions): void {
@@ -137,7 +136,7 @@ function registerPowerRoutes(app: Server, { inventory, power }: NodesApiOptions)
           409,
           `cannot switch off ${node.name} alone: ${told.neighbours.join(', ')} would lose power with it, want "neighbours"`,
         );
-      await own.turn(state, node, null).catch(fromPdu);
+      await own.turn(state, { board: node, order: null }).catch(fromPdu);
       inventory.events.add({
         kind: 'node',
         subject: node.mac,

@@ -2,23 +2,23 @@
 // stream of its own. Nothing listens until the caller lets it; `ask` needs no socket.
 import { randomBytes } from 'node:crypto';
 import type { Inventory } from '../../inventory/inventory.ts';
+import type { SliceOptions } from '../../inventory/slices.ts';
 import { statusCounts } from './views.ts';
-import { createServer, type Server } from './http.ts';
-import { openImageStore, type ImageStore } from '../image-store.ts';
+import { createServer, type Server } from './serving/http.ts';
+import { openImageStore, type ImageStore } from '../images/image-store.ts';
 import { createNodeShell } from '../kill/node-shell.ts';
 import { registerOperatorApi, type OperatorApiOptions } from './operator-api.ts';
-import type { RollCall } from '../kill/roll-call.ts';
-import { startStream } from './stream.ts';
+import type { RollCall } from '../kill/roll-call/roll-call.ts';
+import { startStream } from './stream/stream.ts';
 
 export interface OperatorApi extends AsyncDisposable {
   app: Server;
   images: ImageStore;
   /** As an operator, `root` unless a token is given. The body is the answer's document, or its text where it is none. */
   readonly ask: (
-    method: 'GET' | 'POST' | 'PUT' | 'DELETE',
-    url: string,
-    payload?: object,
-    token?: string,
+    /** `POST /v1/kill` */
+    route: string,
+    said?: { body?: object | undefined; token?: string },
   ) => Promise<{ status: number; body: unknown }>;
 }
 
@@ -29,6 +29,8 @@ export interface OperatorApiParts extends Partial<Pick<OperatorApiOptions, Left>
   rollCall: RollCall;
   /** Of the image store; made where it is missing. */
   directory: string;
+  /** Of the stream. */
+  turns?: SliceOptions;
   /** Where the caller wants another server than the controller's, or has registered something on it. */
   app?: Server;
 }
@@ -43,6 +45,7 @@ export async function openOperatorApi({
   token = 'secret',
   twoPersonWaitMs,
   power,
+  turns,
 }: OperatorApiParts): Promise<OperatorApi> {
   const startedAt = Date.now();
   const status = () => ({
@@ -54,16 +57,17 @@ export async function openOperatorApi({
     ...statusCounts(inventory),
   });
   const images = await openImageStore({ directory, inventory, random: randomBytes, wallClock });
-  const stream = startStream({ inventory, status });
+  const stream = startStream({ inventory, status, turns });
   const shell = createNodeShell('');
   const own = { images, shell, stream, status };
   registerOperatorApi(app, { inventory, rollCall, ...own, power, metrics, wallClock, token, twoPersonWaitMs });
   return {
     app,
     images,
-    ask: async (method, url, payload, as = token) => {
-      const headers = { authorization: `Bearer ${as}` };
-      const answer = await app.inject({ method, url, headers, ...(payload === undefined ? {} : { payload }) });
+    ask: async (route, { body, token: own = token } = {}) => {
+      const headers = { authorization: `Bearer ${own}` };
+      const payload = body === undefined ? {} : { payload: body };
+      const answer = await app.inject({ ...methodAndUrl(route), headers, ...payload });
       const isJson = answer.headers['content-type']?.toString().includes('json') === true;
       return { status: answer.statusCode, body: isJson ? answer.json() : answer.body };
     },
@@ -73,6 +77,16 @@ export async function openOperatorApi({
     },
   };
 }
+
+/** Of `POST /v1/kill`. */
+export function methodAndUrl(route: string): { method: InjectMethod; url: string } {
+  const [method = '', url = ''] = route.split(' ');
+  const known = (['GET', 'POST', 'PUT', 'PATCH', 'DELETE'] as const).find((each) => each === method);
+  if (known === undefined) throw new Error(`cannot ask ${route}: want a method and a path`);
+  return { method: known, url };
+}
+
+type InjectMethod = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 
 /** A roll call that hears no board and sends nothing. */
 export function idleRollCall(): RollCall {

@@ -3,22 +3,22 @@
 import { statusRoutes, type Status } from '../../protocol/api/status.ts';
 import { streamRoutes } from '../../protocol/api/stream.ts';
 import type { Inventory } from '../../inventory/inventory.ts';
-import type { ImageStore } from '../image-store.ts';
+import type { ImageStore } from '../images/image-store.ts';
 import type { NodeShell } from '../kill/node-shell.ts';
-import type { RollCall } from '../kill/roll-call.ts';
+import type { RollCall } from '../kill/roll-call/roll-call.ts';
 import type { Power } from '../power/power.ts';
 import { registerAuditApi } from './audit-api.ts';
-import { authorizeOperators } from './authorization.ts';
+import { authorizeOperators } from './serving/authorization.ts';
 import { registerCustomersApi } from './customers-api.ts';
 import { registerEventsApi } from './events-api.ts';
-import { RefusedError, served, type Server } from './http.ts';
+import { RefusedError, served, type Server } from './serving/http.ts';
 import { registerImagesApi } from './images-api.ts';
 import { registerNodesApi } from './nodes-api.ts';
 import { registerOperatorsApi } from './operators-api.ts';
 import { createOrders } from './orders.ts';
 import { registerApprovalsApi, registerOrdersApi } from './orders-api.ts';
-import { registerReferenceApi } from './reference-api.ts';
-import type { Stream } from './stream.ts';
+import { registerReferenceApi } from './openapi/reference-api.ts';
+import type { Stream } from './stream/stream.ts';
 import { registerWorkloadsApi } from './workloads-api.ts';
 
 export interface OperatorApiOptions {

@@ -1,7 +1,7 @@
 import { operatorRoutes } from '../../protocol/api/operators.ts';
 import type { Inventory } from '../../inventory/inventory.ts';
-import { orRefuse, served, type Server } from './http.ts';
-import { pageOf } from './pages.ts';
+import { orRefuse, served, type Server } from './serving/http.ts';
+import { pageOf } from './serving/pages.ts';
 
 export function registerOperatorsApi(
   app: Server,
@@ -15,9 +15,13 @@ export function registerOperatorsApi(
   app.route({
     ...served(operatorRoutes.listOperators),
 
-    handler: ({ query }) => {
-      const { items, rest } = pageOf(inventory.operators.all(), { query, key: ({ name }) => name });
-      return Promise.resolve({ operators: items.map(({ name, createdAt }) => ({ name, createdAt })), ...rest });
+    handler: async ({ query }) => {
+      const { items, rest } = await pageOf(inventory.operators.all(), {
+        query,
+        key: ({ name }) => name,
+        view: ({ name, createdAt }) => ({ name, createdAt }),
+      });
+      return { operators: items, ...rest };
     },
   });
   app.route({

@@ -12,8 +12,8 @@ import { openInventory, type Inventory } from '../../inventory/inventory.ts';
 import { Approval } from '../../protocol/api/approvals.ts';
 import type { NewOperator } from '../../protocol/api/operators.ts';
 import { KillOrder } from '../../protocol/api/orders.ts';
-import type { Server } from './http.ts';
-import { idleRollCall, openOperatorApi } from './operator-api.fixture.ts';
+import type { Server } from './serving/http.ts';
+import { idleRollCall, methodAndUrl, openOperatorApi } from './operator-api.fixture.ts';
 
 const waitMs = 600_000;
 
@@ -26,7 +26,8 @@ interface Rig {
   /** What the roll call was told, in order. */
   enforced: string[];
   pass: (ms: number) => void;
-  ask: (method: 'GET' | 'POST' | 'DELETE', url: string, token?: string, payload?: object) => Promise<Answer>;
+  /** `POST /v1/kill` */
+  ask: (route: string, said?: { token?: string | undefined; body?: object }) => Promise<Answer>;
   tokens: { anna: string; ben: string };
   app: () => Server;
   /** The controller ends and another one starts on the same directory. */
@@ -57,13 +58,17 @@ async function rig(t: TestContext, { twoPersonRule = true } = {}): Promise<Rig> 
     return { inventory, app };
   };
   let running = await start();
-  const ask: Rig['ask'] = async (method, url, token, payload) => {
+  const ask: Rig['ask'] = async (route, { token, body } = {}) => {
     const headers = token === undefined ? {} : { authorization: `Bearer ${token}` };
-    const answer = await running.app.inject({ method, url, headers, ...(payload === undefined ? {} : { payload }) });
+    const answer = await running.app.inject({
+      ...methodAndUrl(route),
+      headers,
+      ...(body === undefined ? {} : { payload: body }),
+    });
     return { status: answer.statusCode, body: answer.json() };
   };
   const added = async (name: string) =>
-    ((await ask('POST', '/v1/operators', 'root-token', { name })).body as NewOperator).token;
+    ((await ask('POST /v1/operators', { token: 'root-token', body: { name } })).body as NewOperator).token;
   const tokens = { anna: await added('anna'), ben: await added('ben') };
   for (const name of ['acme', 'bolt']) await running.inventory.customers.add({ name });
   return {
@@ -101,39 +106,40 @@ function refusal({ body }: Answer): string {
 
 test('every request is by a named operator, and nobody else', async (t) => {
   const { ask, tokens, inventory } = await rig(t);
-  const change = (token?: string) => ask('POST', '/v1/customers', token, { name: 'carl' });
+  const change = (token?: string) => ask('POST /v1/customers', { token, body: { name: 'carl' } });
   for (const token of [undefined, '', 'x', 'anna', `${tokens.anna} `, tokens.anna.toUpperCase()])
     assert.equal((await change(token)).status, 401);
   assert.equal((await change(tokens.anna)).status, 201);
   const [event] = (await inventory.events.list({ limit: 1, subject: 'carl' })).map(({ message }) => message);
   assert.equal(event, 'added (by anna)');
-  assert.deepEqual((await ask('GET', '/v1/whoami', tokens.anna)).body, { name: 'anna', twoPersonRule: true });
+  assert.deepEqual((await ask('GET /v1/whoami', { token: tokens.anna })).body, { name: 'anna', twoPersonRule: true });
   for (const url of ['/v1/whoami', '/v1/nodes', '/v1/stream', '/v1/kill', '/v1/kill/1/report', '/metrics', '/v1/none'])
-    for (const token of [undefined, 'x']) assert.equal((await ask('GET', url, token)).status, 401, url);
-  assert.deepEqual((await ask('GET', '/healthz')).body, { ok: true });
+    for (const token of [undefined, 'x']) assert.equal((await ask(`GET ${url}`, { token })).status, 401, url);
+  assert.deepEqual((await ask('GET /healthz')).body, { ok: true });
 
-  assert.equal((await ask('POST', '/v1/operators', tokens.anna, { name: 'dora' })).status, 409);
-  assert.equal((await ask('POST', '/v1/operators', 'root-token', { name: 'Dora!' })).status, 400);
-  const listed = JSON.stringify((await ask('GET', '/v1/operators', tokens.ben)).body);
+  assert.equal((await ask('POST /v1/operators', { token: tokens.anna, body: { name: 'dora' } })).status, 409);
+  assert.equal((await ask('POST /v1/operators', { token: 'root-token', body: { name: 'Dora!' } })).status, 400);
+  const listed = JSON.stringify((await ask('GET /v1/operators', { token: tokens.ben })).body);
   assert.match(listed, /"anna".*"ben".*"root"/);
   assert.doesNotMatch(listed, /[0-9a-f]{32}/);
-  assert.equal((await ask('DELETE', '/v1/operators/anna', 'root-token')).status, 200);
+  assert.equal((await ask('DELETE /v1/operators/anna', { token: 'root-token' })).status, 200);
   assert.equal((await change(tokens.anna)).status, 401);
 });
 
 test('a page of another site is answered nothing, and only leads here', async (t) => {
   const { app, tokens } = await rig(t);
-  const from = async (site: string | undefined, url: string, mode = 'cors') => {
+  const from = async (site: string | undefined, { url, mode = 'cors' }: { url: string; mode?: string }) => {
     const fetched = site === undefined ? {} : { 'sec-fetch-site': site, 'sec-fetch-mode': mode };
     const headers = { authorization: `Bearer ${tokens.anna}`, ...fetched };
     return (await app().inject({ url, headers })).statusCode;
   };
-  for (const site of [undefined, 'same-origin', 'none']) assert.equal(await from(site, '/v1/nodes'), 200, site);
+  for (const site of [undefined, 'same-origin', 'none'])
+    assert.equal(await from(site, { url: '/v1/nodes' }), 200, site);
   for (const site of ['cross-site', 'same-site'])
     for (const url of ['/v1/nodes', '/v1/stream', '/healthz', '/metrics', '/'])
-      assert.equal(await from(site, url), 403, `${site} ${url}`);
-  assert.equal(await from('cross-site', '/v1/nodes', 'navigate'), 403);
-  assert.equal(await from('cross-site', '/', 'navigate'), 200);
+      assert.equal(await from(site, { url }), 403, `${site} ${url}`);
+  assert.equal(await from('cross-site', { url: '/v1/nodes', mode: 'navigate' }), 403);
+  assert.equal(await from('cross-site', { url: '/', mode: 'navigate' }), 200);
 });
 
 test('every answer says that it is for our own page, and is what it says it is', async (t) => {
@@ -148,8 +154,8 @@ test('every answer says that it is for our own page, and is what it says it is',
 
 test('a wrong token is told so at once, many are not looked at; they are one event, and slow nobody else', async (t) => {
   const { ask, tokens, inventory, app } = await rig(t);
-  const guesses = Array.from({ length: 200 }, (_, i) => ask('GET', '/v1/nodes', `guess ${i}`));
-  assert.equal((await ask('GET', '/v1/nodes', tokens.anna)).status, 200);
+  const guesses = Array.from({ length: 200 }, (_, i) => ask('GET /v1/nodes', { token: `guess ${i}` }));
+  assert.equal((await ask('GET /v1/nodes', { token: tokens.anna })).status, 200);
   const statuses = (await Promise.all(guesses)).map(({ status }) => status);
   const counted = (wanted: number) => statuses.filter((status) => status === wanted).length;
   // Twenty, and one more for each second that this takes.
@@ -162,15 +168,21 @@ test('a wrong token is told so at once, many are not looked at; they are one eve
 
 test('without the rule one operator is enough, and is named', async (t) => {
   const { ask, tokens } = await rig(t, { twoPersonRule: false });
-  const order = orderOf(await ask('POST', '/v1/kill', tokens.anna, { everything: true, reason: 'fire' }), 201);
+  const order = orderOf(
+    await ask('POST /v1/kill', { token: tokens.anna, body: { everything: true, reason: 'fire' } }),
+    201,
+  );
   assert.deepEqual([order.by, order.liftedBy], ['anna', null]);
-  assert.equal(orderOf(await ask('POST', '/v1/lift', tokens.ben, { everything: true }), 200).liftedBy, 'ben');
+  assert.equal(
+    orderOf(await ask('POST /v1/lift', { token: tokens.ben, body: { everything: true } }), 200).liftedBy,
+    'ben',
+  );
 });
 
 test('one customer is stopped by one operator, whatever the rule says', async (t) => {
   const { ask, tokens, enforced } = await rig(t);
   assert.equal(
-    orderOf(await ask('POST', '/v1/kill', tokens.anna, { customer: 'acme', reason: 'spam' }), 201).by,
+    orderOf(await ask('POST /v1/kill', { token: tokens.anna, body: { customer: 'acme', reason: 'spam' } }), 201).by,
     'anna',
   );
   assert.deepEqual(enforced, ['order acme', 'permits']);
@@ -178,18 +190,20 @@ test('one customer is stopped by one operator, whatever the rule says', async (t
 
 test('everything is stopped when a second operator approves, not before, and answered like the original', async (t) => {
   const { ask, tokens, enforced } = await rig(t);
-  const approval = approvalOf(await ask('POST', '/v1/kill', tokens.anna, { everything: true, reason: 'fire' }));
+  const approval = approvalOf(
+    await ask('POST /v1/kill', { token: tokens.anna, body: { everything: true, reason: 'fire' } }),
+  );
   assert.deepEqual([approval.action, approval.scope, approval.by], ['kill', '*', 'anna']);
   assert.equal(approval.expiresAt - approval.at, waitMs);
   assert.deepEqual(enforced, []);
-  assert.deepEqual((await ask('GET', '/v1/approvals', tokens.ben)).body, { approvals: [approval] });
+  assert.deepEqual((await ask('GET /v1/approvals', { token: tokens.ben })).body, { approvals: [approval] });
   const path = `/v1/approvals/${approval.id}`;
-  assert.equal((await ask('POST', path)).status, 401);
-  const same = await ask('POST', path, tokens.anna);
+  assert.equal((await ask(`POST ${path}`)).status, 401);
+  const same = await ask(`POST ${path}`, { token: tokens.anna });
   assert.equal(same.status, 409);
   assert.match(refusal(same), /^anna asked for this .*: another operator must approve it$/);
   assert.deepEqual(enforced, []);
-  const order = orderOf(await ask('POST', path, tokens.ben), 201);
+  const order = orderOf(await ask(`POST ${path}`, { token: tokens.ben }), 201);
   assert.deepEqual([order.scope, order.by, order.reason], ['*', 'anna, approved by ben', 'fire']);
   assert.deepEqual(enforced, ['order *', 'permits']);
 });
@@ -197,20 +211,22 @@ test('everything is stopped when a second operator approves, not before, and ans
 test('a lift waits too, also through a restart; who approves late is refused', async (t) => {
   const there = await rig(t);
   const { ask, tokens, enforced } = there;
-  await ask('POST', '/v1/kill', tokens.anna, { customer: 'acme', reason: 'spam' });
-  const approval = approvalOf(await ask('POST', '/v1/lift', tokens.anna, { customer: 'acme', reason: 'sorry' }));
+  await ask('POST /v1/kill', { token: tokens.anna, body: { customer: 'acme', reason: 'spam' } });
+  const approval = approvalOf(
+    await ask('POST /v1/lift', { token: tokens.anna, body: { customer: 'acme', reason: 'sorry' } }),
+  );
   await there.restart();
-  assert.deepEqual((await ask('GET', '/v1/approvals', tokens.ben)).body, { approvals: [approval] });
+  assert.deepEqual((await ask('GET /v1/approvals', { token: tokens.ben })).body, { approvals: [approval] });
   there.pass(waitMs - 1);
   enforced.length = 0;
-  const order = orderOf(await ask('POST', `/v1/approvals/${approval.id}`, tokens.ben), 200);
+  const order = orderOf(await ask(`POST /v1/approvals/${approval.id}`, { token: tokens.ben }), 200);
   assert.deepEqual([order.liftedBy, enforced], ['anna, approved by ben', ['permits']]);
 
-  await ask('POST', '/v1/kill', tokens.ben, { customer: 'acme', reason: 'again' });
-  const second = approvalOf(await ask('POST', '/v1/lift', tokens.ben, { customer: 'acme' }));
+  await ask('POST /v1/kill', { token: tokens.ben, body: { customer: 'acme', reason: 'again' } });
+  const second = approvalOf(await ask('POST /v1/lift', { token: tokens.ben, body: { customer: 'acme' } }));
   assert.ok(second.id > approval.id);
   there.pass(waitMs);
-  const late = await ask('POST', `/v1/approvals/${second.id}`, tokens.anna);
+  const late = await ask(`POST /v1/approvals/${second.id}`, { token: tokens.anna });
   assert.equal(late.status, 409);
   assert.match(refusal(late), /does not wait: it was approved or withdrawn, or has expired/);
   assert.notEqual(there.inventory.orders.killedBy('acme'), undefined);
@@ -218,9 +234,11 @@ test('a lift waits too, also through a restart; who approves late is refused', a
 
 test('ten who approve at once give one order', async (t) => {
   const { ask, tokens, enforced, inventory } = await rig(t);
-  const { id } = approvalOf(await ask('POST', '/v1/kill', tokens.anna, { everything: true, reason: 'fire' }));
+  const { id } = approvalOf(
+    await ask('POST /v1/kill', { token: tokens.anna, body: { everything: true, reason: 'fire' } }),
+  );
   const by = Array.from({ length: 10 }, (_, index) => (index % 2 === 0 ? tokens.ben : 'root-token'));
-  const answers = await Promise.all(by.map((token) => ask('POST', `/v1/approvals/${id}`, token)));
+  const answers = await Promise.all(by.map((token) => ask(`POST /v1/approvals/${id}`, { token })));
   const counted = (wanted: number) => answers.filter(({ status }) => status === wanted).length;
   assert.deepEqual([counted(201), counted(409)], [1, 9]);
   assert.deepEqual(enforced, ['order *', 'permits']);
@@ -229,16 +247,18 @@ test('ten who approve at once give one order', async (t) => {
 
 test('anybody with a token may withdraw', async (t) => {
   const { ask, tokens } = await rig(t);
-  const { id } = approvalOf(await ask('POST', '/v1/kill', tokens.anna, { everything: true, reason: 'fire' }));
-  assert.equal((await ask('DELETE', `/v1/approvals/${id}`)).status, 401);
-  assert.equal((await ask('DELETE', `/v1/approvals/${id}`, tokens.ben)).status, 200);
-  assert.equal((await ask('POST', `/v1/approvals/${id}`, tokens.ben)).status, 409);
+  const { id } = approvalOf(
+    await ask('POST /v1/kill', { token: tokens.anna, body: { everything: true, reason: 'fire' } }),
+  );
+  assert.equal((await ask(`DELETE /v1/approvals/${id}`)).status, 401);
+  assert.equal((await ask(`DELETE /v1/approvals/${id}`, { token: tokens.ben })).status, 200);
+  assert.equal((await ask(`POST /v1/approvals/${id}`, { token: tokens.ben })).status, 409);
 });
 
 test('with one operator the refusal says what is missing', async (t) => {
   const { ask, enforced } = await rig(t);
-  for (const name of ['anna', 'ben']) await ask('DELETE', `/v1/operators/${name}`, 'root-token');
-  const alone = await ask('POST', '/v1/kill', 'root-token', { everything: true, reason: 'fire' });
+  for (const name of ['anna', 'ben']) await ask(`DELETE /v1/operators/${name}`, { token: 'root-token' });
+  const alone = await ask('POST /v1/kill', { token: 'root-token', body: { everything: true, reason: 'fire' } });
   assert.equal(alone.status, 409);
   assert.match(refusal(alone), /needs two operators and there is only root: muster operator add NAME/);
   assert.deepEqual(enforced, []);

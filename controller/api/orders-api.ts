@@ -2,9 +2,9 @@
 import { approvalRoutes, orderRoutes } from '../../protocol/api/orders.ts';
 import { everything } from '../../protocol/roll-call.ts';
 import type { Inventory } from '../../inventory/inventory.ts';
-import { orRefuse, RefusedError, served, type Server } from './http.ts';
+import { orRefuse, RefusedError, served, type Server } from './serving/http.ts';
 import { isDone, type Orders } from './orders.ts';
-import { pageOf } from './pages.ts';
+import { pageOf } from './serving/pages.ts';
 import { orderTimeline, orderView } from './views.ts';
 
 export interface OrdersApiOptions {
@@ -17,7 +17,11 @@ export function registerOrdersApi(app: Server, { inventory, orders }: OrdersApiO
     ...served(orderRoutes.kill),
 
     handler: async (request, reply) => {
-      const answer = await orders.kill(scopeOf(request.body), request.body.reason, request.operator);
+      const answer = await orders.kill({
+        scope: scopeOf(request.body),
+        reason: request.body.reason,
+        by: request.operator,
+      });
       return isDone(answer) ? reply.status(201).send(answer) : reply.status(202).send(answer);
     },
   });
@@ -25,16 +29,21 @@ export function registerOrdersApi(app: Server, { inventory, orders }: OrdersApiO
     ...served(orderRoutes.lift),
 
     handler: async (request, reply) => {
-      const answer = await orders.lift(scopeOf(request.body), request.body.reason ?? '', request.operator);
+      const answer = await orders.lift({
+        scope: scopeOf(request.body),
+        reason: request.body.reason ?? '',
+        by: request.operator,
+      });
       return isDone(answer) ? reply.status(200).send(answer) : reply.status(202).send(answer);
     },
   });
   app.route({
     ...served(orderRoutes.listOrders),
 
-    handler: ({ query }) => {
-      const { items, rest } = pageOf(inventory.orders.all(), { query, key: ({ number }) => number });
-      return Promise.resolve({ orders: items.flatMap(({ number }) => orderView(inventory, number) ?? []), ...rest });
+    handler: async ({ query }) => {
+      const view = ({ number }: { number: number }) => orderView(inventory, number);
+      const { items, rest } = await pageOf(inventory.orders.all(), { query, key: ({ number }) => number, view });
+      return { orders: items, ...rest };
     },
   });
   app.route({
@@ -59,9 +68,10 @@ export function registerApprovalsApi(app: Server, { inventory, orders }: OrdersA
   app.route({
     ...served(approvalRoutes.listApprovals),
 
-    handler: ({ query }) => {
-      const { items, rest } = pageOf(inventory.approvals.all(), { query, key: ({ id }) => id });
-      return Promise.resolve({ approvals: items, ...rest });
+    handler: async ({ query }) => {
+      const approvals = inventory.approvals.all();
+      const { items, rest } = await pageOf(approvals, { query, key: ({ id }) => id, view: (approval) => approval });
+      return { approvals: items, ...rest };
     },
   });
   app.route({

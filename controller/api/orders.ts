@@ -9,8 +9,8 @@ import type { Refused } from '../../inventory/refused.ts';
 import type { RequestAnswer, ApprovalRequest } from '../../inventory/operators/approvals.ts';
 import type { OrderDocument } from '../../inventory/store/documents.ts';
 import { giveKillOrder, killHooks, killTargets, liftHooks, liftKillOrder, notInForce } from '../kill/kill-order.ts';
-import type { RollCall } from '../kill/roll-call.ts';
-import { orRefuse, RefusedError, shown } from './http.ts';
+import type { RollCall } from '../kill/roll-call/roll-call.ts';
+import { orRefuse, RefusedError, shown } from './serving/http.ts';
 import { orderView } from './views.ts';
 
 export interface OrdersOptions {
@@ -21,10 +21,17 @@ export interface OrdersOptions {
   pause?: (ms: number) => Promise<unknown>;
 }
 
+interface OrderRequest {
+  /** A customer's name or `*`. */
+  scope: string;
+  reason: string;
+  by: string;
+}
+
 /** Orders that are given, lifted, or left waiting for a second operator. Each method throws RefusedError. */
 export interface Orders {
-  kill(scope: string, reason: string, by: string): Promise<KillOrder | Approval>;
-  lift(scope: string, reason: string, by: string): Promise<KillOrder | Approval>;
+  kill(request: OrderRequest): Promise<KillOrder | Approval>;
+  lift(request: OrderRequest): Promise<KillOrder | Approval>;
   approve(id: number, by: string): Promise<{ action: Approval['action']; order: KillOrder }>;
 }
 
@@ -74,14 +81,14 @@ export function createOrders({ inventory, rollCall, twoPersonWaitMs, pause = rea
   }
 
   return {
-    kill: (scope, reason, by) =>
+    kill: ({ scope, reason, by }) =>
       twoPersonWaitMs !== undefined && scope === everything
         ? ask({ action: 'kill', scope, reason, by, targets: killTargets(inventory) }, twoPersonWaitMs)
-        : given((accepted) => giveKillOrder(rooms, { scope, reason, by }, accepted)),
-    lift: (scope, reason, by) =>
+        : given((accepted) => giveKillOrder(rooms, { scope, reason, by, accepted })),
+    lift: ({ scope, reason, by }) =>
       twoPersonWaitMs !== undefined
         ? ask({ action: 'lift', scope, reason, by, targets: [] }, twoPersonWaitMs)
-        : given((accepted) => liftKillOrder(rooms, { scope, reason, by }, accepted)),
+        : given((accepted) => liftKillOrder(rooms, { scope, reason, by, accepted })),
     approve: async (id, by) => {
       const action = inventory.approvals.get(id)?.action ?? 'kill';
       const order = await given(async (accepted) => {

@@ -59,7 +59,10 @@ export function customerView(inventory: Inventory, name: string): Customer | und
   };
 }
 
-export function workloadView(inventory: Inventory, customer: string, name: string): Workload | undefined {
+export function workloadView(
+  inventory: Inventory,
+  { customer, name }: Pick<Workload, 'customer' | 'name'>,
+): Workload | undefined {
   const workload = inventory.workloads.get(customer, name);
   if (workload === undefined) return undefined;
   const { spec, specRevision, createdAt } = workload;
@@ -106,7 +109,7 @@ export function instanceView(inventory: Inventory, id: string): Instance | undef
 
 export function orderView(inventory: Inventory, number: number): KillOrder | undefined {
   const order = inventory.orders.get(number);
-  return order === undefined ? undefined : summary(inventory, order, timelineOf(inventory, order));
+  return order === undefined ? undefined : summary(inventory, { order, timeline: timelineOf(inventory, order) });
 }
 
 /** Nodes in the order in which they acknowledged, then those that have not. */
@@ -114,7 +117,7 @@ export function orderTimeline(inventory: Inventory, number: number): KillTimelin
   const order = inventory.orders.get(number);
   if (order === undefined) return undefined;
   const timeline = timelineOf(inventory, order);
-  return { ...summary(inventory, order, timeline), timeline };
+  return { ...summary(inventory, { order, timeline }), timeline };
 }
 
 function timelineOf(inventory: Inventory, order: OrderDocument): KillNode[] {
@@ -136,11 +139,8 @@ function timelineOf(inventory: Inventory, order: OrderDocument): KillNode[] {
     .toSorted((a, b) => (a.evidenceAfterMs ?? Infinity) - (b.evidenceAfterMs ?? Infinity) || 0);
 }
 
-function summary(
-  inventory: Inventory,
-  { number, scope, reason, by, at, liftedAt, liftedBy }: OrderDocument,
-  timeline: KillNode[],
-): KillOrder {
+function summary(inventory: Inventory, { order, timeline }: { order: OrderDocument; timeline: KillNode[] }): KillOrder {
+  const { number, scope, reason, by, at, liftedAt, liftedBy } = order;
   const times = timeline.flatMap(({ evidenceAfterMs }) => evidenceAfterMs ?? []);
   return {
     number,

@@ -3,26 +3,26 @@ import { instanceRoutes } from '../../protocol/api/instances.ts';
 import { logRoutes } from '../../protocol/api/logs.ts';
 import { workloadRoutes } from '../../protocol/api/workloads.ts';
 import type { Inventory } from '../../inventory/inventory.ts';
-import { orRefuse, RefusedError, served, shown, type Server } from './http.ts';
-import { pageOf } from './pages.ts';
-import { etagOf, requireVersion, keyedMutex } from './versions.ts';
+import { orRefuse, RefusedError, served, shown, type Server } from './serving/http.ts';
+import { pageOf } from './serving/pages.ts';
+import { etagOf, requireVersion, keyedMutex } from './serving/versions.ts';
 import { instanceView, workloadView } from './views.ts';
 
 export function registerWorkloadsApi(app: Server, inventory: Inventory): void {
   const exclusively = keyedMutex();
   app.route({
     ...served(workloadRoutes.listWorkloads),
-    handler: ({ query }) => {
-      const { items, rest } = pageOf(inventory.workloads.all(), { query, key: nameOf });
-      const workloads = items.flatMap(({ customer, name }) => workloadView(inventory, customer, name) ?? []);
-      return Promise.resolve({ workloads, ...rest });
+    handler: async ({ query }) => {
+      const view = (workload: WorkloadName) => workloadView(inventory, workload);
+      const { items, rest } = await pageOf(inventory.workloads.all(), { query, key: nameOf, view });
+      return { workloads: items, ...rest };
     },
   });
   app.route({
     ...served(workloadRoutes.getWorkload),
     handler: async ({ params: { customer, name } }, reply) => {
       const etag = knownWorkload(inventory, { customer, name });
-      return reply.header('etag', etag).send(shown(workloadView(inventory, customer, name)));
+      return reply.header('etag', etag).send(shown(workloadView(inventory, { customer, name })));
     },
   });
   app.route({
@@ -33,7 +33,7 @@ export function registerWorkloadsApi(app: Server, inventory: Inventory): void {
         requireVersion(request, { name: nameOf({ customer, name }), etag: versionOf(inventory, { customer, name }) });
         orRefuse(await inventory.workloads.put({ customer, name, spec: request.body }, request.operator));
         const etag = knownWorkload(inventory, { customer, name });
-        return reply.header('etag', etag).send(shown(workloadView(inventory, customer, name)));
+        return reply.header('etag', etag).send(shown(workloadView(inventory, { customer, name })));
       });
     },
   });
@@ -48,7 +48,7 @@ export function registerWorkloadsApi(app: Server, inventory: Inventory): void {
         });
         orRefuse(await inventory.workloads.patch({ customer, name, patch: request.body }, request.operator));
         const etag = knownWorkload(inventory, { customer, name });
-        return reply.header('etag', etag).send(shown(workloadView(inventory, customer, name)));
+        return reply.header('etag', etag).send(shown(workloadView(inventory, { customer, name })));
       });
     },
   });
@@ -69,11 +69,12 @@ export function registerWorkloadsApi(app: Server, inventory: Inventory): void {
   registerLogs(app, inventory);
   app.route({
     ...served(instanceRoutes.listInstances),
-    handler: ({ query }) => {
+    handler: async ({ query }) => {
       const { customer } = query;
-      const wanted = inventory.instances.all().filter((each) => customer === undefined || each.customer === customer);
-      const { items, rest } = pageOf(wanted, { query, key: ({ id }) => id });
-      return Promise.resolve({ instances: items.flatMap(({ id }) => instanceView(inventory, id) ?? []), ...rest });
+      const wanted = customer === undefined ? inventory.instances.all() : inventory.instances.of(customer);
+      const view = ({ id }: { id: string }) => instanceView(inventory, id);
+      const { items, rest } = await pageOf(wanted, { query, key: ({ id }) => id, view });
+      return { instances: items, ...rest };
     },
   });
 }

@@ -5,13 +5,13 @@ import { Drill, type DrillRequest, Drills } from '../../protocol/api/drills.ts';
 import { Status } from '../../protocol/api/status.ts';
 import { StorageError } from '../../inventory/store/store.ts';
 import { macOf } from '../../inventory/rack.fixture.ts';
-import { canaryImage } from './drill.ts';
+import { canaryImage } from './canary.ts';
 import { Rig } from './rig.fixture.ts';
 
 const timeout = 120_000;
 
 async function begin(rig: Rig, request: DrillRequest = {}): Promise<number> {
-  const { status, body } = await rig.ask('POST', '/v1/drills', request);
+  const { status, body } = await rig.ask('POST /v1/drills', { body: request });
   assert.equal(status, 202, JSON.stringify(body));
   const drill = Value.Parse(Drill, body);
   assert.deepEqual([drill.phase, drill.outcome, drill.by], ['deploying', null, 'root']);
@@ -19,7 +19,7 @@ async function begin(rig: Rig, request: DrillRequest = {}): Promise<number> {
 }
 
 async function shownDrill(rig: Rig, number: number): Promise<Drill> {
-  return Value.Parse(Drill, (await rig.ask('GET', `/v1/drills/${number}`)).body);
+  return Value.Parse(Drill, (await rig.ask(`GET /v1/drills/${number}`)).body);
 }
 
 async function finished(rig: Rig, number: number): Promise<Drill> {
@@ -58,7 +58,7 @@ test('a drill runs a canary on each node, kills it as an operator would, and lea
     [macOf(1), macOf(2)],
   );
   await killed(rig);
-  assert.equal(Value.Parse(Status, (await rig.ask('GET', '/v1/status')).body).standingOrders, 0);
+  assert.equal(Value.Parse(Status, (await rig.ask('GET /v1/status')).body).standingOrders, 0);
   const drill = await finished(rig, number);
   assert.equal(drill.outcome, 'passed', drill.problem);
   assert.deepEqual([drill.drawn, drill.nodes, drill.stopped, drill.problem], [2, 2, 2, '']);
@@ -69,10 +69,10 @@ test('a drill runs a canary on each node, kills it as an operator would, and lea
   assert.deepEqual([order?.reason, order?.by, order?.scope], ['drill 1', 'drill 1', 'canary']);
   assert.ok(order?.liftedAt !== null);
 
-  const { lastDrill } = Value.Parse(Status, (await rig.ask('GET', '/v1/status')).body);
+  const { lastDrill } = Value.Parse(Status, (await rig.ask('GET /v1/status')).body);
   assert.deepEqual(lastDrill, drill);
-  assert.deepEqual(Value.Parse(Drills, (await rig.ask('GET', '/v1/drills')).body), { drills: [drill], schedule: null });
-  const metrics = String((await rig.ask('GET', '/metrics')).body);
+  assert.deepEqual(Value.Parse(Drills, (await rig.ask('GET /v1/drills')).body), { drills: [drill], schedule: null });
+  const metrics = String((await rig.ask('GET /metrics')).body);
   assert.match(metrics, /^muster_drill_last_ok 1$/m);
   assert.match(metrics, new RegExp(`^muster_drill_last_slowest_seconds ${drill.slowestMs / 1_000}$`, 'm'));
   assert.match(metrics, new RegExp(`^muster_drill_last_timestamp_seconds ${(drill.endedAt ?? 0) / 1_000}$`, 'm'));
@@ -122,7 +122,7 @@ test('a node that acknowledges after the bound makes the drill late', { timeout 
   assert.match(drill.problem, /^the slowest node took 6\.\d s; the bound is 5 s$/);
   assert.deepEqual([drill.stopped, drill.unacknowledged], [2, []]);
   nothingIsLeft(rig);
-  assert.match(String((await rig.ask('GET', '/metrics')).body), /^muster_drill_last_ok 0$/m);
+  assert.match(String((await rig.ask('GET /metrics')).body), /^muster_drill_last_ok 0$/m);
 });
 
 test('a node that never acknowledges is named', { timeout }, async () => {
@@ -246,27 +246,27 @@ test('an operator’s order in the midst goes before the drill, and stands after
   await using rig = await Rig.open(1);
   for (const peer of rig.peers) peer.state = 'starting';
   const first = await begin(rig);
-  assert.equal((await rig.ask('POST', '/v1/kill', { customer: 'canary', reason: 'fire' })).status, 201);
+  assert.equal((await rig.ask('POST /v1/kill', { body: { customer: 'canary', reason: 'fire' } })).status, 201);
   const drill = await finished(rig, first);
   assert.equal(drill.outcome, 'failed');
   assert.match(drill.problem, /order 1 stopped the canary before the drill could; canary stays: order 1 stops canary/);
   assert.equal(rig.inventory.orders.standing()[0]?.reason, 'fire');
   assert.deepEqual(rig.inventory.workloads.all(), []);
-  const refused = await rig.ask('POST', '/v1/drills', {});
+  const refused = await rig.ask('POST /v1/drills', { body: {} });
   assert.equal(refused.status, 409);
-  await rig.ask('POST', '/v1/lift', { customer: 'canary' });
+  await rig.ask('POST /v1/lift', { body: { customer: 'canary' } });
   await rig.inventory.customers.remove('canary');
 
   const second = await begin(rig);
-  assert.equal((await rig.ask('POST', '/v1/kill', { everything: true, reason: 'fire' })).status, 201);
+  assert.equal((await rig.ask('POST /v1/kill', { body: { everything: true, reason: 'fire' } })).status, 201);
   assert.equal((await finished(rig, second)).outcome, 'failed');
   assert.deepEqual([rig.inventory.customers.all(), rig.inventory.orders.standing().length], [[], 1]);
-  await rig.ask('POST', '/v1/lift', { everything: true });
+  await rig.ask('POST /v1/lift', { body: { everything: true } });
 
   const third = await begin(rig);
   for (const peer of rig.peers) Object.assign(peer, { state: 'running', acknowledges: false });
   await killed(rig);
-  assert.equal((await rig.ask('POST', '/v1/lift', { customer: 'canary' })).status, 200);
+  assert.equal((await rig.ask('POST /v1/lift', { body: { customer: 'canary' } })).status, 200);
   assert.match((await finished(rig, third)).problem, /^order 3 was lifted before every node had acknowledged$/);
   nothingIsLeft(rig);
 });
@@ -275,7 +275,7 @@ test('a canary that somebody removes fails the drill', { timeout }, async () => 
   await using rig = await Rig.open(1);
   for (const peer of rig.peers) peer.state = 'starting';
   const number = await begin(rig);
-  assert.equal((await rig.ask('DELETE', '/v1/workloads/canary/canary')).status, 200);
+  assert.equal((await rig.ask('DELETE /v1/workloads/canary/canary')).status, 200);
   const drill = await finished(rig, number);
   assert.deepEqual([drill.outcome, drill.order], ['failed', null]);
   nothingIsLeft(rig);
@@ -298,19 +298,15 @@ test('what cannot be a drill is refused in one sentence', { timeout }, async () 
     [{ force: true }, 400, /force/],
   ];
   for (const [body, status, wanted] of table) {
-    const answer = await ask('POST', '/v1/drills', body);
+    const answer = await ask('POST /v1/drills', { body });
     assert.equal(answer.status, status, JSON.stringify(answer));
     assert.match(JSON.stringify(answer.body), wanted);
   }
-  for (const [method, url] of [
-    ['POST', '/v1/drills'],
-    ['PUT', '/v1/drills/schedule'],
-    ['DELETE', '/v1/drills/schedule'],
-  ] as const)
-    assert.equal((await ask(method, url, {}, 'wrong')).status, 401);
+  for (const route of ['POST /v1/drills', 'PUT /v1/drills/schedule', 'DELETE /v1/drills/schedule'])
+    assert.equal((await ask(route, { body: {}, token: 'wrong' })).status, 401);
   await inventory.orders.kill({ scope: '*', reason: 'fire', by: 'root', targets: [] });
-  assert.match(JSON.stringify(await ask('POST', '/v1/drills', {})), /order 2 stops everything/);
-  assert.equal((await ask('GET', '/v1/drills/1')).status, 404);
+  assert.match(JSON.stringify(await ask('POST /v1/drills', { body: {} })), /order 2 stops everything/);
+  assert.equal((await ask('GET /v1/drills/1')).status, 404);
   assert.deepEqual(inventory.drills.all(), []);
   assert.equal(inventory.images.get(canaryImage), undefined);
 });
@@ -321,12 +317,15 @@ test(
   async () => {
     await using none = await Rig.open(1);
     await none.inventory.images.remove(canaryImage);
-    const refused = await none.ask('POST', '/v1/drills', {});
+    const refused = await none.ask('POST /v1/drills', { body: {} });
     assert.equal(refused.status, 409);
     assert.match(JSON.stringify(refused.body), /want an image by name, or Muster's own sample at .*worker\.tar/);
 
     await using rig = await Rig.open(1, { sample: true });
-    const both = await Promise.all([rig.ask('POST', '/v1/drills', {}), rig.ask('POST', '/v1/drills', {})]);
+    const both = await Promise.all([
+      rig.ask('POST /v1/drills', { body: {} }),
+      rig.ask('POST /v1/drills', { body: {} }),
+    ]);
     assert.deepEqual(new Set(both.map(({ status }) => status)), new Set([202, 409]));
     assert.match(JSON.stringify(both), /drill 1 is not over yet/);
     const drill = await finished(rig, 1);
@@ -342,9 +341,11 @@ test(
   async () => {
     await using rig = await Rig.open(1);
     const wrong = { everySeconds: 3_600, request: { image: 'nothing' } };
-    assert.equal((await rig.ask('PUT', '/v1/drills/schedule', wrong)).status, 409);
-    assert.equal((await rig.ask('PUT', '/v1/drills/schedule', { everySeconds: 5, request: {} })).status, 400);
-    const put = await rig.ask('PUT', '/v1/drills/schedule', { everySeconds: 3_600, request: { customer: 'planned' } });
+    assert.equal((await rig.ask('PUT /v1/drills/schedule', { body: wrong })).status, 409);
+    assert.equal((await rig.ask('PUT /v1/drills/schedule', { body: { everySeconds: 5, request: {} } })).status, 400);
+    const put = await rig.ask('PUT /v1/drills/schedule', {
+      body: { everySeconds: 3_600, request: { customer: 'planned' } },
+    });
     assert.equal(put.status, 200);
     await rig.stop();
     rig.leap(10 * 3_600_000);
@@ -357,11 +358,11 @@ test(
     assert.deepEqual([drill.outcome, drill.by, drill.customer], ['passed', 'schedule', 'planned']);
     nothingIsLeft(rig);
 
-    await rig.ask('POST', '/v1/kill', { everything: true, reason: 'fire' });
+    await rig.ask('POST /v1/kill', { body: { everything: true, reason: 'fire' } });
     rig.leap(3_600_000);
     const before = rig.inventory.drills.schedule()?.nextAt ?? 0;
     await rig.until(() => (rig.inventory.drills.schedule()?.nextAt ?? 0) > before);
-    await rig.ask('POST', '/v1/lift', { everything: true });
+    await rig.ask('POST /v1/lift', { body: { everything: true } });
     for (const peer of rig.peers) peer.state = 'starting';
     const running = await begin(rig);
     rig.leap(3_600_000);
@@ -376,8 +377,8 @@ test(
     for (const peer of rig.peers) peer.state = 'running';
     await finished(rig, running);
 
-    assert.equal((await rig.ask('DELETE', '/v1/drills/schedule')).status, 200);
-    assert.equal((await rig.ask('DELETE', '/v1/drills/schedule')).status, 409);
+    assert.equal((await rig.ask('DELETE /v1/drills/schedule')).status, 200);
+    assert.equal((await rig.ask('DELETE /v1/drills/schedule')).status, 409);
     rig.leap(10 * 3_600_000);
     for (let looks = 0; looks < 5; looks++) await rig.running?.drills.step();
     assert.equal(rig.inventory.drills.all().length, 2);

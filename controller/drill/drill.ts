@@ -4,24 +4,16 @@
 //
 //   deploying → killing → removing → done
 //        └──────────────────┘ (cannot be measured)
-import { createReadStream } from 'node:fs';
-import { stat } from 'node:fs/promises';
 import type { DrillRequest } from '../../protocol/api/drills.ts';
-import type { WorkloadSpec } from '../../protocol/api/workloads.ts';
 import type { DrillDocument } from '../../inventory/store/documents.ts';
 import { drillOrder, presentResult, type DrillResult } from '../api/drill-views.ts';
 import { canaryName, orderedBy } from '../../inventory/drills/drills.ts';
-import type { Inventory } from '../../inventory/inventory.ts';
-import { deployment, drawNodes, verdict, type CanaryNode } from './verdict.ts';
-import { orRefuse, RefusedError } from '../api/http.ts';
-import type { ImageStore } from '../image-store.ts';
+import { orRefuse, RefusedError } from '../api/serving/http.ts';
 import { giveKillOrder, liftKillOrder } from '../kill/kill-order.ts';
-import type { RollCall } from '../kill/roll-call.ts';
+import type { RollCall } from '../kill/roll-call/roll-call.ts';
+import { Canary, type CanaryOptions } from './canary.ts';
+import { deployment, verdict } from './verdict.ts';
 
-/** Muster's own sample goes by this name once a drill has imported it. */
-export const canaryImage = 'muster/canary';
-/** What the sample needs, and little enough for a board that is nearly full. */
-const canaryLimits = { memoryBytes: 32 * 2 ** 20, cpu: 0.5, processes: 16 };
 /** After a start of the controller, boards that lost power with it get this long before a drill that is due counts them. */
 const settleMs = 120_000;
 /** A disk that is full now is not asked again ten times a second. */
@@ -34,13 +26,8 @@ export interface DrillRunner extends AsyncDisposable {
   step(): Promise<void>;
 }
 
-export interface DrillOptions {
-  inventory: Inventory;
+export interface DrillOptions extends CanaryOptions {
   rollCall: RollCall;
-  images: ImageStore;
-  /** An OCI archive: what the canary runs where no image is named. */
-  samplePath: string;
-  random: (bytes: number) => Buffer;
   /** Monotonic ms. */
   now: () => number;
   /** Milliseconds since 1970. */
@@ -48,101 +35,100 @@ export interface DrillOptions {
 }
 
 export function startDrills(options: DrillOptions): DrillRunner {
-  const { inventory, rollCall, images, samplePath, random, now, wallClock } = options;
-  const { drills } = inventory;
-  const startedAt = now();
+  const { now } = options;
+  const course = new Course(options);
   let running: Promise<void> | undefined;
   let stopped = false;
   let retryAt = -Infinity;
-  let importing: Promise<unknown> | undefined;
+  return {
+    start: (request, by) =>
+      stopped ? Promise.reject(new RefusedError(503, 'the controller is stopping')) : course.begin(request, by),
+    step: () => {
+      if (stopped || now() < retryAt) return Promise.resolve();
+      running ??= course
+        .pass()
+        .catch((error: unknown) => {
+          retryAt = now() + retryAfterMs;
+          throw error;
+        })
+        .finally(() => (running = undefined));
+      return running;
+    },
+    async [Symbol.asyncDispose]() {
+      stopped = true;
+      await running?.catch(() => undefined);
+      await course.idle();
+    },
+  };
+}
+
+/** A drill's way through its phases, a step at a time. */
+class Course {
+  readonly #options: DrillOptions;
+  readonly #canary: Canary;
+  readonly #startedAt: number;
   /** Since when the drill is in its phase, as far as this process knows. */
-  let waiting = { key: '', since: startedAt };
+  #waiting: { key: string; since: number };
 
-  async function planned({ customer = canaryName, share = 1, image }: DrillRequest) {
-    const refusal = drills.refusal(customer);
-    if (refusal !== undefined) throw new RefusedError(409, refusal);
-    const spec: WorkloadSpec =
-      image === undefined ? { image: await ownImage(), replicas: 1, ...canaryLimits } : { image, replicas: 1 };
-    const ready = inventory.nodes.all().filter(({ state, fenced }) => state === 'ready' && !fenced);
-    return {
-      customer,
-      spec,
-      nodes: drawNodes(
-        ready.map(({ mac }) => mac),
-        share,
-        random,
-      ),
-    };
+  constructor(options: DrillOptions) {
+    this.#options = options;
+    this.#canary = new Canary(options);
+    this.#startedAt = options.now();
+    this.#waiting = { key: '', since: this.#startedAt };
   }
 
-  async function ownImage(): Promise<string> {
-    if (inventory.images.get(canaryImage) !== undefined) return canaryImage;
-    if ((await stat(samplePath).catch(() => undefined)) === undefined)
-      throw new RefusedError(
-        409,
-        `there is nothing for a canary to run: want an image by name, or Muster's own sample at ${samplePath}, which npm start builds`,
-      );
-    // Whoever asks meanwhile waits for the same one.
-    importing ??= images
-      .receive(canaryImage, createReadStream(samplePath), 'drill')
-      .finally(() => (importing = undefined));
-    await importing;
-    return canaryImage;
+  async begin(request: DrillRequest, by: string): Promise<DrillDocument> {
+    return orRefuse(await this.#options.inventory.drills.begin(await this.#canary.planned(request), by));
   }
 
-  async function pass(): Promise<void> {
-    await startScheduled();
-    const drill = drills.current();
+  idle(): Promise<void> {
+    return this.#canary.idle();
+  }
+
+  async pass(): Promise<void> {
+    await this.#beginScheduled();
+    const { inventory, now } = this.#options;
+    const drill = inventory.drills.current();
     if (drill === undefined) return;
     const key = `${drill.number} ${drill.phase}`;
-    if (waiting.key !== key) waiting = { key, since: now() };
-    if (drill.phase === 'deploying') await deploy(drill);
-    else if (drill.phase === 'killing') await kill(drill);
-    else await remove(drill);
+    if (this.#waiting.key !== key) this.#waiting = { key, since: now() };
+    if (drill.phase === 'deploying') await this.#deploy(drill);
+    else if (drill.phase === 'killing') await this.#kill(drill);
+    else await this.#remove(drill);
   }
 
-  async function startScheduled(): Promise<void> {
-    const schedule = drills.schedule();
-    if (schedule === undefined || wallClock() < schedule.nextAt || now() - startedAt < settleMs) return;
+  async #beginScheduled(): Promise<void> {
+    const { inventory, now, wallClock } = this.#options;
+    const schedule = inventory.drills.schedule();
+    if (schedule === undefined || wallClock() < schedule.nextAt || now() - this.#startedAt < settleMs) return;
     try {
-      await drills.beginScheduled(await planned(schedule.request));
+      await inventory.drills.beginScheduled(await this.#canary.planned(schedule.request));
     } catch (error) {
       if (!(error instanceof RefusedError)) throw error;
-      await drills.skip(error.message);
+      await inventory.drills.skip(error.message);
     }
   }
 
-  async function deploy(drill: DrillDocument): Promise<void> {
+  async #deploy(drill: DrillDocument): Promise<void> {
+    const { inventory, now } = this.#options;
     const { number, customer } = drill;
+    const failed = (problem: string) => this.#fail(drill, { problem });
     if (inventory.workloads.get(customer, canaryName)?.nodes === undefined)
-      return fail(drill, 'the canary was removed before it could be killed');
+      return failed('the canary was removed before it could be killed');
     const order = inventory.orders.killedBy(customer);
-    if (order !== undefined) return fail(drill, `order ${order} stopped the canary before the drill could`);
+    if (order !== undefined) return failed(`order ${order} stopped the canary before the drill could`);
     const problem = inventory.workloads.problemOf(customer, canaryName);
-    const step = deployment(canaryNodes(drill), { problem, elapsedMs: now() - waiting.since });
+    const step = deployment(this.#canary.on(drill), { problem, elapsedMs: now() - this.#waiting.since });
     if (step === 'wait') return undefined;
     const { ran, leftOut } = step;
-    if (ran.length === 0) return fail(drill, `no node ran the canary: ${leftOut[0] ?? ''}`, leftOut);
+    if (ran.length === 0) return this.#fail(drill, { problem: `no node ran the canary: ${leftOut[0] ?? ''}`, leftOut });
     const without = leftOut.length === 0 ? '' : `, without ${leftOut.join('; ')}`;
     const message = `the canary runs on ${ran.length} of ${drill.drawn} nodes${without}`;
-    return drills.advance(number, { phase: 'killing', nodes: ran, leftOut, message });
+    return inventory.drills.advance(number, { phase: 'killing', nodes: ran, leftOut, message });
   }
 
-  function canaryNodes({ customer, nodes }: DrillDocument): CanaryNode[] {
-    const instances = new Map(inventory.instances.of(customer, canaryName).map((each) => [each.node, each]));
-    return nodes.map((mac) => {
-      const node = inventory.nodes.get(mac);
-      return {
-        mac,
-        name: node?.name ?? mac,
-        state: node?.state,
-        fenced: node?.fenced ?? false,
-        instance: instances.get(mac),
-      };
-    });
-  }
-
-  async function kill(drill: DrillDocument): Promise<void> {
+  async #kill(drill: DrillDocument): Promise<void> {
+    const { inventory, rollCall, now } = this.#options;
     const { number, customer: scope } = drill;
     if (drill.order === null) {
       const reason = `drill ${number}`;
@@ -150,26 +136,31 @@ export function startDrills(options: DrillOptions): DrillRunner {
       const given =
         drillOrder(inventory, drill) ??
         (await giveKillOrder({ inventory, rollCall }, { scope, reason, by: orderedBy(number) }));
-      if ('refused' in given) return fail(drill, given.refused);
-      waiting.since = now();
-      return drills.advance(number, { order: given.number });
+      if ('refused' in given) return this.#fail(drill, { problem: given.refused });
+      this.#waiting.since = now();
+      return inventory.drills.advance(number, { order: given.number });
     }
     const result = presentResult(inventory, drill);
     const found = verdict(result, {
       order: inventory.orders.get(drill.order),
-      elapsedMs: now() - waiting.since,
+      elapsedMs: now() - this.#waiting.since,
       restarted: drill.epoch !== inventory.epoch,
     });
-    return found === 'wait' ? undefined : drills.advance(number, { phase: 'removing', result, ...found });
+    return found === 'wait' ? undefined : inventory.drills.advance(number, { phase: 'removing', result, ...found });
   }
 
-  function fail(drill: DrillDocument, problem: string, leftOut = drill.leftOut): Promise<void> {
+  #fail(
+    drill: DrillDocument,
+    { problem, leftOut = drill.leftOut }: { problem: string; leftOut?: string[] },
+  ): Promise<void> {
     const result: DrillResult = { nodes: 0, stopped: 0, medianMs: null, slowestMs: null, unacknowledged: [] };
-    return drills.advance(drill.number, { phase: 'removing', outcome: 'failed', problem, leftOut, result });
+    const failed = { phase: 'removing', outcome: 'failed', problem, leftOut, result } as const;
+    return this.#options.inventory.drills.advance(drill.number, failed);
   }
 
   /** Each step alone may have been done before a crash. The workload first: a lifted order lets its containers run. */
-  async function remove(drill: DrillDocument): Promise<void> {
+  async #remove(drill: DrillDocument): Promise<void> {
+    const { inventory, rollCall } = this.#options;
     const { number, customer: name } = drill;
     const left: string[] = [];
     if (inventory.workloads.get(name, canaryName)?.nodes !== undefined)
@@ -187,30 +178,8 @@ export function startDrills(options: DrillOptions): DrillRunner {
       if ('refused' in removed) left.push(`${name} stays: ${removed.refused}`);
     }
     const problem = [drill.problem, ...left].filter((text) => text !== '').join('; ');
-    await drills.advance(number, { phase: 'done', problem, message: summary({ ...drill, problem }) });
+    await inventory.drills.advance(number, { phase: 'done', problem, message: summary({ ...drill, problem }) });
   }
-
-  return {
-    start: async (request, by) => {
-      if (stopped) throw new RefusedError(503, 'the controller is stopping');
-      return orRefuse(await drills.begin(await planned(request), by));
-    },
-    step: () => {
-      if (stopped || now() < retryAt) return Promise.resolve();
-      running ??= pass()
-        .catch((error: unknown) => {
-          retryAt = now() + retryAfterMs;
-          throw error;
-        })
-        .finally(() => (running = undefined));
-      return running;
-    },
-    async [Symbol.asyncDispose]() {
-      stopped = true;
-      await running?.catch(() => undefined);
-      await importing?.catch(() => undefined);
-    },
-  };
 }
 
 /** `passed: 684/684 stopped, median 130 ms, slowest 143 ms` */

@@ -17,12 +17,13 @@ import type { Mac } from '../../protocol/mac.ts';
 import { testHeartbeat } from '../../protocol/heartbeat.fixture.ts';
 import { decodePermit, encodeHeartbeat, type Receipt } from '../../protocol/roll-call.ts';
 import { startScheduler } from '../../scheduler/loop.ts';
-import { drillMetrics } from '../api/controller-metrics.ts';
+import { drillMetrics } from '../api/metrics/controller-metrics.ts';
 import { registerDrillApi } from '../api/drill-api.ts';
-import { canaryImage, startDrills, type DrillRunner } from './drill.ts';
-import { renderMetrics } from '../api/metrics.ts';
+import { canaryImage } from './canary.ts';
+import { startDrills, type DrillRunner } from './drill.ts';
+import { renderMetrics } from '../api/metrics/metrics.ts';
 import { openOperatorApi, type OperatorApi } from '../api/operator-api.fixture.ts';
-import { startRollCall, type LocalRollCall } from '../kill/roll-call.ts';
+import { startRollCall, type LocalRollCall } from '../kill/roll-call/roll-call.ts';
 
 const beatMs = 25;
 const lookMs = 10;
@@ -53,7 +54,7 @@ export class Peer {
   #permitSequence = 0n;
   readonly #timer: NodeJS.Timeout;
 
-  constructor(rig: Rig, mac: Mac, { socket, session, key }: { socket: Socket; session: Buffer; key: Buffer }) {
+  constructor(rig: Rig, { mac, socket, session, key }: { mac: Mac; socket: Socket; session: Buffer; key: Buffer }) {
     this.mac = mac;
     this.#rig = rig;
     this.#socket = socket;
@@ -214,7 +215,7 @@ export class Rig implements AsyncDisposable {
     const socket = createSocket('udp4');
     socket.bind(0, '127.0.0.1');
     await once(socket, 'listening');
-    this.peers.push(new Peer(this, mac, { socket, ...credentials }));
+    this.peers.push(new Peer(this, { mac, socket, ...credentials }));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -98,7 +98,7 @@ for (const [share, of, wanted] of [
 ] as const) {
   test(`a share of ${share} of ${of} nodes is ${wanted} of them, none twice`, () => {
     const ready = Array.from({ length: of }, (_, at) => `m${at}`);
-    const drawn = drawNodes(ready, share, randomBytes);
+    const drawn = drawNodes(ready, { share, random: randomBytes });
     assert.equal(new Set(drawn).size, wanted);
     assert.equal(drawn.length, wanted);
     assert.ok(drawn.every((mac) => ready.includes(mac)));
@@ -119,6 +119,6 @@ test('every node is drawn equally often', () => {
     return drawn;
   };
   for (let draws = 0; draws < 4_000; draws++)
-    for (const mac of drawNodes(ready, 0.5, random)) counts.set(mac, (counts.get(mac) ?? 0) + 1);
+    for (const mac of drawNodes(ready, { share: 0.5, random })) counts.set(mac, (counts.get(mac) ?? 0) + 1);
   for (const mac of ready) assert.ok(Math.abs((counts.get(mac) ?? 0) - 2_000) < 150, `${mac}: ${counts.get(mac)}`);
 });

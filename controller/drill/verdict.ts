@@ -88,7 +88,10 @@ export function verdict(
 }
 
 /** At least one where there is one; all sets of that size are equally likely. */
-export function drawNodes(ready: readonly Mac[], share: number, random: (bytes: number) => Buffer): Mac[] {
+export function drawNodes(
+  ready: readonly Mac[],
+  { share, random }: { share: number; random: (bytes: number) => Buffer },
+): Mac[] {
   const count = Math.min(ready.length, Math.ceil(share * ready.length));
   const left = [...ready];
   for (let at = 0; at < count; at++) {

@@ -7,9 +7,8 @@
 // can make none any more; so groups that are empty are removed, and only a customer without any counts as stopped,
 // looked at twice.
 import { isCustomerName } from '../../protocol/names.ts';
-import type { Mac } from '../../protocol/mac.ts';
 import { everything } from '../../protocol/roll-call.ts';
-import type { NodeShell } from './node-shell.ts';
+import type { NodeShell, ShellTarget } from './node-shell.ts';
 
 const connectMs = 1_500;
 /** For the script's own second, and a board whose cores are all taken. */
@@ -28,10 +27,12 @@ const codes = { empty: 0, left: 4 };
  */
 export async function stopBySsh(
   shell: NodeShell,
-  node: { mac: Mac; ip: string; hostKey: string | null },
-  scopes: readonly string[],
+  { node, scopes }: { node: ShellTarget; scopes: readonly string[] },
 ): Promise<{ processes: number }> {
-  const { stdout, stderr, code } = await shell.run(node, stopScript(scopes), { connectMs, answerMs, answerBytes });
+  const { stdout, stderr, code } = await shell.run(node, {
+    command: stopScript(scopes),
+    limits: { connectMs, answerMs, answerBytes },
+  });
   const [, word, processes = '', left = ''] = verdict.exec(stdout) ?? [];
   if ((word !== 'empty' && word !== 'left') || code !== codes[word])
     throw new Error(`the board could not stop anything: it ended with ${code}, ${stderr.slice(0, 200).trim()}`);

@@ -80,16 +80,16 @@ for (const [name, situation, wanted] of table)
   });
 
 test('attempts are read from the stored steps, each way by itself', () => {
-  const step = (by: EscalationStep['by'], outcome: EscalationStep['outcome'], afterMs: number) => ({
-    by,
-    outcome,
-    afterMs,
-    detail: '',
-  });
-  const steps = [step('ssh', 'failed', 1_700), step('ssh', 'failed', 2_900), step('power', 'tried', 4_000)];
+  const step = (done: Omit<EscalationStep, 'detail'>) => ({ ...done, detail: '' });
+  const steps = [
+    step({ by: 'ssh', outcome: 'failed', afterMs: 1_700 }),
+    step({ by: 'ssh', outcome: 'failed', afterMs: 2_900 }),
+    step({ by: 'power', outcome: 'tried', afterMs: 4_000 }),
+  ];
   assert.deepEqual(attemptsOf(steps, 'ssh'), { ended: 2, lastAfterMs: 2_900, open: false });
   assert.deepEqual(attemptsOf(steps, 'power'), { ended: 0, lastAfterMs: 4_000, open: true });
-  assert.deepEqual(attemptsOf([...steps, step('power', 'failed', 9_000)], 'power'), failedAt(9_000));
+  steps.push(step({ by: 'power', outcome: 'failed', afterMs: 9_000 }));
+  assert.deepEqual(attemptsOf(steps, 'power'), failedAt(9_000));
   assert.deepEqual(attemptsOf([], 'ssh'), never);
 });
 

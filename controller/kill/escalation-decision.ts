@@ -115,7 +115,7 @@ export function decideEscalation(it: Situation): { ssh: boolean; power: boolean 
   const voice = voiceOf(it);
   if (voice === 'unknown' || (voice === 'silent' && !it.holds)) return nothing;
   return {
-    ssh: !it.running.ssh && isDue(it.ssh, sshEveryMs, it.sinceGivenMs),
+    ssh: !it.running.ssh && isDue(it.ssh, { everyMs: sshEveryMs, sinceGivenMs: it.sinceGivenMs }),
     power:
       it.mayCutPower &&
       it.isSuspect &&
@@ -123,7 +123,7 @@ export function decideEscalation(it: Situation): { ssh: boolean; power: boolean 
       it.sinceGivenMs >= powerAfterMs &&
       // After a restart: an attempt that failed before it need not fail again.
       (it.ssh.ended > 0 || pressedMs >= powerAfterMs) &&
-      isDue(it.power, powerEveryMs, it.sinceGivenMs),
+      isDue(it.power, { everyMs: powerEveryMs, sinceGivenMs: it.sinceGivenMs }),
   };
 }
 
@@ -132,7 +132,10 @@ function voiceOf({ heardAgoMs, listeningMs }: Situation): 'heard' | 'silent' | '
   return listeningMs > silentAfterMs ? 'silent' : 'unknown';
 }
 
-function isDue({ ended, lastAfterMs }: Attempts, everyMs: number, sinceGivenMs: number): boolean {
+function isDue(
+  { ended, lastAfterMs }: Attempts,
+  { everyMs, sinceGivenMs }: { everyMs: number; sinceGivenMs: number },
+): boolean {
   if (lastAfterMs === undefined) return true;
   const pauseMs = Math.min(longestPauseMs, everyMs * 2 ** Math.max(0, ended - patience));
   // A wall clock that was set back, read by a later process, must not hold an attempt up for as long.

@@ -18,109 +18,134 @@ import { until } from '../../test/until.ts';
 
 const board = macOf(1);
 
-for (const disk of ['refuses', 'hangs'] as const)
-  test(`a disk that ${disk} keeps no power on, and has all of it later`, { timeout: 30_000 }, async () => {
-    const directory = await mkdtemp(join(tmpdir(), 'muster-escalation-'));
-    let state: 'takes' | 'refuses' | 'hangs' = 'takes';
-    const healed = Promise.withResolvers<void>();
-    const gated = (store: Store) =>
-      gatedStore(store, async () => {
-        if (state === 'hangs') await healed.promise;
-        if (state === 'refuses') throw new StorageError('cannot store: the disk failed');
-      });
-    const open = (): Promise<Inventory> =>
-      openInventoryOn({
-        openStore: async () => gated(await openSqliteStore(join(directory, 'inventory.sqlite'))),
-        openTables: (onEvent) => openLocalTables(join(directory, 'local.sqlite'), { onEvent }),
-        now: Date.now,
-        random: randomBytes,
-        pause: (ms) => new Promise((resolve) => setTimeout(resolve, ms / 50).unref()),
-      });
-    try {
-      {
-        await using inventory = await open();
-        await joinBoard(inventory, { mac: board });
-        await placeWeb(inventory, { customer: 'acme', nodes: [board] });
-        let clock = 100_000;
-        const givenAt = clock;
-        const turned: string[] = [];
-        const failures = new Set<string>();
-        await using escalation = startEscalation({
-          inventory,
-          rollCall: {
-            askedForMs: () => clock - givenAt,
-            heardUpTo: () => clock,
-            listeningForMs: () => 100_000,
-            mayHold: () => false,
-            sinceGiven: () => clock - givenAt,
-          },
-          shell: { prepare: () => undefined, run: () => Promise.reject(new Error('nobody answers')) },
-          power: {
-            automatic: true,
-            outletsOf: () => ['left 1'],
-            neighboursOf: () => [],
-            turn: (to) => Promise.resolve(void turned.push(to)),
-            isOff: () => Promise.resolve(true),
-            check: () => Promise.resolve([]),
-          },
-          now: () => clock,
-          pause: async (ms) => {
-            clock += ms;
-            await nextTurn();
-          },
-          onFailure: (error) => void failures.add(String(error)),
-        });
+type DiskState = 'takes' | 'refuses' | 'hangs';
 
-        // Before and after the order: the steps of one that waits for the disk itself wait with it.
-        if (disk === 'hangs') state = disk;
-        const given = inventory.orders
-          .kill({ scope: 'acme', reason: 'r', by: 'op', targets: [board] })
-          .catch((error: unknown) => error);
-        if (disk === 'refuses') await given;
-        state = disk;
-        const isStopped = () => inventory.orders.receipts(1).some(({ evidence }) => evidence === 'power');
-        for (const deadline = Date.now() + 15_000; !isStopped(); clock += 5) {
-          assert.ok(
-            Date.now() < deadline,
-            `it has its power: ${JSON.stringify(inventory.orders.escalationSteps(1, board))}`,
-          );
-          if (turned.length === 0) inventory.nodes.heartbeat(board, { at: clock });
-          escalation.pursue();
-          await nextTurn();
-        }
-        assert.deepEqual([...failures], []);
-        assert.deepEqual(turned, ['off'], 'once: the attempt counts from memory');
-        const shown = inventory.orders.escalationSteps(1, board).filter(({ by }) => by === 'power');
-        assert.deepEqual(
-          shown.map(({ outcome }) => outcome),
-          ['tried', 'stopped'],
-        );
-        assert.equal(inventory.orders.isStored(1), disk === 'refuses');
-        if (disk === 'refuses') assert.match(inventory.problems().join('\n'), /on 1 nodes .* in memory only/);
+/** A state directory on a disk that does what it is told to. */
+class Disk {
+  readonly directory: string;
+  state: DiskState = 'takes';
+  readonly #healed = Promise.withResolvers<void>();
 
-        state = 'takes';
-        healed.resolve();
-        assert.ok(!((await given) instanceof Error));
-        await until(
-          'the order and the fence are stored',
-          () => inventory.nodes.get(board)?.fenced === true && inventory.orders.isStored(1),
-        );
-        await until('no problem is left', () => inventory.problems().length === 0);
-        await until('the receipt is stored', () => inventory.orders.pending(board).length === 0);
-      }
-      await using inventory = await open();
-      const outcomes = inventory.orders.escalationSteps(1, board).map(({ by, outcome }) => `${by} ${outcome}`);
+  constructor(directory: string) {
+    this.directory = directory;
+  }
+
+  heal(): void {
+    this.state = 'takes';
+    this.#healed.resolve();
+  }
+
+  open(): Promise<Inventory> {
+    return openInventoryOn({
+      openStore: async () => this.#gated(await openSqliteStore(join(this.directory, 'inventory.sqlite'))),
+      openTables: (onEvent) => openLocalTables(join(this.directory, 'local.sqlite'), { onEvent }),
+      now: Date.now,
+      random: randomBytes,
+      pause: (ms) => new Promise((resolve) => setTimeout(resolve, ms / 50).unref()),
+    });
+  }
+
+  #gated(store: Store): Store {
+    return gatedStore(store, async () => {
+      if (this.state === 'hangs') await this.#healed.promise;
+      if (this.state === 'refuses') throw new StorageError('cannot store: the disk failed');
+    });
+  }
+}
+
+/** An escalation under a clock of its own, since an order that is given as it begins. Nobody answers by SSH. */
+function escalate(inventory: Inventory) {
+  const givenAt = 100_000;
+  const told = { clock: givenAt, turned: [] as string[], failures: new Set<string>() };
+  const sinceGiven = () => told.clock - givenAt;
+  const escalation = startEscalation({
+    inventory,
+    rollCall: {
+      askedForMs: sinceGiven,
+      heardUpTo: () => told.clock,
+      listeningForMs: () => 100_000,
+      mayHold: () => false,
+      sinceGiven,
+    },
+    shell: { prepare: () => undefined, run: () => Promise.reject(new Error('nobody answers')) },
+    power: {
+      automatic: true,
+      outletsOf: () => ['left 1'],
+      neighboursOf: () => [],
+      turn: (to) => Promise.resolve(void told.turned.push(to)),
+      isOff: () => Promise.resolve(true),
+      check: () => Promise.resolve([]),
+    },
+    now: () => told.clock,
+    pause: async (ms) => {
+      told.clock += ms;
+      await nextTurn();
+    },
+    onFailure: (error) => void told.failures.add(String(error)),
+  });
+  return { escalation, told };
+}
+
+/** Until the board's power counts as cut. It talks until it is. */
+async function untilCut(inventory: Inventory, { escalation, told }: ReturnType<typeof escalate>): Promise<void> {
+  const isStopped = () => inventory.orders.receipts(1).some(({ evidence }) => evidence === 'power');
+  for (const deadline = Date.now() + 15_000; !isStopped(); told.clock += 5) {
+    const steps = () => JSON.stringify(inventory.orders.escalationSteps(1, board));
+    assert.ok(Date.now() < deadline, `it has its power: ${steps()}`);
+    if (told.turned.length === 0) inventory.nodes.heartbeat(board, { at: told.clock });
+    escalation.pursue();
+    await nextTurn();
+  }
+}
+
+for (const failure of ['refuses', 'hangs'] as const)
+  test(`a disk that ${failure} keeps no power on, and has all of it later`, { timeout: 30_000 }, async (t) => {
+    const disk = new Disk(await mkdtemp(join(tmpdir(), 'muster-escalation-')));
+    t.after(() => rm(disk.directory, { recursive: true }));
+    {
+      await using inventory = await disk.open();
+      await joinBoard(inventory, { mac: board });
+      await placeWeb(inventory, { customer: 'acme', nodes: [board] });
+      const begun = escalate(inventory);
+      await using _ended = begun.escalation;
+
+      // Before and after the order: the steps of one that waits for the disk itself wait with it.
+      if (failure === 'hangs') disk.state = failure;
+      const given = inventory.orders
+        .kill({ scope: 'acme', reason: 'r', by: 'op', targets: [board] })
+        .catch((error: unknown) => error);
+      if (failure === 'refuses') await given;
+      disk.state = failure;
+      await untilCut(inventory, begun);
+      assert.deepEqual([...begun.told.failures], []);
+      assert.deepEqual(begun.told.turned, ['off'], 'once: the attempt counts from memory');
+      const shown = inventory.orders.escalationSteps(1, board).filter(({ by }) => by === 'power');
       assert.deepEqual(
-        outcomes.filter((each) => each.startsWith('power')),
-        ['power tried', 'power stopped'],
+        shown.map(({ outcome }) => outcome),
+        ['tried', 'stopped'],
       );
-      assert.ok(outcomes.includes('ssh failed'));
-      assert.deepEqual(
-        inventory.orders.receipts(1).map(({ evidence }) => evidence),
-        ['power'],
+      assert.equal(inventory.orders.isStored(1), failure === 'refuses');
+      if (failure === 'refuses') assert.match(inventory.problems().join('\n'), /on 1 nodes .* in memory only/);
+
+      disk.heal();
+      assert.ok(!((await given) instanceof Error));
+      await until(
+        'the order and the fence are stored',
+        () => inventory.nodes.get(board)?.fenced === true && inventory.orders.isStored(1),
       );
-      assert.equal(inventory.nodes.get(board)?.fenced, true);
-    } finally {
-      await rm(directory, { recursive: true });
+      await until('no problem is left', () => inventory.problems().length === 0);
+      await until('the receipt is stored', () => inventory.orders.pending(board).length === 0);
     }
+    await using inventory = await disk.open();
+    const outcomes = inventory.orders.escalationSteps(1, board).map(({ by, outcome }) => `${by} ${outcome}`);
+    assert.deepEqual(
+      outcomes.filter((each) => each.startsWith('power')),
+      ['power tried', 'power stopped'],
+    );
+    assert.ok(outcomes.includes('ssh failed'));
+    assert.deepEqual(
+      inventory.orders.receipts(1).map(({ evidence }) => evidence),
+      ['power'],
+    );
+    assert.equal(inventory.nodes.get(board)?.fenced, true);
   });

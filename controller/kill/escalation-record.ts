@@ -6,7 +6,7 @@ import type { Mac } from '../../protocol/mac.ts';
 import type { OrderDocument } from '../../inventory/store/documents.ts';
 import type { Inventory } from '../../inventory/inventory.ts';
 import { StorageError } from '../../inventory/store/store.ts';
-import type { RollCall } from './roll-call.ts';
+import type { RollCall } from './roll-call/roll-call.ts';
 
 /** How long is waited for the disk. */
 const storingMs = 700;
@@ -18,6 +18,12 @@ export interface EscalationRecordOptions {
   pause: (ms: number) => Promise<unknown>;
   /** A change that could not be stored. */
   onFailure: (error: unknown) => void;
+}
+
+/** A node that has to acknowledge this order. */
+interface NodeOfOrder {
+  order: OrderDocument;
+  mac: Mac;
 }
 
 export class EscalationRecord {
@@ -45,7 +51,7 @@ export class EscalationRecord {
     if (!this.#ended) this.#options.onFailure(error);
   }
 
-  note(order: OrderDocument, mac: Mac, step: Omit<EscalationStep, 'afterMs'>): Promise<void> {
+  note({ order, mac }: NodeOfOrder, step: Omit<EscalationStep, 'afterMs'>): Promise<void> {
     const detail = step.detail.slice(0, 500);
     return this.#options.inventory.orders.addEscalationStep({
       number: order.number,
@@ -60,11 +66,10 @@ export class EscalationRecord {
 
   /** Nothing of the order is left on that node. */
   async stopped(
-    order: OrderDocument,
-    mac: Mac,
+    { order, mac }: NodeOfOrder,
     { by, detail, processes }: { by: 'ssh' | 'power'; detail: string; processes: number },
   ): Promise<void> {
-    await this.note(order, mac, { by, outcome: 'stopped', detail });
+    await this.note({ order, mac }, { by, outcome: 'stopped', detail });
     const evidenceAfterMs = this.#sinceGiven(order);
     const receipt = { evidence: by, evidenceAfterMs, stoppedAfterMs: null, processes };
     await this.#shortly(this.#options.inventory.orders.saveReceipt({ number: order.number, mac, receipt }));
@@ -93,8 +98,8 @@ export class EscalationRecord {
     await Promise.race([stored, this.#options.pause(storingMs)]);
   }
 
-  announce({ number }: OrderDocument, mac: Mac, text: string): void {
-    const key = `${number} ${mac} ${text}`;
+  announce({ order, mac }: NodeOfOrder, text: string): void {
+    const key = `${order.number} ${mac} ${text}`;
     if (this.#announced.has(key)) return;
     this.#announced.add(key);
     this.#options.inventory.events.add({ kind: 'node', subject: mac, message: text });

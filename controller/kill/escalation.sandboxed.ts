@@ -32,7 +32,7 @@ import type { Feed } from '../power/configuration.ts';
 import { startPdu, v3, type Pdu } from '../power/pdu.fixture.ts';
 import { startPower } from '../power/power.ts';
 import { snmpDriver } from '../power/snmp.ts';
-import { startRollCall, type LocalRollCall } from './roll-call.ts';
+import { startRollCall, type LocalRollCall } from './roll-call/roll-call.ts';
 import { until } from '../../test/until.ts';
 
 const groups = '/sys/fs/cgroup/customers';
@@ -193,19 +193,25 @@ async function rig(
   return it;
 }
 
-function entry({ inventory }: Rig, order: OrderDocument, index = 0): KillNode {
+interface Entry {
+  order: OrderDocument;
+  /** Of the board. */
+  index?: number;
+}
+
+function entry({ inventory }: Rig, { order, index = 0 }: Entry): KillNode {
   const mac = `02:00:00:c2:00:0${index + 1}`;
   const found = orderTimeline(inventory, order.number)?.timeline.find((each) => each.mac === mac);
   assert.ok(found !== undefined);
   return found;
 }
 
-async function withEvidence(it: Rig, order: OrderDocument, index = 0): Promise<KillNode> {
-  await until(`order ${order.number} has evidence`, () => entry(it, order, index).evidence !== null, {
+async function withEvidence(it: Rig, { order, index = 0 }: Entry): Promise<KillNode> {
+  await until(`order ${order.number} has evidence`, () => entry(it, { order, index }).evidence !== null, {
     withinMs: 40_000,
-    detail: () => JSON.stringify(entry(it, order, index)),
+    detail: () => JSON.stringify(entry(it, { order, index })),
   });
-  return entry(it, order, index);
+  return entry(it, { order, index });
 }
 
 /** What the first attempt by SSH ran into; a slow machine stores it after the first step of the power. */
@@ -222,9 +228,9 @@ async function eventsOf({ inventory }: Rig, subject: string): Promise<string> {
   return events.map(({ message }) => message).join('\n');
 }
 
-/** Processes of a customer as the agent would have started them: one group an instance, below the customer's. */
-function processes(customer: string, instance: string, script: string): ChildProcess {
-  const group = join(groups, customer, instance);
+/** Of `acme/web-1`, as the agent would have started them: one group an instance, below the customer's. */
+function processes(instance: string, script: string): ChildProcess {
+  const group = join(groups, instance);
   mkdirSync(group, { recursive: true });
   return spawn('sh', ['-c', `echo $$ >${group}/cgroup.procs; ${script}`], { stdio: 'ignore' });
 }
@@ -247,15 +253,15 @@ test('a board that talks and does not acknowledge: SSH empties the customer, and
   execFileSync('ip', ['link', 'set', 'br-acme', 'up']);
   t.after(() => execFileSync('ip', ['link', 'delete', 'br-acme']));
   const children = [
-    processes('acme', 'web-00000001', 'trap "" TERM INT HUP; sleep 1000 & sleep 1000 & wait; wait'),
-    processes('acme', 'web-00000001/nested/deeper', 'exec sleep 1000'),
-    processes('acme', 'web-00000002', 'kill -STOP $$'),
-    processes('bolt', 'web-00000003', 'exec sleep 1000'),
+    processes('acme/web-00000001', 'trap "" TERM INT HUP; sleep 1000 & sleep 1000 & wait; wait'),
+    processes('acme/web-00000001/nested/deeper', 'exec sleep 1000'),
+    processes('acme/web-00000002', 'kill -STOP $$'),
+    processes('bolt/web-00000003', 'exec sleep 1000'),
   ];
   await until('all run', () => populated('acme') && populated('bolt'));
   mkdirSync(join(groups, 'acme', 'web-0000000a'));
   const order = await it.kill('acme');
-  const node = await withEvidence(it, order);
+  const node = await withEvidence(it, { order });
   assert.equal(node.evidence, 'ssh', JSON.stringify(node));
   assert.equal(node.escalation.at(-1)?.outcome, 'stopped');
   assert.ok(node.processes >= 4, `${node.processes} processes`);
@@ -277,18 +283,18 @@ test('a board that talks and does not acknowledge: SSH empties the customer, and
 
 test('everything: all customers, and groups that no agent made', async (t) => {
   const it = await rig(t, { feeds: [] });
-  processes('acme', 'web-00000001', 'exec sleep 1000');
-  processes('bolt', 'web-00000002', 'exec sleep 1000');
-  processes('Not-Ours', 'x', 'exec sleep 1000');
+  processes('acme/web-00000001', 'exec sleep 1000');
+  processes('bolt/web-00000002', 'exec sleep 1000');
+  processes('Not-Ours/x', 'exec sleep 1000');
   await until('all run', () => ['acme', 'bolt', 'Not-Ours'].every(populated));
-  const node = await withEvidence(it, await it.kill('*'));
+  const node = await withEvidence(it, { order: await it.kill('*') });
   assert.equal(node.evidence, 'ssh', JSON.stringify(node));
   assert.ok(!['acme', 'bolt', 'Not-Ours'].some(populated));
 });
 
 test('a board that runs nothing of the customer has nothing to stop', async (t) => {
   const it = await rig(t, { feeds: [] });
-  const node = await withEvidence(it, await it.kill('acme'));
+  const node = await withEvidence(it, { order: await it.kill('acme') });
   assert.deepEqual([node.evidence, node.processes], ['ssh', 0]);
 });
 
@@ -296,9 +302,9 @@ test('a wrong host key is refused; then its bank is switched off, it is fenced, 
   const other = newSshKeys().public.split(' ').slice(0, 2).join(' ');
   const it = await rig(t, { boards: [other, null], feeds: [feed(2, 1, 2)] });
   it.boards[1]?.fallSilent();
-  processes('acme', 'web-00000001', 'exec sleep 1000');
+  processes('acme/web-00000001', 'exec sleep 1000');
   const order = await it.kill('acme');
-  const node = await withEvidence(it, order);
+  const node = await withEvidence(it, { order });
   assert.equal(node.evidence, 'power', JSON.stringify(node));
   assert.equal(pdu.state(2), '2');
   assert.deepEqual([pdu.state(1), pdu.state(3)], ['1', '1'], 'no other outlet was touched');
@@ -316,7 +322,7 @@ test('a wrong host key is refused; then its bank is switched off, it is fenced, 
   assert.deepEqual(await it.inventory.nodes.issueJoinToken(mac ?? ''), { refused: 'node-c20001 is fenced' });
   assert.match(await eventsOf(it, mac ?? ''), new RegExp(`fenced: its power was cut by order ${order.number}`));
   // The neighbour has done nothing wrong, and is not kept out.
-  assert.match((await withEvidence(it, order, 1)).evidence ?? '', /^(silence|power)$/);
+  assert.match((await withEvidence(it, { order, index: 1 })).evidence ?? '', /^(silence|power)$/);
   assert.equal(it.inventory.nodes.get(neighbour ?? '')?.fenced, false);
   assert.match(
     await eventsOf(it, neighbour ?? ''),
@@ -332,7 +338,7 @@ test('what outlives its kill is told, and power ends it', async (t) => {
   execFileSync('mount', ['-t', 'tmpfs', 'tmpfs', stuck]);
   t.after(() => execFileSync('umount', [stuck]));
   const it = await rig(t);
-  const node = await withEvidence(it, await it.kill('acme'));
+  const node = await withEvidence(it, { order: await it.kill('acme') });
   assert.equal(node.evidence, 'power', JSON.stringify(node));
   assert.match(failureOfSsh(node), /processes of acme outlive their kill/);
 });
@@ -340,8 +346,8 @@ test('what outlives its kill is told, and power ends it', async (t) => {
 test('an outlet that is off while its board goes on talking is no evidence', async (t) => {
   const it = await rig(t, { boards: [null], outlet: 3 });
   const order = await it.kill('acme');
-  await until('the attempt failed', () => outcomes(entry(it, order)).includes('power failed'));
-  const node = entry(it, order);
+  await until('the attempt failed', () => outcomes(entry(it, { order })).includes('power failed'));
+  const node = entry(it, { order });
   assert.equal(node.evidence, null);
   assert.match(
     node.escalation.find(({ by, outcome }) => by === 'power' && outcome === 'failed')?.detail ?? '',
@@ -356,7 +362,7 @@ test('a silent board counts as stopped by its silence, untouched; one whose cust
   await t.test('stop', async (inner) => {
     const it = await rig(inner, { boards: [null] });
     it.boards[0]?.fallSilent();
-    const node = await withEvidence(it, await it.kill('acme'));
+    const node = await withEvidence(it, { order: await it.kill('acme') });
     assert.equal(node.evidence, 'silence', JSON.stringify(node));
     assert.ok(!outcomes(node).some((each) => each.startsWith('power')), outcomes(node).join(', '));
     assert.equal(pdu.state(2), '1');
@@ -364,7 +370,7 @@ test('a silent board counts as stopped by its silence, untouched; one whose cust
   await t.test('hold', async (inner) => {
     const it = await rig(inner, { boards: [null], onSilence: 'hold' });
     it.boards[0]?.fallSilent();
-    const node = await withEvidence(it, await it.kill('acme'));
+    const node = await withEvidence(it, { order: await it.kill('acme') });
     assert.equal(node.evidence, 'power', JSON.stringify(node));
     assert.equal(pdu.state(2), '2');
     assert.equal(it.inventory.nodes.get(node.mac)?.fenced, true);
@@ -378,10 +384,10 @@ test('a controller that is replaced in the middle of a cut takes it up again', a
   writeFileSync(stuck, '');
   t.after(() => rmSync(stuck, { force: true }));
   const order = await it.kill('acme');
-  await until('the cut has begun', () => outcomes(entry(it, order)).includes('power tried'));
+  await until('the cut has begun', () => outcomes(entry(it, { order })).includes('power tried'));
   it.again();
   rmSync(stuck);
-  const node = await withEvidence(it, order);
+  const node = await withEvidence(it, { order });
   assert.equal(node.evidence, 'power', JSON.stringify(node));
   assert.equal(it.inventory.nodes.get(node.mac)?.fenced, true);
 });

@@ -19,7 +19,7 @@ import { EscalationRecord } from './escalation-record.ts';
 import type { NodeShell } from './node-shell.ts';
 import type { Power } from '../power/power.ts';
 import { cutPower } from './power-cut.ts';
-import type { RollCall } from './roll-call.ts';
+import type { RollCall } from './roll-call/roll-call.ts';
 
 const closingMs = 500;
 
@@ -62,13 +62,13 @@ export function startEscalation(options: EscalationOptions): Escalation {
       }
     }
     const due = decideDue(cases, running.ssh.size);
-    for (const [mac, orders] of due.ssh) begin('ssh', mac, () => stopThroughSsh(mac, orders));
+    for (const [mac, orders] of due.ssh) begin({ by: 'ssh', mac }, () => stopThroughSsh(mac, orders));
     if (power === undefined) return;
     for (const [mac, orders] of due.power)
-      begin('power', mac, () => cutPower({ inventory, rollCall, power, record, now, pause }, mac, orders));
+      begin({ by: 'power', mac }, () => cutPower({ inventory, rollCall, power, record, now, pause }, { mac, orders }));
   }
 
-  function begin(by: 'ssh' | 'power', mac: Mac, act: () => Promise<void>): void {
+  function begin({ by, mac }: { by: 'ssh' | 'power'; mac: Mac }, act: () => Promise<void>): void {
     running[by].add(mac);
     const done = act()
       .catch((error: unknown) => record.failed(error))
@@ -85,12 +85,12 @@ export function startEscalation(options: EscalationOptions): Escalation {
       if (node?.ip == null) throw new Error('it has no address');
       const scopes = orders.map(({ scope }) => scope);
       const target = { mac, ip: node.ip, hostKey: node.sshHostKey };
-      const { processes } = await stopBySsh(shell, target, scopes);
+      const { processes } = await stopBySsh(shell, { node: target, scopes });
       const detail = `its control groups are empty: ${processes}`;
-      for (const order of orders) await record.stopped(order, mac, { by: 'ssh', detail, processes });
+      for (const order of orders) await record.stopped({ order, mac }, { by: 'ssh', detail, processes });
     } catch (error) {
       for (const order of orders)
-        await record.note(order, mac, { by: 'ssh', outcome: 'failed', detail: errorChain(error) });
+        await record.note({ order, mac }, { by: 'ssh', outcome: 'failed', detail: errorChain(error) });
     }
   }
 

@@ -102,7 +102,7 @@ function again(client: Connection, say: (protocol: object) => void): void {
   go();
 }
 
-function call(protocol: object, method: string, ...args: unknown[]): void {
+function call(protocol: object, [method, ...args]: [string, ...unknown[]]): void {
   const found: unknown = Reflect.get(protocol, method);
   if (typeof found !== 'function') throw new Error(`cannot be hostile: ssh2 has no ${method}`);
   Reflect.apply(found, protocol, args);
@@ -127,7 +127,7 @@ const spoken: Record<string, Behaviour> = {
     login: (client) =>
       again(client, (protocol) => {
         Reflect.set(protocol, '_banner', 'x'.repeat(30_000));
-        call(protocol, 'serviceAccept', 'ssh-userauth');
+        call(protocol, ['serviceAccept', 'ssh-userauth']);
       }),
     after: () => undefined,
   },
@@ -137,7 +137,7 @@ const spoken: Record<string, Behaviour> = {
   'output without end': { after: exec((stream) => flood(stream, block)) },
   'errors without end': { after: exec((stream) => flood(stream.stderr, block)) },
   'keepalives without end': {
-    after: exec((_stream, client) => again(client, (protocol) => call(protocol, 'ping'))),
+    after: exec((_stream, client) => again(client, (protocol) => call(protocol, ['ping']))),
   },
   'key exchanges without end': {
     after: exec((_stream, client) => {

@@ -27,7 +27,10 @@ test('hostile boards stop nothing, keep no connection, and take no time from per
     hostilities.map(async (hostility) => {
       const ends = await Promise.allSettled(
         Array.from({ length: boardsOfEach }, (_, index) =>
-          stopBySsh(shell, { mac, ip: boards.addressOf(hostility, index), hostKey: boards.hostKey }, ['acme']),
+          stopBySsh(shell, {
+            node: { mac, ip: boards.addressOf(hostility, index), hostKey: boards.hostKey },
+            scopes: ['acme'],
+          }),
         ),
       );
       return { hostility, ends };

@@ -18,7 +18,9 @@ test('an order is answered when the roll call has taken it, and not before', { t
     const rollCall = { ...idleRollCall(), taken: () => taken.promise };
     await using api = await openOperatorApi({ inventory, rollCall, directory: join(directory, 'images') });
     let isAnswered = false;
-    const answer = api.ask('POST', '/v1/kill', { customer: 'acme', reason: 'test' }).finally(() => (isAnswered = true));
+    const answer = api
+      .ask('POST /v1/kill', { body: { customer: 'acme', reason: 'test' } })
+      .finally(() => (isAnswered = true));
     while (!inventory.orders.isStored(1) || inventory.orders.get(1) === undefined)
       await new Promise((resolve) => setTimeout(resolve, 5));
     // The disk has it, and whatever waited for that has gone on.

@@ -4,7 +4,7 @@ import type { OrderDocument } from '../../inventory/store/documents.ts';
 import type { Inventory } from '../../inventory/inventory.ts';
 import type { OrderHooks } from '../../inventory/orders/unstored-orders.ts';
 import type { Refused } from '../../inventory/refused.ts';
-import type { RollCall } from './roll-call.ts';
+import type { RollCall } from './roll-call/roll-call.ts';
 
 /** The roll call takes an order within a turn of its event loop. */
 const takenMs = 3_000;
@@ -19,14 +19,20 @@ export function killTargets(inventory: Inventory): Mac[] {
   return inventory.nodes.all().flatMap(({ mac }) => (inventory.nodes.sessionOf(mac) === undefined ? [] : [mac]));
 }
 
+interface OrderRequest extends Pick<OrderHooks, 'accepted'> {
+  /** A customer's name or `*`. */
+  scope: string;
+  reason: string;
+  by: string;
+}
+
 /**
- * `scope`: a customer's name or `*`. The roll call is told when it returns; when it resolves, the order is on disk, and no permit
+ * The roll call is told when it returns; when it resolves, the order is on disk, and no permit
  * that leaves lists whom it stops.
  */
 export async function giveKillOrder(
   rooms: Rooms,
-  { scope, reason, by }: { scope: string; reason: string; by: string },
-  accepted?: OrderHooks['accepted'],
+  { scope, reason, by, accepted }: OrderRequest,
 ): Promise<OrderDocument | Refused> {
   const { inventory, rollCall } = rooms;
   const wanted = { scope, reason, by, targets: killTargets(inventory) };
@@ -38,8 +44,7 @@ export async function giveKillOrder(
 /** Who may run again hears of it at once when that is so. */
 export function liftKillOrder(
   rooms: Rooms,
-  { scope, reason, by }: { scope: string; reason: string; by: string },
-  accepted?: OrderHooks['accepted'],
+  { scope, reason, by, accepted }: OrderRequest,
 ): Promise<OrderDocument | Refused> {
   return rooms.inventory.orders.lift({ scope, reason, by }, liftHooks(rooms, accepted));
 }

@@ -15,7 +15,7 @@ import { testHeartbeat } from '../../protocol/heartbeat.fixture.ts';
 import { decodePermit, encodeHeartbeat, type Permit, type Receipt } from '../../protocol/roll-call.ts';
 import { killResendMs, stopsByItselfMs } from '../../protocol/timing.ts';
 import { openOperatorApi } from '../api/operator-api.fixture.ts';
-import { startRollCall, type LocalRollCall } from './roll-call.ts';
+import { startRollCall, type LocalRollCall } from './roll-call/roll-call.ts';
 
 const mac = '02:00:00:c2:00:01';
 
@@ -34,7 +34,10 @@ class Board {
   readonly #key: Buffer;
   #sequence = 0n;
 
-  constructor(socket: Socket, controllerPort: number, session: Buffer, key: Buffer) {
+  constructor(
+    socket: Socket,
+    { controllerPort, session, key }: { controllerPort: number; session: Buffer; key: Buffer },
+  ) {
     this.#socket = socket;
     this.#controllerPort = controllerPort;
     this.#session = session;
@@ -87,15 +90,15 @@ async function rig(t: TestContext, now: () => number = () => performance.now()):
   });
 
   const { session, key } = await joinBoard(inventory, { mac });
-  const board = new Board(client, server.address().port, session, key);
+  const board = new Board(client, { controllerPort: server.address().port, session, key });
   while (inventory.nodes.get(mac)?.state !== 'ready') await board.heartbeat();
   for (const customer of ['acme', 'bolt']) await placeWeb(inventory, { customer, nodes: [mac] });
   return {
     inventory,
     rollCall,
     board,
-    post: (url, payload) => api.ask('POST', url, payload),
-    timeline: async (number) => (await api.ask('GET', `/v1/kill/${number}`)).body as KillTimeline,
+    post: (url, payload) => api.ask(`POST ${url}`, { body: payload }),
+    timeline: async (number) => (await api.ask(`GET /v1/kill/${number}`)).body as KillTimeline,
   };
 }
 

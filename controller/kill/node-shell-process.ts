@@ -52,12 +52,15 @@ async function answer(privateKey: string, request: SessionRequest): Promise<Shel
       hostVerifier: (key: Buffer) => key.equals(expected),
       algorithms,
     });
-    await within(connectMs, Promise.race([connected, broken]), `${host} to begin a session`);
+    await within(Promise.race([connected, broken]), { ms: connectMs, what: `${host} to begin a session` });
     // node-ssh listens for errors only while a command runs. A board that is reset later, or while we say goodbye,
     // resets the connection; an error that nobody listens for would end this process.
     ssh.connection?.on('error', () => undefined);
     const ended = ssh.execCommand(command);
-    const { stdout, stderr, code } = await within(answerMs, Promise.race([ended, broken]), `${host} to answer`);
+    const { stdout, stderr, code } = await within(Promise.race([ended, broken]), {
+      ms: answerMs,
+      what: `${host} to answer`,
+    });
     // node-ssh resolves with no code where the connection dropped under the command.
     if (code === null) throw new Error('the connection dropped');
     return { stdout, stderr, code };
@@ -91,7 +94,7 @@ function guardedSocket({ host, port, answerBytes }: SessionRequest): { socket: S
   return { socket, broken };
 }
 
-async function within<T>(ms: number, work: Promise<T>, what: string): Promise<T> {
+async function within<T>(work: Promise<T>, { ms, what }: { ms: number; what: string }): Promise<T> {
   const { promise, reject } = Promise.withResolvers<never>();
   const timer = setTimeout(() => reject(new Error(`waited ${ms} ms for ${what}`)), ms);
   return Promise.race([work, promise]).finally(() => clearTimeout(timer));

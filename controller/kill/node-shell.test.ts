@@ -46,11 +46,11 @@ test('a board that is reset under an SSH connection costs an answer at most, nev
     for (const socket of sockets) if (socket.writable) socket.resetAndDestroy();
   };
 
-  assert.deepEqual(await shell.run(node, 'true'), { stdout: 'fine', stderr: '', code: 0 });
+  assert.deepEqual(await shell.run(node, { command: 'true' }), { stdout: 'fine', stderr: '', code: 0 });
   reset();
   answers = false;
   await assert.rejects(
-    shell.run(node, 'true', { connectMs: 5_000, answerMs: 50, answerBytes: 65_536 }),
+    shell.run(node, { command: 'true', limits: { connectMs: 5_000, answerMs: 50, answerBytes: 65_536 } }),
     /cannot reach .* by SSH: waited 50 ms/,
   );
   reset();

@@ -8,7 +8,7 @@ import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { errorChain } from '../../protocol/error-chain.ts';
 import type { Mac } from '../../protocol/mac.ts';
-import { RefusedError } from '../api/http.ts';
+import { RefusedError } from '../api/serving/http.ts';
 import type { SessionAnswer, SessionRequest, ShellAnswer } from './node-shell-process.ts';
 
 /** What a board is asked for a diagnosis, and how it is read. Fixed: an operator's words never reach a shell. */
@@ -29,6 +29,13 @@ export interface ShellLimits {
   answerBytes: number;
 }
 
+export interface ShellTarget {
+  mac: Mac;
+  ip: string;
+  /** The one that it gave when it joined; null where it gave none. */
+  hostKey: string | null;
+}
+
 export interface NodeShell {
   /** It may be needed soon: its process takes a busy machine a second to start. Never waits. */
   prepare(): void;
@@ -36,11 +43,7 @@ export interface NodeShell {
    * Runs one command; refuses a host whose key is not the one that it gave when it joined. Without limits it is an
    * operator's question, of which only some are answered at once.
    */
-  run(
-    node: { mac: Mac; ip: string; hostKey: string | null },
-    command: string,
-    limits?: ShellLimits,
-  ): Promise<ShellAnswer>;
+  run(node: ShellTarget, request: { command: string; limits?: ShellLimits }): Promise<ShellAnswer>;
 }
 
 /** The processes of a board with 32,768 of them, in full. */
@@ -57,9 +60,8 @@ export function createNodeShell(privateKey: string, { port = 22 }: { port?: numb
   }
 
   async function ask(
-    { mac, ip, hostKey }: { mac: Mac; ip: string; hostKey: string },
-    command: string,
-    limits: ShellLimits,
+    { mac, ip, hostKey }: ShellTarget & { hostKey: string },
+    { command, limits }: { command: string; limits: ShellLimits },
   ) {
     try {
       return await prepared().ask({ host: ip, port, hostKey, command, ...limits });
@@ -70,18 +72,18 @@ export function createNodeShell(privateKey: string, { port = 22 }: { port?: numb
 
   return {
     prepare: () => void prepared(),
-    run: async ({ mac, ip, hostKey }, command, limits) => {
+    run: async ({ mac, ip, hostKey }, { command, limits }) => {
       if (hostKey === null)
         throw new RefusedError(409, `cannot reach ${mac} by SSH: it gave no host key when it joined`);
       const node = { mac, ip, hostKey };
-      if (limits !== undefined) return ask(node, command, limits);
+      if (limits !== undefined) return ask(node, { command, limits });
       if (questionsUnderWay >= questionsAtOnce)
         throw new RefusedError(
           429,
           `cannot ask ${mac} by SSH: ${questionsUnderWay} questions are under way, try again`,
         );
       questionsUnderWay += 1;
-      return ask(node, command, questionLimits).finally(() => (questionsUnderWay -= 1));
+      return ask(node, { command, limits: questionLimits }).finally(() => (questionsUnderWay -= 1));
     },
   };
 }

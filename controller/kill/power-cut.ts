@@ -11,7 +11,7 @@ import type { Board } from '../power/driver.ts';
 import type { Power } from '../power/power.ts';
 import { isHeardSince, settledMs } from './escalation-decision.ts';
 import type { EscalationRecord } from './escalation-record.ts';
-import type { RollCall } from './roll-call.ts';
+import type { RollCall } from './roll-call/roll-call.ts';
 
 /** How long a PDU may take from the command until it says that it is done: some wait before they switch. */
 const switchingMs = 5_000;
@@ -28,7 +28,10 @@ export interface PowerCutParts {
   pause: (ms: number) => Promise<unknown>;
 }
 
-export async function cutPower(parts: PowerCutParts, mac: Mac, orders: readonly OrderDocument[]): Promise<void> {
+export async function cutPower(
+  parts: PowerCutParts,
+  { mac, orders }: { mac: Mac; orders: readonly OrderDocument[] },
+): Promise<void> {
   const { inventory, power, record } = parts;
   const board = inventory.nodes.get(mac);
   const [order] = orders;
@@ -41,43 +44,44 @@ export async function cutPower(parts: PowerCutParts, mac: Mac, orders: readonly 
   const isOn = (each: Board, offAt: number) => isHeardSince(inventory.nodes.lastHeartbeatAt(each.mac), offAt);
   try {
     for (const each of orders)
-      await record.note(each, mac, { by: 'power', outcome: 'tried', detail: `switches off ${outlets}${loss}` });
+      await record.note(
+        { order: each, mac },
+        { by: 'power', outcome: 'tried', detail: `switches off ${outlets}${loss}` },
+      );
     for (const neighbour of neighbours)
       record.announce(
-        order,
-        neighbour.mac,
+        { order, mac: neighbour.mac },
         `loses its power: ${board.name} on ${outlets} does not acknowledge order ${numbers}`,
       );
-    await power.turn('off', board, order.number);
+    await power.turn('off', { board, order: order.number });
     // Before it is known to be off: a PDU may take longer than we wait, and whoever reads that it is off may switch it
     // on again.
     await record.fence(mac, `order ${numbers}`);
-    record.announce(order, mac, `fenced: its power was cut by order ${numbers}`);
-    const offAt = await untilOff(parts, board, order);
+    record.announce({ order, mac }, `fenced: its power was cut by order ${numbers}`);
+    const offAt = await untilOff(parts, { board, order });
     await untilSettled(parts, offAt);
     if (isOn(board, offAt)) {
       const wrong = `${outlets} is off, and ${board.name} goes on talking: the configuration names a wrong outlet`;
-      record.announce(order, mac, wrong);
+      record.announce({ order, mac }, wrong);
       throw new Error(wrong);
     }
     for (const each of [board, ...neighbours.filter((neighbour) => !isOn(neighbour, offAt))])
       for (const pending of inventory.orders.unacknowledged(each.mac)) {
         const detail = each === board ? `${outlets} is off${loss}` : `lost its power with ${board.name}`;
-        await record.stopped(pending, each.mac, { by: 'power', detail, processes: 0 });
+        await record.stopped({ order: pending, mac: each.mac }, { by: 'power', detail, processes: 0 });
       }
   } catch (error) {
     // The attempt stays open, for the next start to take up.
     if (record.hasEnded) return;
     for (const each of orders)
-      await record.note(each, mac, { by: 'power', outcome: 'failed', detail: errorChain(error) });
+      await record.note({ order: each, mac }, { by: 'power', outcome: 'failed', detail: errorChain(error) });
   }
 }
 
 /** When the PDU said that the board is off. Throws the last thing that it said instead. */
 async function untilOff(
   parts: PowerCutParts,
-  board: Parameters<Power['isOff']>[0],
-  order: OrderDocument,
+  { board, order }: { board: Board; order: OrderDocument },
 ): Promise<number> {
   const { power, now } = parts;
   let trouble: unknown;

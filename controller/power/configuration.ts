@@ -156,19 +156,22 @@ export function powerProblems(value: unknown): string[] {
   if (!isRecord(pdus)) return [...problems, '"power.pdus" wants an object: PDUs by their names'];
   for (const [name, pdu] of Object.entries(pdus)) problems.push(...pduProblems(`power.pdus.${name}`, pdu));
   if (!Array.isArray(feeds)) return [...problems, '"power.feeds" wants a list of outlets and the boards on them'];
-  feeds.forEach((feed: unknown, index) => problems.push(...feedProblems(`power.feeds[${index}]`, feed, pdus)));
+  feeds.forEach((feed: unknown, index) =>
+    problems.push(...feedProblems(feed, { where: `power.feeds[${index}]`, pdus })),
+  );
   return problems;
 }
 
 function pduProblems(where: string, pdu: unknown): string[] {
   if (!isRecord(pdu)) return [`"${where}" wants an object with "kind"`];
-  if (pdu['kind'] === 'webhook') return [...misfits(where, WebhookFile, pdu), ...both(where, pdu, ['token'])];
+  if (pdu['kind'] === 'webhook')
+    return [...misfits(WebhookFile, { where, value: pdu }), ...both(pdu, { where, secrets: ['token'] })];
   if (pdu['kind'] !== 'snmp') return [`"${where}.kind" wants snmp or webhook`];
-  const problems = misfits(where, SnmpFile, pdu);
+  const problems = misfits(SnmpFile, { where, value: pdu });
   const ofV3 = ['user', 'authProtocol', 'privProtocol'];
   const secrets = pdu['version'] === '3' ? ['authKey', 'privKey'] : ['community'];
   const foreign = pdu['version'] === '3' ? ['community'] : [...ofV3, 'authKey', 'privKey'];
-  problems.push(...both(where, pdu, secrets));
+  problems.push(...both(pdu, { where, secrets }));
   for (const key of secrets)
     if (pdu[key] === undefined && pdu[`${key}File`] === undefined)
       problems.push(`"${where}" lacks "${key}" or "${key}File"`);
@@ -190,15 +193,15 @@ function versionOf(pdu: Record<string, unknown>): string {
   return typeof pdu['version'] === 'string' ? pdu['version'] : '2c';
 }
 
-function both(where: string, pdu: Record<string, unknown>, secrets: string[]): string[] {
+function both(pdu: Record<string, unknown>, { where, secrets }: { where: string; secrets: string[] }): string[] {
   return secrets
     .filter((key) => pdu[key] !== undefined && pdu[`${key}File`] !== undefined)
     .map((key) => `"${where}" has both "${key}" and "${key}File", want one of them`);
 }
 
-function feedProblems(where: string, feed: unknown, pdus: Record<string, unknown>): string[] {
+function feedProblems(feed: unknown, { where, pdus }: { where: string; pdus: Record<string, unknown> }): string[] {
   if (!isRecord(feed)) return [`"${where}" wants an object with "pdu", "outlet" and "slots" or "nodes"`];
-  const problems = misfits(where, FeedFile, feed);
+  const problems = misfits(FeedFile, { where, value: feed });
   const { pdu, outlet, outlets, slots, nodes } = feed;
   const target = typeof pdu === 'string' ? pdus[pdu] : undefined;
   if (target === undefined)
@@ -227,7 +230,10 @@ function feedProblems(where: string, feed: unknown, pdus: Record<string, unknown
 }
 
 /** What a schema finds wrong, by key and with what was wanted there. The value itself may be a secret. */
-function misfits(where: string, schema: TSchema & { properties: Record<string, TSchema> }, value: unknown): string[] {
+function misfits(
+  schema: TSchema & { properties: Record<string, TSchema> },
+  { where, value }: { where: string; value: unknown },
+): string[] {
   if (Check(schema, value)) return [];
   const problems = new Set<string>();
   for (const error of Errors(schema, value)) {
@@ -257,7 +263,7 @@ function isRecord(value: unknown): value is Record<string, unknown> {
 export function resolvePower(file: PowerFile): PowerConfiguration {
   const pdus = new Map<string, SnmpPdu | WebhookPdu>();
   for (const [name, pdu] of Object.entries(file.pdus)) {
-    const secret = (key: string, text: string | undefined, path: string | undefined): string => {
+    const secret = (key: string, { text, path }: { text: string | undefined; path: string | undefined }): string => {
       const found = text ?? (path === undefined ? '' : readText(path, `power.pdus.${name}.${key}File`).trim());
       if (found === '') throw new Error(`cannot use power.pdus.${name}: its ${key} is empty`);
       return found;
@@ -268,7 +274,7 @@ export function resolvePower(file: PowerFile): PowerConfiguration {
       pdus.set(name, {
         kind: 'webhook',
         url,
-        token: hasToken ? secret('token', token, tokenFile) : undefined,
+        token: hasToken ? secret('token', { text: token, path: tokenFile }) : undefined,
         ca: caFile === undefined ? undefined : readText(caFile, `power.pdus.${name}.caFile`),
         timeoutMs: timeoutMs ?? 2_000,
       });
@@ -285,11 +291,11 @@ export function resolvePower(file: PowerFile): PowerConfiguration {
               version,
               user: pdu.user ?? '',
               authProtocol: pdu.authProtocol ?? 'sha',
-              authKey: secret('authKey', pdu.authKey, pdu.authKeyFile),
+              authKey: secret('authKey', { text: pdu.authKey, path: pdu.authKeyFile }),
               privProtocol: pdu.privProtocol ?? 'aes',
-              privKey: secret('privKey', pdu.privKey, pdu.privKeyFile),
+              privKey: secret('privKey', { text: pdu.privKey, path: pdu.privKeyFile }),
             }
-          : { version, community: secret('community', pdu.community, pdu.communityFile) },
+          : { version, community: secret('community', { text: pdu.community, path: pdu.communityFile }) },
       controlOid,
       statusOid: pdu.statusOid ?? controlOid,
       off,

@@ -75,7 +75,7 @@ test('a board with two supplies is off when both are', async () => {
   left.off.add('1');
   assert.equal(await power.isOff(of(3), 1), false);
   assert.equal(await power.isOff(of(1), 1), true);
-  await power.turn('off', of(3), 1);
+  await power.turn('off', { board: of(3), order: 1 });
   assert.ok(right.off.has('7'));
   assert.equal(await power.isOff(of(3), 1), true);
   assert.equal(await power.isOff(of(5), 1), false, 'what has no outlet is never off');
@@ -83,10 +83,10 @@ test('a board with two supplies is off when both are', async () => {
 
 test('one request at a time to a PDU, and one command for a bank whose boards all ask', async () => {
   const { power, left } = rig();
-  await Promise.all([1, 2, 4, 1].map((slot) => power.turn('off', of(slot), 1)));
+  await Promise.all([1, 2, 4, 1].map((slot) => power.turn('off', { board: of(slot), order: 1 })));
   assert.deepEqual(left.said, ['off 1 n1,n2,n3', 'off 2 n4']);
   assert.equal(left.mostBusy, 1);
-  await power.turn('off', of(1), 2);
+  await power.turn('off', { board: of(1), order: 2 });
   assert.equal(left.said.length, 3, 'a later one is given again');
 });
 
@@ -101,7 +101,7 @@ test('a PDU that fails does not hold up its own queue, and the check names it', 
     ['right', { kind: 'webhook' as const, url: '', token: undefined, ca: undefined, timeoutMs: 1 }],
   ]);
   const power = startPower({ ...configuration, pdus }, { boards: () => boards, drivers });
-  await assert.rejects(power.turn('off', of(3), 1), /relay stuck/);
-  await assert.rejects(power.turn('off', of(3), 1), /relay stuck/);
+  await assert.rejects(power.turn('off', { board: of(3), order: 1 }), /relay stuck/);
+  await assert.rejects(power.turn('off', { board: of(3), order: 1 }), /relay stuck/);
   assert.deepEqual(await power.check(), ['power.pdus.right cannot be used: no answer']);
 });

@@ -14,7 +14,7 @@ export interface Power {
   /** The other boards that lose power with it, by slot. */
   neighboursOf(board: Board): Board[];
   /** Resolves when every PDU took the command; throws what the first one that did not had to say. */
-  turn(state: 'on' | 'off', board: Board, order: number | null): Promise<void>;
+  turn(state: 'on' | 'off', of: { board: Board; order: number | null }): Promise<void>;
   /** Read back from the PDUs. Throws where one does not say. */
   isOff(board: Board, order: number | null): Promise<boolean>;
   /** Asks every PDU about one of its outlets; one sentence for each that does not answer. */
@@ -60,7 +60,7 @@ export function startPower(
     outletsOf: (board) =>
       configuration.feeds.filter((feed) => feeds(feed, board)).map(({ pdu, outlet }) => `${pdu} ${outlet}`),
     neighboursOf: (board) => neighbours(board, { feeds: configuration.feeds, boards: boards() }),
-    turn: async (state, board, order) => {
+    turn: async (state, { board, order }) => {
       await Promise.all(
         requestsFor(board, order).map(({ pdu, driver, request }) => {
           const key = `${state} ${pdu} ${request.outlets.join(' ')}`;

@@ -16,15 +16,19 @@ export function snmpDriver(pdu: SnmpPdu): PowerDriver {
       // One after another: what small PDUs make of several outlets in one request, nobody knows.
       for (const outlet of outlets) {
         const varbind = { oid: `${pdu.controlOid}.${outlet}`, type: ObjectType.Integer, value };
-        await ask(pdu, `${named} to switch outlet ${outlet} ${state}`, (session, done) => session.set([varbind], done));
+        await ask(pdu, {
+          what: `${named} to switch outlet ${outlet} ${state}`,
+          request: (session, done) => session.set([varbind], done),
+        });
       }
     },
     isOff: async ({ outlets }: SwitchRequest) => {
       for (const outlet of outlets) {
         const oid = `${pdu.statusOid}.${outlet}`;
-        const [found] = await ask(pdu, `${named} to tell of outlet ${outlet}`, (session, done) =>
-          session.get([oid], done),
-        );
+        const [found] = await ask(pdu, {
+          what: `${named} to tell of outlet ${outlet}`,
+          request: (session, done) => session.get([oid], done),
+        });
         if (found?.oid !== oid || typeof found.value !== 'number')
           throw new Error(`${named} has no number at ${oid}: is it outlet ${outlet}'s?`);
         if (found.value !== pdu.statusOff) return false;
@@ -34,11 +38,12 @@ export function snmpDriver(pdu: SnmpPdu): PowerDriver {
   };
 }
 
+type Answered = (error: Error | null, varbinds?: Varbind[]) => void;
+
 /** One request on a socket of its own. */
 async function ask(
   pdu: SnmpPdu,
-  what: string,
-  request: (session: Session, done: (error: Error | null, varbinds?: Varbind[]) => void) => unknown,
+  { what, request }: { what: string; request: (session: Session, done: Answered) => unknown },
 ): Promise<Varbind[]> {
   const snmp = await import('net-snmp');
   const { security, host } = pdu;

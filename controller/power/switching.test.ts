@@ -40,8 +40,9 @@ test('a bank is switched off only when its other boards are meant too', async (t
   });
   for (const last of [1, 2, 3, 4])
     await inventory.nodes.bootStage({ mac: `02:00:00:c2:00:0${last}`, stage: 'dhcp-discover', firmware: 'uboot' });
-  const ask = async (node: string, payload?: object) => {
-    const { status, body } = await api.ask(payload === undefined ? 'GET' : 'POST', `/v1/nodes/${node}/power`, payload);
+  const ask = async (node: string, wanted?: object) => {
+    const method = wanted === undefined ? 'GET' : 'POST';
+    const { status, body } = await api.ask(`${method} /v1/nodes/${node}/power`, { body: wanted });
     return { status, body: JSON.stringify(body) };
   };
 

@@ -27,7 +27,7 @@ async function portOf(t: TestContext, server: Server): Promise<number> {
   return (server.address() as AddressInfo).port;
 }
 
-async function hook(t: TestContext, listener: RequestListener, extra: Partial<WebhookPdu> = {}) {
+async function hook(t: TestContext, { listener, ...extra }: Partial<WebhookPdu> & { listener: RequestListener }) {
   const port = await portOf(t, createServer(listener));
   return {
     kind: 'webhook' as const,
@@ -43,11 +43,13 @@ test('off, on and status are posted as JSON with the token, and {"off": true} is
   const heard: { head: IncomingMessage; body: unknown }[] = [];
   let answer = '{"off": false}';
   const driver = webhookDriver(
-    await hook(t, (incoming, outgoing) => {
-      void text(incoming).then((body) => {
-        heard.push({ head: incoming, body: JSON.parse(body) });
-        outgoing.writeHead(200).end(answer);
-      });
+    await hook(t, {
+      listener: (incoming, outgoing) => {
+        void text(incoming).then((body) => {
+          heard.push({ head: incoming, body: JSON.parse(body) });
+          outgoing.writeHead(200).end(answer);
+        });
+      },
     }),
   );
   await driver.turn('off', request);
@@ -80,7 +82,9 @@ const answers: [string, string, boolean][] = [
 ];
 for (const [name, body, wanted] of answers)
   test(`an answer of ${name} is ${wanted ? 'evidence' : 'no evidence'}`, async (t) => {
-    const driver = webhookDriver(await hook(t, (_incoming, outgoing) => void outgoing.writeHead(200).end(body)));
+    const driver = webhookDriver(
+      await hook(t, { listener: (_incoming, outgoing) => void outgoing.writeHead(200).end(body) }),
+    );
     assert.equal(await driver.isOff(request), wanted);
   });
 
@@ -119,7 +123,7 @@ const failures: [string, RequestListener, RegExp][] = [
 for (const [name, listener, wanted] of failures)
   test(`it fails in one sentence, in time: ${name}`, async (t) => {
     const isTimed = /300 ms/.test(String(wanted));
-    const driver = webhookDriver(await hook(t, listener, { timeoutMs: isTimed ? 300 : 10_000 }));
+    const driver = webhookDriver(await hook(t, { listener, timeoutMs: isTimed ? 300 : 10_000 }));
     await assert.rejects(driver.turn('off', request), (error) => {
       assert.match(errorChain(error), wanted);
       assert.doesNotMatch(errorChain(error), /secret/);
@@ -128,7 +132,7 @@ for (const [name, listener, wanted] of failures)
   });
 
 test('nobody listens', async (t) => {
-  const gone = await hook(t, () => undefined);
+  const gone = await hook(t, { listener: () => undefined });
   await assert.rejects(webhookDriver({ ...gone, url: 'http://127.0.0.1:1/' }).turn('off', request), (error) => {
     assert.match(errorChain(error), /ECONNREFUSED/);
     return true;

@@ -11,12 +11,15 @@ const answerLimitBytes = 65_536;
 
 export function webhookDriver(hook: WebhookPdu): PowerDriver {
   return {
-    turn: async (state, request) => void (await post(hook, state, request)),
-    isOff: async (request) => saysOff(await post(hook, 'status', request)),
+    turn: async (state, request) => void (await post(hook, { action: state, request })),
+    isOff: async (request) => saysOff(await post(hook, { action: 'status', request })),
   };
 }
 
-async function post(hook: WebhookPdu, action: 'on' | 'off' | 'status', request: SwitchRequest): Promise<string> {
+async function post(
+  hook: WebhookPdu,
+  { action, request }: { action: 'on' | 'off' | 'status'; request: SwitchRequest },
+): Promise<string> {
   const { order, outlets, boards: nodes } = request;
   const body = JSON.stringify({ action, order, outlets, nodes });
   // The whole exchange: an answer that dribbles in is as good as none.

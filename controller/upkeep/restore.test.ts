@@ -90,6 +90,7 @@ test('with --json an error is one JSON line', async (t) => {
   const told = (...flags: string[]) =>
     new Promise<{ code: unknown; stderr: string }>((resolve) => {
       const args = ['--disable-warning=ExperimentalWarning', program, 'restore', none, ...flags];
+      // oxlint-disable-next-line max-params -- execFile calls it so
       execFile(process.execPath, args, (error, _stdout, stderr) => resolve({ code: error?.code, stderr }));
     });
   const json = await told('--json');

@@ -12,7 +12,7 @@ export interface AuditBook {
   append(entry: NewEntry): void;
   /** Oldest first. With `after`: those that followed it; without: the newest. Throws StorageError. */
   entries(wanted: { after?: number; limit: number }): Promise<AuditEntry[]>;
-  /** Goes through the whole log, in pages; who asks meanwhile shares the answer. Throws StorageError. */
+  /** Goes through the whole log, in slices; who asks meanwhile shares the answer. Throws StorageError. */
   verify(): Promise<AuditVerdict>;
 }
 
@@ -24,7 +24,9 @@ export function auditBook({ log, feed }: { log: AuditLog | undefined; feed: Audi
     entries: async (wanted) => log?.entries(wanted) ?? [],
     verify: () => {
       if (log === undefined) return Promise.reject(new StorageError('no audit log is kept'));
-      verifying ??= verifyAudit(log, () => feed.documents()).finally(() => (verifying = undefined));
+      verifying ??= verifyAudit(log, { documentsNow: () => feed.documentsNow() }).finally(
+        () => (verifying = undefined),
+      );
       return verifying;
     },
   };

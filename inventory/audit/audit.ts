@@ -11,6 +11,7 @@ import { fenceEntries, keyOf, type NewEntry, orderOf, receiptOf } from './entrie
 import { Connection } from '../store/connection.ts';
 import type { DiskReserve } from '../store/disk-reserve.ts';
 import type { NodeDocument, OrderDocument, ReceiptDocument } from '../store/documents.ts';
+import { pageStatement, type PageWanted, readInPages, type Sized } from '../store/paged-read.ts';
 import { StorageError } from '../store/store.ts';
 import { Mutex } from '../store/mutex.ts';
 
@@ -38,6 +39,10 @@ const batchLimit = 1_000;
 /** Receipts of a whole rack come within some tenths of a second: they share a few flushes, behind the inventory's own. */
 const gatherMs = 50;
 const retryMs = 1_000;
+/** One answer holds a whole megabyte at most, and one entry at least. */
+const answerByteLimit = 2 ** 20;
+/** What a row costs beside its body. */
+const rowBytes = 300;
 
 /** The node's own words: its signed heartbeat, and the key of its session as it is needed to check it again. */
 export interface ReceiptProof {
@@ -156,16 +161,14 @@ export class AuditLog implements AsyncDisposable {
   /** Oldest first. With `after`: those that followed it; without: the newest. Throws StorageError. */
   entries({ after, limit }: { after?: number; limit: number }): Promise<AuditEntry[]> {
     return this.#read(async (connection) => {
-      const order = `ORDER BY sequence ${after === undefined ? 'DESC' : ''}`;
-      // A whole megabyte at most, and one entry at least: permits wait while an answer is made.
-      const rows = await connection.all<AuditEntry>(
-        `SELECT sequence, at, kind, subject, body, previous, hash FROM (
-           SELECT *, sum(length(body) + 300) OVER (${order}) AS bytes FROM entries WHERE sequence > ? ${order} LIMIT ?)
-         WHERE bytes - length(body) - 300 < ${2 ** 20} ${order}`,
-        after ?? -1,
-        limit,
-      );
-      return after === undefined ? rows.toReversed() : rows;
+      const [from, order] = after === undefined ? ['<', 'ORDER BY sequence DESC'] : ['>', 'ORDER BY sequence'];
+      const size = `length(body) + ${rowBytes}`;
+      const sql = pageStatement({ table: 'entries', where: `sequence ${from} ?`, order, size });
+      const page = ({ last, rows, bytes }: PageWanted<AuditEntry>) =>
+        connection.all<Sized<AuditEntry>>(sql, last?.sequence ?? after ?? Number.MAX_SAFE_INTEGER, rows, bytes);
+      const { rows } = await readInPages<AuditEntry>({ rows: limit, bytes: answerByteLimit }, page);
+      const entries = rows.map(({ bytes: _bytes, ...entry }) => entry);
+      return after === undefined ? entries.toReversed() : entries;
     });
   }
 

@@ -1,16 +1,16 @@
 // Between the documents and the audit log: tells the log what changed, and what it may have missed.
+import { DocumentsThen } from './documents-then.ts';
 import { type Audited, entriesOf, entriesOfChange, type NewEntry } from './entries.ts';
-import type { AuditedDocuments } from './verification.ts';
 import type { AuditLog, AuditSource, ReceiptProof } from './audit.ts';
 import type { NodeDocument } from '../store/documents.ts';
 import type { DocumentChange, Cache } from '../store/cache.ts';
-import { liftedLimit } from '../orders/orders.ts';
 
 export class AuditFeed implements AuditSource {
   readonly #cache: Cache;
   #revision: number;
   /** Signed datagrams of receipts that are on their way to disk. */
   readonly #proofs = new Map<string, ReceiptProof>();
+  readonly #looks = new Set<DocumentsThen>();
 
   constructor(cache: Cache, revision: number) {
     this.#cache = cache;
@@ -21,6 +21,7 @@ export class AuditFeed implements AuditSource {
   tell(log: AuditLog, changes: readonly DocumentChange[]): void {
     for (const change of changes) {
       this.#revision = Math.max(this.#revision, change.revision);
+      for (const documents of this.#looks) documents.note(change);
       for (const entry of entriesOfChange(change)) {
         const proof = entry.body['evidence'] === 'receipt' ? this.#proofs.get(change.id) : undefined;
         log.append(entry, { revision: change.revision, proof });
@@ -60,16 +61,10 @@ export class AuditFeed implements AuditSource {
     return [...this.#cache.all('nodes').values()].filter(({ mac }) => this.#cache.revision('nodes', mac) > revision);
   }
 
-  /** As they are now; later changes do not show in it. */
-  documents(): AuditedDocuments {
-    const orders = new Map(this.#cache.all('orders'));
-    const lifted = [...orders.values()].flatMap(({ number, liftedAt }) => (liftedAt === null ? [] : [number]));
-    return {
-      orders,
-      receipts: new Map(this.#cache.all('receipts')),
-      escalations: new Map(this.#cache.all('escalations')),
-      drills: new Map(this.#cache.all('drills')),
-      forgottenBelow: lifted.length < liftedLimit ? 0 : Math.min(...lifted),
-    };
+  /** Later changes do not show in it. To be disposed of. */
+  documentsNow(): DocumentsThen {
+    const documents = new DocumentsThen(this.#cache, () => this.#looks.delete(documents));
+    this.#looks.add(documents);
+    return documents;
   }
 }

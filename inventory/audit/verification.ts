@@ -1,35 +1,20 @@
 // Goes through the whole audit log: is it one chain, are the receipts signed by the keys that were kept, and does it say
-// of every order, lift, receipt and step of an escalation what the inventory says? In pages, so that permits go on.
+// of every order, lift, receipt and step of an escalation what the inventory says? In pages, and each page in slices: others
+// have their turn however long the log is.
 import { Type, type Static } from 'typebox';
 import { Compile } from 'typebox/compile';
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { AuditEntry, AuditVerdict } from '../../protocol/api/audit.ts';
 import { ChainCheck } from '../../protocol/records/audit.ts';
 import { MalformedError } from '../../protocol/bytes.ts';
 import { decodeHeartbeat } from '../../protocol/roll-call.ts';
-import { type Audited, entriesOf, keyOf, type NewEntry } from './entries.ts';
+import { inSlices, mapped, type Sliced, type SliceOptions } from '../slices.ts';
 import type { AuditLog, StoredKey } from './audit.ts';
-import {
-  type DrillDocument,
-  type EscalationDocument,
-  type OrderDocument,
-  type ReceiptDocument,
-  underPresentNames,
-} from '../store/documents.ts';
+import { underPresentNames } from '../store/documents.ts';
+import type { DocumentsThen } from './documents-then.ts';
+import { type Audited, entriesOf, keyOf, type NewEntry } from './entries.ts';
 
-/** A page takes some 3 ms, most of it for signatures. */
 const pageLimit = 100;
 const problemLimit = 100;
-
-/** Documents as they were at one moment, by the rest of their keys. */
-export interface AuditedDocuments {
-  orders: ReadonlyMap<string, OrderDocument>;
-  receipts: ReadonlyMap<string, ReceiptDocument>;
-  escalations: ReadonlyMap<string, EscalationDocument>;
-  drills: ReadonlyMap<string, DrillDocument>;
-  /** Orders below this number may have been forgotten; 0 where none was. */
-  forgottenBelow: number;
-}
 
 const Body = Type.Record(Type.String(), Type.Unknown());
 const bodySchema = Compile(Body);
@@ -43,12 +28,16 @@ const ReceiptBody = Type.Object({
 });
 const receiptSchema = Compile(ReceiptBody);
 
-/** `documents` is called when the log stands still. Throws StorageError where the log cannot be read. */
-export async function verifyAudit(log: AuditLog, documents: () => AuditedDocuments): Promise<AuditVerdict> {
+/** `documentsNow` is called when the log stands still. Throws StorageError where the log cannot be read. */
+export async function verifyAudit(
+  log: AuditLog,
+  { documentsNow, turns }: { documentsNow: () => DocumentsThen; turns?: SliceOptions | undefined },
+): Promise<AuditVerdict> {
   await log.flushed();
   const head = log.head;
   const waiting = log.waiting();
-  const check = new Check(documents());
+  using documents = documentsNow();
+  const check = new Check(documents);
   const chain = new ChainCheck();
   if (waiting.size > 0 && log.troubled) check.report(`${waiting.size} entries wait for a disk that takes none`);
   // Below the first number as well: nothing of ours stands there.
@@ -56,19 +45,24 @@ export async function verifyAudit(log: AuditLog, documents: () => AuditedDocumen
     const page = (await log.entries({ after, limit: pageLimit })).filter(({ sequence }) => sequence <= head.sequence);
     const last = page.at(-1);
     if (last === undefined) break;
-    for (const entry of page) for (const problem of chain.add(entry)) check.report(problem);
-    const bodies = page.map((entry) => check.entry(entry));
-    const spoken = bodies.flatMap((body) => (receiptSchema.Check(body) ? [body.session] : []));
+    const read = mapped(page, (entry) => {
+      for (const problem of chain.add(entry)) check.report(problem);
+      return { entry, body: check.entry(entry) };
+    });
+    const told = await inSlices(read, turns);
+    const spoken = told.flatMap(({ body }) => (receiptSchema.Check(body) ? [body.session] : []));
     const keys = new Map((await log.keys([...new Set(spoken)])).map((key) => [key.session, key]));
-    for (const [i, entry] of page.entries()) check.receipt(entry, bodies[i], keys);
+    await inSlices(
+      mapped(told, (each) => check.receipt(each, keys)),
+      turns,
+    );
     after = last.sequence;
-    await nextTurn();
   }
   if (chain.head !== head.hash)
     check.report(
       `the log ends with ${chain.head.slice(0, 12)}…, the last entry written was ${head.hash.slice(0, 12)}…`,
     );
-  await check.end(waiting);
+  await inSlices(check.end(waiting), turns);
   return {
     entries: chain.entries,
     head: chain.head,
@@ -78,16 +72,21 @@ export async function verifyAudit(log: AuditLog, documents: () => AuditedDocumen
   };
 }
 
+interface Told {
+  entry: AuditEntry;
+  body: Static<typeof Body>;
+}
+
 class Check {
   receipts = 0;
   late = 0;
   readonly #problems: string[] = [];
   #more = 0;
-  readonly #documents: AuditedDocuments;
+  readonly #documents: DocumentsThen;
   /** Key → sequence of the entry that told it. */
   readonly #told = new Map<string, number>();
 
-  constructor(documents: AuditedDocuments) {
+  constructor(documents: DocumentsThen) {
     this.#documents = documents;
   }
 
@@ -117,7 +116,7 @@ class Check {
     if (first !== undefined && kept)
       this.report(`entry ${sequence} tells again what entry ${first} told: ${inWords(entry)}`);
     const number = Number(subject);
-    const known = this.#documents.orders.get(subject);
+    const known = this.#documents.get('orders', subject);
     if (known === undefined && kind !== 'drill') {
       if (!(number < this.#documents.forgottenBelow))
         this.report(`entry ${sequence} tells of ${inWords(entry)}, but the inventory knows no such order`);
@@ -136,7 +135,7 @@ class Check {
   }
 
   /** Checks the node's signature again. */
-  receipt({ sequence, kind, subject }: AuditEntry, body: unknown, keys: ReadonlyMap<string, StoredKey>): void {
+  receipt({ entry: { sequence, kind, subject }, body }: Told, keys: ReadonlyMap<string, StoredKey>): void {
     if (kind !== 'receipt' || !receiptSchema.Check(body)) return;
     const { node, session, datagram, stoppedAfterMs, processes } = body;
     const stored = keys.get(session);
@@ -162,39 +161,33 @@ class Check {
   }
 
   /** What the inventory knows and the log does not tell. */
-  async end(waiting: ReadonlySet<string>): Promise<void> {
-    const { orders, receipts, escalations, drills } = this.#documents;
-    let looked = 0;
-    const missing = async (audited: Audited) => {
-      if (++looked % 1_000 === 0) await nextTurn();
+  *end(waiting: ReadonlySet<string>): Sliced<void> {
+    for (const audited of this.#documents.all()) {
       for (const entry of entriesOf(audited)) {
         const key = keyOf(entry);
         if (!this.#told.has(key) && !waiting.has(key)) this.report(`no entry tells of ${inWords(entry)}`);
       }
-    };
-    for (const document of orders.values()) await missing({ collection: 'orders', document });
-    for (const document of receipts.values()) await missing({ collection: 'receipts', document });
-    for (const document of escalations.values()) await missing({ collection: 'escalations', document });
-    for (const document of drills.values()) await missing({ collection: 'drills', document });
+      yield;
+    }
   }
 
   #entriesOf({ kind, subject, body }: NewEntry): NewEntry[] {
     const id = `${subject}/${String(body['node'])}`;
-    const { orders, receipts, escalations, drills } = this.#documents;
-    if (kind === 'drill') {
-      const document = drills.get(subject);
-      return document === undefined ? [] : entriesOf({ collection: 'drills', document });
+    switch (kind) {
+      case 'drill':
+        return this.#entriesAt('drills', subject);
+      case 'receipt':
+        return this.#entriesAt('receipts', id);
+      case 'escalation':
+        return this.#entriesAt('escalations', id);
+      default:
+        return this.#entriesAt('orders', subject);
     }
-    if (kind === 'receipt') {
-      const document = receipts.get(id);
-      return document === undefined ? [] : entriesOf({ collection: 'receipts', document });
-    }
-    if (kind === 'escalation') {
-      const document = escalations.get(id);
-      return document === undefined ? [] : entriesOf({ collection: 'escalations', document });
-    }
-    const document = orders.get(subject);
-    return document === undefined ? [] : entriesOf({ collection: 'orders', document });
+  }
+
+  #entriesAt(collection: Audited['collection'], id: string): NewEntry[] {
+    const document = this.#documents.get(collection, id);
+    return document === undefined ? [] : entriesOf({ collection, document } as Audited); // the collection ties the two
   }
 }
 

@@ -205,7 +205,7 @@ test('reports: only the own instances, only news', async () => {
     endpoint: 'http://10.77.0.50:20001',
   });
   const counts = () => {
-    const { running, updated } = workloadView(inventory, 'acme', 'web') ?? {};
+    const { running, updated } = workloadView(inventory, { customer: 'acme', name: 'web' }) ?? {};
     return { running, updated };
   };
   assert.deepEqual(counts(), { running: 1, updated: 1 });
@@ -272,7 +272,7 @@ test('kill: the order stands until lifted, through restarts; each node acknowled
     orderTimeline(after, 1)?.timeline.map(({ name, evidence, processes }) => `${name} ${evidence} ${processes}`),
     ['node-c20002 receipt 3', 'node-c20001 null 0', 'node-c20003 null 0'],
   );
-  assert.equal(workloadView(after, 'acme', 'web')?.problem, 'stopped by kill order 1');
+  assert.equal(workloadView(after, { customer: 'acme', name: 'web' })?.problem, 'stopped by kill order 1');
   assert.ok(!('refused' in (await after.orders.lift({ scope: 'acme', reason: 'sorry', by: 'op' }))));
   assert.deepEqual(after.orders.pending(mac), []);
   const second = await after.orders.kill({ scope: 'acme', reason: 'again', by: 'op', targets: [] });

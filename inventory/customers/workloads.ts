@@ -31,6 +31,9 @@ export interface PatchedWorkload {
   patch: WorkloadPatch;
 }
 
+/** So many instances are removed in one transaction: some milliseconds of the event loop. */
+const removedAtOnce = 100;
+
 /** Documents that it returns are shared and must not be changed. `by`: the operator who asked, for the events. */
 export interface WorkloadBook {
   all(): WorkloadDocument[];
@@ -38,7 +41,7 @@ export interface WorkloadBook {
   put(workload: NewWorkload, by?: string): Promise<WorkloadDocument | Refused>;
   /** What it does not name stays, also the image as it was deployed: its name may stand for another one by now. */
   patch(workload: PatchedWorkload, by?: string): Promise<WorkloadDocument | Refused>;
-  /** Its instances go with it. */
+  /** Its instances go with it: all are gone when it resolves. Where it ends before, the scheduler removes the rest. */
   remove(workload: Pick<NewWorkload, 'customer' | 'name'>, by?: string): Promise<{ removed: string } | Refused>;
   /** The configuration of that digest, which a desired state names. */
   configuration(sha256: string): ConfigurationDocument | undefined;
@@ -67,7 +70,16 @@ export function workloadBook({
     put: (workload, by) => transact((transaction) => decidePutWorkload(transaction, { ...workload, now: now() }), by),
     patch: (workload, by) =>
       transact((transaction) => decidePatchWorkload(transaction, { ...workload, now: now() }), by),
-    remove: (workload, by) => transactOnReserve((transaction) => decideRemoveWorkload(transaction, workload), by),
+    remove: async (workload, by) => {
+      const removed = await transactOnReserve((transaction) => decideRemoveWorkload(transaction, workload), by);
+      if ('refused' in removed) return removed;
+      const instances = cache.instancesOf(workload.customer, workload.name);
+      for (let from = 0; from < instances.length; from += removedAtOnce) {
+        const some = instances.slice(from, from + removedAtOnce);
+        await transactOnReserve((transaction) => removeInstances(transaction, some));
+      }
+      return removed;
+    },
     configuration: (sha256) => cache.get('configurations', sha256),
     setProblems: (found) => problems.set(found),
     problemOf: (customer, name) => problems.of(customer, name),
@@ -90,7 +102,8 @@ export function decidePutWorkload(
     return { refused: `cannot deploy ${id}: with what image ${spec.image} brings, ${problem}` };
   const known = transaction.get('workloads', id);
   if (known === undefined) {
-    const workload = { customer: owner, name, spec, image, specRevision: 1, createdAt: now, changedAt: now };
+    const specRevision = 1 + lastRevision(transaction, id);
+    const workload = { customer: owner, name, spec, image, specRevision, createdAt: now, changedAt: now };
     transaction.put('workloads', id, workload);
     transaction.event('workload', id, `created: ${spec.image}, ${spec.replicas} replicas`);
     return workload;
@@ -119,6 +132,14 @@ function decidePatchWorkload(
   return decidePutWorkload(transaction, { customer, name, spec: patchedSpec(known.spec, patch), image, now });
 }
 
+/** Of what is left of an earlier workload of that name, which the new one must not take for its own; else 0. */
+function lastRevision(transaction: Transaction, id: string): number {
+  let last = 0;
+  for (const [key, { specRevision }] of transaction.all('instances'))
+    if (key.startsWith(`${id}/`)) last = Math.max(last, specRevision);
+  return last;
+}
+
 /** What an instance would notice. */
 function essence(spec: WorkloadSpec, image: ImageDocument) {
   return { ...spec, ...workloadLimits(spec), replicas: 0, digest: image.digest, squashfs: image.squashfs.sha256 };
@@ -140,10 +161,16 @@ function decideRemoveWorkload(
   const id = `${customer}/${name}`;
   if (transaction.get('workloads', id) === undefined) return { refused: `there is no workload ${id}` };
   transaction.remove('workloads', id);
-  const removed: InstanceDocument[] = [];
-  for (const [key, instance] of transaction.all('instances')) if (key.startsWith(`${id}/`)) removed.push(instance);
-  for (const instance of removed) transaction.remove('instances', `${id}/${instance.id}`);
-  forgetConfigurations(transaction, removed);
   transaction.event('workload', id, 'removed');
   return { removed: id };
+}
+
+/** Those of a removed workload that nobody else has removed meanwhile. */
+function removeInstances(transaction: Transaction, instances: readonly InstanceDocument[]): void {
+  const there = instances.flatMap(({ id }) => {
+    const key = transaction.instanceKey(id);
+    return key === undefined ? [] : (transaction.get('instances', key) ?? []);
+  });
+  for (const { customer, workload, id } of there) transaction.remove('instances', `${customer}/${workload}/${id}`);
+  forgetConfigurations(transaction, there);
 }

@@ -9,7 +9,9 @@ import type { Event } from '../../protocol/api/events.ts';
 import { LogLine, type LogPage } from '../../protocol/api/logs.ts';
 import { Sample } from '../../protocol/api/samples.ts';
 import type { Mac } from '../../protocol/mac.ts';
+import { inSlices, mapped } from '../slices.ts';
 import { Connection } from '../store/connection.ts';
+import { type PagedRows, pageStatement, readInPages } from '../store/paged-read.ts';
 import { moveAside } from '../store/state-files.ts';
 import { StorageError } from '../store/store.ts';
 import { schema, schemaVersion } from './schema.ts';
@@ -36,7 +38,6 @@ const pruneEveryBytes = 2 ** 20;
 /** What a row costs beside its text. */
 const rowBytes = 120;
 
-/** What one answer holds of lines and events: more would keep permits waiting while it is made. */
 const answerByteLimit = 2 ** 20;
 export type InstanceLogLine = LogLine & { customer: string; workload: string };
 
@@ -135,6 +136,14 @@ function isDamage(error: unknown): boolean {
 const sampleSchema = Compile(Sample);
 const streamSchema = Compile(Type.Index(LogLine, ['stream']));
 
+type LogRow = Omit<LogLine, 'stream'> & { id: number; stream: string };
+/** Its last two parameters, of rows and bytes, are still to come. */
+type Statement = [sql: string, ...parameters: (string | number)[]];
+
+function lineOf({ at, instance, stream, text }: LogRow): LogLine {
+  return { at, instance, stream: streamSchema.Parse(stream), text };
+}
+
 function sizeOf(line: InstanceLogLine | undefined): number {
   return line === undefined ? 0 : Buffer.byteLength(line.text) + rowBytes;
 }
@@ -197,16 +206,16 @@ class Tables implements LocalTables {
   }
 
   async events({ after, limit, subject }: { after?: number; limit: number; subject?: string }): Promise<Event[]> {
-    const where = subject === undefined ? '' : 'AND subject = ?';
-    const parameters = subject === undefined ? [after ?? 0, limit] : [after ?? 0, subject, limit];
-    const order = `ORDER BY id ${after === undefined ? 'DESC' : ''}`;
-    const rows = await this.#read<Event>(
-      `SELECT id, at, kind, subject, message FROM (
-         SELECT *, sum(length(message) + ${rowBytes}) OVER (${order}) AS bytes FROM events WHERE id > ? ${where} ${order} LIMIT ?)
-       WHERE bytes - length(message) - ${rowBytes} < ${answerByteLimit} ${order}`,
-      ...parameters,
-    );
-    return after === undefined ? rows.toReversed() : rows;
+    const [from, order] = after === undefined ? ['<', 'ORDER BY id DESC'] : ['>', 'ORDER BY id'];
+    const where = `id ${from} ? ${subject === undefined ? '' : 'AND subject = ?'}`;
+    const sql = pageStatement({ table: 'events', where, order, size: `length(message) + ${rowBytes}` });
+    const { rows } = await this.#read<Event>(limit, (last) => [
+      sql,
+      last?.id ?? after ?? Number.MAX_SAFE_INTEGER,
+      ...(subject === undefined ? [] : [subject]),
+    ]);
+    const events = rows.map(({ id, at, kind, subject: of, message }) => ({ id, at, kind, subject: of, message }));
+    return after === undefined ? events.toReversed() : events;
   }
 
   addSamples(samples: ReadonlyMap<Mac, Sample>, at: number): void {
@@ -241,26 +250,18 @@ class Tables implements LocalTables {
   }
 
   async logs({ customer, workload, instance, tail, before }: WantedLogs): Promise<LogPage> {
-    type Row = { id: number; at: number; instance: string; stream: string; text: string; bytes: number };
-    const rows = await this.#read<Row>(
-      `SELECT * FROM (
-         SELECT id, at, instance, stream, text, sum(length(text) + ${rowBytes}) OVER (ORDER BY id DESC) AS bytes FROM logs
-         WHERE customer = ? ${workload === undefined ? '' : 'AND workload = ?'}
-         ${instance === undefined ? '' : 'AND instance = ?'} ${before === undefined ? '' : 'AND id < ?'}
-         ORDER BY id DESC LIMIT ?)
-       WHERE bytes - length(text) - ${rowBytes} < ${answerByteLimit} ORDER BY id DESC`,
-      customer,
-      ...(workload === undefined ? [] : [workload]),
-      ...(instance === undefined ? [] : [instance]),
-      ...(before === undefined ? [] : [before]),
-      tail,
-    );
-    const oldest = rows.at(-1);
+    const named = Object.entries({ customer, workload, instance }).filter(([, value]) => value !== undefined);
+    const where = [...named.map(([column]) => `${column} = ?`), 'id < ?'].join(' AND ');
+    const sql = pageStatement({ table: 'logs', where, order: 'ORDER BY id DESC', size: `length(text) + ${rowBytes}` });
+    const { rows, bytes } = await this.#read<LogRow>(tail, (last) => [
+      sql,
+      ...named.map(([, value]) => value ?? ''),
+      last?.id ?? before ?? Number.MAX_SAFE_INTEGER,
+    ]);
+    const isCut = bytes >= answerByteLimit && rows.length < tail;
     return {
-      lines: rows
-        .toReversed()
-        .map(({ at, instance: of, stream, text }) => ({ at, instance: of, stream: streamSchema.Parse(stream), text })),
-      before: oldest !== undefined && oldest.bytes >= answerByteLimit && rows.length < tail ? oldest.id : null,
+      lines: await inSlices(mapped(rows.toReversed(), lineOf)),
+      before: isCut ? (rows.at(-1)?.id ?? null) : null,
     };
   }
 
@@ -324,22 +325,22 @@ class Tables implements LocalTables {
   }
 
   /** In turn with the writes. A file that turns out to be damaged is replaced, and had nothing to tell. */
-  #read<Row>(sql: string, ...parameters: (string | number)[]): Promise<Row[]> {
+  #read<Row>(most: number, statement: (last: Row | undefined) => Statement): Promise<PagedRows<Row>> {
     void this.#flushed();
-    const rows = this.#turn.then(async () => {
+    const read = this.#turn.then(async () => {
       try {
-        return await this.#connection.all<Row>(sql, ...parameters);
+        return await readInPages<Row>({ rows: most, bytes: answerByteLimit }, ({ last, rows, bytes }) =>
+          this.#connection.all(...statement(last), rows, bytes),
+        );
       } catch (error) {
         if (!isDamage(error) || this.#closed) throw error;
         await this.#rebuild();
-        return [];
+        return { rows: [], bytes: 0 };
       }
     });
-    this.#turn = rows.then(
-      () => undefined,
-      () => undefined,
-    );
-    return rows;
+    const done = () => undefined;
+    this.#turn = read.then(done, done);
+    return read;
   }
 
   async #rebuild(): Promise<void> {

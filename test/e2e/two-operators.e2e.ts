@@ -12,7 +12,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { registerDrillApi } from '../../controller/api/drill-api.ts';
 import { startDrills } from '../../controller/drill/drill.ts';
 import { openOperatorApi } from '../../controller/api/operator-api.fixture.ts';
-import { startRollCall } from '../../controller/kill/roll-call.ts';
+import { startRollCall } from '../../controller/kill/roll-call/roll-call.ts';
 import { customerEntry, launchBrowser, picture, says } from '../../dashboard/browser.ts';
 import { dashboard } from '../../dashboard/plugin.ts';
 import { openInventory, type Inventory } from '../../inventory/inventory.ts';

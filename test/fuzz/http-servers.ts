@@ -10,7 +10,7 @@ import { registerAgentApi } from '../../controller/api/agent-api.ts';
 import { loadCredentials } from '../../controller/credentials.ts';
 import { registerDrillApi } from '../../controller/api/drill-api.ts';
 import { startDrills } from '../../controller/drill/drill.ts';
-import { createServer } from '../../controller/api/http.ts';
+import { createServer } from '../../controller/api/serving/http.ts';
 import { openOperatorApi } from '../../controller/api/operator-api.fixture.ts';
 import { agentAuthorization } from '../../protocol/agent-authorization.ts';
 import { fuzzHttp, loopback, requestBytes, statusOf, type Target } from './http.ts';

@@ -7,7 +7,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { type RollCall, startRollCall } from '../../controller/kill/roll-call.ts';
+import { type RollCall, startRollCall } from '../../controller/kill/roll-call/roll-call.ts';
 import { type Inventory, openInventory } from '../../inventory/inventory.ts';
 import type { JoinRequest } from '../../protocol/api/agent.ts';
 

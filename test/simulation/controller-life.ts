@@ -2,7 +2,7 @@
 // a kill order, the real scheduler's plan. What is simulated is the process, its socket, its disk and its clock.
 import { type KeyObject, createSecretKey } from 'node:crypto';
 import { giveKillOrder, liftKillOrder } from '../../controller/kill/kill-order.ts';
-import { startRollCall, type RollCall } from '../../controller/kill/roll-call.ts';
+import { startRollCall, type RollCall } from '../../controller/kill/roll-call/roll-call.ts';
 import type { OrderDocument } from '../../inventory/store/documents.ts';
 import { openInventoryOn, type Inventory } from '../../inventory/inventory.ts';
 import type { Refused } from '../../inventory/refused.ts';
@@ -184,7 +184,7 @@ export class ControllerLife {
   }
 
   giveKill(scope: string, given: (order: OrderDocument) => void): Promise<OrderDocument | Refused> {
-    return giveKillOrder(this.#open(), { scope, reason: 'simulated', by: 'operator' }, given);
+    return giveKillOrder(this.#open(), { scope, reason: 'simulated', by: 'operator', accepted: given });
   }
 
   lift(scope: string): Promise<OrderDocument | Refused> {

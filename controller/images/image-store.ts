@@ -1,0 +1,166 @@
+// Customers' images: an archive comes in over HTTP, a process of its own makes one squashfs by digest of it.
+import { createWriteStream } from 'node:fs';
+import { mkdir, readdir, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { errorChain } from '../../protocol/error-chain.ts';
+import { squashfsName } from '../../protocol/names.ts';
+import { importInProcess } from '../../images/customer/import-process.ts';
+import type { Inventory } from '../../inventory/inventory.ts';
+import type { Image, ImageImport } from '../../protocol/api/images.ts';
+import { RefusedError } from '../api/serving/http.ts';
+import { FairSemaphore } from './fair-semaphore.ts';
+
+/** Each takes what cores it finds, at low priority, and up to half a gigabyte: more at once would only share that. */
+const conversionLimits = { most: 3, mostOfOne: 2, mostWaiting: 32 };
+/** The largest image that is taken, 4 GiB in 500,000 files, needs a minute or two on two cores. */
+const patienceMs = 300_000;
+const patienceMsPerMegabyte = 1_000;
+
+export interface ImageStore {
+  /** Takes a docker or OCI archive of that operator and answers when it is stored for good. */
+  receive(archive: Readable, of: { name: string; by: string }): Promise<Image>;
+  /** The imports under way, oldest first. */
+  imports(): ImageImport[];
+  remove(name: string): Promise<void>;
+}
+
+export interface ImageStoreOptions {
+  directory: string;
+  inventory: Inventory;
+  random: (bytes: number) => Buffer;
+  wallClock: () => number;
+  /** How long an archive of that size may take. */
+  limitMs?: (archiveBytes: number) => number;
+}
+
+export async function openImageStore({
+  directory,
+  inventory,
+  random,
+  wallClock,
+  limitMs = (archiveBytes) => patienceMs + (archiveBytes / 1e6) * patienceMsPerMegabyte,
+}: ImageStoreOptions): Promise<ImageStore> {
+  const incoming = incomingIn(directory);
+  // Whatever an earlier process was receiving was never acknowledged.
+  await rm(incoming, { recursive: true, force: true });
+  for (const name of await readdir(directory).catch(() => []))
+    if (name.startsWith('.import-')) await rm(join(directory, name), { recursive: true, force: true });
+  await mkdir(incoming, { recursive: true });
+  const receiver = new Receiver({ directory, inventory, random, wallClock, limitMs });
+  return {
+    receive: (archive, of) => receiver.receive(archive, of),
+    imports: () => receiver.imports(),
+    remove: (name) => removeImage(name, { directory, inventory }),
+  };
+}
+
+class Receiver {
+  readonly #options: Required<ImageStoreOptions>;
+  readonly #semaphore = new FairSemaphore(conversionLimits);
+  readonly #underWay = new Set<ImageImport>();
+
+  constructor(options: Required<ImageStoreOptions>) {
+    this.#options = options;
+  }
+
+  imports(): ImageImport[] {
+    return [...this.#underWay].map((each) => ({ ...each }));
+  }
+
+  async receive(archive: Readable, { name, by }: { name: string; by: string }): Promise<Image> {
+    const { directory, random, wallClock } = this.#options;
+    // What is killed leaves its files here, where they go with the archive.
+    const workDirectory = join(incomingIn(directory), random(8).toString('hex'));
+    const told: ImageImport = { name, by, doing: 'receiving', since: wallClock() };
+    this.#underWay.add(told);
+    try {
+      await mkdir(workDirectory);
+      return await this.#imported(archive, { told, workDirectory });
+    } catch (cause) {
+      if (cause instanceof RefusedError) throw cause;
+      if (isDiskFull(cause)) throw new RefusedError(507, diskFullText(name, directory));
+      throw new RefusedError(400, errorChain(cause));
+    } finally {
+      this.#underWay.delete(told);
+      await rm(workDirectory, { recursive: true, force: true });
+    }
+  }
+
+  async #imported(
+    archive: Readable,
+    { told, workDirectory }: { told: ImageImport; workDirectory: string },
+  ): Promise<Image> {
+    const { directory, inventory, wallClock, limitMs } = this.#options;
+    const { name, by } = told;
+    const now = (doing: string): void => void Object.assign(told, { doing, since: wallClock() });
+    const source = join(workDirectory, 'archive');
+    // A request that is destroyed takes its connection along, and nobody would read why.
+    const pieces = archive.iterator({ destroyOnReturn: false });
+    await pipeline(pieces, (read) => this.#whileThereIsRoom(read), createWriteStream(source));
+    const acquired = this.#semaphore.acquire(by);
+    if (acquired === undefined)
+      throw new RefusedError(
+        503,
+        `cannot import ${name}: ${this.#semaphore.waiting} imports wait already, try again later`,
+      );
+    now('waiting');
+    using _acquired = await acquired;
+    this.#refuseWhenFull();
+    now('starting');
+    const image = await importInProcess(
+      { source, name, storeDirectory: directory, workDirectory, nowMs: wallClock() },
+      { limitMs: limitMs((await stat(source)).size), onStep: now },
+    );
+    await inventory.images.save(image);
+    inventory.events.add({ kind: 'image', subject: name, message: `imported, ${image.squashfs.sizeBytes} bytes` });
+    return image;
+  }
+
+  /** What the disk has left then is for orders. */
+  #refuseWhenFull(): void {
+    const full = this.#options.inventory.diskFull();
+    if (full !== undefined) throw new RefusedError(507, full);
+  }
+
+  async *#whileThereIsRoom(archive: AsyncIterable<Buffer>): AsyncIterable<Buffer> {
+    for await (const piece of archive) {
+      this.#refuseWhenFull();
+      yield piece;
+    }
+  }
+}
+
+async function removeImage(
+  name: string,
+  { directory, inventory }: { directory: string; inventory: Inventory },
+): Promise<void> {
+  const image = inventory.images.all().find((each) => each.name === name);
+  if (image === undefined) throw new RefusedError(404, `there is no image ${name}`);
+  const result = await inventory.images.remove(name);
+  if ('refused' in result) throw new RefusedError(409, result.refused);
+  // A workload keeps the image that it was deployed with, and a node may still have to fetch it.
+  const inUse = [
+    ...inventory.images.all().map(({ squashfs }) => squashfs.sha256),
+    ...inventory.workloads.all().map((workload) => workload.image.squashfs.sha256),
+    ...inventory.instances.all().map(({ desired }) => desired.squashfs.sha256),
+  ];
+  if (!inUse.includes(image.squashfs.sha256))
+    await rm(join(directory, squashfsName(image.squashfs.sha256)), { force: true });
+}
+
+function incomingIn(directory: string): string {
+  return join(directory, 'incoming');
+}
+
+function diskFullText(name: string, directory: string): string {
+  return (
+    `cannot import ${name}: the disk of ${directory} has no room for it; nothing was kept of it: make room there ` +
+    '(muster image remove NAME for one that nothing uses), or import a smaller image'
+  );
+}
+
+function isDiskFull(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'ENOSPC';
+}
