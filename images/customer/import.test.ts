@@ -188,8 +188,8 @@ const golden = [
   'drwxr-xr-x 0/0 /var',
   'drwx------ 0/0 /var/cache',
 ];
-const config = { Entrypoint: ['/bin/tool'], Cmd: null, Env: ['A=1'], WorkingDir: '', User: 'app:wheel' };
-const parts = { layers: [lower, upper], config };
+const toolConfig = { Entrypoint: ['/bin/tool'], Cmd: null, Env: ['A=1'], WorkingDir: '', User: 'app:wheel' };
+const parts = { layers: [lower, upper], config: toolConfig };
 
 describe('importImage() merges layers', () => {
   for (const [what, source] of [
@@ -280,18 +280,18 @@ describe('importImage() chooses', () => {
   });
 });
 
-const files = layout({ layers: [tar([file('a', 'aaa')])] });
-const sound = archive(files);
-const layerName = [...files.keys()].find((name) => files.get(name)?.readUInt16BE() === 0x1f8b) ?? '';
-const changed = (name: string, bytes: Buffer): Buffer => archive(new Map([...files, [name, bytes]]));
+const whole = layout({ layers: [tar([file('a', 'aaa')])] });
+const soundArchive = archive(whole);
+const layerName = [...whole.keys()].find((name) => whole.get(name)?.readUInt16BE() === 0x1f8b) ?? '';
+const changed = (name: string, bytes: Buffer): Buffer => archive(new Map([...whole, [name, bytes]]));
 
 const refusals: [what: string, source: Buffer, wanted: RegExp, limits?: Partial<ImportLimits>][] = [
   ['what is no archive', Buffer.from('hello'.repeat(200)), /checksum .*is it a tar archive/],
   ['an empty file', Buffer.alloc(0), /neither index.json \(OCI\) nor manifest.json/],
-  ['a truncated archive', sound.subarray(0, 1100), /^cannot read web: it ends within/],
-  ['a truncated gzip archive', gzipSync(sound).subarray(0, 200), /^cannot unpack web: unexpected end/],
+  ['a truncated archive', soundArchive.subarray(0, 1100), /^cannot read web: it ends within/],
+  ['a truncated gzip archive', gzipSync(soundArchive).subarray(0, 200), /^cannot unpack web: unexpected end/],
   ['a layer of another digest', changed(layerName, gzipSync(tar([file('a', 'bbb')]))), /its sha256 is|bytes, want/],
-  ['a missing blob', archive(new Map([...files].filter(([name]) => name !== layerName))), /blob sha256:\w+ is missing/],
+  ['a missing blob', archive(new Map([...whole].filter(([name]) => name !== layerName))), /blob sha256:\w+ is missing/],
   ['an index that is not JSON', changed('index.json', Buffer.from('{')), /index.json of web: it is not JSON/],
   ['an index of another shape', changed('index.json', Buffer.from('{"manifests":7}')), /manifests must be array/],
   ['a path out of the image', one(file('../etc/passwd', 'x')), /"\.\.\/etc\/passwd" leads out of the image/],
@@ -344,7 +344,7 @@ describe('importImage() refuses, in one sentence and leaving nothing', () => {
     test(what, () => refused({ source, ...(limits === undefined ? {} : { limits }) }, wanted));
   }
 
-  test('a name that is none', () => refused({ source: sound, name: 'Web Server' }, /an image's name is like/));
+  test('a name that is none', () => refused({ source: soundArchive, name: 'Web Server' }, /an image's name is like/));
 
   test('to go on when it is aborted', async () => {
     await using place = await scratch();
