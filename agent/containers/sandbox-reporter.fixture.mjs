@@ -9,7 +9,8 @@ export default async function* reporter(events) {
     const { name } = data;
     // The runner reports the file as a test around its tests.
     if (name === data.file) continue;
-    if (type === 'test:start') tell({ name, is: 'begun' });
+    // (`test:start` comes when the test is reported, which is when it ends.)
+    if (type === 'test:dequeue') tell({ name, is: 'begun' });
     if (type === 'test:pass') tell({ name, is: data.skip === undefined ? 'passed' : 'skipped' });
     if (type === 'test:fail') {
       const { error } = data.details;

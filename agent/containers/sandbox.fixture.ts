@@ -101,22 +101,24 @@ async function retold(context: TestContext, lines: unknown): Promise<void> {
   if (!(lines instanceof Readable)) throw new Error('cannot hear what the tests in the sandbox tell');
   const all: Promise<void>[] = [];
   const open: { name: string; end: PromiseWithResolvers<Told> }[] = [];
+  const begin = (name: string): void => {
+    const end = Promise.withResolvers<Told>();
+    open.push({ name, end });
+    const ends = async (inner: TestContext): Promise<void> => {
+      const { is, why } = await end.promise;
+      if (is === 'failed') throw new Error(why);
+      if (is === 'skipped') inner.skip();
+    };
+    all.push(context.test(name, ends));
+  };
   for await (const line of createInterface({ input: lines })) {
     const told: Told = JSON.parse(line);
-    if (told.is === 'begun') {
-      const end = Promise.withResolvers<Told>();
-      open.push({ name: told.name, end });
-      const ends = async (inner: TestContext): Promise<void> => {
-        const { is, why } = await end.promise;
-        if (is === 'failed') throw new Error(why);
-        if (is === 'skipped') inner.skip();
-      };
-      all.push(context.test(told.name, ends));
-    } else {
-      // One that has tests of its own ends after them.
-      const at = open.findLastIndex(({ name }) => name === told.name);
-      open.splice(at, 1)[0]?.end.resolve(told);
-    }
+    const { name, is } = told;
+    // One that never began has ended with the test that it is part of.
+    if (is === 'begun' || !open.some((each) => each.name === name)) begin(name);
+    if (is === 'begun') continue;
+    const at = open.findLastIndex((each) => each.name === name);
+    open.splice(at, 1)[0]?.end.resolve(told);
   }
   for (const { name, end } of open) end.resolve({ name, is: 'failed', why: 'the program ended in the middle of it' });
   await Promise.all(all);

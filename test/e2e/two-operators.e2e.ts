@@ -26,7 +26,7 @@ interface TwoOperators extends AsyncDisposable {
   inventory: Inventory;
   /** What went wrong behind the calls. */
   failures: readonly unknown[];
-  tokenOf(operator: string): Promise<string>;
+  tokenOf: (operator: string) => Promise<string>;
 }
 
 /** A controller's parts under the two-person rule, put together as `controller/controller.ts` does it. */

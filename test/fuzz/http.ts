@@ -5,7 +5,7 @@ import { type Random, mutated } from './random.ts';
 
 /** A server under fuzz: how to reach it, and what an honest client asks of it. */
 export interface Target {
-  connect(): Socket;
+  connect: () => Socket;
   /** A connection whose server waits for more is let go after this: a TLS handshake takes longer than a request. */
   patienceMs: number;
   /** Whole requests, as bytes. */

@@ -24,10 +24,10 @@ async function done(argv: readonly string[]): Promise<string> {
 interface OwnMachine extends AsyncDisposable {
   /** Its root directory, as this machine sees it. */
   root: string;
-  inside(...argv: string[]): Promise<Output>;
+  inside: (...argv: string[]) => Promise<Output>;
   /** As `inside`; gives what it said, and throws where it failed. */
-  run(...argv: string[]): Promise<string>;
-  until(what: string, holds: () => Promise<boolean>): Promise<void>;
+  run: (...argv: string[]) => Promise<string>;
+  until: (what: string, holds: () => Promise<boolean>) => Promise<void>;
 }
 
 /** On which Muster was never installed. Resolves when its systemd runs. */

@@ -1,0 +1,3 @@
+import { testFaults } from './each-fault.fixture.ts';
+
+testFaults('faults-10-to-12', (number) => number >= 10 && number <= 12);
