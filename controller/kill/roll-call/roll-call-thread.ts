@@ -16,16 +16,19 @@ import type { Report } from './roll-call-messages.ts';
 
 /** Younger orders are no matter for the escalation. */
 const overdueMs = 1_000;
-const flushCacheMs = 5_000;
+const settledMs = 5_000;
 /** A main thread that stands still for so long takes no orders: better nobody runs than somebody whom nobody can stop. */
 const standstillLimitMs = 60_000;
-/** Three times the share of an ordinary thread: a flood of datagrams must leave the main thread enough for an order. */
-const threadPriority = -5;
+/**
+ * At a start, which follows a crash, ahead of a main thread that hurries too. Then three times the share of an ordinary thread:
+ * a flood of datagrams must leave the main thread enough for an order.
+ */
+const priority = { starting: -15, settled: -5 };
 
 /** Of this thread alone, where we may: a permit waits for no other work of this machine, and is none itself. */
-function hurry(): void {
+function hurry(niceness: number): void {
   try {
-    setPriority(threadPriority);
+    setPriority(niceness);
   } catch {
     // Without CAP_SYS_NICE it is a thread like the others.
   }
@@ -103,7 +106,10 @@ function begin(
     begun: () => {
       setInterval(() => void tick(), killResendMs);
       // For the next start, which permits wait for: a process that is killed writes nothing at its end.
-      setTimeout(flushCompileCache, flushCacheMs);
+      setTimeout(() => {
+        flushCompileCache();
+        hurry(priority.settled);
+      }, settledMs);
       batches.post();
     },
   };
@@ -168,5 +174,5 @@ function inherited(fd: number): Socket {
 }
 
 if (parentPort === null) throw new Error('cannot take the roll call: want to be started as a thread');
-hurry();
+hurry(priority.starting);
 serve(parentPort);
