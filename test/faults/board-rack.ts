@@ -5,7 +5,7 @@
 //   the watcher on the board, which looks at the control group and prints on the serial console (`board-scripts.ts`)
 //
 // Gone is what both call gone, and the later of both moments counts.
-import { mkdtemp, readFile, readdir, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -94,19 +94,8 @@ export class DrillBoard {
     return group;
   }
 
-  /**
-   * How long the host has kept the board's processor waiting since QEMU started, ms: a board that is given no time is no
-   * measure of anything. By the kernel's count for the thread that runs the board, which is the busiest of QEMU's.
-   */
-  async waitedMs(): Promise<number> {
-    const threads = `/proc/${this.node.pid}/task`;
-    let busiest = { ranNs: 0, waitedNs: 0 };
-    for (const thread of await readdir(threads).catch(() => [])) {
-      const text = await readFile(`${threads}/${thread}/schedstat`, 'utf8').catch(() => ''); // it ended meanwhile
-      const [ranNs = 0, waitedNs = 0] = text.split(' ').map(Number);
-      if (ranNs > busiest.ranNs) busiest = { ranNs, waitedNs };
-    }
-    return busiest.waitedNs / 1e6;
+  waitedMs(): Promise<number> {
+    return this.node.waitedMs();
   }
 
   /** When the board was reset after that moment; undefined where it was not. */

@@ -1,5 +1,6 @@
 // One virtual board: a power switch, a network cable, a serial line. It knows nothing of Muster.
 import type { ChildProcess } from 'node:child_process';
+import { readdir, readFile } from 'node:fs/promises';
 import { Duplex } from 'node:stream';
 import { qemuCommand, type Firmware, type MachineOptions } from './firmware.ts';
 import { Qmp, type QmpEvent } from './qmp.ts';
@@ -62,6 +63,21 @@ export class Board implements AsyncDisposable {
   /** QEMU's process id; 0 while the board is off. */
   get pid(): number {
     return this.#machine?.process.pid ?? 0;
+  }
+
+  /**
+   * How long the host has kept the board's processor waiting since QEMU started, ms: a board that is given no time is no
+   * measure of anything. By the kernel's count for the thread that runs the board, which is the busiest of QEMU's.
+   */
+  async waitedMs(): Promise<number> {
+    const threads = `/proc/${this.pid}/task`;
+    let busiest = { ranNs: 0, waitedNs: 0 };
+    for (const thread of await readdir(threads).catch(() => [])) {
+      const text = await readFile(`${threads}/${thread}/schedstat`, 'utf8').catch(() => ''); // it ended meanwhile
+      const [ranNs = 0, waitedNs = 0] = text.split(' ').map(Number);
+      if (ranNs > busiest.ranNs) busiest = { ranNs, waitedNs };
+    }
+    return busiest.waitedNs / 1e6;
   }
 
   get isOn(): boolean {
