@@ -198,7 +198,7 @@ async function stopped({ rack, t }: { rack: VirtualRack; t: TestContext }, words
   if (said !== undefined) return assert.match(said, /2\/2 stopped/);
   await until('both boards confirm', async () => {
     const { orders } = await rack.controller.get('/v1/kill', Type.Object({ orders: Type.Array(KillOrder) }));
-    return orders.every(({ liftedAt, unconfirmed }) => liftedAt !== null || unconfirmed.length === 0);
+    return orders.every(({ liftedAt, unacknowledged }) => liftedAt !== null || unacknowledged.length === 0);
   });
 }
 

@@ -7,7 +7,7 @@ import type { Inventory } from '../../../inventory/inventory.ts';
 import { QuietWatch } from './quiet-watch.ts';
 import type { FromThread, ToThread } from './roll-call-channel.ts';
 import { RollCallFeed } from './roll-call-feed.ts';
-import { type Overdue, sinceGiven, type Told } from './roll-call-messages.ts';
+import { clockOrigin, type Overdue, sinceGiven, type Told } from './roll-call-messages.ts';
 import type { RollCall } from './roll-call.ts';
 
 const watchIntervalMs = 500;
@@ -72,6 +72,8 @@ function serve(
 ): RollCall {
   const time = () => ({ now: now(), wall: wallClock() });
   const startedAt = now();
+  // Each thread has its own start of `performance.now`, and all have one of this.
+  const hrtime = () => process.hrtime.bigint();
   const counters = { beacons: 0, heartbeats: 0, permits: 0, refused: 0, sendErrors: 0 };
   let heard: Pick<FromThread, 'heardUpTo' | 'listeningSince'> = { heardUpTo: startedAt, listeningSince: startedAt };
   const overdue = new Map<string, Overdue>();
@@ -83,7 +85,7 @@ function serve(
   const tell = (told: readonly Told[]) =>
     send(
       number++ === 0
-        ? { type: 'start', fd, epoch: inventory.epoch, clockOrigin: originOf(now()), told, number }
+        ? { type: 'start', fd, epoch: inventory.epoch, clockOrigin: clockOrigin({ now, hrtime }), told, number }
         : { type: 'told', told, number },
     );
   const feed = new RollCallFeed({ inventory, tell, onFailure });
@@ -129,9 +131,4 @@ function serve(
       return promise;
     },
   };
-}
-
-/** `process.hrtime` and `performance.now` read the same clock from different starts, and each thread has its own start. */
-function originOf(now: number): bigint {
-  return process.hrtime.bigint() - BigInt(Math.round(now * 1e6));
 }

@@ -147,11 +147,7 @@ test('silence is proof after so long without a pause of ours, and none where a c
   unheard.tell({ type: 'holding', customers: ['bolt'] });
   unheard.order(3, { scope: 'acme' });
   unheard.order(4, { scope: everything });
-  assert.deepEqual(
-    typesOf(unheard.pass(2 * stopsByItselfMs)),
-    ['stopped'],
-    'of the order that stops nobody who holds',
-  );
+  assert.deepEqual(typesOf(unheard.pass(2 * stopsByItselfMs)), ['stopped'], 'of the order that stops nobody who holds');
 });
 
 test('what is overdue says for how long a node was asked, and where nobody hears', () => {

@@ -240,7 +240,8 @@ export class RollCallState {
       heartbeat.receipts.length === 0 ? undefined : { session: sessionId, datagram: new Uint8Array(bytes) };
     for (const receipt of heartbeat.receipts) {
       const order = this.#orders.get(Number(receipt.order));
-      if (order !== undefined) actions.push(...this.#countStopped(order, { mac, evidence: 'receipt', receipt, signed }));
+      if (order !== undefined)
+        actions.push(...this.#countStopped(order, { mac, evidence: 'receipt', receipt, signed }));
     }
     return actions;
   }
