@@ -99,7 +99,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
   const running = stack.move();
   return {
     operatorUrl: services.operatorUrl,
-    status: services.status,
+    status: () => services.status(),
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };
 }
