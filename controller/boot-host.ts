@@ -2,7 +2,7 @@
 import type { BootProcessHost } from '../boot/process/host.ts';
 import type { NodeFacts } from '../boot/process/message.ts';
 import type { Inventory } from '../inventory/inventory.ts';
-import type { Log } from './log.ts';
+import type { Log } from './log/log.ts';
 
 export function bootHost({
   inventory,

@@ -6,9 +6,9 @@ import { openInventory } from '../inventory/inventory.ts';
 import { StorageError } from '../inventory/store/store.ts';
 import type { Status } from '../protocol/api/status.ts';
 import type { Configuration } from './configuration.ts';
-import { logLineOf } from './event-log.ts';
+import { logLineOf } from './log/event-log.ts';
 import { startRollCallThread } from './kill/roll-call/roll-call-link.ts';
-import type { ControllerLog } from './log.ts';
+import type { ControllerLog } from './log/log.ts';
 
 const sweepIntervalMs = 250;
 /** EX_SOFTWARE, when the roll call's thread has ended. */

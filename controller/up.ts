@@ -18,7 +18,7 @@ import {
   resolveConfiguration,
 } from './configuration.ts';
 import type { ControllerOptions } from './controller.ts';
-import { isJournal, openLog } from './log.ts';
+import { isJournal, openLog } from './log/log.ts';
 import { keptSockets, managerVariables, tellManager } from './service-manager.ts';
 import { version } from './version.ts';
 

@@ -35,12 +35,8 @@ const mayImport: Record<string, readonly string[]> = {
   ],
 };
 
-/** Files that may be longer than the rest, and why. */
-const longFiles: Record<string, string> = {};
 const lineLimit = 450;
-
-/** Folders with more files than a reader can take in: they may shrink, not grow. */
-const fullRooms: Record<string, { files: number; why: string }> = {};
+/** More than a reader can take in. */
 const roomFilesLimit = 20;
 
 /** Names that say nothing. `images/node/base.ts` is the base layer of the node image. */
@@ -116,23 +112,17 @@ check('files are kebab-case nouns that say something', () =>
 
 check(`files have at most ${lineLimit} lines`, () =>
   sources
-    .filter(({ path }) => !isTest(path) && longFiles[path] === undefined)
+    .filter(({ path }) => !isTest(path))
     .map(({ path, text }) => ({ path, lines: text.split('\n').length }))
     .filter(({ lines }) => lines > lineLimit)
     .map(({ path, lines }) => `${path} has ${lines} lines: is there a second thing in it?`),
 );
 
-check(`folders have at most ${roomFilesLimit} source files, tests, fixtures and mains apart`, () => {
-  const counts = new Map(Object.keys(fullRooms).map((folder) => [folder, 0]));
-  for (const { path } of sources)
-    if (!isTest(path) && basename(path) !== 'main.ts') counts.set(dirname(path), (counts.get(dirname(path)) ?? 0) + 1);
-  return [...counts].flatMap(([folder, count]) => {
-    const most = fullRooms[folder]?.files ?? roomFilesLimit;
-    if (count > most) return [`${folder} has ${count} source files, want at most ${most}: which of them are a room?`];
-    if (most > roomFilesLimit && count <= roomFilesLimit) return [`${folder} needs no exception any more: remove it`];
-    return [];
-  });
-});
+check(`folders have at most ${roomFilesLimit} source files`, () =>
+  [...Map.groupBy(sources, ({ path }) => dirname(path))]
+    .filter(([, inside]) => inside.length > roomFilesLimit)
+    .map(([folder, { length }]) => `${folder} has ${length} source files: which of them are a room?`),
+);
 
 const nowhere: { what: string; pattern: RegExp }[] = [
   {

@@ -7,7 +7,7 @@ import { dirname } from 'node:path';
 import { setImmediate as nextTurn, setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { pino } from 'pino';
-import { printable } from '../protocol/printable.ts';
+import { printable } from '../../protocol/printable.ts';
 
 export interface LogLine {
   level: 'info' | 'warn' | 'error';

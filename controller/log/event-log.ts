@@ -1,6 +1,6 @@
 // Which events of the inventory are worth a raised voice in the log. All of them are in it: an event is what an operator sees
 // on the screens, and after a bad night the two have to tell the same.
-import type { Event } from '../protocol/api/events.ts';
+import type { Event } from '../../protocol/api/events.ts';
 import type { LogLine } from './log.ts';
 
 /** By kind; where a pattern is named, only messages that fit. */
