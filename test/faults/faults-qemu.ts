@@ -189,6 +189,10 @@ const drills: Drill[] = [
         // Had the restart cost anybody a permit, it would show by now.
         await delay(permitMs);
       },
+      // It takes orders before it serves boards, and its supervisor gives up one that ends before it says that it does.
+      heal: async (_board, { rack }) => {
+        await untilOnBoards('the controller to serve boards', () => rack.controller.startedInMs > 0);
+      },
       sparesBystander: true,
     },
   ],

@@ -41,7 +41,7 @@ export type ControllerOptions = {
 export class ControllerProcess implements AsyncDisposable {
   readonly #options: ControllerOptions;
   #process: ChildProcess | undefined;
-  /** From the start of the process until it said that it serves, ms. */
+  /** From the start of the process until it said that it serves, ms; 0 until then. */
   startedInMs = 0;
 
   constructor(options: ControllerOptions) {
@@ -70,6 +70,7 @@ export class ControllerProcess implements AsyncDisposable {
     const { environment = new Map<string, string>() } = this.#options;
     const log = createWriteStream(logPath, { flags: 'a' });
     const startedAt = performance.now();
+    this.startedInMs = 0;
     const command = [
       'env',
       ...Array.from(environment, ([name, value]) => `${name}=${value}`),
