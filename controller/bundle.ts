@@ -1,22 +1,19 @@
-// Where the controller's bundle is, and whether it is of the sources that are here. Node's own modules only: this runs before
+// Where the controller's bundle is, and whether it is of the sources that are here. It loads next to nothing: this runs before
 // anything else does.
-import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { sha256 } from '../images/digest.ts';
 
 /** What `setup/controller-bundle.ts` leaves behind beside the bundle. */
 export interface BundleManifest {
   /** A bundle of one version of Node may use what another has not. */
   node: string;
-  /** SHA-256, hex, by path from the root directory: our own sources, and npm's list of what it has installed. */
+  /** SHA-256, hex, by path from the root directory: our own sources, what bundles them, npm's list of what it has installed. */
   inputs: Record<string, string>;
   /** The directory of the bundle, in that of the manifest. */
   directory: string;
 }
-
-/** npm writes it with every installation. */
-export const installedPackages = 'node_modules/.package-lock.json';
 
 /** Of the checkout or installation at this root: a bundle names files by their absolute paths. */
 export function bundlesDirectory({ rootDir, cacheDir }: { rootDir: string; cacheDir: string }): string {
@@ -36,8 +33,4 @@ export function bundleOf(place: { rootDir: string; cacheDir: string }): string |
     // No set-up, a source that is gone, a manifest that was cut: the sources themselves are always right.
     return undefined;
   }
-}
-
-export function sha256(data: string | Buffer): string {
-  return createHash('sha256').update(data).digest('hex');
 }

@@ -9,12 +9,15 @@ import { dirname, join, relative, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { Plugin } from 'esbuild';
 import type { Progress } from '../images/progress.ts';
-import { bundleOf, bundlesDirectory, installedPackages, sha256, type BundleManifest } from '../controller/bundle.ts';
+import { sha256 } from '../images/digest.ts';
+import { bundleOf, bundlesDirectory, type BundleManifest } from '../controller/bundle.ts';
 
 /** Programs of the controller: each is a process or a thread. */
 const programs = ['controller/up.ts', 'controller/kill/roll-call/roll-call-thread.ts', 'boot/process/main.ts'];
 /** They have machine code, look for files beside their own, or are loaded when needed: Node does it, from where they are. */
 const external = /^(sqlite3|ssh2|node-ssh|net-snmp|selfsigned)$/;
+/** Besides its sources a bundle depends on these, where they are: a package has neither. npm writes the latter each time. */
+const circumstances = ['setup/controller-bundle.ts', 'node_modules/.package-lock.json'];
 /** A controller that runs may still load a part of an older one. */
 const keptBundles = 3;
 
@@ -59,7 +62,7 @@ export async function bundleController({ progress, ...options }: BundlePlace & {
     ],
   });
   const own = Object.keys(result.metafile.inputs).filter((path) => !path.includes('node_modules/'));
-  const paths = [...own, ...(existsSync(join(rootDir, installedPackages)) ? [installedPackages] : [])];
+  const paths = [...own, ...circumstances.filter((path) => existsSync(join(rootDir, path)))];
   const inputs = await Promise.all(
     paths.toSorted().map(async (path) => [path, sha256(await readFile(join(rootDir, path)))] as const),
   );
