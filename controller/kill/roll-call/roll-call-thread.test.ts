@@ -43,7 +43,9 @@ interface Rig {
   child: ChildProcess;
   /** Of the program. */
   readonly line: () => Promise<Line>;
-  readonly ask: (...commands: string[]) => void;
+  readonly tell: (...commands: string[]) => void;
+  /** Its line that answers the command. */
+  readonly ask: (command: string) => Promise<Line>;
   readonly heartbeat: (receipts?: Receipt[]) => Promise<Permit>;
 }
 
@@ -69,11 +71,16 @@ async function rig(t: TestContext): Promise<Rig> {
   const { port = 0 } = await line();
   const { session = '', key = '' } = await line();
   const node = { socket, port, session: Buffer.from(session, 'hex'), key: Buffer.from(key, 'hex') };
+  const tell = (...commands: string[]) => void child.stdin.write(commands.map((each) => `${each}\n`).join(''));
   let obeyed = 0n;
   return {
     child,
     line,
-    ask: (...commands) => void child.stdin.write(commands.map((each) => `${each}\n`).join('')),
+    tell,
+    ask: (command) => {
+      tell(command);
+      return line();
+    },
     heartbeat: async (receipts = []) => {
       const permit = await exchange(node, { permitSequence: obeyed, receipts });
       obeyed = permit.sequence;
@@ -100,11 +107,10 @@ async function exchange(
 }
 
 /** Until its heartbeats have made it ready. */
-async function ready({ ask, line, heartbeat }: Rig): Promise<void> {
+async function ready({ ask, heartbeat }: Rig): Promise<void> {
   for (;;) {
     await heartbeat();
-    ask('state');
-    if ((await line()).node === 'ready') return;
+    if ((await ask('state')).node === 'ready') return;
   }
 }
 
@@ -116,10 +122,8 @@ test(
   async (t) => {
     const it = await rig(t);
     await ready(it);
-    it.ask('place acme');
-    await it.line();
-    it.ask('block 5000');
-    assert.equal((await it.line()).blocked, true);
+    await it.ask('place acme');
+    assert.equal((await it.ask('block 5000')).blocked, true);
     let over = false;
     const end = it.line().then(({ blocked }) => (over = blocked === false));
     let permits = 0;
@@ -130,8 +134,7 @@ test(
     }
     await end;
     assert.ok(permits >= 10, `${permits} permits in five seconds`);
-    it.ask('state');
-    const { node, events = [] } = await it.line();
+    const { node, events = [] } = await it.ask('state');
     assert.equal(node, 'ready');
     assert.deepEqual(
       events.filter((event) => /silent|lost|no heartbeat/.test(event)),
@@ -146,38 +149,30 @@ test(
   async (t) => {
     const it = await rig(t);
     await ready(it);
-    it.ask('place acme');
-    await it.line();
-    it.ask('place bolt');
-    await it.line();
+    await it.ask('place acme');
+    await it.ask('place bolt');
     assert.deepEqual(names(await it.heartbeat()), ['acme', 'bolt']);
-    it.ask('kill acme');
-    const { number = 0 } = await it.line();
+    const { number = 0 } = await it.ask('kill acme');
     const killed = await it.heartbeat();
     assert.deepEqual(names(killed), ['bolt']);
     assert.deepEqual(killed.orders, [{ order: BigInt(number), scope: 'acme' }]);
     for (let asked = killed; asked.orders.length > 0;)
       asked = await it.heartbeat([{ order: BigInt(number), stoppedAfterMs: 1, processes: 1 }]);
-    it.ask('state');
-    const { audit } = await it.line();
+    const { audit } = await it.ask('state');
     assert.deepEqual([audit?.receipts, audit?.problems], [1, []], 'the datagram that signs the receipt is kept');
-    it.ask('lift acme');
-    await it.line();
+    await it.ask('lift acme');
     assert.deepEqual(names(await it.heartbeat()), ['acme', 'bolt']);
     for (let round = 0; round < 5; round++) {
       // None of them waits for another. Those that find something else standing are refused.
-      it.ask('kill acme', 'kill *', 'lift acme', 'kill bolt', 'lift *');
+      it.tell('kill acme', 'kill *', 'lift acme', 'kill bolt', 'lift *');
       for (let answers = 0; answers < 5; answers++) await it.line();
       for (const scope of ['*', 'acme', 'bolt']) {
-        it.ask(`lift ${scope}`);
-        await it.line();
+        await it.ask(`lift ${scope}`);
       }
       assert.deepEqual(names(await it.heartbeat()), ['acme', 'bolt']);
-      it.ask('kill *');
-      await it.line();
+      await it.ask('kill *');
       assert.deepEqual(names(await it.heartbeat()), []);
-      it.ask('lift *');
-      await it.line();
+      await it.ask('lift *');
     }
   },
 );
