@@ -16,7 +16,7 @@ const rootDir = dirname(dirname(fileURLToPath(import.meta.url)));
 
 type TestPass = EventData.TestPass;
 type TestFail = EventData.TestFail;
-/** `failed` has the headline of each failure: a long log ends with them. */
+/** `failed` has the headline of each failure and its reason: a long log ends with them. */
 type Totals = { passed: number; failed: string[]; skipped: number };
 
 /** `flag` chooses it on the command line. */
@@ -40,21 +40,22 @@ const unit: Kind = {
 };
 // Two racks of emulated boards at once would make each other slow.
 const boards: Kind = { flag: 'e2e', what: 'boards', pattern: 'test/**/*.e2e.ts', atOnce: 1, fileTimeoutMs: 900_000 };
+// They keep each core busy: beside anything else nobody could hold what these ask for.
+const loads = ['test/failures/strangers.root.test.ts', 'test/faults/full-load.root.test.ts'];
 // Networks and control groups are each file's own. Half the time it waits for a clock.
 const root: Kind = {
   flag: 'root',
   what: 'root',
   pattern: '**/*.root.test.ts',
-  exclude: ['test/failures/strangers.root.test.ts'],
+  exclude: loads,
   atOnce: 2,
   fileTimeoutMs: 600_000,
 };
 const page: Kind = { flag: 'e2e', what: 'page', pattern: 'dashboard/**/*.e2e.ts', atOnce: 1, fileTimeoutMs: 900_000 };
-// Floods that keep one core busy, and the controller another: beside anything else nobody could hold what this one asks for.
 const alone: Kind = {
   flag: 'root',
   what: 'root, alone',
-  pattern: 'test/failures/strangers.root.test.ts',
+  pattern: `{${loads.join(',')}}`,
   atOnce: 1,
   fileTimeoutMs: 600_000,
 };
@@ -134,7 +135,7 @@ async function runTool({ name, argv }: (typeof tools)[number], totals: Totals): 
     process.stdout.write(`✓ ${name}  ${seconds} s\n`);
   } else {
     process.stdout.write(`${output}\n`);
-    tellFailure(`${name}  ${seconds} s   again: ${argv.join(' ')}`, totals);
+    tellFailure(`${name}  ${seconds} s   again: ${argv.join(' ')}`, { totals });
   }
 }
 
@@ -242,21 +243,22 @@ function countFailure(data: TestFail, { path, totals }: Counted): void {
   if (isFileItself(data)) {
     // Its own tests have been counted; what is left is a crash, a leak or a time limit of the whole file.
     if (error.message.includes('subtest')) return;
-    tellFailure(`${path}: its process crashed, or did not end (${error.message})`, totals);
+    tellFailure(`${path}: its process crashed, or did not end (${error.message})`, { totals });
     process.stdout.write(`  again: npm test -- ${path}\n`);
     return;
   }
   // A suite fails because a test in it failed: that one has been counted.
   if (type === 'suite' && error.message.includes('subtest')) return;
-  tellFailure(`${path}: ${data.name}`, totals);
-  process.stdout.write(`${inspect(error.cause ?? error)}\n`);
+  const cause = error.cause ?? error;
+  tellFailure(`${path}: ${data.name}`, { totals, reason: cause instanceof Error ? cause.message : String(cause) });
+  process.stdout.write(`${inspect(cause)}\n`);
   // A test within a test does not run without it.
   const which = data.nesting > 0 ? '' : ` -t '${data.name.replaceAll("'", '.')}'`;
   process.stdout.write(`  again: npm test -- ${path}${which}\n`);
 }
 
-function tellFailure(headline: string, totals: Totals): void {
-  totals.failed.push(headline);
+function tellFailure(headline: string, { totals, reason }: { totals: Totals; reason?: string }): void {
+  totals.failed.push(reason === undefined ? headline : `${headline}\n${reason.slice(0, 2_000)}`);
   process.stdout.write(`✗ ${headline}\n`);
 }
 

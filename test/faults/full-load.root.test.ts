@@ -1,0 +1,3 @@
+import { testFaults } from './each-fault.fixture.ts';
+
+testFaults('full-load', (number) => number === 18);
