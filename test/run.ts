@@ -4,20 +4,18 @@
 //   npm test -- boot/ --unit     only files whose path holds one of the words, only of that kind (--unit --root --e2e)
 //   npm test -- -t 'a name'      only tests whose name matches
 //   npm run check                the tools and the unit tests: no root, no QEMU
-import { spawn } from 'node:child_process';
+import { fork, spawn } from 'node:child_process';
 import { globSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { dirname, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs, inspect } from 'node:util';
-import { run, type EventData } from 'node:test';
+import { parseArgs } from 'node:util';
+import { run } from 'node:test';
+import { outcomeOf } from './runner/outcome.ts';
+import type { Told } from './runner/together.ts';
+import { close, count, fail, type Totals } from './runner/totals.ts';
 import { tools } from './tidy/tools.ts';
 
 const rootDir = dirname(dirname(fileURLToPath(import.meta.url)));
-
-type TestPass = EventData.TestPass;
-type TestFail = EventData.TestFail;
-/** `failed` has the headline of each failure and its reason: a long log ends with them. */
-type Totals = { passed: number; failed: string[]; skipped: number };
 
 /** `flag` chooses it on the command line. */
 interface Kind {
@@ -25,9 +23,12 @@ interface Kind {
   what: string;
   pattern: string;
   exclude?: readonly string[];
-  /** So many of these files at once: each uses up to a core, or waits for a clock. */
+  /** So many processes at once: each uses up to a core, or waits for a clock. */
   atOnce: number;
-  fileTimeoutMs: number;
+  /** So many files in one process, which loads what they share once; each has one of its own where it is left out. */
+  together?: number;
+  /** Of a process. */
+  timeoutMs: number;
 }
 
 const unit: Kind = {
@@ -36,10 +37,11 @@ const unit: Kind = {
   pattern: '**/*.test.ts',
   exclude: ['**/*.root.test.ts'],
   atOnce: 3,
-  fileTimeoutMs: 120_000,
+  together: 16,
+  timeoutMs: 300_000,
 };
 // Two racks of emulated boards at once would make each other slow.
-const boards: Kind = { flag: 'e2e', what: 'boards', pattern: 'test/**/*.e2e.ts', atOnce: 1, fileTimeoutMs: 900_000 };
+const boards: Kind = { flag: 'e2e', what: 'boards', pattern: 'test/**/*.e2e.ts', atOnce: 1, timeoutMs: 900_000 };
 // They keep each core busy: beside anything else nobody could hold what these ask for.
 const loads = ['test/failures/strangers.root.test.ts', 'test/faults/full-load.root.test.ts'];
 // Networks and control groups are each file's own. Half the time it waits for a clock.
@@ -49,15 +51,15 @@ const root: Kind = {
   pattern: '**/*.root.test.ts',
   exclude: loads,
   atOnce: 2,
-  fileTimeoutMs: 600_000,
+  timeoutMs: 600_000,
 };
-const page: Kind = { flag: 'e2e', what: 'page', pattern: 'dashboard/**/*.e2e.ts', atOnce: 1, fileTimeoutMs: 900_000 };
+const page: Kind = { flag: 'e2e', what: 'page', pattern: 'dashboard/**/*.e2e.ts', atOnce: 1, timeoutMs: 900_000 };
 const alone: Kind = {
   flag: 'root',
   what: 'root, alone',
   pattern: `{${loads.join(',')}}`,
   atOnce: 1,
-  fileTimeoutMs: 600_000,
+  timeoutMs: 600_000,
 };
 
 /**
@@ -65,7 +67,7 @@ const alone: Kind = {
  * themselves: what they promise they cannot keep without a processor.
  */
 const stages: readonly (readonly Kind[])[] = [[unit], [page, root], [boards], [alone]];
-const filesAtOnce = 3;
+const processesAtOnce = 3;
 
 // The whole run must end within an hour on a cold machine, set-up included.
 const wholeRunMs = 50 * 60_000;
@@ -86,10 +88,10 @@ async function main(argv: string[]): Promise<number> {
   const chosen = stages.map((kinds) =>
     kinds
       .filter((kind) => asked.length === 0 || asked.includes(kind))
-      .flatMap((kind) => filesOf(kind, positionals).map((path): TestFile => ({ path, kind }))),
+      .flatMap((kind) => jobsOf(kind, filesOf(kind, positionals))),
   );
   const isFiltered = positionals.length > 0 || values.name !== undefined || (asked.length > 0 && !values.check);
-  if (isFiltered && chosen.every((files) => files.length === 0)) {
+  if (isFiltered && chosen.every((jobs) => jobs.length === 0)) {
     process.stderr.write(`no test file matches ${[...argv].join(' ')}: want a part of a path such as boot/\n`);
     return 1;
   }
@@ -100,12 +102,9 @@ async function main(argv: string[]): Promise<number> {
 
   const totals: Totals = { passed: 0, failed: [], skipped: 0 };
   if (!isFiltered) await runTools(totals);
-  for (const files of chosen) await runFiles(files, { name: values.name, signal, totals });
-  if (signal.aborted) totals.failed.push(`the run was ended early: ${String(signal.reason)}`);
-  if (totals.failed.length > 0) process.stdout.write(`\n${totals.failed.map((each) => `✗ ${each}\n`).join('')}`);
-  const skipped = totals.skipped > 0 ? `, ${totals.skipped} skipped` : '';
-  process.stdout.write(`\n${totals.passed} passed, ${totals.failed.length} failed${skipped}\n`);
-  return totals.failed.length > 0 || totals.passed === 0 ? 1 : 0;
+  for (const jobs of chosen) await runJobs(jobs, { name: values.name, signal, totals });
+  if (signal.aborted) fail(totals, { headline: `the run was ended early: ${String(signal.reason)}` });
+  return close(totals);
 }
 
 /** Backwards: the longest unit tests are in `test`, and begun last they would leave the machine half idle. */
@@ -115,6 +114,12 @@ function filesOf({ pattern, exclude = [] }: Kind, words: readonly string[]): str
     .filter((path) => words.length === 0 || words.some((word) => path.includes(word)))
     .toSorted()
     .toReversed();
+}
+
+/** What runs long lies side by side: each process gets files from all over. */
+function jobsOf(kind: Kind, files: readonly string[]): Job[] {
+  const count = Math.ceil(files.length / (kind.together ?? 1));
+  return Array.from({ length: count }, (_, job) => ({ kind, files: files.filter((_file, i) => i % count === job) }));
 }
 
 /** Two at a time, the longest first: the machine may have no more cores, and each uses one. */
@@ -135,7 +140,7 @@ async function runTool({ name, argv }: (typeof tools)[number], totals: Totals): 
     process.stdout.write(`✓ ${name}  ${seconds} s\n`);
   } else {
     process.stdout.write(`${output}\n`);
-    tellFailure(`${name}  ${seconds} s   again: ${argv.join(' ')}`, { totals });
+    fail(totals, { headline: `${name}  ${seconds} s   again: ${argv.join(' ')}` });
   }
 }
 
@@ -154,9 +159,11 @@ function capture(argv: readonly string[]): Promise<{ code: number; output: strin
   });
 }
 
-interface TestFile {
-  path: string;
+/** What one process does. */
+interface Job {
   kind: Kind;
+  /** Paths from the project's root. */
+  files: readonly string[];
 }
 
 interface RunOptions {
@@ -166,21 +173,22 @@ interface RunOptions {
   totals: Totals;
 }
 
-async function runFiles(files: readonly TestFile[], options: RunOptions): Promise<void> {
-  if (files.length === 0) return;
+async function runJobs(jobs: readonly Job[], options: RunOptions): Promise<void> {
+  if (jobs.length === 0) return;
   const started = performance.now();
-  const kinds = [...new Set(files.map(({ kind }) => kind.what))].join(', ');
-  process.stdout.write(`\n── ${kinds}: ${files.length} files\n`);
-  const left = [...files];
-  const running = new Map<TestFile, Promise<void>>();
+  const kinds = [...new Set(jobs.map(({ kind }) => kind.what))].join(', ');
+  process.stdout.write(`\n── ${kinds}: ${jobs.flatMap(({ files }) => files).length} files\n`);
+  const left = [...jobs];
+  const running = new Map<Job, Promise<void>>();
   while (left.length + running.size > 0) {
     const next = nextOf(left, [...running.keys()]);
     if (next === undefined) await Promise.race(running.values());
     else {
       left.splice(left.indexOf(next), 1);
+      const work = next.kind.together === undefined ? runFile : runTogether;
       running.set(
         next,
-        runFile(next, options).finally(() => running.delete(next)),
+        work(next, options).finally(() => running.delete(next)),
       );
     }
   }
@@ -188,9 +196,9 @@ async function runFiles(files: readonly TestFile[], options: RunOptions): Promis
 }
 
 /** The first that may begin beside those that run; undefined while none may. */
-function nextOf(left: readonly TestFile[], running: readonly TestFile[]): TestFile | undefined {
-  if (running.length >= filesAtOnce) return undefined;
-  return left.find(({ kind }) => running.filter((file) => file.kind === kind).length < kind.atOnce);
+function nextOf(left: readonly Job[], running: readonly Job[]): Job | undefined {
+  if (running.length >= processesAtOnce) return undefined;
+  return left.find(({ kind }) => running.filter((job) => job.kind === kind).length < kind.atOnce);
 }
 
 function secondsSince(started: number): string {
@@ -198,14 +206,14 @@ function secondsSince(started: number): string {
 }
 
 /** A runner for each file: only its signal ends a process that does not end by itself when its tests are done. */
-async function runFile({ path, kind }: TestFile, { name, signal, totals }: RunOptions): Promise<void> {
+async function runFile({ files: [path = ''], kind }: Job, { name, signal, totals }: RunOptions): Promise<void> {
   if (signal.aborted) return;
   const started = performance.now();
   const stream = run({
     cwd: rootDir,
     files: [`${rootDir}/${path}`],
-    timeout: kind.fileTimeoutMs,
-    signal: AbortSignal.any([signal, AbortSignal.timeout(kind.fileTimeoutMs)]),
+    timeout: kind.timeoutMs,
+    signal: AbortSignal.any([signal, AbortSignal.timeout(kind.timeoutMs)]),
     ...(name === undefined ? {} : { testNamePatterns: [new RegExp(name)] }),
   });
   for await (const event of stream) {
@@ -213,55 +221,36 @@ async function runFile({ path, kind }: TestFile, { name, signal, totals }: RunOp
     // A file's own totals come without its path.
     if (event.type === 'test:diagnostic' && event.data.file !== undefined)
       process.stdout.write(`ℹ ${event.data.message}\n`);
-    if (event.type === 'test:pass') countPass(event.data, { path, totals });
-    if (event.type === 'test:fail') countFailure(event.data, { path, totals });
+    const outcome = outcomeOf(event);
+    if (outcome !== undefined) count(totals, { ...outcome, path });
   }
-  if (kind !== unit) process.stdout.write(`── ${path}: ${secondsSince(started)} s\n`);
+  process.stdout.write(`── ${path}: ${secondsSince(started)} s\n`);
 }
 
-/** The runner reports each file as a test around its tests, named by its path; that one only counts when it fails. */
-const isFileItself = ({ name, file }: { name: string; file?: string }): boolean => name === file;
-
-interface Counted {
-  /** Of the test's file. The runner names the file that calls `test`, which may be a fixture. */
-  path: string;
-  totals: Totals;
+async function runTogether({ files, kind }: Job, { name, signal, totals }: RunOptions): Promise<void> {
+  if (signal.aborted) return;
+  const program = fileURLToPath(new URL('runner/together.ts', import.meta.url));
+  const child = fork(program, [name ?? '', ...files], {
+    cwd: rootDir,
+    signal: AbortSignal.any([signal, AbortSignal.timeout(kind.timeoutMs)]),
+    killSignal: 'SIGKILL',
+  });
+  let at = 'before its first test';
+  child.on('message', (told: Told) => {
+    if ('begins' in told) at = `in “${told.begins}”`;
+    if ('note' in told) process.stdout.write(`ℹ ${told.note}\n`);
+    if ('ended' in told) count(totals, { ...told.ended, path: relative(rootDir, told.ended.file) });
+    if ('done' in told) at = 'after its last test';
+  });
+  const { promise, resolve } = Promise.withResolvers<string>();
+  child.on('error', ({ cause, message }) => resolve(String(cause ?? message)));
+  child.on('exit', (code, killedBy) => resolve(`${killedBy ?? code}`));
+  const end = await promise;
+  // A failed test has been counted.
+  if (at === 'after its last test' && ['0', '1'].includes(end)) return;
+  fail(totals, { headline: `the process of ${files.join(', ')} ended ${at} (${end})` });
 }
 
-function countPass(data: TestPass, { path, totals }: Counted): void {
-  if (data.details.type === 'suite' || isFileItself(data)) return;
-  if (data.skip !== undefined || data.todo !== undefined) {
-    totals.skipped += 1;
-    return;
-  }
-  totals.passed += 1;
-  process.stdout.write(`✓ ${path}: ${data.name}  ${Math.round(data.details.duration_ms)} ms\n`);
-}
-
-function countFailure(data: TestFail, { path, totals }: Counted): void {
-  const { error, type } = data.details;
-  if (isFileItself(data)) {
-    // Its own tests have been counted; what is left is a crash, a leak or a time limit of the whole file.
-    if (error.message.includes('subtest')) return;
-    tellFailure(`${path}: its process crashed, or did not end (${error.message})`, { totals });
-    process.stdout.write(`  again: npm test -- ${path}\n`);
-    return;
-  }
-  // A suite fails because a test in it failed: that one has been counted.
-  if (type === 'suite' && error.message.includes('subtest')) return;
-  const cause = error.cause ?? error;
-  tellFailure(`${path}: ${data.name}`, { totals, reason: cause instanceof Error ? cause.message : String(cause) });
-  process.stdout.write(`${inspect(cause)}\n`);
-  // A test within a test does not run without it.
-  const which = data.nesting > 0 ? '' : ` -t '${data.name.replaceAll("'", '.')}'`;
-  process.stdout.write(`  again: npm test -- ${path}${which}\n`);
-}
-
-function tellFailure(headline: string, { totals, reason }: { totals: Totals; reason?: string }): void {
-  totals.failed.push(reason === undefined ? headline : `${headline}\n${reason.slice(0, 2_000)}`);
-  process.stdout.write(`✗ ${headline}\n`);
-}
-
-// Each test file is a process of its own and reads much of the project: its code is stripped of types and compiled once.
+// Each process reads much of the project: its code is stripped of types and compiled once.
 process.env['NODE_COMPILE_CACHE'] ??= `${process.env['MUSTER_CACHE'] ?? `${rootDir}/.cache`}/compiled`;
 process.exitCode = await main(process.argv.slice(2));

@@ -133,6 +133,8 @@ const nowhere: { what: string; pattern: RegExp }[] = [
   { what: 'leaves something for later', pattern: /\b(TODO|FIXME|XXX)\b/ },
   { what: 'has a constant in capitals', pattern: /\b(const|let|static|readonly) [A-Z][A-Z0-9_]+ ?[:=]/ },
   { what: 'runs one test only', pattern: /\b(test|it|describe)\.only\(/ },
+  // Unit tests share a process: such a hook would be around the tests of all.
+  { what: 'has a hook around each test', pattern: /^(before|after)Each\(/ },
   { what: 'switches types off', pattern: /@ts-(ignore|nocheck|expect-error)|\bas any\b|: any\b/ },
 ];
 for (const { what, pattern } of nowhere) {
