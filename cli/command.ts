@@ -84,8 +84,8 @@ export const globalOptions = {
   help: { type: 'boolean', help: 'say how it is used (also -h)' },
 } as const satisfies Record<string, Option>;
 
-/** What an option was called once, for everybody who types it still. */
-const renamed: Record<string, string> = { state: 'state-dir' };
+/** What an option was called once, or is in other programs, for everybody who types it still. */
+const renamed: Record<string, string> = { state: 'state-dir', 'env-rm': 'no-env', 'env-add': 'env' };
 
 /** What stands before `--`. */
 export function ownArguments(argv: readonly string[]): string[] {

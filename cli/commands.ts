@@ -31,11 +31,15 @@ export const commandFiles: readonly CommandFile[] = [
     words: ['images', 'image'],
     load: async () => (await import('./commands/images.ts')).imageCommands,
   },
-  { title: customers, words: ['deploy'], load: async () => (await import('./commands/deploy.ts')).deployCommands },
+  {
+    title: customers,
+    words: ['deploy', 'set', 'scale'],
+    load: async () => (await import('./workloads/deploy.ts')).deployCommands,
+  },
   {
     title: customers,
     words: ['ps', 'logs', 'rm', 'remove'],
-    load: async () => (await import('./commands/workloads.ts')).workloadCommands,
+    load: async () => (await import('./workloads/workloads.ts')).workloadCommands,
   },
   {
     title: stop,

@@ -7,7 +7,7 @@ import { describe, test } from 'node:test';
 import fastify from 'fastify';
 import { LogLine } from '../../protocol/api/logs.ts';
 import { listening, muster, node, peer, type Where } from './peer.fixture.ts';
-import { newLines } from './workloads.ts';
+import { newLines } from '../workloads/workloads.ts';
 
 const shown: [line: string, wanted: RegExp][] = [
   ['status', /nodes +2 ready\n.*\n.*\norders +1 kill order stands/],

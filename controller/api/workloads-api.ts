@@ -3,10 +3,11 @@ import { instanceRoutes } from '../../protocol/api/instances.ts';
 import { logRoutes } from '../../protocol/api/logs.ts';
 import { workloadRoutes } from '../../protocol/api/workloads.ts';
 import type { Inventory } from '../../inventory/inventory.ts';
+import type { WorkloadDocument } from '../../inventory/store/documents.ts';
 import { orRefuse, RefusedError, served, shown, type Server } from './serving/http.ts';
 import { pageOf } from './serving/pages.ts';
 import { etagOf, requireVersion, keyedMutex } from './serving/versions.ts';
-import { instanceView, workloadView } from './views.ts';
+import { changedView, instanceView, workloadView } from './views.ts';
 
 export function registerWorkloadsApi(app: Server, inventory: Inventory): void {
   const exclusively = keyedMutex();
@@ -28,27 +29,24 @@ export function registerWorkloadsApi(app: Server, inventory: Inventory): void {
   app.route({
     ...served(workloadRoutes.putWorkload),
     handler: (request, reply) => {
-      const { customer, name } = request.params;
-      return exclusively(nameOf({ customer, name }), async () => {
-        requireVersion(request, { name: nameOf({ customer, name }), etag: versionOf(inventory, { customer, name }) });
-        orRefuse(await inventory.workloads.put({ customer, name, spec: request.body }, request.operator));
-        const etag = knownWorkload(inventory, { customer, name });
-        return reply.header('etag', etag).send(shown(workloadView(inventory, { customer, name })));
+      const { params, body: spec, operator: by, query } = request;
+      return exclusively(nameOf(params), async () => {
+        requireVersion(request, { name: nameOf(params), etag: versionOf(inventory, params) });
+        const asked = { by, dryRun: query.dryRun !== undefined };
+        const changed = orRefuse(await inventory.workloads.put({ ...params, spec }, asked));
+        return reply.header('etag', tagOf(changed.workload)).send(changedView(inventory, changed));
       });
     },
   });
   app.route({
     ...served(workloadRoutes.changeWorkload),
     handler: (request, reply) => {
-      const { customer, name } = request.params;
-      return exclusively(nameOf({ customer, name }), async () => {
-        requireVersion(request, {
-          name: nameOf({ customer, name }),
-          etag: knownWorkload(inventory, { customer, name }),
-        });
-        orRefuse(await inventory.workloads.patch({ customer, name, patch: request.body }, request.operator));
-        const etag = knownWorkload(inventory, { customer, name });
-        return reply.header('etag', etag).send(shown(workloadView(inventory, { customer, name })));
+      const { params, body: patch, operator: by, query } = request;
+      return exclusively(nameOf(params), async () => {
+        requireVersion(request, { name: nameOf(params), etag: knownWorkload(inventory, params) });
+        const asked = { by, dryRun: query.dryRun !== undefined };
+        const changed = orRefuse(await inventory.workloads.patch({ ...params, patch }, asked));
+        return reply.header('etag', tagOf(changed.workload)).send(changedView(inventory, changed));
       });
     },
   });
@@ -90,9 +88,11 @@ function nameOf({ customer, name }: WorkloadName): string {
 
 function versionOf(inventory: Inventory, { customer, name }: WorkloadName): string | undefined {
   const workload = inventory.workloads.get(customer, name);
-  if (workload === undefined) return undefined;
+  return workload === undefined ? undefined : tagOf(workload);
+}
+
+function tagOf({ customer, name, specRevision, createdAt, spec }: WorkloadDocument): string {
   // Another number of replicas is no other revision: nothing is replaced for it. The values of an environment are in no tag.
-  const { specRevision, createdAt, spec } = workload;
   return etagOf(customer, name, specRevision, createdAt, spec.replicas);
 }
 

@@ -57,7 +57,7 @@ test('workloads: what must be there is asked for, and the revision grows with wh
   const spec = { image: 'web', replicas: 2, port: 8080, env: { A: '2', B: 'x=y' } };
   const revision = async (changed: object) => {
     const answer = await inventory.workloads.put({ customer: 'acme', name: 'web', spec: { ...spec, ...changed } });
-    return 'refused' in answer ? answer.refused : answer.specRevision;
+    return 'refused' in answer ? answer.refused : answer.workload.specRevision;
   };
   assert.equal(await revision({}), 1);
   assert.equal(await revision({ replicas: 5 }), 1);
@@ -312,4 +312,28 @@ test('leases: what boot/ saved is loaded, by address', async () => {
       { ...lease, ip: '10.77.0.51' },
     ],
   );
+});
+
+test('workloads: a change says what it changed, is in the audit log by who asked, and can be tried', async () => {
+  await using rack = await testRack();
+  const { inventory } = rack;
+  await withAcme(inventory);
+  const web = { customer: 'acme', name: 'web' };
+  const before = inventory.workloads.get('acme', 'web');
+  const patch = { replicas: 7, memoryBytes: 2 ** 25, env: { SECRET: 'hush' }, port: null };
+  const tried = await inventory.workloads.patch({ ...web, patch }, { by: 'anna', dryRun: true });
+  assert.ok('changes' in tried, JSON.stringify(tried));
+  const changes = ['replicas 2 → 7', 'port 8080 removed', 'memory 64M → 32M', 'variable SECRET set'];
+  assert.deepEqual(tried.changes.toSorted(), changes.toSorted());
+  assert.equal(inventory.workloads.get('acme', 'web'), before, 'trying changes nothing');
+  const made = await inventory.workloads.patch({ ...web, patch }, { by: 'anna' });
+  assert.deepEqual('changes' in made && made.changes, tried.changes);
+  const again = await inventory.workloads.patch({ ...web, patch }, { by: 'ben' });
+  assert.deepEqual('changes' in again && again.changes, []);
+  await inventory.workloads.remove(web, 'carl');
+  const entries = (await inventory.audit.entries({ limit: 100 })).filter(({ kind }) => kind === 'workload');
+  const told = entries.flatMap(({ subject, body }) => (subject === 'acme/web' ? [body] : [])).slice(-2);
+  assert.match(told[0] ?? '', /^\{"step":"changed","by":"anna","revision":\d+,"changes":\[.*variable SECRET set/);
+  assert.equal(told[1], '{"step":"removed","by":"carl"}');
+  assert.ok(!JSON.stringify(entries).includes('hush'));
 });

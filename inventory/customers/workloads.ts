@@ -3,6 +3,8 @@ import { isDeepStrictEqual } from 'node:util';
 import type { WorkloadPatch, WorkloadSpec } from '../../protocol/api/workloads.ts';
 import { configurationProblem } from '../../protocol/desired-state.ts';
 import { patchedSpec } from '../../protocol/workload-patch.ts';
+import { specChanges } from '../../protocol/workloads/changes.ts';
+import { noted, type Note } from '../operators/audited.ts';
 import type { Refused } from '../refused.ts';
 import type { Cache } from '../store/cache.ts';
 import type {
@@ -12,7 +14,7 @@ import type {
   InstanceDocument,
   WorkloadDocument,
 } from '../store/documents.ts';
-import type { Transaction } from '../store/transaction.ts';
+import { Transaction } from '../store/transaction.ts';
 import type { Transact } from '../store/writer.ts';
 import { configurationOf, forgetConfigurations } from './configurations.ts';
 import { unknownCustomer, unknownImage } from './unknown.ts';
@@ -25,6 +27,18 @@ export interface NewWorkload {
   spec: WorkloadSpec;
 }
 
+/** `dryRun`: says what would change, and changes nothing. */
+export interface Asked {
+  by?: string | undefined;
+  dryRun?: boolean | undefined;
+}
+
+/** The workload as it is from now on, and what the change made of it, in phrases; none where it was like that already. */
+export interface ChangedWorkload {
+  workload: WorkloadDocument;
+  changes: string[];
+}
+
 export interface PatchedWorkload {
   customer: string;
   name: string;
@@ -34,13 +48,13 @@ export interface PatchedWorkload {
 /** So many instances are removed in one transaction: some milliseconds of the event loop. */
 const removedAtOnce = 100;
 
-/** Documents that it returns are shared and must not be changed. `by`: the operator who asked, for the events. */
+/** Documents that it returns are shared and must not be changed. `by`: the operator who asked, for events and audit log. */
 export interface WorkloadBook {
   all(): WorkloadDocument[];
   get(customer: string, name: string): WorkloadDocument | undefined;
-  put(workload: NewWorkload, by?: string): Promise<WorkloadDocument | Refused>;
+  put(workload: NewWorkload, asked?: Asked): Promise<ChangedWorkload | Refused>;
   /** What it does not name stays, also the image as it was deployed: its name may stand for another one by now. */
-  patch(workload: PatchedWorkload, by?: string): Promise<WorkloadDocument | Refused>;
+  patch(workload: PatchedWorkload, asked?: Asked): Promise<ChangedWorkload | Refused>;
   /** Its instances go with it: all are gone when it resolves. Where it ends before, the scheduler removes the rest. */
   remove(workload: Pick<NewWorkload, 'customer' | 'name'>, by?: string): Promise<{ removed: string } | Refused>;
   /** The configuration of that digest, which a desired state names. */
@@ -57,21 +71,37 @@ export function workloadBook({
   transactOnReserve,
   now,
   problems,
+  audit,
 }: {
   cache: Cache;
   transact: Transact;
   transactOnReserve: Transact;
   now: () => number;
   problems: WorkloadProblems;
+  audit: Note;
 }): WorkloadBook {
+  /** Has `decide` taken as one decision about that workload. */
+  const change = (
+    { customer, name, by, dryRun = false }: Pick<NewWorkload, 'customer' | 'name'> & Asked,
+    decide: (transaction: Transaction) => WorkloadDocument | Refused,
+  ): Promise<ChangedWorkload | Refused> => {
+    const whole = (transaction: Transaction, note: Note) =>
+      decideChange(transaction, { id: `${customer}/${name}`, by, note, decide });
+    if (dryRun) return Promise.resolve(whole(new Transaction(cache), () => undefined));
+    return noted(whole, { audit, transact: (decided) => transact(decided, by) });
+  };
   return {
     all: () => [...cache.all('workloads').values()],
     get: (customer, name) => cache.get('workloads', `${customer}/${name}`),
-    put: (workload, by) => transact((transaction) => decidePutWorkload(transaction, { ...workload, now: now() }), by),
-    patch: (workload, by) =>
-      transact((transaction) => decidePatchWorkload(transaction, { ...workload, now: now() }), by),
+    put: (workload, asked) =>
+      change({ ...workload, ...asked }, (transaction) => decidePutWorkload(transaction, { ...workload, now: now() })),
+    patch: (workload, asked) =>
+      change({ ...workload, ...asked }, (transaction) => decidePatchWorkload(transaction, { ...workload, now: now() })),
     remove: async (workload, by) => {
-      const removed = await transactOnReserve((transaction) => decideRemoveWorkload(transaction, workload), by);
+      const removed = await noted((transaction, note) => decideRemoveWorkload(transaction, { ...workload, by, note }), {
+        audit,
+        transact: (decide) => transactOnReserve(decide, by),
+      });
       if ('refused' in removed) return removed;
       const instances = cache.instancesOf(workload.customer, workload.name);
       for (let from = 0; from < instances.length; from += removedAtOnce) {
@@ -84,6 +114,33 @@ export function workloadBook({
     setProblems: (found) => problems.set(found),
     problemOf: (customer, name) => problems.of(customer, name),
   };
+}
+
+interface Change {
+  id: string;
+  by: string | undefined;
+  note: Note;
+  decide: (transaction: Transaction) => WorkloadDocument | Refused;
+}
+
+function decideChange(transaction: Transaction, { id, by, note, decide }: Change): ChangedWorkload | Refused {
+  const before = transaction.get('workloads', id);
+  const workload = decide(transaction);
+  if ('refused' in workload) return workload;
+  const changes = changesOf(before, workload);
+  const { specRevision: revision } = workload;
+  if (before === undefined || changes.length > 0)
+    note(id, { step: before === undefined ? 'created' : 'changed', by: by ?? null, revision, changes });
+  return { workload, changes };
+}
+
+function changesOf(before: WorkloadDocument | undefined, { spec, image, specRevision }: WorkloadDocument): string[] {
+  if (before === undefined) return specChanges({}, spec);
+  const changes = specChanges({ ...before.spec, ...workloadLimits(before.spec) }, { ...spec, ...workloadLimits(spec) });
+  // The name says no more than before where another image was imported under it.
+  const isNewImage = specRevision > before.specRevision && before.spec.image === spec.image;
+  if (isNewImage && before.image.digest !== image.digest) changes.push(`image ${spec.image} as it was imported last`);
+  return changes;
 }
 
 export function decidePutWorkload(
@@ -128,8 +185,10 @@ function decidePatchWorkload(
 ): WorkloadDocument | Refused {
   const known = transaction.get('workloads', `${customer}/${name}`);
   if (known === undefined) return { refused: `there is no workload ${customer}/${name}` };
+  const spec = patchedSpec(known.spec, patch);
+  if ('refused' in spec) return spec;
   const image = patch.image === undefined ? known.image : undefined;
-  return decidePutWorkload(transaction, { customer, name, spec: patchedSpec(known.spec, patch), image, now });
+  return decidePutWorkload(transaction, { customer, name, spec, image, now });
 }
 
 /** Of what is left of an earlier workload of that name, which the new one must not take for its own; else 0. */
@@ -156,12 +215,13 @@ function overLimit(customer: CustomerDocument, spec: WorkloadSpec): string | und
 
 function decideRemoveWorkload(
   transaction: Transaction,
-  { customer, name }: Pick<NewWorkload, 'customer' | 'name'>,
+  { customer, name, by, note }: Pick<NewWorkload, 'customer' | 'name'> & Pick<Change, 'by' | 'note'>,
 ): { removed: string } | Refused {
   const id = `${customer}/${name}`;
   if (transaction.get('workloads', id) === undefined) return { refused: `there is no workload ${id}` };
   transaction.remove('workloads', id);
   transaction.event('workload', id, 'removed');
+  note(id, { step: 'removed', by: by ?? null });
   return { removed: id };
 }
 

@@ -1,7 +1,18 @@
 import { Type, type Static } from 'typebox';
 import type { Routes } from './route.ts';
 import { OnSilence } from './customers.ts';
-import { CustomerName, ImageName, Instant, Next, Nothing, WorkloadName, closed, pageQuery, told } from './fields.ts';
+import {
+  CustomerName,
+  ImageName,
+  Instant,
+  Next,
+  Nothing,
+  WorkloadName,
+  closed,
+  oneOf,
+  pageQuery,
+  told,
+} from './fields.ts';
 
 const VariableName = Type.String({ pattern: '^[A-Za-z_][A-Za-z0-9_]*$' });
 const VariableValue = Type.String({ maxLength: 4096 });
@@ -80,6 +91,27 @@ export const Workload = Type.Object(
 );
 export type Workload = Static<typeof Workload>;
 
+export const ChangedWorkload = Type.Intersect(
+  [
+    Workload,
+    Type.Object({
+      changes: told(
+        'What the request made of it, a phrase each, as `replicas 1 → 3`; none where it was like that already. Values of the environment are in none.',
+        Type.Array(Type.String()),
+      ),
+    }),
+  ],
+  { title: 'ChangedWorkload', description: 'The workload as it is from now on; with `dryRun`, as it would be.' },
+);
+export type ChangedWorkload = Static<typeof ChangedWorkload>;
+
+const changeQuery = Type.Object(
+  {
+    dryRun: Type.Optional(told('`true`: say what would change, or why not, and change nothing.', oneOf('true'))),
+  },
+  closed,
+);
+
 export const WorkloadParams = Type.Object({ customer: CustomerName, name: WorkloadName });
 
 export const workloadRoutes = {
@@ -107,10 +139,16 @@ export const workloadRoutes = {
     method: 'PUT',
     path: '/v1/workloads/:customer/:name',
     summary: 'Make or change a workload',
-    description: 'The document replaces the one before. `If-None-Match: *` makes it only where there is none.',
+    description:
+      'The document replaces the one before. `If-None-Match: *` makes it only where there is none; `If-Match` changes only what was read.',
     tag: 'workloads',
     security: 'operator',
-    schema: { params: WorkloadParams, body: WorkloadSpec, response: { 200: Workload } },
+    schema: {
+      params: WorkloadParams,
+      querystring: changeQuery,
+      body: WorkloadSpec,
+      response: { 200: ChangedWorkload },
+    },
     versioned: true,
   },
   changeWorkload: {
@@ -121,7 +159,12 @@ export const workloadRoutes = {
       'What is left out stays, also values of the environment, which no answer shows; null takes away (RFC 7396).',
     tag: 'workloads',
     security: 'operator',
-    schema: { params: WorkloadParams, body: WorkloadPatch, response: { 200: Workload } },
+    schema: {
+      params: WorkloadParams,
+      querystring: changeQuery,
+      body: WorkloadPatch,
+      response: { 200: ChangedWorkload },
+    },
     versioned: true,
   },
   removeWorkload: {
