@@ -38,6 +38,11 @@ export const commandFiles: readonly CommandFile[] = [
   },
   {
     title: customers,
+    words: ['diff', 'export', 'schema'],
+    load: async () => (await import('./workloads/files.ts')).fileCommands,
+  },
+  {
+    title: customers,
     words: ['ps', 'logs', 'rm', 'remove'],
     load: async () => (await import('./workloads/workloads.ts')).workloadCommands,
   },

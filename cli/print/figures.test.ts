@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { parseDuration, parseSize } from '../../protocol/workloads/quantities.ts';
+import { parseDuration, parseSize } from '../../protocol/workload/quantities.ts';
 import { durationText, sizeText } from './figures.ts';
 
 test('parseSize() reads powers of 1024 and refuses the rest', () => {

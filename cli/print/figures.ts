@@ -1,5 +1,5 @@
 // Sizes and durations, rounded as people read them.
-import { durationUnits } from '../../protocol/workloads/quantities.ts';
+import { durationUnits } from '../../protocol/workload/quantities.ts';
 
 /** 46.9M, 768M, 1.5G: three digits where there are as many. */
 export function sizeText(bytes: number): string {

@@ -1,46 +1,8 @@
 // `muster deploy` against the operators' API of a real controller, over a real inventory.
 import assert from 'node:assert/strict';
-import type { AddressInfo } from 'node:net';
-import { join } from 'node:path';
-import { test, type TestContext } from 'node:test';
-import { idleRollCall, openOperatorApi } from '../../controller/api/operator-api.fixture.ts';
-import type { Inventory } from '../../inventory/inventory.ts';
-import { testImage, testRack } from '../../inventory/rack.fixture.ts';
-import { runCommandLine } from '../run.ts';
-
-/** `onRead`: what somebody else does each time after a workload was read. */
-async function controller(t: TestContext, { onRead }: { onRead?: (inventory: Inventory) => Promise<unknown> } = {}) {
-  const rack = await testRack();
-  const { inventory, directory } = rack;
-  const api = await openOperatorApi({ inventory, rollCall: idleRollCall(), directory: join(directory, 'images') });
-  t.after(async () => {
-    await api[Symbol.asyncDispose]();
-    await rack[Symbol.asyncDispose]();
-  });
-  await inventory.customers.add({ name: 'acme' });
-  await inventory.images.save(testImage('web'));
-  await inventory.images.save(testImage('web2'));
-  api.app.addHook('onSend', async ({ method, url }) => {
-    if (method === 'GET' && url.startsWith('/v1/workloads/')) await onRead?.(inventory);
-  });
-  await api.app.listen({ host: '127.0.0.1', port: 0 });
-  const { port } = api.app.server.address() as AddressInfo;
-  const muster = async (...argv: string[]) => {
-    const ran = { code: -1, out: '', err: '' };
-    ran.code = await runCommandLine(argv, {
-      output: { out: (text) => (ran.out += text), err: (text) => (ran.err += text), tty: false },
-      signal: new AbortController().signal,
-      variables: { url: `http://127.0.0.1:${port}`, token: 'secret' },
-      readToken: () => undefined,
-      stateDirectories: [],
-      now: Date.now,
-      monotonic: () => performance.now(),
-      sleep: () => Promise.resolve(),
-    });
-    return ran;
-  };
-  return { muster, inventory, spec: () => inventory.workloads.get('acme', 'web')?.spec };
-}
+import { test } from 'node:test';
+import { testImage } from '../../inventory/rack.fixture.ts';
+import { controller } from './controller.fixture.ts';
 
 test('deploy: what a command does not name stays; what changes is shown', async (t) => {
   const { muster, spec } = await controller(t);

@@ -1,14 +1,13 @@
 // Running what a customer wants, and changing it: only what is named changes.
-import type { Customer } from '../../protocol/api/customers.ts';
-import type { Instance } from '../../protocol/api/instances.ts';
 import type { ChangedWorkload, Workload, WorkloadSpec, WorkloadPatch } from '../../protocol/api/workloads.ts';
 import { printable } from '../../protocol/printable.ts';
 import { ApiError, type Tagged } from '../api/api.ts';
 import { checkedName, checkedNumber, checkedWorkload, workloadPath, type WorkloadName } from '../arguments/argument.ts';
-import { FailedError, UsageError, type Call, type Command, type Context, type Option } from '../command.ts';
-import { durationText } from '../print/figures.ts';
+import { UsageError, type Call, type Command, type Context, type Option } from '../command.ts';
 import { coresOption, countOption, durationOption, sizeOption } from '../arguments/limits.ts';
-import { liveLine, printDone, printJson } from '../print/print.ts';
+import { printDone } from '../print/print.ts';
+import { deployFile, fileOptions } from './files.ts';
+import { printRunning, untilUnchanged, waitUntilRunning } from './running.ts';
 
 /** What a workload is like. */
 const specOptions = {
@@ -46,10 +45,11 @@ export const deployCommands: Command[] = [
     summary: 'run a workload, or change one, and wait until it runs',
     details: `A command of its own goes to the end: muster deploy acme/job --image worker -- /bin/sleep 60
 Deploying what is there already changes it: what no option names stays as it is, the image too. Its instances are
-replaced one after the other; another number of replicas replaces none.`,
-    takes: [1, 1],
+replaced one after the other; another number of replicas replaces none.
+With --file all workloads of the file are made, or changed to what it says (muster export, muster diff, muster schema).`,
+    takes: [0, 1],
     takesRest: true,
-    options: { ...specOptions, ...waitOptions },
+    options: { ...fileOptions, ...specOptions, ...waitOptions },
     run: deploy,
   },
   {
@@ -75,6 +75,14 @@ Its instances are replaced one after the other; another number of replicas repla
 ];
 
 async function deploy(context: Context, call: Call): Promise<number> {
+  if (call.text('file') !== undefined) {
+    refuseBesideFile(call);
+    return deployFile(context, { call, waitMs: waitOf(call) });
+  }
+  for (const name of ['customer', 'dry-run'])
+    if (call.isGiven(name)) throw new UsageError(`--${name} goes with --file (see muster deploy --help)`);
+  if (call.positionals.length === 0)
+    throw new UsageError('want CUSTOMER/NAME, or --file FILE (see muster deploy --help)');
   const name = checkedWorkload(call.positionals[0]);
   const patch = workloadPatch(call);
   const waiting = waitOf(call);
@@ -126,8 +134,14 @@ async function patchAsRead(
   return { before, answer: await api.ask<ChangedWorkload>({ method: 'PATCH', path, body: patch, ifMatch }) };
 }
 
-/** A look and the change that goes with it may be repeated so often: each time somebody else was quicker. */
-const attemptLimit = 5;
+/** What a workload is like is said by the file, or by options. */
+function refuseBesideFile(call: Call): void {
+  const [surplus] = [...call.positionals, ...call.rest];
+  if (surplus !== undefined)
+    throw new UsageError(`cannot use ${JSON.stringify(surplus)} beside --file: the file names the workloads`);
+  const option = Object.keys(specOptions).find((name) => call.isGiven(name));
+  if (option !== undefined) throw new UsageError(`want --${option} in the file, and not beside --file`);
+}
 
 interface Wanted {
   /** As it was; undefined where there was none. */
@@ -154,22 +168,6 @@ async function wanted(
     if (Object.keys(patch).length === 0) return { before: found.answer, answer: found.answer };
     return patchAsRead(context, { found, patch });
   });
-}
-
-/** Looks and changes again where somebody changed it in between. */
-export async function untilUnchanged<T>(id: string, attempt: () => Promise<T>): Promise<T> {
-  for (let tried = 1; ; tried += 1) {
-    try {
-      return await attempt();
-    } catch (error) {
-      if (!(error instanceof ApiError) || error.status !== 412) throw error;
-      if (tried >= attemptLimit)
-        throw new FailedError(
-          `cannot change ${id}: others changed it ${tried} times in between; nothing of this change was made, try again`,
-          { code: error.code, cause: error },
-        );
-    }
-  }
 }
 
 /** `acme/web: replicas 1 → 3; the rest stays` */
@@ -199,77 +197,13 @@ export async function afterChange(
   context: Context,
   { answer, waiting }: { answer: Workload; waiting: number | undefined },
 ): Promise<number> {
-  if (waiting !== undefined) return waitUntilRunning(context, { stored: answer, waitMs: waiting });
+  if (waiting !== undefined) {
+    printRunning(context, await waitUntilRunning(context, { stored: answer, waitMs: waiting }));
+    return 0;
+  }
   const text = `${answer.customer}/${answer.name} is stored: ${answer.replicas} of ${answer.image} wanted (muster ps ${answer.customer})`;
   printDone(context, { json: answer, text });
   return 0;
-}
-
-interface Wait {
-  stored: Workload;
-  waitMs: number;
-}
-
-const pollMs = 300;
-
-async function waitUntilRunning(context: Context, { stored, waitMs }: Wait): Promise<number> {
-  const { customer, name, replicas } = stored;
-  const id = `${customer}/${name}`;
-  const line = liveLine(context);
-  const startedMs = context.monotonic();
-  for (;;) {
-    const workload = await context.api.ask<Workload>({ path: workloadPath(stored) });
-    const { instances } = await context.api.ask<{ instances: Instance[] }>({
-      path: '/v1/instances',
-      query: { customer },
-    });
-    const own = instances.filter((instance) => instance.workload === name);
-    const now = context.monotonic();
-    line.show(progressText({ id, workload, instances: own }));
-    const allRun = own.length === replicas && own.every(({ state }) => state === 'running');
-    if (workload.problem === '' && workload.updated === replicas && allRun) {
-      line.end();
-      if (context.json) printJson(context, { ...workload, instances: own });
-      else {
-        context.output.out(`${id} runs: ${replicas} of ${workload.image} after ${durationText(now - startedMs)}\n`);
-        for (const { nodeName, endpoint } of own)
-          context.output.out(`  ${nodeName}${endpoint === null ? '' : `  ${endpoint}`}\n`);
-      }
-      return 0;
-    }
-    const { customers } = await context.api.ask<{ customers: Customer[] }>({ path: '/v1/customers' });
-    const killedBy = customers.find((each) => each.name === customer)?.killedBy ?? null;
-    if (killedBy !== null) {
-      line.end();
-      throw new FailedError(
-        `${id} is stored, but kill order ${killedBy} stands: it runs when that is lifted (muster kill show ${killedBy})`,
-        { code: 'stopped-by-order' },
-      );
-    }
-    if (now - startedMs >= waitMs) {
-      line.end();
-      throw new FailedError(
-        `${id} does not run as wanted after ${durationText(waitMs)}: ${progressText({ id, workload, instances: own })}`,
-        { code: 'not-running' },
-      );
-    }
-    await context.sleep(pollMs);
-  }
-}
-
-/** `acme/web: 1/2 running, fetching on node-2`, and what is in the way. */
-function progressText(options: { id: string; workload: Workload; instances: readonly Instance[] }): string {
-  const { id, workload, instances } = options;
-  const running = instances.filter(({ state }) => state === 'running').length;
-  const others = instances
-    .filter(({ state }) => state !== 'running')
-    .map(
-      ({ state, nodeName, reason }) =>
-        `${state} on ${nodeName}${state === 'failed' && reason !== '' ? ` (${reason})` : ''}`,
-    );
-  const more = others.length > 3 ? [...others.slice(0, 3), `${others.length - 3} more`] : others;
-  const problem = workload.problem === '' ? [] : [workload.problem];
-  return printable([`${id}: ${running}/${workload.replicas} running`, ...more, ...problem].join(', '));
 }
 
 /** What the options name; what they do not name stays as it is. Throws a UsageError. */

@@ -27,6 +27,15 @@ export function registerWorkloadsApi(app: Server, inventory: Inventory): void {
     },
   });
   app.route({
+    ...served(workloadRoutes.getWorkloadSpec),
+    handler: async ({ params: { customer, name } }, reply) => {
+      const etag = knownWorkload(inventory, { customer, name });
+      const known = shown(inventory.workloads.get(customer, name));
+      // Values may be secrets: they must not stay in a cache.
+      return reply.headers({ etag, 'cache-control': 'no-store' }).send(known.spec);
+    },
+  });
+  app.route({
     ...served(workloadRoutes.putWorkload),
     handler: (request, reply) => {
       const { params, body: spec, operator: by, query } = request;

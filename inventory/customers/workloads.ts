@@ -3,7 +3,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { WorkloadPatch, WorkloadSpec } from '../../protocol/api/workloads.ts';
 import { configurationProblem } from '../../protocol/desired-state.ts';
 import { patchedSpec } from '../../protocol/workload-patch.ts';
-import { specChanges } from '../../protocol/workloads/changes.ts';
+import { specChanges } from '../../protocol/workload/changes.ts';
 import { noted, type Note } from '../operators/audited.ts';
 import type { Refused } from '../refused.ts';
 import type { Cache } from '../store/cache.ts';

@@ -135,6 +135,16 @@ export const workloadRoutes = {
     schema: { params: WorkloadParams, response: { 200: Workload } },
     versioned: true,
   },
+  getWorkloadSpec: {
+    method: 'GET',
+    path: '/v1/workloads/:customer/:name/spec',
+    summary: 'What is wanted of a workload, as it was put',
+    description: 'The one answer with the values of an environment: for whoever may change the workload.',
+    tag: 'workloads',
+    security: 'operator',
+    schema: { params: WorkloadParams, response: { 200: WorkloadSpec } },
+    versioned: true,
+  },
   putWorkload: {
     method: 'PUT',
     path: '/v1/workloads/:customer/:name',
