@@ -38,6 +38,11 @@ export const commandFiles: readonly CommandFile[] = [
   },
   {
     title: customers,
+    words: ['history', 'rollback', 'restart', 'stop', 'start'],
+    load: async () => (await import('./workloads/change.ts')).changeCommands,
+  },
+  {
+    title: customers,
     words: ['diff', 'export', 'schema'],
     load: async () => (await import('./workloads/files.ts')).fileCommands,
   },

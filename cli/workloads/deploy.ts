@@ -201,7 +201,11 @@ export async function afterChange(
     printRunning(context, await waitUntilRunning(context, { stored: answer, waitMs: waiting }));
     return 0;
   }
-  const text = `${answer.customer}/${answer.name} is stored: ${answer.replicas} of ${answer.image} wanted (muster ps ${answer.customer})`;
+  const { customer, name, replicas, image, stopped } = answer;
+  const wish = stopped
+    ? `none of ${replicas} until muster start ${customer}/${name}`
+    : `${replicas} of ${image} wanted`;
+  const text = `${customer}/${name} is stored: ${wish} (muster ps ${customer})`;
   printDone(context, { json: answer, text });
   return 0;
 }

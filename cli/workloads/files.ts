@@ -147,7 +147,7 @@ interface Wish {
   dryRun: boolean;
 }
 
-/** The whole as the file says it, for what was read; only how many there are stays where the file does not say. */
+/** The whole as the file says it, for what was read; only how many there are, and a stop, stay where the file is silent. */
 async function apply({ api }: Context, { customer: owner, wish: { name, spec }, dryRun }: Wish): Promise<Applied> {
   const workload = `${owner}/${name}`;
   const path = workloadPath({ customer: owner, name });
@@ -158,8 +158,9 @@ async function apply({ api }: Context, { customer: owner, wish: { name, spec }, 
       throw error;
     });
     const condition = found === undefined ? { ifNoneMatch: '*' as const } : { ifMatch: found.etag };
-    const { image, replicas = found?.answer.replicas ?? 1, ...rest } = spec;
-    const body: WorkloadSpec = { image, replicas, ...rest };
+    const there = found?.answer;
+    const { image, replicas = there?.replicas ?? 1, stopped = there?.stopped ?? false, ...rest } = spec;
+    const body: WorkloadSpec = { image, replicas, ...rest, ...(stopped ? { stopped } : {}) };
     const answer = await api.ask<ChangedWorkload>({ method: 'PUT', path, query, body, ...condition });
     return { workload, isNew: found === undefined, answer };
   });

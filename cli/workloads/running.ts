@@ -43,7 +43,8 @@ export interface Running {
 }
 
 export async function waitUntilRunning(context: Context, { stored, waitMs }: Wait): Promise<Running> {
-  const { customer, name, replicas } = stored;
+  const { customer, name } = stored;
+  const replicas = stored.stopped ? 0 : stored.replicas;
   const id = `${customer}/${name}`;
   const line = liveLine(context);
   const startedMs = context.monotonic();
@@ -83,7 +84,10 @@ export async function waitUntilRunning(context: Context, { stored, waitMs }: Wai
 
 export function printRunning(context: Context, { whole, tookMs }: Running): void {
   if (context.json) return printJson(context, whole);
-  const { customer, name, replicas, image, instances } = whole;
+  const { customer, name, replicas, image, instances, stopped } = whole;
+  if (stopped)
+    context.output.out(`${customer}/${name} is stopped, and none of it runs: muster start ${customer}/${name}\n`);
+  if (stopped) return undefined;
   context.output.out(`${customer}/${name} runs: ${replicas} of ${image} after ${durationText(tookMs)}\n`);
   for (const { nodeName, endpoint } of instances)
     context.output.out(`  ${nodeName}${endpoint === null ? '' : `  ${endpoint}`}\n`);

@@ -5,7 +5,7 @@ import type { Instance } from '../../protocol/api/instances.ts';
 import { type Node, type NodeState, nodeStates } from '../../protocol/api/nodes.ts';
 import type { KillNode, KillOrder, KillTimeline } from '../../protocol/api/orders.ts';
 import type { Status } from '../../protocol/api/status.ts';
-import type { ChangedWorkload, Workload } from '../../protocol/api/workloads.ts';
+import type { ChangedWorkload, Revision, Workload } from '../../protocol/api/workloads.ts';
 import type { Mac } from '../../protocol/mac.ts';
 import { everything } from '../../protocol/roll-call.ts';
 import { workloadLimits } from '../../inventory/customers/workload-limits.ts';
@@ -68,6 +68,22 @@ export function workloadView(
   return workload === undefined ? undefined : viewOf(inventory, workload);
 }
 
+/** Newest first. */
+export function historyView(inventory: Inventory, { customer, name }: Pick<Workload, 'customer' | 'name'>): Revision[] {
+  const revisions = inventory.workloads.history(customer, name)?.revisions ?? [];
+  return revisions
+    .map(({ revision, at, by, image, changes }, index) => ({
+      revision,
+      at,
+      by,
+      image: image.name,
+      digest: image.digest,
+      changes,
+      current: index === revisions.length - 1,
+    }))
+    .toReversed();
+}
+
 /** Of a change, also of one that was only tried. */
 export function changedView(inventory: Inventory, { workload, changes }: InventoryChange): ChangedWorkload {
   return { ...viewOf(inventory, workload), changes };
@@ -85,8 +101,10 @@ function viewOf(inventory: Inventory, { customer, name, spec, specRevision, crea
     env: Object.keys(spec.env ?? {}),
     port: spec.port ?? null,
     ...workloadLimits(spec),
+    stopped: spec.stopped === true,
     onSilence: inventory.customers.get(customer)?.onSilence ?? 'stop',
     createdAt,
+    revision: specRevision,
     running: running(instances),
     updated: running(instances.filter((instance) => instance.specRevision === specRevision)),
     problem: order === undefined ? inventory.workloads.problemOf(customer, name) : `stopped by kill order ${order}`,

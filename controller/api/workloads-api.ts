@@ -6,8 +6,8 @@ import type { Inventory } from '../../inventory/inventory.ts';
 import type { WorkloadDocument } from '../../inventory/store/documents.ts';
 import { orRefuse, RefusedError, served, shown, type Server } from './serving/http.ts';
 import { pageOf } from './serving/pages.ts';
-import { etagOf, requireVersion, keyedMutex } from './serving/versions.ts';
-import { changedView, instanceView, workloadView } from './views.ts';
+import { etagOf, requireVersion, keyedMutex, type KeyedMutex } from './serving/versions.ts';
+import { changedView, historyView, instanceView, workloadView } from './views.ts';
 
 export function registerWorkloadsApi(app: Server, inventory: Inventory): void {
   const exclusively = keyedMutex();
@@ -73,6 +73,7 @@ export function registerWorkloadsApi(app: Server, inventory: Inventory): void {
       });
     },
   });
+  registerHistory(app, { inventory, exclusively });
   registerLogs(app, inventory);
   app.route({
     ...served(instanceRoutes.listInstances),
@@ -102,7 +103,7 @@ function versionOf(inventory: Inventory, { customer, name }: WorkloadName): stri
 
 function tagOf({ customer, name, specRevision, createdAt, spec }: WorkloadDocument): string {
   // Another number of replicas is no other revision: nothing is replaced for it. The values of an environment are in no tag.
-  return etagOf(customer, name, specRevision, createdAt, spec.replicas);
+  return etagOf(customer, name, specRevision, createdAt, spec.replicas, spec.stopped === true);
 }
 
 /** Its version. */
@@ -110,6 +111,41 @@ function knownWorkload(inventory: Inventory, { customer, name }: WorkloadName): 
   const etag = versionOf(inventory, { customer, name });
   if (etag === undefined) throw new RefusedError(404, `there is no workload ${customer}/${name}`);
   return etag;
+}
+
+function registerHistory(
+  app: Server,
+  { inventory, exclusively }: { inventory: Inventory; exclusively: KeyedMutex },
+): void {
+  app.route({
+    ...served(workloadRoutes.getWorkloadHistory),
+    handler: async ({ params }) => {
+      knownWorkload(inventory, params);
+      return { revisions: historyView(inventory, params) };
+    },
+  });
+  app.route({
+    ...served(workloadRoutes.rollBackWorkload),
+    handler: (request, reply) => {
+      const { params, body, operator: by } = request;
+      return exclusively(nameOf(params), async () => {
+        requireVersion(request, { name: nameOf(params), etag: knownWorkload(inventory, params) });
+        const changed = orRefuse(await inventory.workloads.rollBack({ ...params, to: body.to }, by));
+        return reply.header('etag', tagOf(changed.workload)).send(changedView(inventory, changed));
+      });
+    },
+  });
+  app.route({
+    ...served(workloadRoutes.restartWorkload),
+    handler: (request, reply) => {
+      const { params, operator: by } = request;
+      return exclusively(nameOf(params), async () => {
+        requireVersion(request, { name: nameOf(params), etag: knownWorkload(inventory, params) });
+        const changed = orRefuse(await inventory.workloads.restart(params, by));
+        return reply.header('etag', tagOf(changed.workload)).send(changedView(inventory, changed));
+      });
+    },
+  });
 }
 
 function registerLogs(app: Server, inventory: Inventory): void {

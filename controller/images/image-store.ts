@@ -140,10 +140,13 @@ async function removeImage(
   if (image === undefined) throw new RefusedError(404, `there is no image ${name}`);
   const result = await inventory.images.remove(name);
   if ('refused' in result) throw new RefusedError(409, result.refused);
-  // A workload keeps the image that it was deployed with, and a node may still have to fetch it.
+  // A workload keeps the image that it was deployed with, its history those from before, and a node may still have to fetch it.
   const inUse = [
     ...inventory.images.all().map(({ squashfs }) => squashfs.sha256),
     ...inventory.workloads.all().map((workload) => workload.image.squashfs.sha256),
+    ...inventory.workloads
+      .histories()
+      .flatMap(({ revisions }) => revisions.map(({ image: { squashfs } }) => squashfs.sha256)),
     ...inventory.instances.all().map(({ desired }) => desired.squashfs.sha256),
   ];
   if (!inUse.includes(image.squashfs.sha256))

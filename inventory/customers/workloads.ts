@@ -10,6 +10,7 @@ import type { Cache } from '../store/cache.ts';
 import type {
   ConfigurationDocument,
   CustomerDocument,
+  HistoryDocument,
   ImageDocument,
   InstanceDocument,
   WorkloadDocument,
@@ -17,9 +18,15 @@ import type {
 import { Transaction } from '../store/transaction.ts';
 import type { Transact } from '../store/writer.ts';
 import { configurationOf, forgetConfigurations } from './configurations.ts';
+import { earlierRevision, keepRevision } from './history.ts';
 import { unknownCustomer, unknownImage } from './unknown.ts';
 import { mebibyte, workloadLimits } from './workload-limits.ts';
 import type { WorkloadProblems } from './workload-problems.ts';
+
+export interface WorkloadName {
+  customer: string;
+  name: string;
+}
 
 export interface NewWorkload {
   customer: string;
@@ -55,6 +62,13 @@ export interface WorkloadBook {
   put(workload: NewWorkload, asked?: Asked): Promise<ChangedWorkload | Refused>;
   /** What it does not name stays, also the image as it was deployed: its name may stand for another one by now. */
   patch(workload: PatchedWorkload, asked?: Asked): Promise<ChangedWorkload | Refused>;
+  /** As it was at that revision, or before the present one; how many there are, and whether it is stopped, stays. */
+  rollBack(workload: WorkloadName & { to?: number | undefined }, by?: string): Promise<ChangedWorkload | Refused>;
+  /** All of its instances are replaced, as for a change. */
+  restart(workload: WorkloadName, by?: string): Promise<ChangedWorkload | Refused>;
+  /** Oldest first; undefined where nothing is kept, as of a workload that has not changed since there are histories. */
+  history(customer: string, name: string): HistoryDocument | undefined;
+  histories(): HistoryDocument[];
   /** Its instances go with it: all are gone when it resolves. Where it ends before, the scheduler removes the rest. */
   remove(workload: Pick<NewWorkload, 'customer' | 'name'>, by?: string): Promise<{ removed: string } | Refused>;
   /** The configuration of that digest, which a desired state names. */
@@ -83,7 +97,7 @@ export function workloadBook({
   /** Has `decide` taken as one decision about that workload. */
   const change = (
     { customer, name, by, dryRun = false }: Pick<NewWorkload, 'customer' | 'name'> & Asked,
-    decide: (transaction: Transaction) => WorkloadDocument | Refused,
+    decide: (transaction: Transaction) => Decided | Refused,
   ): Promise<ChangedWorkload | Refused> => {
     const whole = (transaction: Transaction, note: Note) =>
       decideChange(transaction, { id: `${customer}/${name}`, by, note, decide });
@@ -97,6 +111,12 @@ export function workloadBook({
       change({ ...workload, ...asked }, (transaction) => decidePutWorkload(transaction, { ...workload, now: now() })),
     patch: (workload, asked) =>
       change({ ...workload, ...asked }, (transaction) => decidePatchWorkload(transaction, { ...workload, now: now() })),
+    rollBack: (workload, by) =>
+      change({ ...workload, by }, (transaction) => decideRollback(transaction, { ...workload, now: now() })),
+    restart: (workload, by) =>
+      change({ ...workload, by }, (transaction) => decideRestart(transaction, { ...workload, now: now() })),
+    history: (customer, name) => cache.get('histories', `${customer}/${name}`),
+    histories: () => [...cache.all('histories').values()],
     remove: async (workload, by) => {
       const removed = await noted((transaction, note) => decideRemoveWorkload(transaction, { ...workload, by, note }), {
         audit,
@@ -120,15 +140,21 @@ interface Change {
   id: string;
   by: string | undefined;
   note: Note;
-  decide: (transaction: Transaction) => WorkloadDocument | Refused;
+  decide: (transaction: Transaction) => Decided | Refused;
 }
+
+/** `told`: what the documents do not say. */
+type Decided = WorkloadDocument | { workload: WorkloadDocument; told: string };
 
 function decideChange(transaction: Transaction, { id, by, note, decide }: Change): ChangedWorkload | Refused {
   const before = transaction.get('workloads', id);
-  const workload = decide(transaction);
-  if ('refused' in workload) return workload;
-  const changes = changesOf(before, workload);
+  const decided = decide(transaction);
+  if ('refused' in decided) return decided;
+  const { workload, told } = 'told' in decided ? decided : { workload: decided, told: undefined };
+  const changes = [...(told === undefined ? [] : [told]), ...changesOf(before, workload)];
   const { specRevision: revision } = workload;
+  const isRevised = before === undefined || !isSameWish(before, workload);
+  if (isRevised) keepRevision(transaction, { before, after: workload, by, changes });
   if (before === undefined || changes.length > 0)
     note(id, { step: before === undefined ? 'created' : 'changed', by: by ?? null, revision, changes });
   return { workload, changes };
@@ -165,8 +191,10 @@ export function decidePutWorkload(
     transaction.event('workload', id, `created: ${spec.image}, ${spec.replicas} replicas`);
     return workload;
   }
-  const changed = !isDeepStrictEqual(essence(known.spec, known.image), essence(spec, image));
-  if (!changed && known.spec.replicas === spec.replicas) return known;
+  const changed = !isSameWish(known, { ...known, spec, image });
+  const isStopped = spec.stopped === true;
+  const stops = isStopped !== (known.spec.stopped === true);
+  if (!changed && !stops && known.spec.replicas === spec.replicas) return known;
   const workload = { ...known, spec, image, specRevision: known.specRevision + (changed ? 1 : 0), changedAt: now };
   transaction.put('workloads', id, workload);
   transaction.event(
@@ -174,7 +202,9 @@ export function decidePutWorkload(
     id,
     changed
       ? `changed to revision ${workload.specRevision}: ${spec.image}, ${spec.replicas} replicas`
-      : `${known.spec.replicas} → ${spec.replicas} replicas`,
+      : stops
+        ? `${isStopped ? 'stopped' : 'started'}: ${spec.replicas} replicas`
+        : `${known.spec.replicas} → ${spec.replicas} replicas`,
   );
   return workload;
 }
@@ -191,6 +221,37 @@ function decidePatchWorkload(
   return decidePutWorkload(transaction, { customer, name, spec, image, now });
 }
 
+function decideRollback(
+  transaction: Transaction,
+  { customer, name, to, now }: WorkloadName & { to?: number | undefined; now: number },
+): Decided | Refused {
+  const id = `${customer}/${name}`;
+  const known = transaction.get('workloads', id);
+  if (known === undefined) return { refused: `there is no workload ${id}` };
+  const earlier = earlierRevision(transaction.get('histories', id), { id, to });
+  if ('refused' in earlier) return earlier;
+  const { replicas, stopped } = known.spec;
+  const { stopped: _stopped, ...wish } = earlier.spec;
+  const spec = { ...wish, replicas, ...(stopped === undefined ? {} : { stopped }) };
+  const workload = decidePutWorkload(transaction, { customer, name, spec, image: earlier.image, now });
+  if ('refused' in workload) return workload;
+  return workload === known ? known : { workload, told: `back to revision ${earlier.revision}` };
+}
+
+function decideRestart(
+  transaction: Transaction,
+  { customer, name, now }: WorkloadName & { now: number },
+): Decided | Refused {
+  const id = `${customer}/${name}`;
+  const known = transaction.get('workloads', id);
+  if (known === undefined) return { refused: `there is no workload ${id}` };
+  if (known.spec.stopped === true) return { refused: `cannot restart ${id}: it is stopped, start it` };
+  const workload = { ...known, specRevision: known.specRevision + 1, changedAt: now };
+  transaction.put('workloads', id, workload);
+  transaction.event('workload', id, `restarted: revision ${workload.specRevision}`);
+  return { workload, told: 'restarted' };
+}
+
 /** Of what is left of an earlier workload of that name, which the new one must not take for its own; else 0. */
 function lastRevision(transaction: Transaction, id: string): number {
   let last = 0;
@@ -199,9 +260,20 @@ function lastRevision(transaction: Transaction, id: string): number {
   return last;
 }
 
-/** What an instance would notice. */
+/** Whether an instance would notice no difference. */
+function isSameWish(one: WorkloadDocument, other: WorkloadDocument): boolean {
+  return isDeepStrictEqual(essence(one.spec, one.image), essence(other.spec, other.image));
+}
+
 function essence(spec: WorkloadSpec, image: ImageDocument) {
-  return { ...spec, ...workloadLimits(spec), replicas: 0, digest: image.digest, squashfs: image.squashfs.sha256 };
+  return {
+    ...spec,
+    ...workloadLimits(spec),
+    replicas: 0,
+    stopped: false,
+    digest: image.digest,
+    squashfs: image.squashfs.sha256,
+  };
 }
 
 function overLimit(customer: CustomerDocument, spec: WorkloadSpec): string | undefined {
@@ -220,6 +292,7 @@ function decideRemoveWorkload(
   const id = `${customer}/${name}`;
   if (transaction.get('workloads', id) === undefined) return { refused: `there is no workload ${id}` };
   transaction.remove('workloads', id);
+  transaction.remove('histories', id);
   transaction.event('workload', id, 'removed');
   note(id, { step: 'removed', by: by ?? null });
   return { removed: id };

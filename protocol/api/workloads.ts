@@ -32,6 +32,7 @@ export const WorkloadSpec = Type.Object(
     memoryBytes: Type.Optional(Type.Integer({ minimum: 4 * 2 ** 20, maximum: 2 ** 40 })),
     cpu: Type.Optional(told('Cores, 0.05 and up.', Type.Number({ minimum: 0.05, maximum: 256 }))),
     processes: Type.Optional(Type.Integer({ minimum: 1, maximum: 32_768 })),
+    stopped: Type.Optional(told('None of it runs, and how many are wanted is kept.', Type.Boolean())),
   },
   {
     ...closed,
@@ -41,7 +42,7 @@ export const WorkloadSpec = Type.Object(
 );
 export type WorkloadSpec = Static<typeof WorkloadSpec>;
 
-const { image, command, port, memoryBytes, cpu, processes } = WorkloadSpec.properties;
+const { image, command, port, memoryBytes, cpu, processes, stopped } = WorkloadSpec.properties;
 const Removal = Type.Null();
 
 export const WorkloadPatch = Type.Object(
@@ -61,6 +62,7 @@ export const WorkloadPatch = Type.Object(
     memoryBytes: Type.Optional(Type.Union([memoryBytes, Removal])),
     cpu: Type.Optional(Type.Union([cpu, Removal])),
     processes: Type.Optional(Type.Union([processes, Removal])),
+    stopped,
   },
   { ...closed, title: 'WorkloadPatch', description: 'A merge patch: what it leaves out stays, null takes away.' },
 );
@@ -78,8 +80,10 @@ export const Workload = Type.Object(
     memoryBytes: Type.Integer(),
     cpu: Type.Number(),
     processes: Type.Integer(),
+    stopped: told('None of it is to run; `replicas` are wanted when it is started again.', Type.Boolean()),
     onSilence: told('Its customer’s.', OnSilence),
     createdAt: Instant,
+    revision: told('Grows with each change for which instances are replaced.', Type.Integer()),
     running: Type.Integer(),
     updated: told(
       'Of those that run: how many do as it was last changed. A change is through when all do and no other is left.',
@@ -111,6 +115,30 @@ const changeQuery = Type.Object(
   },
   closed,
 );
+
+export const Revision = Type.Object(
+  {
+    revision: Type.Integer(),
+    at: Instant,
+    by: told('Who asked; null where nobody knows.', Type.Union([Type.String(), Type.Null()])),
+    image: ImageName,
+    digest: told('Of the image as it was then.', Type.String()),
+    changes: told('What it made another than the one before; `created` has all.', Type.Array(Type.String())),
+    current: told('It is how the workload is wanted now.', Type.Boolean()),
+  },
+  { title: 'Revision' },
+);
+export type Revision = Static<typeof Revision>;
+
+export const RollbackRequest = Type.Object(
+  {
+    to: Type.Optional(
+      told('A revision of the history; the one before the present one where left out.', Type.Integer({ minimum: 1 })),
+    ),
+  },
+  { ...closed, title: 'RollbackRequest' },
+);
+export type RollbackRequest = Static<typeof RollbackRequest>;
 
 export const WorkloadParams = Type.Object({ customer: CustomerName, name: WorkloadName });
 
@@ -175,6 +203,36 @@ export const workloadRoutes = {
       body: WorkloadPatch,
       response: { 200: ChangedWorkload },
     },
+    versioned: true,
+  },
+  getWorkloadHistory: {
+    method: 'GET',
+    path: '/v1/workloads/:customer/:name/history',
+    summary: 'How a workload was wanted, newest first',
+    description: 'Ten revisions at most, fewer where they are large.',
+    tag: 'workloads',
+    security: 'operator',
+    schema: { params: WorkloadParams, response: { 200: Type.Object({ revisions: Type.Array(Revision) }) } },
+  },
+  rollBackWorkload: {
+    method: 'POST',
+    path: '/v1/workloads/:customer/:name/rollback',
+    summary: 'Want a workload as it was',
+    description:
+      'With the image as it was then, whatever its name stands for now. How many there are, and whether it is stopped, stays. It becomes a new revision.',
+    tag: 'workloads',
+    security: 'operator',
+    schema: { params: WorkloadParams, body: RollbackRequest, response: { 200: ChangedWorkload } },
+    versioned: true,
+  },
+  restartWorkload: {
+    method: 'POST',
+    path: '/v1/workloads/:customer/:name/restart',
+    summary: 'Replace all instances of a workload by new ones',
+    description: 'As for a change, one after the other.',
+    tag: 'workloads',
+    security: 'operator',
+    schema: { params: WorkloadParams, response: { 200: ChangedWorkload } },
     versioned: true,
   },
   removeWorkload: {

@@ -7,6 +7,10 @@ import { quantityOf } from './quantities.ts';
 export function specChanges(before: Partial<WorkloadSpec>, after: WorkloadSpec): string[] {
   const [was, is] = [new Map(Object.entries(before)), new Map(Object.entries(after))];
   return [...new Set([...was.keys(), ...is.keys()])].flatMap((field) => {
+    if (field === 'stopped') {
+      const isStopped = after.stopped === true;
+      return isStopped === (before.stopped === true) ? [] : [isStopped ? 'stopped' : 'started'];
+    }
     if (field === 'env') return variableChanges(before.env ?? {}, after.env ?? {});
     const name = quantityOf(field)?.name ?? field;
     const [from, to] = [inWords(field, was.get(field)), inWords(field, is.get(field))];
