@@ -48,9 +48,10 @@ export const commandFiles: readonly CommandFile[] = [
   },
   {
     title: customers,
-    words: ['ps', 'logs', 'rm', 'remove'],
+    words: ['ps', 'rm', 'remove'],
     load: async () => (await import('./workloads/workloads.ts')).workloadCommands,
   },
+  { title: customers, words: ['logs'], load: async () => (await import('./workloads/logs.ts')).logCommands },
   {
     title: stop,
     words: ['kill', 'kills', 'lift'],

@@ -251,6 +251,7 @@ function workloadRoutes(
   app.get('/v1/workloads/:customer/:name/logs', () => ({
     lines: [{ at: now, instance: instance.id, stream: 'stdout', text: 'hello \u001b[31mworld' }],
     before: null,
+    last: 1,
   }));
   app.get('/v1/instances', () => ({ instances: [{ ...instance, state: next(state.states ?? ['running']) }] }));
 }

@@ -5,7 +5,7 @@ import type { TestContext } from 'node:test';
 import { idleRollCall, openOperatorApi } from '../../controller/api/operator-api.fixture.ts';
 import type { Inventory } from '../../inventory/inventory.ts';
 import { testImage, testRack } from '../../inventory/rack.fixture.ts';
-import { runCommandLine } from '../run.ts';
+import { runCommandLine, type Environment } from '../run.ts';
 
 /** `onRead`: what somebody else does each time after a workload was read. */
 export async function controller(
@@ -27,20 +27,23 @@ export async function controller(
   });
   await api.app.listen({ host: '127.0.0.1', port: 0 });
   const { port } = api.app.server.address() as AddressInfo;
-  /** As `root`, unless a token is given. */
-  const muster = async (...argv: string[]) => {
+  const run = async (argv: readonly string[], where: Partial<Environment> & { colours?: boolean } = {}) => {
     const ran = { code: -1, out: '', err: '' };
-    ran.code = await runCommandLine(argv, {
-      output: { out: (text) => (ran.out += text), err: (text) => (ran.err += text), tty: false },
+    const { colours = false, ...surroundings } = where;
+    ran.code = await runCommandLine([...argv], {
+      output: { out: (text) => (ran.out += text), err: (text) => (ran.err += text), tty: false, colours },
       signal: new AbortController().signal,
       variables: { url: `http://127.0.0.1:${port}`, token: 'secret' },
       readToken: () => undefined,
       stateDirectories: [],
-      now: Date.now,
+      now: rack.now,
       monotonic: () => performance.now(),
       sleep: () => Promise.resolve(),
+      ...surroundings,
     });
     return ran;
   };
-  return { muster, inventory, rack, spec: () => inventory.workloads.get('acme', 'web')?.spec };
+  /** As `root`. */
+  const muster = (...argv: string[]) => run(argv);
+  return { muster, run, inventory, rack, spec: () => inventory.workloads.get('acme', 'web')?.spec };
 }

@@ -154,7 +154,7 @@ function registerLogs(app: Server, inventory: Inventory): void {
     handler: async (request) => {
       knownWorkload(inventory, request.params);
       const { customer, name } = request.params;
-      const { instance, before } = request.query;
+      const { instance, before, after, since } = request.query;
       const tail = Math.min(10_000, Number(request.query.tail ?? 100));
       const page = await inventory.logs.list({
         customer,
@@ -162,9 +162,11 @@ function registerLogs(app: Server, inventory: Inventory): void {
         tail,
         ...(instance === undefined ? {} : { instance }),
         ...(before === undefined ? {} : { before: Number(before) }),
+        ...(after === undefined ? {} : { after: Number(after) }),
+        ...(since === undefined ? {} : { since: Number(since) }),
       });
       // One that is gone has left its lines; one that never was has none.
-      if (instance !== undefined && before === undefined && page.lines.length === 0) {
+      if (instance !== undefined && before === undefined && after === undefined && page.lines.length === 0) {
         const known = inventory.instances.get(instance);
         if (known?.customer !== customer || known.workload !== name)
           throw new RefusedError(404, `there is no instance ${instance} of ${customer}/${name}, nor a line of it`);
