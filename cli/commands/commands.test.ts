@@ -5,7 +5,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import fastify from 'fastify';
-import { LogLine } from '../../protocol/api/logs.ts';
 import { listening, muster, node, peer, type Where } from './peer.fixture.ts';
 
 const shown: [line: string, wanted: RegExp][] = [
