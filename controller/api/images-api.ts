@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import { imageRoutes } from '../../protocol/api/images.ts';
 import type { Inventory } from '../../inventory/inventory.ts';
 import type { ImageStore } from '../images/image-store.ts';
+import { imageRefusal, ownCustomer } from './serving/access.ts';
 import { served, type Server } from './serving/http.ts';
 import { pageOf } from './serving/pages.ts';
 
@@ -17,10 +18,11 @@ export function registerImagesApi(
   app.route({
     ...served(imageRoutes.listImages),
 
-    handler: async ({ query }) => {
-      const all = inventory.images.all();
+    handler: async ({ query, asking }) => {
+      const customers = inventory.customers.all().map(({ name }) => name);
+      const all = inventory.images.all().filter(({ name }) => imageRefusal(asking, { image: name, customers }) === undefined);
       const { items, rest } = await pageOf(all, { query, key: ({ name }) => name, view: (image) => image });
-      return { images: items, imports: images.imports(), ...rest };
+      return { images: items, imports: ownCustomer(asking) === undefined ? images.imports() : [], ...rest };
     },
   });
   app.route({
