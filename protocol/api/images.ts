@@ -2,6 +2,18 @@ import { Type, type Static } from 'typebox';
 import type { Routes } from './route.ts';
 import { ImageName, Instant, Next, Nothing, Sha256, closed, pageQuery, told } from './fields.ts';
 
+export const ImageHealthcheck = Type.Object(
+  {
+    test: told('`CMD` and the program with its arguments, or `CMD-SHELL` and a line.', Type.Array(Type.String())),
+    intervalMs: Type.Optional(Type.Integer({ minimum: 1 })),
+    timeoutMs: Type.Optional(Type.Integer({ minimum: 1 })),
+    startPeriodMs: Type.Optional(Type.Integer({ minimum: 1 })),
+    startIntervalMs: Type.Optional(Type.Integer({ minimum: 1 })),
+    retries: Type.Optional(Type.Integer({ minimum: 1 })),
+  },
+  { title: 'ImageHealthcheck', description: 'How the image says that it is well; what is left out has a default.' },
+);
+
 export const ImageConfig = Type.Object(
   {
     entrypoint: Type.Array(Type.String()),
@@ -9,6 +21,16 @@ export const ImageConfig = Type.Object(
     env: Type.Array(Type.String()),
     workingDir: Type.String(),
     user: told('Numeric or by name of the image’s /etc/passwd, resolved at import to `uid:gid`.', Type.String()),
+    groups: Type.Optional(
+      told('Group ids beside that, from the image’s /etc/group; none where left out.', Type.Array(Type.Integer())),
+    ),
+    stopSignal: Type.Optional(
+      told('What asks it to end, `SIGINT`, `SIGRTMIN+3` or `15`; SIGTERM where left out.', Type.String()),
+    ),
+    healthcheck: Type.Optional(ImageHealthcheck),
+    volumes: Type.Optional(told('Directories that it wants to write to.', Type.Array(Type.String()))),
+    exposedPorts: Type.Optional(told('As `8080/tcp`.', Type.Array(Type.String()))),
+    labels: Type.Optional(Type.Record(Type.String(), Type.String())),
   },
   { title: 'ImageConfig', description: 'What an OCI image’s configuration says about running it.' },
 );
