@@ -1,8 +1,9 @@
 import type { IncomingMessage } from 'node:http';
-import { imageRoutes } from '../../protocol/api/images.ts';
+import { usersOf } from '../../inventory/customers/images.ts';
+import { imageRoutes, type ImageDetail } from '../../protocol/api/images.ts';
 import type { Inventory } from '../../inventory/inventory.ts';
 import type { ImageStore } from '../images/image-store.ts';
-import { served, type Server } from './serving/http.ts';
+import { RefusedError, served, type Server } from './serving/http.ts';
 import { pageOf } from './serving/pages.ts';
 
 /** How long a refused sender has to read why. */
@@ -20,9 +21,18 @@ export function registerImagesApi(
     handler: async ({ query }) => {
       const all = inventory.images.all();
       const { items, rest } = await pageOf(all, { query, key: ({ name }) => name, view: (image) => image });
-      return { images: items, imports: images.imports(), ...rest };
+      const users = usersOf(inventory.workloads.all());
+      const used = Object.fromEntries(
+        items.flatMap(({ name }) => (users.has(name) ? [[name, users.get(name) ?? []]] : [])),
+      );
+      return { images: items, imports: images.imports(), used, ...rest };
     },
   });
+  app.route({
+    ...served(imageRoutes.getImage),
+    handler: async ({ params }) => imageDetail(inventory, params.image),
+  });
+  app.route({ ...served(imageRoutes.pruneImages), handler: ({ body }) => images.prune(body) });
   app.route({
     ...served(imageRoutes.importImage),
     bodyLimit: 8 * 2 ** 30,
@@ -48,6 +58,29 @@ export function registerImagesApi(
       return {};
     },
   });
+}
+
+function imageDetail(inventory: Inventory, name: string): ImageDetail {
+  const image = inventory.images.get(name);
+  if (image === undefined) throw new RefusedError(404, `there is no image ${name}`);
+  const counts = new Map<string, number>();
+  for (const { customer, workload } of inventory.instances.all()) {
+    const id = `${customer}/${workload}`;
+    counts.set(id, (counts.get(id) ?? 0) + 1);
+  }
+  return {
+    image,
+    usedBy: inventory.workloads
+      .all()
+      .filter((workload) => workload.image.name === name)
+      .map((workload) => {
+        const id = `${workload.customer}/${workload.name}`;
+        return { workload: id, digest: workload.image.digest, instances: counts.get(id) ?? 0 };
+      }),
+    sharedWith: inventory.images
+      .all()
+      .flatMap((other) => (other.name !== name && other.squashfs.sha256 === image.squashfs.sha256 ? other.name : [])),
+  };
 }
 
 /**
