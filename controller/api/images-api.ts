@@ -1,17 +1,19 @@
-import type { IncomingMessage } from 'node:http';
 import { usersOf } from '../../inventory/customers/images.ts';
 import { imageRoutes, type ImageDetail } from '../../protocol/api/images.ts';
 import type { Inventory } from '../../inventory/inventory.ts';
 import type { ImageStore } from '../images/image-store.ts';
+import type { Registry } from '../images/registry/registry.ts';
 import { RefusedError, served, type Server } from './serving/http.ts';
 import { pageOf } from './serving/pages.ts';
-
-/** How long a refused sender has to read why. */
-const lingerMs = 3_000;
+import { readOn } from './serving/read-on.ts';
 
 export function registerImagesApi(
   app: Server,
-  { inventory, images }: { inventory: Inventory; images: ImageStore },
+  {
+    inventory,
+    images,
+    registry,
+  }: { inventory: Inventory; images: ImageStore; registry?: (() => Promise<Registry>) | undefined },
 ): void {
   // An uploaded image is read as a stream by its handler.
   app.addContentTypeParser('application/octet-stream', () => Promise.resolve());
@@ -32,7 +34,15 @@ export function registerImagesApi(
     ...served(imageRoutes.getImage),
     handler: async ({ params }) => imageDetail(inventory, params.image),
   });
-  app.route({ ...served(imageRoutes.pruneImages), handler: ({ body }) => images.prune(body) });
+  app.route({
+    ...served(imageRoutes.pruneImages),
+    handler: async ({ body }) => {
+      const pruned = await images.prune(body);
+      if (body.dryRun || registry === undefined) return pruned;
+      for (const name of pruned.removed) await (await registry()).forget(name);
+      return { ...pruned, freedBytes: pruned.freedBytes + (await (await registry()).collect()) };
+    },
+  });
   app.route({
     ...served(imageRoutes.importImage),
     bodyLimit: 8 * 2 ** 30,
@@ -55,6 +65,7 @@ export function registerImagesApi(
 
     handler: async (request) => {
       await images.remove(request.params.image);
+      await (await registry?.())?.forget(request.params.image);
       return {};
     },
   });
@@ -81,20 +92,4 @@ function imageDetail(inventory: Inventory, name: string): ImageDetail {
       .all()
       .flatMap((other) => (other.name !== name && other.squashfs.sha256 === image.squashfs.sha256 ? other.name : [])),
   };
-}
-
-/**
- * A connection that is closed with something unread is reset, and who still sends never reads the answer: what comes after
- * a refusal is thrown away for a while, until the sender closes.
- */
-function readOn(request: IncomingMessage): void {
-  if (request.complete) return;
-  const { socket } = request;
-  // What the server calls when the answer is written.
-  socket.destroySoon = () => {
-    socket.end();
-    const timer = setTimeout(() => socket.destroy(), lingerMs);
-    socket.once('close', () => clearTimeout(timer));
-  };
-  request.resume();
 }

@@ -23,6 +23,8 @@ const patienceMsPerMegabyte = 1_000;
 export interface ImageStore {
   /** Takes a docker or OCI archive of that operator and answers when it is stored for good. */
   receive(archive: Readable, of: { name: string; by: string }): Promise<Image>;
+  /** The same of a layout that is there already, of that many bytes. */
+  convert(layout: string, of: { name: string; by: string; sizeBytes: number }): Promise<Image>;
   /** The imports under way, oldest first. */
   imports(): ImageImport[];
   remove(name: string): Promise<void>;
@@ -55,6 +57,7 @@ export async function openImageStore({
   const receiver = new Receiver({ directory, inventory, random, wallClock, limitMs });
   return {
     receive: (archive, of) => receiver.receive(archive, of),
+    convert: (layout, of) => receiver.convert(layout, of),
     imports: () => receiver.imports(),
     remove: (name) => removeImage(name, { directory, inventory }),
     prune: (wanted) => pruneImages(wanted, { directory, inventory }),
@@ -74,7 +77,27 @@ class Receiver {
     return [...this.#underWay].map((each) => ({ ...each }));
   }
 
-  async receive(archive: Readable, { name, by }: { name: string; by: string }): Promise<Image> {
+  receive(archive: Readable, { name, by }: { name: string; by: string }): Promise<Image> {
+    return this.#within({ name, by }, async (told, workDirectory) => {
+      const source = join(workDirectory, 'archive');
+      // A request that is destroyed takes its connection along, and nobody would read why.
+      const pieces = archive.iterator({ destroyOnReturn: false });
+      await pipeline(pieces, (read) => this.#whileThereIsRoom(read), createWriteStream(source));
+      return this.#converted(told, { source, workDirectory, sizeBytes: (await stat(source)).size });
+    });
+  }
+
+  convert(source: string, { name, by, sizeBytes }: { name: string; by: string; sizeBytes: number }): Promise<Image> {
+    return this.#within({ name, by }, (told, workDirectory) =>
+      this.#converted(told, { source, workDirectory, sizeBytes }),
+    );
+  }
+
+  /** Throws a RefusedError whatever goes wrong. */
+  async #within<T>(
+    { name, by }: { name: string; by: string },
+    work: (told: ImageImport, workDirectory: string) => Promise<T>,
+  ): Promise<T> {
     const { directory, random, wallClock } = this.#options;
     // What is killed leaves its files here, where they go with the archive.
     const workDirectory = join(incomingIn(directory), random(8).toString('hex'));
@@ -82,7 +105,7 @@ class Receiver {
     this.#underWay.add(told);
     try {
       await mkdir(workDirectory);
-      return await this.#imported(archive, { told, workDirectory });
+      return await work(told, workDirectory);
     } catch (cause) {
       if (cause instanceof RefusedError) throw cause;
       if (isDiskFull(cause)) throw new RefusedError(507, diskFullText(name, directory));
@@ -93,17 +116,13 @@ class Receiver {
     }
   }
 
-  async #imported(
-    archive: Readable,
-    { told, workDirectory }: { told: ImageImport; workDirectory: string },
+  async #converted(
+    told: ImageImport,
+    { source, workDirectory, sizeBytes }: { source: string; workDirectory: string; sizeBytes: number },
   ): Promise<Image> {
     const { directory, inventory, wallClock, limitMs } = this.#options;
     const { name, by } = told;
     const now = (doing: string): void => void Object.assign(told, { doing, since: wallClock() });
-    const source = join(workDirectory, 'archive');
-    // A request that is destroyed takes its connection along, and nobody would read why.
-    const pieces = archive.iterator({ destroyOnReturn: false });
-    await pipeline(pieces, (read) => this.#whileThereIsRoom(read), createWriteStream(source));
     const acquired = this.#semaphore.acquire(by);
     if (acquired === undefined)
       throw new RefusedError(
@@ -116,7 +135,7 @@ class Receiver {
     now('starting');
     const image = await importInProcess(
       { source, name, storeDirectory: directory, workDirectory, nowMs: wallClock() },
-      { limitMs: limitMs((await stat(source)).size), onStep: now },
+      { limitMs: limitMs(sizeBytes), onStep: now },
     );
     await inventory.images.save(image);
     inventory.events.add({ kind: 'image', subject: name, message: `imported, ${image.squashfs.sizeBytes} bytes` });

@@ -1,6 +1,6 @@
 // Customers' images that were imported, as `images/customer/` converted them.
 import type { Refused } from '../refused.ts';
-import type { Cache } from '../store/cache.ts';
+import type { Cache, View } from '../store/cache.ts';
 import type { ImageVersion } from '../../protocol/api/images.ts';
 import type { ImageDocument, WorkloadDocument } from '../store/documents.ts';
 import type { Transaction } from '../store/transaction.ts';
@@ -47,6 +47,22 @@ function decideSaveImage(transaction: Transaction, image: ImageDocument): void {
 
 function versionOf({ digest, squashfs, importedAt }: ImageDocument): ImageVersion {
   return { digest, squashfs, importedAt };
+}
+
+/**
+ * What a customer's workload means by an image's name: its own first, `web:1.4` for `acme/web:1.4`, then everybody's; without
+ * a tag also `latest`.
+ */
+export function imageFor(
+  view: Pick<View, 'get'>,
+  { customer, name }: { customer: string; name: string },
+): ImageDocument | undefined {
+  const names = name.includes(':') ? [name] : [name, `${name}:latest`];
+  for (const each of [...names.map((own) => `${customer}/${own}`), ...names]) {
+    const image = view.get('images', each);
+    if (image !== undefined) return image;
+  }
+  return undefined;
 }
 
 /** By `<customer>/<workload>`, whatever the image's name stands for by now. */
