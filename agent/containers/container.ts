@@ -8,8 +8,10 @@ import { chownSync, closeSync, existsSync, openSync, readFileSync, rmSync } from
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { DesiredCustomer, DesiredInstance, InstanceReport } from '../../protocol/api/agent.ts';
-import type { InstanceState } from '../../protocol/api/instances.ts';
-import { Bundle, type InstanceRecord } from './oci/bundle.ts';
+import type { ContainerConfiguration, InstanceState } from '../../protocol/api/instances.ts';
+import type { ContainerUser } from '../../protocol/container/container-user.ts';
+import { defaultStopGraceMs, stopSignalNumber } from '../../protocol/container/stop-signal.ts';
+import { Bundle, type InstanceRecord, type StopRequest } from './oci/bundle.ts';
 import { CrunRun, forgetContainer } from './oci/crun.ts';
 import { expectFirstProcess, firstProcessFile, signalFirstProcess } from './oci/first-process.ts';
 import { isGroupPopulated, killGroup, removeTree } from './groups/control-group.ts';
@@ -18,6 +20,7 @@ import type { CustomerGroup } from './groups/customer-group.ts';
 import type { ImageCache } from './cache/image-cache.ts';
 import { type LogQueue, LogTail } from './log-queue.ts';
 import { type Network, namespacePath } from './network.ts';
+import { containerUser } from './oci/container-user.ts';
 import { hardLimits, ociConfig } from './oci/oci-config.ts';
 import type { Semaphore } from './semaphore.ts';
 import { explain } from './tool.ts';
@@ -47,7 +50,6 @@ export interface ContainerHost {
   log(text: string): void;
 }
 
-const graceMs = 3_000;
 const killTimeoutMs = 10_000;
 const firstPauseMs = 500;
 const longestPauseMs = 30_000;
@@ -72,6 +74,7 @@ export class Container {
   #wake: () => void = () => undefined;
   #isRefused = false;
   #endedFor: string | undefined;
+  #stop: StopRequest;
   #tails: LogTail[] = [];
 
   constructor(
@@ -85,6 +88,7 @@ export class Container {
     this.#cgroup = join(host.cgroupRoot, 'customers', wanted.instance.customer, wanted.instance.id);
     this.#firstProcessFile = firstProcessFile(host.firstProcessDirectory, wanted.instance);
     this.#starts = wanted.adopted?.starts ?? 0;
+    this.#stop = wanted.adopted?.stop ?? stopRequest({});
     this.finished = this.#live(wanted.adopted);
   }
 
@@ -123,7 +127,7 @@ export class Container {
     this.#starting?.kill();
   }
 
-  /** SIGTERM, 3 s, SIGKILL, and everything of it away; `finished` resolves then. */
+  /** Its stop signal, its grace period, SIGKILL, and everything of it away; `finished` resolves then. */
   remove(): void {
     this.#removal.abort(new Error('removed'));
     this.#wake();
@@ -205,6 +209,8 @@ export class Container {
     const configuration = await this.#host.configurations.get(instance.configuration, over);
     if (configuration.args.length === 0) throw new Error('no command: neither the workload nor its image names one');
     using image = await this.#host.images.acquire(instance.squashfs, { uidBase: customer.uidBase, signal: over });
+    const user = containerUser(image.path, { ...instance, ...configuration });
+    this.#stop = stopRequest(configuration);
     let exit: Promise<string>;
     {
       using _acquired = await this.#host.semaphore.acquire(over);
@@ -221,6 +227,7 @@ export class Container {
       const configured = { ...instance, ...configuration };
       const config = ociConfig(configured, {
         uidBase: customer.uidBase,
+        user,
         nodeName: this.#host.nodeName(),
         rootDirectory: this.#bundle.root,
         networkNamespace: namespacePath(instance.id),
@@ -236,8 +243,8 @@ export class Container {
       if (over.aborted || this.#host.refusal(instance.customer) !== undefined) return;
       this.#starts++;
       // Before it runs, so that no container is ever unknown to the next agent.
-      this.#bundle.saveRecord({ instance, customer, attachment, starts: this.#starts });
-      const run = this.#startCrun();
+      this.#bundle.saveRecord({ instance, customer, attachment, starts: this.#starts, stop: this.#stop });
+      const run = this.#startCrun(user);
       exit = run.ended;
       await this.#started(run);
     }
@@ -245,11 +252,11 @@ export class Container {
     await this.#closeAfterExit();
   }
 
-  #startCrun(): CrunRun {
+  #startCrun(user: ContainerUser): CrunRun {
     const { stateDir } = this.#host;
     const group = this.#host.group(this.instance.customer);
     const memoryKills = group.memoryKills();
-    const output: [number, number] = [this.#openLog('stdout'), this.#openLog('stderr')];
+    const output: [number, number] = [this.#openLog('stdout', user), this.#openLog('stderr', user)];
     try {
       const wasOutOfMemory = () => group.memoryKills() > memoryKills;
       return new CrunRun(this.#bundle, { stateDir, output, wasOutOfMemory });
@@ -296,8 +303,8 @@ export class Container {
     const { signal } = this.#removal;
     let timer: NodeJS.Timeout | undefined;
     const end = () => {
-      signalFirstProcess(this.#firstProcessFile, 'SIGTERM');
-      timer = setTimeout(() => void this.#kill(), graceMs);
+      signalFirstProcess(this.#firstProcessFile, this.#stop.signal);
+      timer = setTimeout(() => void this.#kill(), this.#stop.graceMs);
     };
     if (signal.aborted) end();
     else signal.addEventListener('abort', end, { once: true });
@@ -325,10 +332,10 @@ export class Container {
   }
 
   /** Owned by the container's user: programs reopen /dev/stdout by its name. */
-  #openLog(stream: 'stdout' | 'stderr'): number {
+  #openLog(stream: 'stdout' | 'stderr', { uid, gid }: ContainerUser): number {
     const file = this.#bundle.outputFile(stream);
     const fd = openSync(file, 'a', 0o600);
-    chownSync(file, this.customer.uidBase + this.instance.uid, this.customer.uidBase + this.instance.gid);
+    chownSync(file, this.customer.uidBase + uid, this.customer.uidBase + gid);
     if (!this.#tails.some((tail) => tail.name === stream)) this.#tails.push(this.#tail(stream, 0));
     return fd;
   }
@@ -394,4 +401,11 @@ export class Container {
     this.#reason = reason;
     this.#host.changed();
   }
+}
+
+function stopRequest({
+  stopSignal,
+  stopGraceMs,
+}: Pick<ContainerConfiguration, 'stopSignal' | 'stopGraceMs'>): StopRequest {
+  return { signal: stopSignalNumber(stopSignal) ?? 15, graceMs: stopGraceMs ?? defaultStopGraceMs };
 }

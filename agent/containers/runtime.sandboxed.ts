@@ -240,8 +240,8 @@ test('a container is confined as designed', async () => {
   for (const want of [
     /stdout: 0\n/,
     /0 +200000 +65536/,
-    /CapEff: 0000000000000000/,
-    /CapBnd: 0000000000000000/,
+    /CapEff: 00000000a00405fb/,
+    /CapBnd: 00000000a00405fb/,
     /NoNewPrivs: 1/,
     /Seccomp: 2/,
     /for root alone/,

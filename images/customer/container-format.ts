@@ -5,6 +5,7 @@
 import { Type, type Static, type TSchema } from 'typebox';
 import { Check, Errors } from 'typebox/value';
 import type { ImageConfig } from '../../protocol/api/images.ts';
+import { userLimit } from '../../protocol/container/container-user.ts';
 
 const nullable = <T extends TSchema>(schema: T) => Type.Optional(Type.Union([schema, Type.Null()]));
 /** What of it a board can be asked to run is told by `protocol/desired-state.ts`, in words. */
@@ -47,7 +48,8 @@ export const Configuration = Type.Object({
       Cmd: nullable(Strings),
       Env: nullable(Strings),
       WorkingDir: nullable(Type.String()),
-      User: nullable(Type.String({ maxLength: 256 })),
+      User: nullable(Type.String({ maxLength: userLimit })),
+      StopSignal: nullable(Type.String({ maxLength: 32 })),
     }),
   ),
   rootfs: Type.Object({ diff_ids: Type.Array(Digest, { maxItems: 256 }) }),
@@ -68,57 +70,16 @@ export function parseDocument<T extends TSchema>(options: { schema: T; bytes: Bu
   throw new Error(`cannot read ${what}: ${first?.instancePath ?? ''} ${first?.message ?? 'is not as wanted'}`);
 }
 
-/** How to run it, but for the user, which takes the image's files to resolve. */
-export function runSettings(configuration: Configuration): Omit<ImageConfig, 'user'> {
-  const { Entrypoint, Cmd, Env, WorkingDir } = configuration.config ?? {};
+/** How to run it. */
+export function runSettings(configuration: Configuration): ImageConfig {
+  const { Entrypoint, Cmd, Env, WorkingDir, User, StopSignal } = configuration.config ?? {};
   const workingDir = WorkingDir === undefined || WorkingDir === null || WorkingDir === '' ? '/' : WorkingDir;
   return {
     entrypoint: Entrypoint ?? [],
     cmd: Cmd ?? [],
     env: Env ?? [],
     workingDir: workingDir.startsWith('/') ? workingDir : `/${workingDir}`,
+    user: User ?? '',
+    ...(StopSignal ? { stopSignal: StopSignal } : {}),
   };
-}
-
-export interface Accounts {
-  /** Content of the image's /etc/passwd and /etc/group, '' where it has none. */
-  passwd: string;
-  group: string;
-}
-
-// Each customer has 65,536 user ids; a larger one could not be mapped on a node.
-const idLimit = 65_535;
-
-/**
- * Resolves `user`, `user:group`, either as name or number, to `uid:gid` as docker does: no user is root, a user without a
- * group gets its own from /etc/passwd, a bare number that is not there gets group 0.
- */
-export function resolveUser(user: string, { passwd, group }: Accounts): string {
-  const [userPart = '', groupPart] = user.split(':', 2);
-  const refuse = (why: string): Error => new Error(`cannot resolve user ${JSON.stringify(user)} of the image: ${why}`);
-  const id = (digits: string | undefined): number => {
-    if (digits === undefined || !/^[0-9]{1,10}$/.test(digits) || Number(digits) > idLimit) {
-      throw refuse(`id ${JSON.stringify(digits ?? '')}, want 0 to ${idLimit}`);
-    }
-    return Number(digits);
-  };
-  const numeric = /^[0-9]+$/.test(userPart);
-  const account = lines(passwd).find((fields) => (numeric ? fields[2] === userPart : fields[0] === userPart));
-  let uid = 0;
-  if (numeric) uid = id(userPart);
-  else if (userPart !== '') {
-    if (account === undefined) throw refuse(`${JSON.stringify(userPart)} is not in its /etc/passwd`);
-    uid = id(account[2]);
-  }
-  if (groupPart === undefined || groupPart === '') {
-    return `${uid}:${userPart === '' || account === undefined ? 0 : id(account[3])}`;
-  }
-  if (/^[0-9]+$/.test(groupPart)) return `${uid}:${id(groupPart)}`;
-  const entry = lines(group).find((fields) => fields[0] === groupPart);
-  if (entry === undefined) throw refuse(`${JSON.stringify(groupPart)} is not in its /etc/group`);
-  return `${uid}:${id(entry[2])}`;
-}
-
-function lines(text: string): string[][] {
-  return text.split('\n').map((line) => line.split(':'));
 }

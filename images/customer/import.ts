@@ -11,6 +11,7 @@
  */
 import { mkdir, mkdtemp, open, rename, rm, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import { accountsLimitBytes, resolveUser } from '../../protocol/container/container-user.ts';
 import { configurationProblem } from '../../protocol/desired-state.ts';
 import { imageNamePattern, squashfsName } from '../../protocol/names.ts';
 import type { Image } from '../../protocol/api/images.ts';
@@ -24,7 +25,6 @@ import {
   Index,
   Manifest,
   parseDocument,
-  resolveUser,
   runSettings,
 } from './container-format.ts';
 import { openSource, readMember, unpack, type Member, type Source } from './source.ts';
@@ -68,7 +68,6 @@ const defaultLimits: ImportLimits = {
 };
 /** What an archive says of itself, in a sentence of ours. */
 const describedLimit = 500;
-const accountsBytesLimit = 1 << 20;
 const imageName = new RegExp(imageNamePattern);
 
 /** Throws one sentence that says what is wrong with the image, or with the machine. */
@@ -98,8 +97,8 @@ export async function importImage(options: ImportOptions): Promise<Image> {
     const opened = await openSource({ source: path, what: name, workDir, mostBytes: limits.unpackedBytes, signal });
     const chosen = await chooseImage({ source: opened, name, architecture });
     const settings = runSettings(chosen.configuration);
-    const { entrypoint, cmd, env, workingDir } = settings;
-    const problem = configurationProblem({ args: [...entrypoint, ...cmd], env, workingDir });
+    const { entrypoint, cmd, ...started } = settings;
+    const problem = configurationProblem({ args: [...entrypoint, ...cmd], ...started });
     if (problem !== undefined) throw new Error(`cannot import ${name}: ${problem}`);
     const reading = progress.step(`reading ${chosen.layers.length} layers of ${name}`);
     const { tree, layers, unpackedBytes } = await readLayers({ chosen, workDir, limits, signal });
@@ -110,7 +109,8 @@ export async function importImage(options: ImportOptions): Promise<Image> {
       passwd: await readText(tree.find('etc/passwd'), layers),
       group: await readText(tree.find('etc/group'), layers),
     };
-    const user = resolveUser(configuration.config?.User ?? '', accounts);
+    // Boards resolve it again, by the same files: here it is refused before anybody deploys it.
+    resolveUser(settings.user, accounts);
 
     const packing = progress.step(`packing ${name}`);
     const made = join(workDir, 'image.squashfs');
@@ -127,7 +127,7 @@ export async function importImage(options: ImportOptions): Promise<Image> {
       digest: chosen.digest,
       architecture: configuration.architecture,
       squashfs: { sha256: digest, sizeBytes },
-      config: { ...settings, user },
+      config: settings,
       importedAt: now(),
     };
   } finally {
@@ -379,8 +379,8 @@ async function readText(inode: Inode | undefined, layers: readonly string[]): Pr
   const path = inode?.content === undefined ? undefined : layers[inode.content.layer];
   if (inode?.content === undefined || path === undefined) return '';
   const { offset, sizeBytes } = inode.content;
-  if (sizeBytes > accountsBytesLimit) {
-    throw new Error(`cannot read the image's accounts: ${sizeBytes} bytes, want at most ${accountsBytesLimit}`);
+  if (sizeBytes > accountsLimitBytes) {
+    throw new Error(`cannot read the image's accounts: ${sizeBytes} bytes, want at most ${accountsLimitBytes}`);
   }
   return (await readMember({ path, offset, sizeBytes }, "the image's accounts")).toString('utf8');
 }

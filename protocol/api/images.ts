@@ -8,7 +8,8 @@ export const ImageConfig = Type.Object(
     cmd: Type.Array(Type.String()),
     env: Type.Array(Type.String()),
     workingDir: Type.String(),
-    user: told('Numeric or by name of the image’s /etc/passwd, resolved at import to `uid:gid`.', Type.String()),
+    user: told('`user` or `user:group`, by name or number, as the image has it; empty: root.', Type.String()),
+    stopSignal: Type.Optional(Type.String()),
   },
   { title: 'ImageConfig', description: 'What an OCI image’s configuration says about running it.' },
 );

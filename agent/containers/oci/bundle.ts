@@ -24,12 +24,19 @@ import { type ImageLease, mountOptions } from '../cache/image-cache.ts';
 import type { Attachment } from '../network.ts';
 import { runTool } from '../tool.ts';
 
+export interface StopRequest {
+  signal: number;
+  graceMs: number;
+}
+
 /** What `instance.json` holds. */
 export interface InstanceRecord {
   instance: DesiredInstance;
   customer: DesiredCustomer;
   attachment: Attachment;
   starts: number;
+  /** How it is asked to end. */
+  stop: StopRequest;
 }
 
 const writableBytes = 16 * 2 ** 20;
