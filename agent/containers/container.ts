@@ -4,7 +4,7 @@
 //      └──────────┴─► failed ─► (the same pause) …          stopped: its customer may not run; waits to be allowed
 //
 // Its files and mounts are those of its bundle (`oci/bundle.ts`); crun is called by `oci/crun.ts`.
-import { chownSync, closeSync, existsSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { chownSync, closeSync, existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { DesiredCustomer, DesiredInstance, InstanceReport } from '../../protocol/api/agent.ts';
@@ -18,7 +18,9 @@ import { isGroupPopulated, killGroup, removeTree } from './groups/control-group.
 import type { ConfigurationCache } from './cache/configuration-cache.ts';
 import type { CustomerGroup } from './groups/customer-group.ts';
 import type { ImageCache } from './cache/image-cache.ts';
-import { type LogQueue, LogTail } from './log-queue.ts';
+import type { LogQueue } from './output/log-queue.ts';
+import { OutputPipe, outputStreams } from './output/output-pipe.ts';
+import type { ReadBudget } from './output/read-budget.ts';
 import { type Network, namespacePath } from './network.ts';
 import { containerUser } from './oci/container-user.ts';
 import { hardLimits, ociConfig } from './oci/oci-config.ts';
@@ -36,6 +38,7 @@ export interface ContainerHost {
   /** Starts and clean-ups that run at once. */
   semaphore: Semaphore;
   logs: LogQueue;
+  readBudget: ReadBudget;
   nodeName(): string;
   /** The `linux.seccomp` object. Throws where the node has none. */
   seccomp(): unknown;
@@ -75,7 +78,7 @@ export class Container {
   #isRefused = false;
   #endedFor: string | undefined;
   #stop: StopRequest;
-  #tails: LogTail[] = [];
+  #output: OutputPipe[] = [];
 
   constructor(
     host: ContainerHost,
@@ -145,19 +148,6 @@ export class Container {
     this.#wake();
   }
 
-  pollLogs(): void {
-    if (this.#tails.length === 0) return;
-    try {
-      let some = false;
-      for (const tail of this.#tails) some = tail.poll() || some;
-      if (some) this.#bundle.saveOffsets(this.#tails.map(({ offset }) => offset));
-    } catch (error) {
-      // Its output is lost from here on; the container and the agent go on.
-      for (const tail of this.#tails.splice(0)) tail.close();
-      this.#host.log(`cannot read what ${this.instance.id} prints: ${explain(error)}`);
-    }
-  }
-
   async #live(adopted: InstanceRecord | undefined): Promise<void> {
     const over = AbortSignal.any([this.#removal.signal, this.#release.signal]);
     let pauseMs = firstPauseMs;
@@ -188,7 +178,7 @@ export class Container {
       pauseMs = Math.min(longestPauseMs, pauseMs * 2);
     }
     if (this.#release.signal.aborted) {
-      for (const tail of this.#tails.splice(0)) tail.close();
+      for (const pipe of this.#output.splice(0)) pipe.close();
       return;
     }
     this.#set('stopped', 'removed');
@@ -252,12 +242,18 @@ export class Container {
     await this.#closeAfterExit();
   }
 
-  #startCrun(user: ContainerUser): CrunRun {
+  #startCrun({ uid, gid }: ContainerUser): CrunRun {
     const { stateDir } = this.#host;
     const group = this.#host.group(this.instance.customer);
     const memoryKills = group.memoryKills();
-    const output: [number, number] = [this.#openLog('stdout', user), this.#openLog('stderr', user)];
+    const open = (stream: 'stdout' | 'stderr'): number => {
+      const file = this.#bundle.outputFile(stream);
+      chownSync(file, this.customer.uidBase + uid, this.customer.uidBase + gid);
+      return OutputPipe.openForContainer(file);
+    };
+    const output: [number, number] = [open('stdout'), open('stderr')];
     try {
+      this.#openOutput();
       const wasOutOfMemory = () => group.memoryKills() > memoryKills;
       return new CrunRun(this.#bundle, { stateDir, output, wasOutOfMemory });
     } finally {
@@ -282,7 +278,7 @@ export class Container {
 
   async #runAdopted(record: InstanceRecord): Promise<void> {
     using _held = this.#host.images.hold(record.instance.squashfs.sha256, record.customer.uidBase);
-    this.#openTails();
+    this.#openOutput();
     // A monitor without a process in the group had not come far: nothing of the customer runs, begin again.
     if (!isGroupPopulated(this.#cgroup)) {
       await this.#closeAfterExit();
@@ -331,28 +327,11 @@ export class Container {
     }
   }
 
-  /** Owned by the container's user: programs reopen /dev/stdout by its name. */
-  #openLog(stream: 'stdout' | 'stderr', { uid, gid }: ContainerUser): number {
-    const file = this.#bundle.outputFile(stream);
-    const fd = openSync(file, 'a', 0o600);
-    chownSync(file, this.customer.uidBase + uid, this.customer.uidBase + gid);
-    if (!this.#tails.some((tail) => tail.name === stream)) this.#tails.push(this.#tail(stream, 0));
-    return fd;
-  }
-
-  #openTails(): void {
-    const [stdout, stderr] = this.#bundle.offsets();
-    this.#tails = [this.#tail('stdout', stdout ?? 0), this.#tail('stderr', stderr ?? 0)];
-  }
-
-  #tail(stream: 'stdout' | 'stderr', offset: number): LogTail {
+  #openOutput(): void {
+    const { logs: queue, readBudget: budget } = this.#host;
     const instance = this.instance.id;
-    return new LogTail(this.#bundle.outputFile(stream), {
-      name: stream,
-      offset,
-      emit: (text) => this.#host.logs.push({ at: performance.now(), instance, stream, text }),
-      lost: (bytes) => this.#host.logs.lose(instance, { bytes }),
-    });
+    for (const stream of outputStreams)
+      this.#output.push(new OutputPipe({ file: this.#bundle.outputFile(stream), instance, stream, queue, budget }));
   }
 
   /** What every end has in common: nothing in its group, nothing in crun's books, its last lines read. */
@@ -369,8 +348,7 @@ export class Container {
     await forgetContainer(this.#host.stateDir, this.instance.id);
     // A group that was killed once must not be used again: Linux (seen with 6.18) kills what is cloned into it from another.
     await removeTree(this.#cgroup);
-    for (const tail of this.#tails.splice(0)) tail.finish();
-    this.#bundle.removeOutput();
+    for (const pipe of this.#output.splice(0)) pipe.finish();
   }
 
   async #clean(): Promise<void> {

@@ -136,3 +136,63 @@ test('the next agent still asks by the signal of the one before', async () => {
   rig.remove();
   await rig.said('stdout: fast shutdown');
 });
+
+const told = () => rig.lines.filter((line) => /^(stdout|stderr): /.test(line)).map((line) => line.slice(8));
+
+test('every line arrives whole, whoever opens /dev/stdout anew', async () => {
+  const words = 'echo two > /dev/stdout; echo three > /dev/stdout; echo four > /dev/stderr; echo five > /dev/stderr';
+  for (const user of ['', 'app']) {
+    await rig.run({ script: `echo one; ${words}; echo six; echo end; sleep 60`, configuration: { user } });
+    await rig.said('stdout: end');
+    await rig.said('stderr: five');
+    assert.deepEqual(told().toSorted(), ['end', 'five', 'four', 'one', 'six', 'three', 'two']);
+  }
+});
+
+test('whoever became another user still writes to /dev/stdout', async () => {
+  await rig.run({ script: 'su app -c "echo as app > /dev/stdout"; sleep 60' });
+  await rig.said('stdout: as app');
+});
+
+test('jobs that log to the first process’s output are heard whole', async () => {
+  const script = `echo started; for j in 1 2 3 4; do sleep 0.2; sh -c "echo job $j start; echo job $j done" > /proc/1/fd/1; done
+    echo end; sleep 60`;
+  await rig.run({ script });
+  await rig.said('stdout: end');
+  const jobs = [1, 2, 3, 4].flatMap((job) => [`job ${job} start`, `job ${job} done`]);
+  assert.deepEqual(told(), ['started', ...jobs, 'end']);
+});
+
+test('the last line of a large log through a reopened /dev/stdout is there, and those before it', async () => {
+  const loop =
+    'n=0; pad=$(printf %0200d 0); while [ $n -lt 2000 ]; do n=$((n+1)); echo "request $n $pad"; done; echo "ERROR: the line that matters"; exit 3';
+  const text = `#!/bin/sh\nexec /bin/sh -c '${loop}' >/dev/stdout 2>/dev/stderr\n`;
+  await rig.run({ plant: (root) => plantFile(root, 'run', text, 0o755), configuration: { args: ['/run'] } });
+  await rig.said('stdout: ERROR: the line that matters');
+  const requests = told().flatMap((line) => /^request (\d+) /.exec(line)?.[1] ?? []);
+  assert.deepEqual(
+    requests.map(Number),
+    Array.from({ length: 2_000 }, (_, n) => n + 1),
+  );
+});
+
+test('colours are taken away whole', async () => {
+  await rig.run({ script: 'printf "\\033[32mINFO\\033[0m ready\\n"; sleep 60' });
+  await rig.said('stdout: INFO ready');
+});
+
+test('a restart of the agent loses nothing that is in the pipe, and holds nobody up for longer', async () => {
+  const script =
+    'i=0; while [ $i -lt 3000 ]; do i=$((i+1)); echo tick $i; [ $((i % 100)) = 0 ] && sleep 0.1; done; echo end; sleep 60';
+  await rig.run({ script });
+  for (const from of [200, 900, 1_600]) {
+    await rig.said(`stdout: tick ${from}`);
+    await rig.restart();
+  }
+  await rig.said('stdout: end');
+  const ticks = told().flatMap((line) => /^tick (\d+)$/.exec(line)?.[1] ?? []);
+  assert.deepEqual(
+    ticks.map(Number),
+    Array.from({ length: 3_000 }, (_, n) => n + 1),
+  );
+});
