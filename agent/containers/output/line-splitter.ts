@@ -45,7 +45,8 @@ export class LineSplitter {
   }
 }
 
-const begunControl = new RegExp('\\u001b(\\[[0-?]*[ -/]*)?$');
+const escape = '\\u001b';
+const begunControl = new RegExp(`${escape}(\\[[0-?]*[ -/]*)?$`);
 
 /**
  * Whole escape sequences (ECMA-48: control strings, control sequences, the rest), then what other control characters there are
