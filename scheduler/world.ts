@@ -1,6 +1,6 @@
 // The scheduler's picture of the inventory, as it is at one instant.
 import { resolve } from '../inventory/customers/configurations.ts';
-import { workloadLimits } from '../inventory/customers/workload-limits.ts';
+import { wantedReplicas, workloadLimits } from '../inventory/customers/workload-limits.ts';
 import type { Inventory } from '../inventory/inventory.ts';
 import type { InstanceDocument, NodeDocument, WorkloadDocument } from '../inventory/store/documents.ts';
 import type { Mac } from '../protocol/mac.ts';
@@ -20,6 +20,7 @@ export interface WorldCustomer {
 export interface WorldWorkload {
   customer: string;
   name: string;
+  /** To run now: none of one that is stopped. */
   replicas: number;
   specRevision: number;
   memoryBytes: number;
@@ -86,7 +87,7 @@ function workloadOf(workload: WorkloadDocument): WorldWorkload {
   return {
     customer,
     name,
-    replicas: spec.replicas,
+    replicas: wantedReplicas(spec),
     specRevision,
     memoryBytes,
     processes,

@@ -5,13 +5,14 @@ import type { Instance } from '../../protocol/api/instances.ts';
 import { type Node, type NodeState, nodeStates } from '../../protocol/api/nodes.ts';
 import type { KillNode, KillOrder, KillTimeline } from '../../protocol/api/orders.ts';
 import type { Status } from '../../protocol/api/status.ts';
-import type { Workload } from '../../protocol/api/workloads.ts';
+import type { ChangedWorkload, Revision, Workload } from '../../protocol/api/workloads.ts';
 import { containerCapabilities } from '../../protocol/container/capabilities.ts';
 import { defaultStopGraceMs } from '../../protocol/container/stop-signal.ts';
 import type { Mac } from '../../protocol/mac.ts';
 import { everything } from '../../protocol/roll-call.ts';
 import { workloadLimits } from '../../inventory/customers/workload-limits.ts';
-import type { InstanceDocument, OrderDocument } from '../../inventory/store/documents.ts';
+import type { ChangedWorkload as InventoryChange } from '../../inventory/customers/workloads.ts';
+import type { InstanceDocument, OrderDocument, WorkloadDocument } from '../../inventory/store/documents.ts';
 import { lastDrill } from './drill-views.ts';
 import { isDrillOrder } from '../../inventory/drills/drills.ts';
 import type { Inventory } from '../../inventory/inventory.ts';
@@ -66,8 +67,31 @@ export function workloadView(
   { customer, name }: Pick<Workload, 'customer' | 'name'>,
 ): Workload | undefined {
   const workload = inventory.workloads.get(customer, name);
-  if (workload === undefined) return undefined;
-  const { spec, specRevision, createdAt } = workload;
+  return workload === undefined ? undefined : viewOf(inventory, workload);
+}
+
+/** Newest first. */
+export function historyView(inventory: Inventory, { customer, name }: Pick<Workload, 'customer' | 'name'>): Revision[] {
+  const revisions = inventory.workloads.history(customer, name)?.revisions ?? [];
+  return revisions
+    .map(({ revision, at, by, image, changes }, index) => ({
+      revision,
+      at,
+      by,
+      image: image.name,
+      digest: image.digest,
+      changes,
+      current: index === revisions.length - 1,
+    }))
+    .toReversed();
+}
+
+/** Of a change, also of one that was only tried. */
+export function changedView(inventory: Inventory, { workload, changes }: InventoryChange): ChangedWorkload {
+  return { ...viewOf(inventory, workload), changes };
+}
+
+function viewOf(inventory: Inventory, { customer, name, spec, specRevision, createdAt }: WorkloadDocument): Workload {
   const order = inventory.orders.killedBy(customer);
   const instances = inventory.instances.of(customer, name);
   return {
@@ -83,8 +107,10 @@ export function workloadView(
     capabilities: [...(spec.capabilities ?? containerCapabilities)],
     stopSignal: spec.stopSignal ?? null,
     stopGraceMs: spec.stopGraceMs ?? defaultStopGraceMs,
+    stopped: spec.stopped === true,
     onSilence: inventory.customers.get(customer)?.onSilence ?? 'stop',
     createdAt,
+    revision: specRevision,
     running: running(instances),
     updated: running(instances.filter((instance) => instance.specRevision === specRevision)),
     problem: order === undefined ? inventory.workloads.problemOf(customer, name) : `stopped by kill order ${order}`,

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { configurationDigest } from '../../protocol/desired-state.ts';
 import type { Inventory } from '../inventory.ts';
-import { macOf, testImage, testRack } from '../rack.fixture.ts';
+import { editDatabase, macOf, testImage, testRack } from '../rack.fixture.ts';
 import {
   customerView,
   instanceView,
@@ -57,7 +58,7 @@ test('workloads: what must be there is asked for, and the revision grows with wh
   const spec = { image: 'web', replicas: 2, port: 8080, env: { A: '2', B: 'x=y' } };
   const revision = async (changed: object) => {
     const answer = await inventory.workloads.put({ customer: 'acme', name: 'web', spec: { ...spec, ...changed } });
-    return 'refused' in answer ? answer.refused : answer.specRevision;
+    return 'refused' in answer ? answer.refused : answer.workload.specRevision;
   };
   assert.equal(await revision({}), 1);
   assert.equal(await revision({ replicas: 5 }), 1);
@@ -317,4 +318,99 @@ test('leases: what boot/ saved is loaded, by address', async () => {
       { ...lease, ip: '10.77.0.51' },
     ],
   );
+});
+
+test('workloads: a change says what it changed, is in the audit log by who asked, and can be tried', async () => {
+  await using rack = await testRack();
+  const { inventory } = rack;
+  await withAcme(inventory);
+  const web = { customer: 'acme', name: 'web' };
+  const before = inventory.workloads.get('acme', 'web');
+  const patch = { replicas: 7, memoryBytes: 2 ** 25, env: { SECRET: 'hush' }, port: null };
+  const tried = await inventory.workloads.patch({ ...web, patch }, { by: 'anna', dryRun: true });
+  assert.ok('changes' in tried, JSON.stringify(tried));
+  const changes = ['replicas 2 → 7', 'port 8080 removed', 'memory 64M → 32M', 'variable SECRET set'];
+  assert.deepEqual(tried.changes.toSorted(), changes.toSorted());
+  assert.equal(inventory.workloads.get('acme', 'web'), before, 'trying changes nothing');
+  const made = await inventory.workloads.patch({ ...web, patch }, { by: 'anna' });
+  assert.deepEqual('changes' in made && made.changes, tried.changes);
+  const again = await inventory.workloads.patch({ ...web, patch }, { by: 'ben' });
+  assert.deepEqual('changes' in again && again.changes, []);
+  await inventory.workloads.remove(web, 'carl');
+  const entries = (await inventory.audit.entries({ limit: 100 })).filter(({ kind }) => kind === 'workload');
+  const told = entries.flatMap(({ subject, body }) => (subject === 'acme/web' ? [body] : [])).slice(-2);
+  assert.match(told[0] ?? '', /^\{"step":"changed","by":"anna","revision":\d+,"changes":\[.*variable SECRET set/);
+  assert.equal(told[1], '{"step":"removed","by":"carl"}');
+  assert.ok(!JSON.stringify(entries).includes('hush'));
+});
+
+test('workloads: what was wanted can be wanted again, with the image as it was', async () => {
+  await using rack = await testRack();
+  const { inventory } = rack;
+  await withAcme(inventory);
+  const web = { customer: 'acme', name: 'web' };
+  const spec = () => inventory.workloads.get('acme', 'web')?.spec;
+  const told = () =>
+    inventory.workloads.history('acme', 'web')?.revisions.map(({ revision, by, changes }) => [revision, by, changes]);
+  await inventory.workloads.patch({ ...web, patch: { replicas: 9 } }, { by: 'anna' });
+  assert.equal(told()?.length, 1, 'another number is no revision');
+  await inventory.images.save(testImage('web', 'b'));
+  await inventory.workloads.patch({ ...web, patch: { image: 'web', env: { A: '3' } } }, { by: 'anna' });
+  await inventory.workloads.patch({ ...web, patch: { stopped: true } }, { by: 'ben' });
+  const changes = ['variable A set', 'image web as it was imported last'];
+  assert.deepEqual(told()?.slice(1), [[2, 'anna', changes]]);
+
+  const back = await inventory.workloads.rollBack(web, 'carl');
+  assert.ok('changes' in back && back.changes[0] === 'back to revision 1', JSON.stringify(back));
+  assert.deepEqual(spec(), { image: 'web', replicas: 9, port: 8080, env: { A: '2', B: 'x=y' }, stopped: true });
+  assert.equal(back.workload.image.digest, testImage('web').digest);
+  assert.equal(back.workload.specRevision, 3);
+  assert.deepEqual(await inventory.workloads.restart(web), {
+    refused: 'cannot restart acme/web: it is stopped, start it',
+  });
+  await inventory.workloads.patch({ ...web, patch: { stopped: false } });
+  const restarted = await inventory.workloads.restart(web, 'carl');
+  assert.ok('changes' in restarted && restarted.workload.specRevision === 4);
+  assert.deepEqual(restarted.changes, ['restarted']);
+  assert.equal(told()?.length, 3, 'a restart is no revision');
+  const again = await inventory.workloads.rollBack(web);
+  assert.ok('workload' in again && again.workload.spec.env?.['A'] === '3');
+  const same = await inventory.workloads.rollBack({ ...web, to: 5 });
+  assert.deepEqual('changes' in same && same.changes, []);
+  assert.deepEqual(await inventory.workloads.rollBack({ ...web, to: 77 }), {
+    refused: 'cannot roll acme/web back to revision 77: want one that is kept, 1, 2, 3, 5',
+  });
+  await rack.restart();
+  const { workloads } = rack.inventory;
+  assert.equal(workloads.history('acme', 'web')?.revisions.length, 4);
+  for (let at = 0; at < 20; at += 1) await workloads.patch({ ...web, patch: { env: { A: `x${at}` } } });
+  assert.equal(workloads.history('acme', 'web')?.revisions.length, 10);
+  // Large ones are fewer, and the one before the present one is always there.
+  const large = (letter: string) =>
+    Object.fromEntries(Array.from({ length: 7 }, (_, at) => [`L${at}`, letter.repeat(4000)]));
+  for (const letter of 'abcdefghijkl') await workloads.patch({ ...web, patch: { env: large(letter) } });
+  const kept = workloads.history('acme', 'web')?.revisions ?? [];
+  assert.ok(kept.length < 10 && kept.length >= 2 && JSON.stringify(kept).length < 256 * 1024, String(kept.length));
+  await workloads.remove(web);
+  assert.equal(workloads.history('acme', 'web'), undefined);
+});
+
+test('workloads: one that was wanted before there were histories can be wanted again', async () => {
+  await using rack = await testRack();
+  const { inventory } = rack;
+  await withAcme(inventory);
+  const web = { customer: 'acme', name: 'web' };
+  assert.deepEqual(await inventory.workloads.rollBack({ customer: 'acme', name: 'none' }), {
+    refused: 'there is no workload acme/none',
+  });
+  assert.deepEqual(await inventory.workloads.rollBack(web), {
+    refused: 'cannot roll acme/web back: it was never wanted otherwise, as far as is kept',
+  });
+  await rack.inventory[Symbol.asyncDispose]();
+  await editDatabase(join(rack.directory, 'inventory.sqlite'), "DELETE FROM documents WHERE key LIKE 'histories/%'");
+  await rack.restart();
+  assert.equal(rack.inventory.workloads.history('acme', 'web'), undefined);
+  await rack.inventory.workloads.patch({ ...web, patch: { port: 81 } });
+  await rack.inventory.workloads.rollBack(web);
+  assert.equal(rack.inventory.workloads.get('acme', 'web')?.spec.port, 8080);
 });

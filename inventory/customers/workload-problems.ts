@@ -3,6 +3,7 @@ import type { Change } from '../store/changes.ts';
 import type { Cache } from '../store/cache.ts';
 import type { WorkloadDocument } from '../store/documents.ts';
 import type { NewEvent } from '../store/transaction.ts';
+import { wantedReplicas } from './workload-limits.ts';
 
 export class WorkloadProblems {
   readonly #cache: Cache;
@@ -48,7 +49,7 @@ export class WorkloadProblems {
     const running = this.#cache
       .instancesOf(customer, name)
       .filter((instance) => instance.state === 'running' && instance.specRevision === specRevision);
-    return running.length >= spec.replicas;
+    return running.length >= wantedReplicas(spec);
   }
 
   of(customer: string, workload: string): string {

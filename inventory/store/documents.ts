@@ -113,7 +113,7 @@ export const WorkloadDocument = Type.Object({
   spec: WorkloadSpec,
   /** The image as it was when the spec was put: importing another under the same name changes nothing until then. */
   image: Image,
-  /** Grows with every change that an instance would notice, so not with `replicas` alone. */
+  /** Grows with every change that an instance would notice, so not with `replicas` alone, and with a restart. */
   specRevision: Type.Integer({ minimum: 1 }),
   createdAt: Instant,
   changedAt: Instant,
@@ -121,6 +121,22 @@ export const WorkloadDocument = Type.Object({
   nodes: Type.Optional(Type.Array(MacAddress)),
 });
 export type WorkloadDocument = Readonly<Static<typeof WorkloadDocument>>;
+
+/** What was wanted once, and the image as it was. */
+export const RevisionDocument = Type.Object({
+  revision: Type.Integer({ minimum: 1 }),
+  at: Instant,
+  /** Null where nobody was asked for, or nobody knows any more. */
+  by: NullOr(Type.String()),
+  changes: Type.Array(Type.String()),
+  spec: WorkloadSpec,
+  image: Image,
+});
+export type RevisionDocument = Readonly<Static<typeof RevisionDocument>>;
+
+/** `histories/<customer>/<name>`: oldest first; the last is how it is wanted now. */
+export const HistoryDocument = Type.Object({ revisions: Type.Array(RevisionDocument) });
+export type HistoryDocument = Readonly<Static<typeof HistoryDocument>>;
 
 /** `instances/<customer>/<workload>/<id>` */
 export const InstanceDocument = Type.Object({
@@ -259,6 +275,7 @@ export interface Documents {
   leases: LeaseDocument;
   customers: CustomerDocument;
   workloads: WorkloadDocument;
+  histories: HistoryDocument;
   instances: InstanceDocument;
   configurations: ConfigurationDocument;
   images: ImageDocument;
@@ -280,6 +297,7 @@ export const collections = [
   'leases',
   'customers',
   'workloads',
+  'histories',
   'instances',
   'configurations',
   'images',
@@ -300,6 +318,7 @@ const validators = {
   leases: Compile(LeaseDocument),
   customers: Compile(CustomerDocument),
   workloads: Compile(WorkloadDocument),
+  histories: Compile(HistoryDocument),
   instances: Compile(InstanceDocument),
   configurations: Compile(ConfigurationDocument),
   images: Compile(ImageDocument),
