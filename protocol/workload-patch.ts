@@ -4,22 +4,22 @@ import { WorkloadSpec, type WorkloadPatch } from './api/workloads.ts';
 
 /** What is wanted then, or why that would be nothing whole: a patch of a part may leave something out that must be there. */
 export function patchedSpec(spec: WorkloadSpec, patch: WorkloadPatch): WorkloadSpec | { refused: string } {
-  const next = merged(spec, patch);
+  const { env, ...rest } = merged(spec, patch);
+  // An environment of which nothing is left is none.
+  const next: unknown = isRecord(env) && Object.keys(env).length > 0 ? { ...rest, env } : rest;
   if (Check(WorkloadSpec, next)) return next;
   const faults = Errors(WorkloadSpec, next).map(({ instancePath, message }) => `"${instancePath.slice(1)}" ${message}`);
   return { refused: `cannot change it like that: ${faults[0] ?? 'nothing whole is left'}` };
 }
 
-/** As RFC 7396 merges; an object of which nothing is left is no more. A name may be `__proto__`: nothing is set by it. */
-function merged(target: unknown, patch: unknown): unknown {
-  if (!isRecord(patch)) return patch;
+/** As RFC 7396 merges. A name may be `__proto__`: nothing is set by it. */
+function merged(target: unknown, patch: Readonly<Record<string, unknown>>): Record<string, unknown> {
   const fields = new Map<string, unknown>(isRecord(target) ? Object.entries(target) : []);
   for (const [name, value] of Object.entries(patch)) {
-    const next = value === null ? undefined : merged(fields.get(name), value);
-    if (next === undefined) fields.delete(name);
-    else fields.set(name, next);
+    if (value === null) fields.delete(name);
+    else fields.set(name, isRecord(value) ? merged(fields.get(name), value) : value);
   }
-  return fields.size === 0 ? undefined : Object.fromEntries(fields);
+  return Object.fromEntries(fields);
 }
 
 function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {

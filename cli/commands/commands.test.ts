@@ -21,7 +21,14 @@ const shown: [line: string, wanted: RegExp][] = [
   ['customers', /acme +may run +1\/1 +1 +768M +512 +stop/],
   ['customer add acme --on-silence hold --memory 1G --processes 64', /customer acme is there/],
   ['customer remove acme', /removed/],
-  ['images', /web +aaaaaaaaaaaa +arm64 +1M +\/usr\/bin\/web +5\.0 s ago/],
+  ['images', /web +aaaaaaaaaaaa +arm64 +1M +\/usr\/bin\/web +acme\/web \+1 +5\.0 s ago/],
+  ['image ls', /web +aaaaaaaaaaaa +arm64/],
+  [
+    'image inspect web',
+    /^web\n +digest +a{64}\n(.*\n)+ +used by +acme\/web, 2 instances, of bbbbbbbbbbbb\n +before +bbbbbbbbbbbb +1M +5\.0 s ago\n$/,
+  ],
+  ['image prune --keep 2M', /^old is removed, 1M freed: 2M of images are left\n$/],
+  ['image prune --dry-run', /^old would be removed/],
   ['image remove web', /removed/],
   ['deploy acme/web --image web', /acme\/web runs: 1 of web after .*\n {2}node-c20001 {2}http:\/\/10\.77\.0\.51:20000/],
   ['deploy acme/web --image web --no-wait', /stored: 1 of web wanted/],
@@ -56,7 +63,7 @@ test('customer add, deploy, kill and lift send what was said', async () => {
   await using there = await peer({ kill: [{ stopped: 2, slowestMs: 5, unacknowledged: [] }] });
   await muster('customer add acme --on-silence hold --memory 1G --processes 64', there);
   const deploy =
-    'deploy acme/web --image web --replicas 2 --port 8080 --memory 64M --cpu 0.5 --processes 9 --env A=1=2 --no-wait -- run it';
+    'deploy acme/web --image web --replicas 2 --port 8080 --memory 64M --cpu 0.5 --processes 9 --user app --capabilities chown,CAP_SETUID --stop-signal sigint --stop-grace 3s --env A=1=2 --no-wait -- run it';
   await muster(deploy, there);
   await muster(['kill', '--everything', '--reason', 'a drill'], there);
   await muster('lift --everything', there);
@@ -73,6 +80,10 @@ test('customer add, deploy, kill and lift send what was said', async () => {
           memoryBytes: 2 ** 26,
           cpu: 0.5,
           processes: 9,
+          user: 'app',
+          capabilities: ['CHOWN', 'SETUID'],
+          stopSignal: 'SIGINT',
+          stopGraceMs: 3_000,
           env: { A: '1=2' },
           command: ['run', 'it'],
         },

@@ -6,6 +6,8 @@ import { type Node, type NodeState, nodeStates } from '../../protocol/api/nodes.
 import type { KillNode, KillOrder, KillTimeline } from '../../protocol/api/orders.ts';
 import type { Status } from '../../protocol/api/status.ts';
 import type { ChangedWorkload, Revision, Workload } from '../../protocol/api/workloads.ts';
+import { containerCapabilities } from '../../protocol/container/capabilities.ts';
+import { defaultStopGraceMs } from '../../protocol/container/stop-signal.ts';
 import type { Mac } from '../../protocol/mac.ts';
 import { everything } from '../../protocol/roll-call.ts';
 import { workloadLimits } from '../../inventory/customers/workload-limits.ts';
@@ -101,6 +103,10 @@ function viewOf(inventory: Inventory, { customer, name, spec, specRevision, crea
     env: Object.keys(spec.env ?? {}),
     port: spec.port ?? null,
     ...workloadLimits(spec),
+    user: spec.user ?? null,
+    capabilities: [...(spec.capabilities ?? containerCapabilities)],
+    stopSignal: spec.stopSignal ?? null,
+    stopGraceMs: spec.stopGraceMs ?? defaultStopGraceMs,
     stopped: spec.stopped === true,
     onSilence: inventory.customers.get(customer)?.onSilence ?? 'stop',
     createdAt,

@@ -73,7 +73,9 @@ test('workloads: what must be there is asked for, and the revision grows with wh
   assert.deepEqual(await inventory.workloads.put({ customer: 'nobody', name: 'x', spec }), {
     refused: 'there is no customer nobody',
   });
-  assert.deepEqual(await inventory.images.remove('web'), { refused: 'image web is used by acme/web, bolt/job' });
+  assert.deepEqual(await inventory.images.remove('web'), {
+    refused: 'image web is used by acme/web, bolt/job: deploy another image there, or remove the workload, first',
+  });
   assert.deepEqual(await inventory.workloads.remove({ customer: 'acme', name: 'nothing' }), {
     refused: 'there is no workload acme/nothing',
   });
@@ -95,7 +97,12 @@ test('a node is told what is placed on it, by generations that only grow, also o
   const web = { ...place, id: 'web-00000001', customer: 'acme', workload: 'web', port: 20_001 };
   assert.deepEqual(await inventory.instances.apply([web]), { applied: 1 });
   grows('placed', true);
-  const configuration = { args: ['/bin/app', 'serve'], env: ['PATH=/bin', 'A=2', 'B=x=y'], workingDir: '/' };
+  const configuration = {
+    args: ['/bin/app', 'serve'],
+    env: ['PATH=/bin', 'A=2', 'B=x=y'],
+    workingDir: '/',
+    user: '101:102',
+  };
   assert.deepEqual(inventory.workloads.configuration(configurationDigest(configuration)), configuration);
   assert.deepEqual(inventory.nodes.desired(mac), {
     generation: Number(generations.at(-1)),
@@ -107,8 +114,6 @@ test('a node is told what is placed on it, by generations that only grow, also o
         workload: 'web',
         squashfs: testImage('web').squashfs,
         configuration: configurationDigest(configuration),
-        uid: 101,
-        gid: 102,
         memoryBytes: 64 * 2 ** 20,
         cpu: 1,
         processes: 128,

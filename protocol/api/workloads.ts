@@ -1,4 +1,6 @@
 import { Type, type Static } from 'typebox';
+import { containerCapabilities } from '../container/capabilities.ts';
+import { longestStopGraceMs, stopSignalPattern } from '../container/stop-signal.ts';
 import type { Routes } from './route.ts';
 import { OnSilence } from './customers.ts';
 import {
@@ -32,6 +34,27 @@ export const WorkloadSpec = Type.Object(
     memoryBytes: Type.Optional(Type.Integer({ minimum: 4 * 2 ** 20, maximum: 2 ** 40 })),
     cpu: Type.Optional(told('Cores, 0.05 and up.', Type.Number({ minimum: 0.05, maximum: 256 }))),
     processes: Type.Optional(Type.Integer({ minimum: 1, maximum: 32_768 })),
+    user: Type.Optional(
+      told(
+        'Whom it runs as, instead of the image’s: `user` or `user:group`, by number or by name of the image’s /etc/passwd.',
+        Type.String({ pattern: '^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,63})?$' }),
+      ),
+    ),
+    capabilities: Type.Optional(
+      told(
+        'What its root may do, inside its customer’s user namespace alone. An empty list: nothing. Left out: all of them.',
+        Type.Array(oneOf(...containerCapabilities), { maxItems: containerCapabilities.length, uniqueItems: true }),
+      ),
+    ),
+    stopSignal: Type.Optional(
+      told('What asks it to end, instead of the image’s or SIGTERM.', Type.String({ pattern: stopSignalPattern })),
+    ),
+    stopGraceMs: Type.Optional(
+      told(
+        'How long it has to end by itself when it is removed or replaced. A kill order never waits.',
+        Type.Integer({ minimum: 0, maximum: longestStopGraceMs }),
+      ),
+    ),
     stopped: Type.Optional(told('None of it runs, and how many are wanted is kept.', Type.Boolean())),
   },
   {
@@ -42,7 +65,8 @@ export const WorkloadSpec = Type.Object(
 );
 export type WorkloadSpec = Static<typeof WorkloadSpec>;
 
-const { image, command, port, memoryBytes, cpu, processes, stopped } = WorkloadSpec.properties;
+const { image, command, port, memoryBytes, cpu, processes, user, capabilities, stopSignal, stopGraceMs, stopped } =
+  WorkloadSpec.properties;
 const Removal = Type.Null();
 
 export const WorkloadPatch = Type.Object(
@@ -62,6 +86,10 @@ export const WorkloadPatch = Type.Object(
     memoryBytes: Type.Optional(Type.Union([memoryBytes, Removal])),
     cpu: Type.Optional(Type.Union([cpu, Removal])),
     processes: Type.Optional(Type.Union([processes, Removal])),
+    user: Type.Optional(Type.Union([user, Removal])),
+    capabilities: Type.Optional(Type.Union([capabilities, Removal])),
+    stopSignal: Type.Optional(Type.Union([stopSignal, Removal])),
+    stopGraceMs: Type.Optional(Type.Union([stopGraceMs, Removal])),
     stopped,
   },
   { ...closed, title: 'WorkloadPatch', description: 'A merge patch: what it leaves out stays, null takes away.' },
@@ -80,6 +108,10 @@ export const Workload = Type.Object(
     memoryBytes: Type.Integer(),
     cpu: Type.Number(),
     processes: Type.Integer(),
+    user: told('Null: the image’s.', Type.Union([Type.String(), Type.Null()])),
+    capabilities: Type.Array(Type.String()),
+    stopSignal: told('Null: the image’s, or SIGTERM.', Type.Union([Type.String(), Type.Null()])),
+    stopGraceMs: Type.Integer(),
     stopped: told('None of it is to run; `replicas` are wanted when it is started again.', Type.Boolean()),
     onSilence: told('Its customer’s.', OnSilence),
     createdAt: Instant,
