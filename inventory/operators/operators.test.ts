@@ -36,8 +36,8 @@ test('operators: a token is shown once, kept as a hash, and works until its oper
     refused: 'operator anna is there already',
   });
   await rack.restart();
-  assert.equal(rack.inventory.operators.nameOf(tokenSha256(anna.token)), 'anna');
-  assert.equal(rack.inventory.operators.nameOf(tokenSha256('root token')), 'root');
+  assert.equal(rack.inventory.operators.find(tokenSha256(anna.token))?.name, 'anna');
+  assert.equal(rack.inventory.operators.find(tokenSha256('root token'))?.name, 'root');
   assert.ok(!JSON.stringify(rack.inventory.operators.all()).includes(anna.token));
   assert.deepEqual(
     rack.inventory.operators.all().map(({ name }) => name),
@@ -51,10 +51,10 @@ test('operators: a token is shown once, kept as a hash, and works until its oper
   assert.match(JSON.stringify(await rack.inventory.operators.remove('root', 'root')), /cannot remove root/);
   assert.deepEqual(await rack.inventory.operators.remove('dora', 'root'), { refused: 'there is no operator dora' });
   assert.deepEqual(await rack.inventory.operators.remove('anna', 'root'), { removed: 'anna' });
-  assert.equal(rack.inventory.operators.nameOf(tokenSha256(anna.token)), undefined);
+  assert.equal(rack.inventory.operators.find(tokenSha256(anna.token))?.name, undefined);
   await rack.inventory.operators.setRoot(tokenSha256('another'));
-  assert.equal(rack.inventory.operators.nameOf(tokenSha256('root token')), undefined);
-  assert.equal(rack.inventory.operators.nameOf(tokenSha256('another')), 'root');
+  assert.equal(rack.inventory.operators.find(tokenSha256('root token'))?.name, undefined);
+  assert.equal(rack.inventory.operators.find(tokenSha256('another'))?.name, 'root');
   assert.ok((await messages(rack, 'root')).includes('has another token now'));
 });
 

@@ -8,7 +8,7 @@ import type { Transact } from '../store/writer.ts';
 import { unknownCustomer } from '../customers/unknown.ts';
 import { drop } from './approvals.ts';
 import { type Note, noted } from './audited.ts';
-import { isDecider, isOver, rootOperator, shownOperator } from './roles.ts';
+import { isOver, rootOperator, shownOperator } from './roles.ts';
 
 /** Every request is compared with each of them. */
 const operatorLimit = 1_000;
@@ -18,8 +18,6 @@ export interface OperatorBook {
   all(): Operator[];
   /** Whose token it is, by its SHA-256 in hex; undefined where it is nobody's, or its time is over. */
   find(tokenSha256: string): Operator | undefined;
-  /** The name, where its role is one that may do everything with customers, images and boards. */
-  nameOf(tokenSha256: string): string | undefined;
   /** At each start: the token in the state directory may have been exchanged. */
   setRoot(tokenSha256: string): Promise<void>;
   add(spec: OperatorSpec, by: string): Promise<NewOperator | Refused>;
@@ -52,10 +50,6 @@ export function operatorBook({
         .map(shownOperator)
         .toSorted((a, b) => (a.name < b.name ? -1 : 1)),
     find,
-    nameOf: (sha256) => {
-      const found = find(sha256);
-      return found !== undefined && isDecider(found, 'lift') ? found.name : undefined;
-    },
     setRoot: async (sha256) => {
       if (cache.get('operators', rootOperator)?.tokenSha256 === sha256) return;
       await noted((transaction, note) => decideRoot(transaction, { sha256, now: now(), note }), { audit, transact });

@@ -21,7 +21,7 @@ export function isOver({ expiresAt }: OperatorDocument, now: number): boolean {
 }
 
 /** Who may be the first or the second of two for this. A stopper stops, and lifts nothing. */
-export function isDecider({ role }: Operator, action: Approval['action']): boolean {
+function isDecider({ role }: Operator, action: Approval['action']): boolean {
   return role === 'root' || role === 'operator' || (role === 'stopper' && action === 'kill');
 }
 
