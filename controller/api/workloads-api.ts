@@ -84,10 +84,7 @@ export function registerWorkloadsApi(app: Server, inventory: Inventory): void {
   registerInstances(app, inventory);
 }
 
-function requireImage(
-  inventory: Inventory,
-  { asking, image }: { asking: Asking; image: string | undefined },
-): void {
+function requireImage(inventory: Inventory, { asking, image }: { asking: Asking; image: string | undefined }): void {
   const customers = inventory.customers.all().map(({ name }) => name);
   const refusal = image === undefined ? undefined : imageRefusal(asking, { image, customers });
   if (refusal !== undefined) throw new RefusedError(403, refusal);
