@@ -115,8 +115,14 @@ function placed(tenant: Tenant, { ready, now }: { ready: Node[]; now: number }):
     const node = ready[count % ready.length];
     if (node === undefined) break;
     const endpoint = `http://${node.ip}:${20_000 + count}`;
-    const usual = { state: 'running', reason: '', restarts: 0, endpoint } as const;
-    const odd = { state: 'exited', reason: 'exit code 137, starts again in 8 s', restarts: 3, endpoint: null } as const;
+    const usual = { state: 'running', reason: '', ready: true, restarts: 0, endpoint } as const;
+    const odd = {
+      state: 'exited',
+      reason: 'exit code 137, starts again in 8 s',
+      ready: false,
+      restarts: 3,
+      endpoint: null,
+    } as const;
     instances.push({
       id: `${workload}-${(count + workload.length * 4096).toString(16).padStart(8, '0')}`,
       customer: name,
@@ -180,9 +186,11 @@ export function scriptedSnapshot({ nodes: total, now }: { nodes: number; now: nu
       memoryBytes: 64 * 2 ** 20,
       cpu: 0.5,
       processes: 64,
+      checks: {},
       onSilence,
       createdAt: now - 80 * minute,
       running: runningOf(name),
+      ready: runningOf(name),
       updated: runningOf(name),
       problem: '',
     })),

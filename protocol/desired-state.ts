@@ -20,13 +20,14 @@ export const desiredLimitBytes = 1024 * 1024;
 const listLimitBytes = 32 * 1024;
 const listLimitEntries = 512;
 const workingDirLimitBytes = 4 * 1024;
+const checksLimitBytes = 8 * 1024;
 
-/** Of one configuration: both lists, the directory, and the names of the three. */
-export const configurationLimitBytes = 2 * listLimitBytes + workingDirLimitBytes + 64;
+/** Of one configuration: both lists, the directory, the checks, and the names of the four. */
+export const configurationLimitBytes = 2 * listLimitBytes + workingDirLimitBytes + checksLimitBytes + 64;
 
 /** The one form in which it is sent, stored and hashed. */
-export function configurationText({ args, env, workingDir }: ContainerConfiguration): string {
-  return JSON.stringify({ args, env, workingDir });
+export function configurationText({ args, env, workingDir, checks }: ContainerConfiguration): string {
+  return JSON.stringify({ args, env, workingDir, checks });
 }
 
 export function configurationDigest(configuration: ContainerConfiguration): string {
@@ -34,7 +35,10 @@ export function configurationDigest(configuration: ContainerConfiguration): stri
 }
 
 /** Why no board may be asked to run it, in words that follow "cannot …: "; undefined where one may. */
-export function configurationProblem({ args, env, workingDir }: ContainerConfiguration): string | undefined {
+export function configurationProblem(configuration: ContainerConfiguration): string | undefined {
+  const { args, env, workingDir, checks = {} } = configuration;
+  if (jsonBytes(checks) > checksLimitBytes)
+    return `its checks are ${jsonBytes(checks)} bytes, want at most ${checksLimitBytes}: put long commands into a file of the image`;
   const directoryBytes = jsonBytes(workingDir);
   if (directoryBytes > workingDirLimitBytes)
     return `its working directory is a name of ${directoryBytes} bytes, want at most ${workingDirLimitBytes}`;

@@ -1,4 +1,5 @@
 // `PATCH /v1/workloads/:customer/:name`: what it does not name stays; null takes something away (RFC 7396). Pure.
+import { checkNames } from './workload/checks.ts';
 import type { WorkloadPatch, WorkloadSpec } from './api/workloads.ts';
 
 export function patchedSpec(spec: WorkloadSpec, patch: WorkloadPatch): WorkloadSpec {
@@ -9,12 +10,25 @@ export function patchedSpec(spec: WorkloadSpec, patch: WorkloadPatch): WorkloadS
   const memoryBytes = named(patch.memoryBytes, spec.memoryBytes);
   const cpu = named(patch.cpu, spec.cpu);
   const processes = named(patch.processes, spec.processes);
+  const checks = patchedChecks(spec.checks, patch.checks);
   if (command !== undefined) next.command = command;
   if (env !== undefined) next.env = env;
   if (port !== undefined) next.port = port;
   if (memoryBytes !== undefined) next.memoryBytes = memoryBytes;
   if (cpu !== undefined) next.cpu = cpu;
   if (processes !== undefined) next.processes = processes;
+  if (checks !== undefined) next.checks = checks;
+  return next;
+}
+
+function patchedChecks(before: WorkloadSpec['checks'], patch: WorkloadPatch['checks']): WorkloadSpec['checks'] {
+  if (patch === undefined) return before;
+  if (patch === null) return undefined;
+  const next: NonNullable<WorkloadSpec['checks']> = {};
+  for (const name of checkNames) {
+    const check = patch[name] === undefined ? before?.[name] : patch[name];
+    if (check != null) next[name] = check;
+  }
   return next;
 }
 

@@ -8,16 +8,18 @@ import { chownSync, closeSync, existsSync, openSync, readFileSync, rmSync } from
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { DesiredCustomer, DesiredInstance, InstanceReport } from '../../protocol/api/agent.ts';
-import type { InstanceState } from '../../protocol/api/instances.ts';
+import type { ContainerConfiguration, InstanceState } from '../../protocol/api/instances.ts';
+import { type CheckPaces, type Checking, startChecking } from '../checks/checking.ts';
 import { Bundle, type InstanceRecord } from './oci/bundle.ts';
 import { CrunRun, forgetContainer } from './oci/crun.ts';
+import { execInContainer } from './oci/crun-exec.ts';
 import { expectFirstProcess, firstProcessFile, signalFirstProcess } from './oci/first-process.ts';
 import { isGroupPopulated, killGroup, removeTree } from './groups/control-group.ts';
 import type { ConfigurationCache } from './cache/configuration-cache.ts';
 import type { CustomerGroup } from './groups/customer-group.ts';
 import type { ImageCache } from './cache/image-cache.ts';
 import { type LogQueue, LogTail } from './log-queue.ts';
-import { type Network, namespacePath } from './network.ts';
+import { addressOf, type Attachment, type Network, namespacePath } from './network.ts';
 import { hardLimits, ociConfig } from './oci/oci-config.ts';
 import type { Semaphore } from './semaphore.ts';
 import { explain } from './tool.ts';
@@ -33,6 +35,7 @@ export interface ContainerHost {
   /** Starts and clean-ups that run at once. */
   semaphore: Semaphore;
   logs: LogQueue;
+  checkPaces: CheckPaces;
   nodeName(): string;
   /** The `linux.seccomp` object. Throws where the node has none. */
   seccomp(): unknown;
@@ -73,6 +76,8 @@ export class Container {
   #isRefused = false;
   #endedFor: string | undefined;
   #tails: LogTail[] = [];
+  /** While it runs, where it has checks. */
+  #checking: Checking | undefined;
 
   constructor(
     host: ContainerHost,
@@ -102,10 +107,13 @@ export class Container {
   }
 
   report(): InstanceReport {
+    const isRunning = this.#state === 'running';
+    const unready = isRunning ? (this.#checking?.reason ?? '') : '';
     return {
       id: this.instance.id,
       state: this.#state,
-      reason: this.#reason.slice(0, 500),
+      reason: (unready === '' ? this.#reason : `not ready: ${unready}`).slice(0, 500),
+      ready: isRunning && !this.isRemoved && unready === '',
       restarts: Math.max(0, this.#starts - 1),
     };
   }
@@ -126,6 +134,8 @@ export class Container {
   /** SIGTERM, 3 s, SIGKILL, and everything of it away; `finished` resolves then. */
   remove(): void {
     this.#removal.abort(new Error('removed'));
+    // What ends on its own terms need not be well any more.
+    this.#checking?.[Symbol.dispose]();
     this.#wake();
   }
 
@@ -240,6 +250,7 @@ export class Container {
       const run = this.#startCrun();
       exit = run.ended;
       await this.#started(run);
+      this.#check(configuration, { attachment, adopted: false });
     }
     await this.#untilExit(exit);
     await this.#closeAfterExit();
@@ -273,6 +284,26 @@ export class Container {
     this.#set('running', '');
   }
 
+  #check(
+    { checks }: ContainerConfiguration,
+    { attachment, adopted }: { attachment: Attachment; adopted: boolean },
+  ): void {
+    if (checks === undefined || this.isRemoved) return;
+    const { stateDir, checkPaces } = this.#host;
+    this.#checking = startChecking({
+      checks,
+      adopted,
+      customer: this.instance.customer,
+      instance: {
+        address: addressOf(attachment),
+        exec: (command, options) => execInContainer(this.#bundle, { stateDir, command, ...options }),
+      },
+      paces: checkPaces,
+      changed: () => this.#host.changed(),
+      restart: (reason) => this.endFor(reason),
+    });
+  }
+
   async #runAdopted(record: InstanceRecord): Promise<void> {
     using _held = this.#host.images.hold(record.instance.squashfs.sha256, record.customer.uidBase);
     this.#openTails();
@@ -282,8 +313,20 @@ export class Container {
       throw new Error('ended while no agent was there');
     }
     this.#set('running', 'adopted');
+    void this.#checkAdopted(record);
     await this.#untilExit(this.#emptied());
     await this.#closeAfterExit();
+  }
+
+  /** Its configuration is on this node, but for one that a full disk or a hurried end left out. */
+  async #checkAdopted({ instance, attachment }: InstanceRecord): Promise<void> {
+    try {
+      const over = AbortSignal.any([this.#removal.signal, this.#release.signal]);
+      const configuration = await this.#host.configurations.get(instance.configuration, over);
+      if (this.#state === 'running') this.#check(configuration, { attachment, adopted: true });
+    } catch (error) {
+      if (!this.#release.signal.aborted) this.#host.log(`cannot check ${instance.id}: ${explain(error)}`);
+    }
   }
 
   async #emptied(): Promise<string> {
@@ -312,6 +355,8 @@ export class Container {
     } finally {
       signal.removeEventListener('abort', end);
       clearTimeout(timer);
+      this.#checking?.[Symbol.dispose]();
+      this.#checking = undefined;
     }
   }
 

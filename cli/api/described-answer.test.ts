@@ -48,9 +48,11 @@ const workload = {
   memoryBytes: 1,
   cpu: 0.5,
   processes: 64,
+  checks: {},
   onSilence: 'stop',
   createdAt: 1,
   running: 1,
+  ready: 1,
   updated: 1,
   problem: '',
 };

@@ -2,8 +2,10 @@
 import type { Customer } from '../../protocol/api/customers.ts';
 import type { Instance } from '../../protocol/api/instances.ts';
 import type { Workload, WorkloadSpec, WorkloadPatch } from '../../protocol/api/workloads.ts';
+import { checkNames, checkText } from '../../protocol/workload/checks.ts';
 import { printable } from '../../protocol/printable.ts';
 import { ApiError } from '../api/api.ts';
+import { checksOption } from '../arguments/check.ts';
 import { checkedName, checkedWorkload, workloadPath } from '../arguments/argument.ts';
 import { FailedError, UsageError, type Call, type Command, type Context } from '../command.ts';
 import { durationText, sizeText } from '../print/figures.ts';
@@ -41,6 +43,18 @@ replaced one after the other; another number of replicas replaces none.`,
       'no-env': { type: 'string', multiple: true, value: 'NAME', help: 'a variable that it has no more' },
       command: { type: 'string', value: 'LINE', help: "a line for the image's /bin/sh, instead of its own command" },
       'no-command': { type: 'boolean', help: "the image's own command again" },
+      check: {
+        type: 'string',
+        multiple: true,
+        value: 'NAME=CHECK',
+        help: 'start, ready or live, and how: http:/PATH, tcp, exec:LINE; a port before the path or after tcp:',
+      },
+      'no-check': {
+        type: 'string',
+        multiple: true,
+        value: 'NAME',
+        help: 'a check that it has no more, nor by default',
+      },
       wait: { type: 'boolean', help: 'wait until all of it runs (the default); --no-wait does not' },
       timeout: { type: 'string', value: 'DURATION', help: 'how long to wait (default 5m)' },
     },
@@ -65,7 +79,7 @@ async function deploy(context: Context, call: Call): Promise<number> {
         ? before
         : await context.api.ask<Workload>({ method: 'PATCH', path, body: patch });
   if (before !== undefined && !context.json) {
-    const changes = changesText({ before, after: stored, env: patch.env });
+    const changes = changesText({ before, after: stored, patch });
     context.output.out(
       changes === '' ? `${id} is wanted like that already\n` : `${id}: ${printable(changes)}; the rest stays\n`,
     );
@@ -97,7 +111,7 @@ async function waitUntilRunning(context: Context, { stored, waitMs }: Wait): Pro
     const own = instances.filter((instance) => instance.workload === name);
     const now = context.monotonic();
     line.show(progressText({ id, workload, instances: own }));
-    const allRun = own.length === replicas && own.every(({ state }) => state === 'running');
+    const allRun = own.length === replicas && own.every(({ ready }) => ready);
     if (workload.problem === '' && workload.updated === replicas && allRun) {
       line.end();
       if (context.json) printJson(context, { ...workload, instances: own });
@@ -128,19 +142,19 @@ async function waitUntilRunning(context: Context, { stored, waitMs }: Wait): Pro
   }
 }
 
-/** `acme/web: 1/2 running, fetching on node-2`, and what is in the way. */
+/** `acme/web: 1/2 ready, fetching on node-2`, and what is in the way. */
 function progressText(options: { id: string; workload: Workload; instances: readonly Instance[] }): string {
   const { id, workload, instances } = options;
-  const running = instances.filter(({ state }) => state === 'running').length;
+  const ready = instances.filter((instance) => instance.ready).length;
   const others = instances
-    .filter(({ state }) => state !== 'running')
+    .filter((instance) => !instance.ready)
     .map(
       ({ state, nodeName, reason }) =>
-        `${state} on ${nodeName}${state === 'failed' && reason !== '' ? ` (${reason})` : ''}`,
+        `${state} on ${nodeName}${['failed', 'exited', 'running'].includes(state) && reason !== '' ? ` (${reason})` : ''}`,
     );
   const more = others.length > 3 ? [...others.slice(0, 3), `${others.length - 3} more`] : others;
   const problem = workload.problem === '' ? [] : [workload.problem];
-  return printable([`${id}: ${running}/${workload.replicas} running`, ...more, ...problem].join(', '));
+  return printable([`${id}: ${ready}/${workload.replicas} ready`, ...more, ...problem].join(', '));
 }
 
 /** What the options name; what they do not name stays as it is. Throws a UsageError. */
@@ -154,6 +168,8 @@ function workloadPatch(call: Call): WorkloadPatch {
   const memoryBytes = sizeOption(call, { name: 'memory', from: 4 * 2 ** 20, to: 2 ** 40 });
   const cpu = coresOption(call, { name: 'cpu', from: 0.05, to: 256 });
   const processes = countOption(call, { name: 'processes', from: 1, to: 32_768 });
+  const checks = checksOption(call);
+  if (checks !== undefined) patch.checks = checks;
   if (image !== undefined) patch.image = checkedName('image', image);
   if (replicas !== undefined) patch.replicas = replicas;
   if (command !== undefined) patch.command = command;
@@ -204,11 +220,21 @@ function newSpec(id: string, patch: WorkloadPatch): WorkloadSpec {
   if (memoryBytes != null) spec.memoryBytes = memoryBytes;
   if (cpu != null) spec.cpu = cpu;
   if (processes != null) spec.processes = processes;
+  if (patch.checks != null) spec.checks = givenChecks(patch.checks);
   return spec;
 }
 
+function givenChecks(checks: NonNullable<WorkloadPatch['checks']>): NonNullable<WorkloadSpec['checks']> {
+  const given: NonNullable<WorkloadSpec['checks']> = {};
+  for (const name of checkNames) {
+    const check = checks[name];
+    if (check != null) given[name] = check;
+  }
+  return given;
+}
+
 /** `replicas 1 → 3, port 8080 removed`; empty where nothing is another than before. */
-function changesText({ before, after, env }: { before: Workload; after: Workload; env: WorkloadPatch['env'] }): string {
+function changesText({ before, after, patch }: { before: Workload; after: Workload; patch: WorkloadPatch }): string {
   const facts = ({
     image,
     replicas,
@@ -217,6 +243,7 @@ function changesText({ before, after, env }: { before: Workload; after: Workload
     memoryBytes,
     cpu,
     processes,
+    checks,
   }: Workload): [string, string | null][] => [
     ['image', image],
     ['replicas', String(replicas)],
@@ -225,6 +252,11 @@ function changesText({ before, after, env }: { before: Workload; after: Workload
     ['memory', sizeText(memoryBytes)],
     ['cpu', String(cpu)],
     ['processes', String(processes)],
+    // A default comes and goes with the port: nobody asked for it.
+    ...(patch.checks === undefined ? [] : checkNames).map((name): [string, string | null] => {
+      const check = checks[name];
+      return [`check ${name}`, check === undefined ? null : checkText(check)];
+    }),
   ];
   const now = new Map(facts(after));
   const changes = facts(before).flatMap(([what, was]) => {
@@ -233,7 +265,7 @@ function changesText({ before, after, env }: { before: Workload; after: Workload
     return [is === null ? `${what} ${was} removed` : `${what} ${was === null ? '' : `${was} → `}${is}`];
   });
   // Values are not told: a variable that is set again may have had the same.
-  const variables = Object.entries(env ?? {}).map(([name, value]) => {
+  const variables = Object.entries(patch.env ?? {}).map(([name, value]) => {
     if (value !== null) return `variable ${name} set`;
     return before.env.includes(name) ? `variable ${name} removed` : `there is no variable ${name}`;
   });

@@ -84,9 +84,11 @@ const workload: Workload = {
   memoryBytes: 64 << 20,
   cpu: 0.5,
   processes: 64,
+  checks: {},
   onSilence: 'stop',
   createdAt: now,
   running: 1,
+  ready: 1,
   updated: 1,
   problem: '',
 };
@@ -98,6 +100,7 @@ const instance: Instance = {
   nodeName: 'node-c20001',
   state: 'running',
   reason: '',
+  ready: true,
   since: now - 2000,
   restarts: 0,
   endpoint: 'http://10.77.0.51:20000',
@@ -249,7 +252,10 @@ function workloadRoutes(
     lines: [{ at: now, instance: instance.id, stream: 'stdout', text: 'hello \u001b[31mworld' }],
     before: null,
   }));
-  app.get('/v1/instances', () => ({ instances: [{ ...instance, state: next(state.states ?? ['running']) }] }));
+  app.get('/v1/instances', () => {
+    const now = next(state.states ?? ['running']);
+    return { instances: [{ ...instance, state: now, ready: now === 'running' }] };
+  });
 }
 
 function orderRoutes(app: FastifyInstance, state: Partial<PeerState>): void {

@@ -7,7 +7,9 @@ import type { KillNode, KillOrder, KillTimeline } from '../../protocol/api/order
 import type { Status } from '../../protocol/api/status.ts';
 import type { Workload } from '../../protocol/api/workloads.ts';
 import type { Mac } from '../../protocol/mac.ts';
+import { filledChecks } from '../../protocol/workload/checks.ts';
 import { everything } from '../../protocol/roll-call.ts';
+import { isReady } from '../../inventory/customers/placement.ts';
 import { workloadLimits } from '../../inventory/customers/workload-limits.ts';
 import type { InstanceDocument, OrderDocument } from '../../inventory/store/documents.ts';
 import { lastDrill } from './drill-views.ts';
@@ -79,8 +81,11 @@ export function workloadView(
     ...workloadLimits(spec),
     onSilence: inventory.customers.get(customer)?.onSilence ?? 'stop',
     createdAt,
+    checks:
+      filledChecks({ checks: spec.checks, port: spec.port, healthcheck: workload.image.config.healthcheck }) ?? {},
     running: running(instances),
-    updated: running(instances.filter((instance) => instance.specRevision === specRevision)),
+    ready: instances.filter(isReady).length,
+    updated: instances.filter((instance) => instance.specRevision === specRevision && isReady(instance)).length,
     problem: order === undefined ? inventory.workloads.problemOf(customer, name) : `stopped by kill order ${order}`,
   };
 }
@@ -102,6 +107,7 @@ export function instanceView(inventory: Inventory, id: string): Instance | undef
     reason: order !== undefined && state === 'stopped' ? `kill order ${order}` : reason,
     since,
     restarts,
+    ready: isReady(instance),
     nodeName: node?.name ?? mac,
     endpoint: ip === null || port === null ? null : `http://${ip}:${port}`,
   };

@@ -48,6 +48,15 @@ export const Configuration = Type.Object({
       Env: nullable(Strings),
       WorkingDir: nullable(Type.String()),
       User: nullable(Type.String({ maxLength: 256 })),
+      // Docker's, which the OCI's specification names as reserved: durations in nanoseconds.
+      Healthcheck: nullable(
+        Type.Object({
+          Test: nullable(Strings),
+          Interval: nullable(Type.Number()),
+          Timeout: nullable(Type.Number()),
+          Retries: nullable(Type.Number()),
+        }),
+      ),
     }),
   ),
   rootfs: Type.Object({ diff_ids: Type.Array(Digest, { maxItems: 256 }) }),
@@ -72,11 +81,25 @@ export function parseDocument<T extends TSchema>(options: { schema: T; bytes: Bu
 export function runSettings(configuration: Configuration): Omit<ImageConfig, 'user'> {
   const { Entrypoint, Cmd, Env, WorkingDir } = configuration.config ?? {};
   const workingDir = WorkingDir === undefined || WorkingDir === null || WorkingDir === '' ? '/' : WorkingDir;
+  const healthcheck = healthcheckOf(configuration);
   return {
     entrypoint: Entrypoint ?? [],
     cmd: Cmd ?? [],
     env: Env ?? [],
     workingDir: workingDir.startsWith('/') ? workingDir : `/${workingDir}`,
+    ...(healthcheck !== undefined && { healthcheck }),
+  };
+}
+
+function healthcheckOf({ config }: Configuration): ImageConfig['healthcheck'] {
+  const { Test, Interval, Timeout, Retries } = config?.Healthcheck ?? {};
+  if (Test == null || Test.length === 0) return undefined;
+  const milliseconds = (nanoseconds: number) => nanoseconds / 1e6;
+  return {
+    test: Test,
+    ...(Interval != null && { intervalMs: milliseconds(Interval) }),
+    ...(Timeout != null && { timeoutMs: milliseconds(Timeout) }),
+    ...(Retries != null && { retries: Retries }),
   };
 }
 

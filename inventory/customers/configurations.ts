@@ -3,6 +3,7 @@
 import { Type } from 'typebox';
 import { Check } from 'typebox/value';
 import { ContainerConfiguration } from '../../protocol/api/instances.ts';
+import { filledChecks } from '../../protocol/workload/checks.ts';
 import { configurationDigest, configurationProblem } from '../../protocol/desired-state.ts';
 import type { InstanceDocument, WorkloadDocument } from '../store/documents.ts';
 import type { Transaction } from '../store/transaction.ts';
@@ -32,10 +33,12 @@ export function configurationOf({ spec, image }: Pick<WorkloadDocument, 'spec' |
   const { config } = image;
   const env = new Map(config.env.map((line) => splitOnce(line)));
   for (const [key, value] of Object.entries(spec.env ?? {})) env.set(key, value);
+  const checks = filledChecks({ checks: spec.checks, port: spec.port, healthcheck: config.healthcheck });
   return {
     args: spec.command ?? [...config.entrypoint, ...config.cmd],
     env: Array.from(env, ([key, value]) => `${key}=${value}`),
     workingDir: config.workingDir === '' ? '/' : config.workingDir,
+    ...(checks !== undefined && { checks }),
   };
 }
 

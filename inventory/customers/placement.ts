@@ -149,21 +149,29 @@ export function decideReport(
   transaction: Transaction,
   { mac, reports, now }: { mac: Mac; reports: InstanceReport[]; now: number },
 ): void {
-  for (const { id, reason, restarts, ...report } of reports) {
+  for (const { id, reason, restarts, ready, ...report } of reports) {
     const state = instanceStates.find((each) => each === report.state);
     const key = transaction.instanceKey(id);
     const instance = key === undefined ? undefined : transaction.get('instances', key);
     if (state === undefined || key === undefined || instance === undefined || instance.node !== mac) continue;
-    if (!differs(instance, { state, reason, restarts })) continue;
+    if (!differs(instance, { state, reason, restarts, ready })) continue;
     // Written before the node's receipt, arrived after it.
     const order = killedBy(transaction, instance.customer);
     if (state === 'running' && order !== undefined && transaction.get('receipts', `${order}/${mac}`) !== undefined)
       continue;
     const since = state === instance.state ? instance.since : now;
-    transaction.put('instances', key, { ...instance, state, reason, restarts, since });
+    const { ready: _ready, ...before } = instance;
+    const next = { ...before, state, reason, restarts, since, ...(ready !== undefined && { ready }) };
+    transaction.put('instances', key, next);
     if (state !== instance.state || restarts > instance.restarts)
       transaction.event('instance', id, reason === '' ? state : `${state}: ${reason}`);
+    else if (isReady(next) !== isReady(instance)) transaction.event('instance', id, isReady(next) ? 'ready' : reason);
   }
+}
+
+/** An agent that knows of no checks says nothing of them: what runs on its node is ready. */
+export function isReady({ state, ready }: Pick<InstanceDocument, 'state' | 'ready'>): boolean {
+  return state === 'running' && ready !== false;
 }
 
 /** A report names all that is on its node: what it does not name is not there, whatever an earlier one said. */
@@ -188,6 +196,14 @@ function claimsLife({ state }: InstanceDocument): boolean {
   return state === 'fetching' || state === 'starting' || state === 'running' || state === 'exited';
 }
 
-function differs(instance: InstanceDocument, report: Omit<InstanceReport, 'id'>): boolean {
-  return instance.state !== report.state || instance.reason !== report.reason || instance.restarts !== report.restarts;
+function differs(
+  instance: InstanceDocument,
+  report: Pick<InstanceReport, 'state' | 'reason' | 'restarts'> & { ready?: boolean | undefined },
+): boolean {
+  return (
+    instance.state !== report.state ||
+    instance.reason !== report.reason ||
+    instance.restarts !== report.restarts ||
+    instance.ready !== report.ready
+  );
 }

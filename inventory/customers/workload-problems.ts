@@ -1,4 +1,5 @@
 // Why workloads do not run as wanted, as the scheduler sees it. In memory only: it finds out again.
+import { isReady } from './placement.ts';
 import type { Change } from '../store/changes.ts';
 import type { Cache } from '../store/cache.ts';
 import type { WorkloadDocument } from '../store/documents.ts';
@@ -47,7 +48,7 @@ export class WorkloadProblems {
   #runs({ customer, name, specRevision, spec }: WorkloadDocument): boolean {
     const running = this.#cache
       .instancesOf(customer, name)
-      .filter((instance) => instance.state === 'running' && instance.specRevision === specRevision);
+      .filter((instance) => isReady(instance) && instance.specRevision === specRevision);
     return running.length >= spec.replicas;
   }
 

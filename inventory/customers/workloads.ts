@@ -2,6 +2,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { WorkloadPatch, WorkloadSpec } from '../../protocol/api/workloads.ts';
 import { configurationProblem } from '../../protocol/desired-state.ts';
+import { checksProblem } from '../../protocol/workload/checks.ts';
 import { patchedSpec } from '../../protocol/workload-patch.ts';
 import type { Refused } from '../refused.ts';
 import type { Cache } from '../store/cache.ts';
@@ -97,6 +98,8 @@ export function decidePutWorkload(
   const excess = overLimit(customer, spec);
   if (excess !== undefined) return { refused: excess };
   const id = `${owner}/${name}`;
+  const misfit = checksProblem(spec.checks, spec.port);
+  if (misfit !== undefined) return { refused: `cannot deploy ${id}: ${misfit}` };
   const problem = configurationProblem(configurationOf({ spec, image }));
   if (problem !== undefined)
     return { refused: `cannot deploy ${id}: with what image ${spec.image} brings, ${problem}` };

@@ -138,6 +138,8 @@ export const InstanceDocument = Type.Object({
   placedAt: Instant,
   state: oneOf(instanceStates),
   reason: Type.String(),
+  /** It runs and its checks hold; left out by agents that have none. */
+  ready: Type.Optional(Type.Boolean()),
   since: Instant,
   restarts: Count,
 });

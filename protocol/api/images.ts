@@ -1,4 +1,5 @@
 import { Type, type Static } from 'typebox';
+import { Healthcheck } from '../workload/check-schemas.ts';
 import type { Routes } from './route.ts';
 import { ImageName, Instant, Next, Nothing, Sha256, closed, pageQuery, told } from './fields.ts';
 
@@ -9,6 +10,7 @@ export const ImageConfig = Type.Object(
     env: Type.Array(Type.String()),
     workingDir: Type.String(),
     user: told('Numeric or by name of the image’s /etc/passwd, resolved at import to `uid:gid`.', Type.String()),
+    healthcheck: Type.Optional(Healthcheck),
   },
   { title: 'ImageConfig', description: 'What an OCI image’s configuration says about running it.' },
 );

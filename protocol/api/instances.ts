@@ -1,4 +1,5 @@
 import { Type, type Static } from 'typebox';
+import { FilledChecks } from '../workload/check-schemas.ts';
 import type { Routes } from './route.ts';
 import {
   CustomerName,
@@ -25,7 +26,8 @@ export const Instance = Type.Object(
     node: MacAddress,
     nodeName: Type.String(),
     state: oneOf(...instanceStates),
-    reason: Type.String(),
+    reason: told('Why it is in its state, or why it is not ready.', Type.String()),
+    ready: told('It runs, its checks hold, and it may be sent traffic.', Type.Boolean()),
     since: Instant,
     restarts: Type.Integer(),
     endpoint: told(
@@ -42,6 +44,7 @@ export const ContainerConfiguration = Type.Object(
     args: Type.Array(Type.String()),
     env: Type.Array(Type.String()),
     workingDir: Type.String(),
+    checks: Type.Optional(FilledChecks),
   },
   {
     title: 'ContainerConfiguration',

@@ -1,4 +1,5 @@
 import { Type, type Static } from 'typebox';
+import { Check, Checks, FilledChecks } from '../workload/check-schemas.ts';
 import type { Routes } from './route.ts';
 import { OnSilence } from './customers.ts';
 import { CustomerName, ImageName, Instant, Next, Nothing, WorkloadName, closed, pageQuery, told } from './fields.ts';
@@ -21,6 +22,7 @@ export const WorkloadSpec = Type.Object(
     memoryBytes: Type.Optional(Type.Integer({ minimum: 4 * 2 ** 20, maximum: 2 ** 40 })),
     cpu: Type.Optional(told('Cores, 0.05 and up.', Type.Number({ minimum: 0.05, maximum: 256 }))),
     processes: Type.Optional(Type.Integer({ minimum: 1, maximum: 32_768 })),
+    checks: Type.Optional(Checks),
   },
   {
     ...closed,
@@ -50,6 +52,22 @@ export const WorkloadPatch = Type.Object(
     memoryBytes: Type.Optional(Type.Union([memoryBytes, Removal])),
     cpu: Type.Optional(Type.Union([cpu, Removal])),
     processes: Type.Optional(Type.Union([processes, Removal])),
+    checks: Type.Optional(
+      told(
+        'Check by check: null takes one away, and null instead of all brings the defaults back.',
+        Type.Union([
+          Type.Object(
+            {
+              start: Type.Optional(Type.Union([Check, Removal])),
+              ready: Type.Optional(Type.Union([Check, Removal])),
+              live: Type.Optional(Type.Union([Check, Removal])),
+            },
+            closed,
+          ),
+          Removal,
+        ]),
+      ),
+    ),
   },
   { ...closed, title: 'WorkloadPatch', description: 'A merge patch: what it leaves out stays, null takes away.' },
 );
@@ -67,11 +85,13 @@ export const Workload = Type.Object(
     memoryBytes: Type.Integer(),
     cpu: Type.Number(),
     processes: Type.Integer(),
+    checks: told('With the defaults: what its instances are checked by.', FilledChecks),
     onSilence: told('Its customer’s.', OnSilence),
     createdAt: Instant,
     running: Type.Integer(),
+    ready: told('Of those that run: how many are ready.', Type.Integer()),
     updated: told(
-      'Of those that run: how many do as it was last changed. A change is through when all do and no other is left.',
+      'Of those that are ready: how many are as it was last changed. A change is through when all do and no other is left.',
       Type.Integer(),
     ),
     problem: told('What keeps it from running as wanted, in words; empty when nothing does.', Type.String()),

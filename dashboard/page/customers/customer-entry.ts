@@ -129,13 +129,14 @@ function aboutOf({ customer, workloads }: ShownCustomer, showOnRack: (customer: 
   ];
 }
 
-function workloadLine({ name, image, replicas, running, problem, port }: Workload): HTMLElement {
+function workloadLine({ name, image, replicas, running, ready, problem, port }: Workload): HTMLElement {
+  const unready = ready < running ? `, ${ready} ready` : '';
   const served = port === null ? '' : `, port ${port}`;
   return element(
     'li',
     { 'data-testid': 'workload' },
     element('strong', {}, name),
-    element('span', { class: 'muted' }, ` ${running} of ${replicas} running · ${image}${served}`),
+    element('span', { class: 'muted' }, ` ${running} of ${replicas} running${unready} · ${image}${served}`),
     ...(problem === '' ? [] : [element('p', { class: 'warning' }, problem)]),
   );
 }
