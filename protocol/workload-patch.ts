@@ -10,6 +10,8 @@ export function patchedSpec(spec: WorkloadSpec, patch: WorkloadPatch): WorkloadS
   const memoryBytes = named(patch.memoryBytes, spec.memoryBytes);
   const cpu = named(patch.cpu, spec.cpu);
   const processes = named(patch.processes, spec.processes);
+  const update =
+    patch.update === null ? undefined : ((patch.update && { ...spec.update, ...patch.update }) ?? spec.update);
   const checks = patchedChecks(spec.checks, patch.checks);
   if (command !== undefined) next.command = command;
   if (env !== undefined) next.env = env;
@@ -18,6 +20,7 @@ export function patchedSpec(spec: WorkloadSpec, patch: WorkloadPatch): WorkloadS
   if (cpu !== undefined) next.cpu = cpu;
   if (processes !== undefined) next.processes = processes;
   if (checks !== undefined) next.checks = checks;
+  if (update !== undefined) next.update = update;
   return next;
 }
 

@@ -50,7 +50,9 @@ export class Capacity {
       }));
     this.#indexes = new Map(this.#nodes.map(({ node }, index) => [node.mac, index]));
     this.#ready = new Set(
-      this.#nodes.flatMap(({ node }, index) => (node.state === 'ready' && !node.fenced ? [index] : [])),
+      this.#nodes.flatMap(({ node }, index) =>
+        node.state === 'ready' && !node.fenced && node.placement === 'open' ? [index] : [],
+      ),
     );
   }
 
@@ -153,7 +155,10 @@ export class Capacity {
   }
 
   #refusal({ workload, customer }: Pick<Wanted, 'workload' | 'customer'>, found: Found): string {
-    if (this.#ready.size === 0) return 'no node is ready';
+    if (this.#ready.size === 0) {
+      const isReady = this.#nodes.some(({ node }) => node.state === 'ready' && !node.fenced);
+      return isReady ? 'every ready node is cordoned or drained' : 'no node is ready';
+    }
     if (found.meant === 0) return 'each ready node that it is meant for has one';
     if (found.roomy === 0) return `no ready node has ${Math.ceil(workload.memoryBytes / mebibyte)} MiB free`;
     if (found.withinLimits === 0)

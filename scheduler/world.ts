@@ -3,10 +3,14 @@ import { resolve } from '../inventory/customers/configurations.ts';
 import { workloadLimits } from '../inventory/customers/workload-limits.ts';
 import type { Inventory } from '../inventory/inventory.ts';
 import type { InstanceDocument, NodeDocument, WorkloadDocument } from '../inventory/store/documents.ts';
+import type { NodePlacement } from '../protocol/api/nodes.ts';
 import type { Mac } from '../protocol/mac.ts';
+import { filledUpdate, type FilledUpdate } from '../protocol/workload/update.ts';
 
 export interface WorldNode extends Pick<NodeDocument, 'mac' | 'name' | 'state' | 'fenced' | 'unreadyAt' | 'since'> {
   memoryBytes: number;
+  /** What an operator says of it: whether it gets instances, keeps its own, or gives them away. */
+  placement: NodePlacement;
 }
 
 export interface WorldCustomer {
@@ -25,6 +29,7 @@ export interface WorldWorkload {
   memoryBytes: number;
   processes: number;
   needsPort: boolean;
+  update: FilledUpdate;
   /** Why no board may be asked to run it, deployed before there was such a rule: in words. */
   readonly unusable?: string | undefined;
   /** One on each of these nodes and none elsewhere; anywhere where left out. */
@@ -45,7 +50,10 @@ export interface WorldInstance extends Pick<
   | 'reason'
   | 'placedAt'
   | 'since'
+  | 'ready'
+  | 'draining'
 > {
+  readonly restarts?: number;
   readonly desired: { readonly memoryBytes: number; readonly processes: number };
 }
 
@@ -59,7 +67,7 @@ export interface World {
 
 export function readWorld(inventory: Inventory): World {
   return {
-    nodes: inventory.nodes.all().map(({ mac, name, state, fenced, unreadyAt, since, facts }) => ({
+    nodes: inventory.nodes.all().map(({ mac, name, state, fenced, unreadyAt, since, facts, placement }) => ({
       mac,
       name,
       state,
@@ -67,6 +75,7 @@ export function readWorld(inventory: Inventory): World {
       unreadyAt,
       since,
       memoryBytes: facts?.memoryBytes ?? 0,
+      placement: placement ?? 'open',
     })),
     customers: inventory.customers.all().map(({ name, memoryBytes, processes }) => ({
       name,
@@ -91,6 +100,7 @@ function workloadOf(workload: WorkloadDocument): WorldWorkload {
     memoryBytes,
     processes,
     needsPort: spec.port !== undefined,
+    update: filledUpdate(spec),
     // Hashes its configuration: asked for only when it is about to be placed.
     get unusable() {
       return resolve(workload).problem;

@@ -49,6 +49,7 @@ const workload = {
   cpu: 0.5,
   processes: 64,
   checks: {},
+  update: { maxSurge: 1, deadlineMs: 180_000, drainMs: 5_000 },
   onSilence: 'stop',
   createdAt: 1,
   running: 1,

@@ -55,6 +55,16 @@ replaced one after the other; another number of replicas replaces none.`,
         value: 'NAME',
         help: 'a check that it has no more, nor by default',
       },
+      'max-surge': {
+        type: 'string',
+        value: 'N',
+        help: 'how many more there may be while a change rolls (a new one: 1)',
+      },
+      'max-unavailable': {
+        type: 'string',
+        value: 'N',
+        help: 'how many fewer may be ready meanwhile (a new one: none, or one where there is no room for one more)',
+      },
       wait: { type: 'boolean', help: 'wait until all of it runs (the default); --no-wait does not' },
       timeout: { type: 'string', value: 'DURATION', help: 'how long to wait (default 5m)' },
     },
@@ -168,6 +178,8 @@ function workloadPatch(call: Call): WorkloadPatch {
   const memoryBytes = sizeOption(call, { name: 'memory', from: 4 * 2 ** 20, to: 2 ** 40 });
   const cpu = coresOption(call, { name: 'cpu', from: 0.05, to: 256 });
   const processes = countOption(call, { name: 'processes', from: 1, to: 32_768 });
+  const update = updateOption(call);
+  if (update !== undefined) patch.update = update;
   const checks = checksOption(call);
   if (checks !== undefined) patch.checks = checks;
   if (image !== undefined) patch.image = checkedName('image', image);
@@ -220,8 +232,16 @@ function newSpec(id: string, patch: WorkloadPatch): WorkloadSpec {
   if (memoryBytes != null) spec.memoryBytes = memoryBytes;
   if (cpu != null) spec.cpu = cpu;
   if (processes != null) spec.processes = processes;
+  if (patch.update != null) spec.update = patch.update;
   if (patch.checks != null) spec.checks = givenChecks(patch.checks);
   return spec;
+}
+
+function updateOption(call: Call): WorkloadSpec['update'] {
+  const maxSurge = countOption(call, { name: 'max-surge', from: 0, to: 10_000 });
+  const maxUnavailable = countOption(call, { name: 'max-unavailable', from: 0, to: 10_000 });
+  if (maxSurge === undefined && maxUnavailable === undefined) return undefined;
+  return { ...(maxSurge !== undefined && { maxSurge }), ...(maxUnavailable !== undefined && { maxUnavailable }) };
 }
 
 function givenChecks(checks: NonNullable<WorkloadPatch['checks']>): NonNullable<WorkloadSpec['checks']> {
@@ -244,6 +264,7 @@ function changesText({ before, after, patch }: { before: Workload; after: Worklo
     cpu,
     processes,
     checks,
+    update,
   }: Workload): [string, string | null][] => [
     ['image', image],
     ['replicas', String(replicas)],
@@ -252,6 +273,8 @@ function changesText({ before, after, patch }: { before: Workload; after: Worklo
     ['memory', sizeText(memoryBytes)],
     ['cpu', String(cpu)],
     ['processes', String(processes)],
+    ['max surge', String(update.maxSurge ?? 0)],
+    ['max unavailable', update.maxUnavailable === undefined ? null : String(update.maxUnavailable)],
     // A default comes and goes with the port: nobody asked for it.
     ...(patch.checks === undefined ? [] : checkNames).map((name): [string, string | null] => {
       const check = checks[name];

@@ -76,8 +76,8 @@ function nodeNamed(inventory: Inventory, text: string): NodeDocument {
   return found;
 }
 
-function versionOf({ mac, name, slot, fenced }: NodeDocument): string {
-  return etagOf(mac, name, slot, fenced);
+function versionOf({ mac, name, slot, fenced, placement = 'open' }: NodeDocument): string {
+  return etagOf(mac, name, slot, fenced, placement);
 }
 
 function registerShellRoutes(app: Server, { inventory, shell }: NodesApiOptions): void {

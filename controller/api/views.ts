@@ -5,9 +5,10 @@ import type { Instance } from '../../protocol/api/instances.ts';
 import { type Node, type NodeState, nodeStates } from '../../protocol/api/nodes.ts';
 import type { KillNode, KillOrder, KillTimeline } from '../../protocol/api/orders.ts';
 import type { Status } from '../../protocol/api/status.ts';
-import type { Workload } from '../../protocol/api/workloads.ts';
+import type { Workload, WorkloadSpec } from '../../protocol/api/workloads.ts';
 import type { Mac } from '../../protocol/mac.ts';
 import { filledChecks } from '../../protocol/workload/checks.ts';
+import { filledUpdate } from '../../protocol/workload/update.ts';
 import { everything } from '../../protocol/roll-call.ts';
 import { isReady } from '../../inventory/customers/placement.ts';
 import { workloadLimits } from '../../inventory/customers/workload-limits.ts';
@@ -20,7 +21,21 @@ export function nodeView(inventory: Inventory, mac: Mac): Node | undefined {
   const node = inventory.nodes.get(mac);
   if (node === undefined) return undefined;
   const instances = inventory.instances.on(mac);
-  const { name, slot, state, since, reason, stage, firmware, ip, bootId, serial, fenced, facts } = node;
+  const {
+    name,
+    slot,
+    state,
+    since,
+    reason,
+    stage,
+    firmware,
+    ip,
+    bootId,
+    serial,
+    fenced,
+    facts,
+    placement = 'open',
+  } = node;
   return {
     mac,
     name,
@@ -34,6 +49,7 @@ export function nodeView(inventory: Inventory, mac: Mac): Node | undefined {
     bootId,
     serial,
     fenced,
+    placement,
     facts,
     lastHeartbeatAt: inventory.nodes.lastHeartbeatWallClock(mac) ?? null,
     bootDurationMs: node.readyAt === null || node.firstDhcpAt === null ? null : node.readyAt - node.firstDhcpAt,
@@ -83,6 +99,7 @@ export function workloadView(
     createdAt,
     checks:
       filledChecks({ checks: spec.checks, port: spec.port, healthcheck: workload.image.config.healthcheck }) ?? {},
+    update: updateOf(spec),
     running: running(instances),
     ready: instances.filter(isReady).length,
     updated: instances.filter((instance) => instance.specRevision === specRevision && isReady(instance)).length,
@@ -90,10 +107,15 @@ export function workloadView(
   };
 }
 
+function updateOf(spec: WorkloadSpec): Workload['update'] {
+  const { maxUnavailable, ...rest } = filledUpdate(spec);
+  return maxUnavailable === undefined ? rest : { ...rest, maxUnavailable };
+}
+
 export function instanceView(inventory: Inventory, id: string): Instance | undefined {
   const instance = inventory.instances.get(id);
   if (instance === undefined) return undefined;
-  const { customer, workload, node: mac, state, reason, since, restarts, port } = instance;
+  const { customer, workload, node: mac, state, reason, since, restarts, port, draining } = instance;
   const node = inventory.nodes.get(mac);
   const ip = node?.ip ?? null;
   const order = inventory.orders.killedBy(customer);
@@ -104,7 +126,12 @@ export function instanceView(inventory: Inventory, id: string): Instance | undef
     node: mac,
     state,
     // The node only knows that it is no longer wanted; why, is known here.
-    reason: order !== undefined && state === 'stopped' ? `kill order ${order}` : reason,
+    reason:
+      order !== undefined && state === 'stopped'
+        ? `kill order ${order}`
+        : draining !== undefined && state === 'running'
+          ? `draining: ${draining.reason}`
+          : reason,
     since,
     restarts,
     ready: isReady(instance),

@@ -2,6 +2,7 @@
 import { instanceRoutes } from '../../protocol/api/instances.ts';
 import { logRoutes } from '../../protocol/api/logs.ts';
 import { workloadRoutes } from '../../protocol/api/workloads.ts';
+import { filledUpdate } from '../../protocol/workload/update.ts';
 import type { Inventory } from '../../inventory/inventory.ts';
 import { orRefuse, RefusedError, served, shown, type Server } from './serving/http.ts';
 import { pageOf } from './serving/pages.ts';
@@ -93,7 +94,7 @@ function versionOf(inventory: Inventory, { customer, name }: WorkloadName): stri
   if (workload === undefined) return undefined;
   // Another number of replicas is no other revision: nothing is replaced for it. The values of an environment are in no tag.
   const { specRevision, createdAt, spec } = workload;
-  return etagOf(customer, name, specRevision, createdAt, spec.replicas);
+  return etagOf(customer, name, specRevision, createdAt, spec.replicas, ...Object.values(filledUpdate(spec)));
 }
 
 /** Its version. */

@@ -41,6 +41,7 @@ function node(slot: number, more: Partial<Node> = {}): Node {
     bootId: null,
     serial: null,
     fenced: false,
+    placement: 'open',
     lastHeartbeatAt: null,
     bootDurationMs: null,
     instances: 0,

@@ -25,6 +25,8 @@ export type Placement =
       attempt?: number;
       reason: string;
     }
+  /** It is not called ready any more; a later step removes it. */
+  | { kind: 'drain'; id: string; reason: string }
   | { kind: 'remove'; id: string; reason: string };
 
 /** `<workload>-<number in 8 hex>`; the number is the whole inventory's, so the id is never used twice. */
@@ -46,6 +48,10 @@ export function decidePlacement(
   for (const placement of placements) {
     if (placement.kind === 'place') {
       if (place(transaction, { ...placement, now })) applied++;
+      continue;
+    }
+    if (placement.kind === 'drain') {
+      if (drain(transaction, { ...placement, now })) applied++;
       continue;
     }
     const instance = remove(transaction, placement);
@@ -113,6 +119,15 @@ function desiredInstance(
   };
 }
 
+function drain(transaction: Transaction, { id, reason, now }: Placement & { kind: 'drain'; now: number }): boolean {
+  const key = transaction.instanceKey(id);
+  const instance = key === undefined ? undefined : transaction.get('instances', key);
+  if (key === undefined || instance === undefined || instance.draining !== undefined) return false;
+  transaction.put('instances', key, { ...instance, draining: { at: now, reason } });
+  transaction.event('instance', id, `draining: ${reason}`);
+  return true;
+}
+
 function remove(
   transaction: Transaction,
   { id, reason }: Placement & { kind: 'remove' },
@@ -170,8 +185,8 @@ export function decideReport(
 }
 
 /** An agent that knows of no checks says nothing of them: what runs on its node is ready. */
-export function isReady({ state, ready }: Pick<InstanceDocument, 'state' | 'ready'>): boolean {
-  return state === 'running' && ready !== false;
+export function isReady({ state, ready, draining }: Pick<InstanceDocument, 'state' | 'ready' | 'draining'>): boolean {
+  return state === 'running' && ready !== false && draining === undefined;
 }
 
 /** A report names all that is on its node: what it does not name is not there, whatever an earlier one said. */

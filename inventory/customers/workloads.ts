@@ -3,6 +3,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { WorkloadPatch, WorkloadSpec } from '../../protocol/api/workloads.ts';
 import { configurationProblem } from '../../protocol/desired-state.ts';
 import { checksProblem } from '../../protocol/workload/checks.ts';
+import { updateProblem } from '../../protocol/workload/update.ts';
 import { patchedSpec } from '../../protocol/workload-patch.ts';
 import type { Refused } from '../refused.ts';
 import type { Cache } from '../store/cache.ts';
@@ -98,7 +99,7 @@ export function decidePutWorkload(
   const excess = overLimit(customer, spec);
   if (excess !== undefined) return { refused: excess };
   const id = `${owner}/${name}`;
-  const misfit = checksProblem(spec.checks, spec.port);
+  const misfit = checksProblem(spec.checks, spec.port) ?? updateProblem(spec.update);
   if (misfit !== undefined) return { refused: `cannot deploy ${id}: ${misfit}` };
   const problem = configurationProblem(configurationOf({ spec, image }));
   if (problem !== undefined)
@@ -112,7 +113,8 @@ export function decidePutWorkload(
     return workload;
   }
   const changed = !isDeepStrictEqual(essence(known.spec, known.image), essence(spec, image));
-  if (!changed && known.spec.replicas === spec.replicas) return known;
+  const rollsOtherwise = !isDeepStrictEqual(known.spec.update, spec.update);
+  if (!changed && !rollsOtherwise && known.spec.replicas === spec.replicas) return known;
   const workload = { ...known, spec, image, specRevision: known.specRevision + (changed ? 1 : 0), changedAt: now };
   transaction.put('workloads', id, workload);
   transaction.event(
@@ -120,7 +122,9 @@ export function decidePutWorkload(
     id,
     changed
       ? `changed to revision ${workload.specRevision}: ${spec.image}, ${spec.replicas} replicas`
-      : `${known.spec.replicas} → ${spec.replicas} replicas`,
+      : known.spec.replicas === spec.replicas
+        ? 'its next changes will roll otherwise'
+        : `${known.spec.replicas} → ${spec.replicas} replicas`,
   );
   return workload;
 }
@@ -145,7 +149,9 @@ function lastRevision(transaction: Transaction, id: string): number {
 
 /** What an instance would notice. */
 function essence(spec: WorkloadSpec, image: ImageDocument) {
-  return { ...spec, ...workloadLimits(spec), replicas: 0, digest: image.digest, squashfs: image.squashfs.sha256 };
+  const { digest, squashfs } = image;
+  // How a change rolls is none.
+  return { ...spec, ...workloadLimits(spec), replicas: 0, update: undefined, digest, squashfs: squashfs.sha256 };
 }
 
 function overLimit(customer: CustomerDocument, spec: WorkloadSpec): string | undefined {

@@ -159,6 +159,7 @@ export function decidePatch(
     name: patch.name ?? node.name,
     slot: patch.slot ?? node.slot,
     fenced: patch.fenced ?? node.fenced,
+    ...(patch.placement !== undefined && { placement: patch.placement }),
     ...(patch.fenced === undefined || patch.fenced === node.fenced ? {} : { fencedBy: by }),
     // Whoever is fenced may not come in with a token from before.
     ticket: patch.fenced === true ? null : node.ticket,
@@ -166,9 +167,17 @@ export function decidePatch(
   if (next.name !== node.name) transaction.event('node', mac, `renamed from ${node.name} to ${next.name}`);
   if (next.slot !== node.slot) transaction.event('node', mac, `moved from slot ${node.slot} to ${next.slot}`);
   if (next.fenced !== node.fenced) transaction.event('node', mac, next.fenced ? 'fenced' : 'no longer fenced');
+  const placement = next.placement ?? 'open';
+  if (placement !== (node.placement ?? 'open')) transaction.event('node', mac, placementEvents[placement]);
   if (!same(node, next)) transaction.put('nodes', mac, next);
   return next;
 }
+
+const placementEvents = {
+  open: 'takes instances again',
+  cordoned: 'cordoned: it keeps its instances and gets no more',
+  draining: 'is being drained: its instances are replaced elsewhere',
+};
 
 export function decideRemoveNode(transaction: Transaction, mac: Mac): { removed: Mac } | Refused {
   const node = transaction.get('nodes', mac);

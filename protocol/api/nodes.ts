@@ -8,6 +8,10 @@ import { Sample } from './samples.ts';
 export const nodeStates = ['seen', 'loading', 'joining', 'ready', 'silent', 'lost'] as const;
 export type NodeState = (typeof nodeStates)[number];
 
+/** What an operator wants of a node: it gets instances; keeps those that it has and gets no more; gives them away. */
+export const nodePlacements = ['open', 'cordoned', 'draining'] as const;
+export type NodePlacement = (typeof nodePlacements)[number];
+
 // A board sends these, and they are kept: closed, so that it cannot have anything else kept.
 export const NodeFacts = Type.Object(
   {
@@ -60,6 +64,10 @@ export const Node = Type.Object(
     bootId: Type.Union([Type.String(), Type.Null()]),
     serial: Type.Union([Type.String(), Type.Null()]),
     fenced: told('An operator keeps it out: it gets no kernel, no workloads and no permits.', Type.Boolean()),
+    placement: told(
+      '`open`: it gets instances. `cordoned`: it keeps its own and gets no more. `draining`: its own are replaced elsewhere.',
+      oneOf(...nodePlacements),
+    ),
     lastHeartbeatAt: Type.Union([Instant, Type.Null()]),
     bootDurationMs: told('Ready to work, from its first DHCP packet, ms.', Type.Union([Type.Integer(), Type.Null()])),
     instances: Type.Integer(),
@@ -76,6 +84,7 @@ export const NodePatch = Type.Partial(
     name: Type.String({ pattern: nodeNamePattern }),
     slot: Type.Integer({ minimum: 1, maximum: 4_096 }),
     fenced: Type.Boolean(),
+    placement: oneOf(...nodePlacements),
   }),
   { ...closed, minProperties: 1, title: 'NodePatch' },
 );
@@ -139,7 +148,7 @@ export const nodeRoutes = {
   changeNode: {
     method: 'PATCH',
     path: '/v1/nodes/:node',
-    summary: 'Rename, move, fence or unfence a node',
+    summary: 'Rename, move, fence, cordon or drain a node',
     description: 'What is left out stays. A fenced node stops everything at once.',
     tag: 'nodes',
     security: 'operator',

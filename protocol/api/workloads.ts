@@ -1,5 +1,6 @@
 import { Type, type Static } from 'typebox';
 import { Check, Checks, FilledChecks } from '../workload/check-schemas.ts';
+import { Update } from '../workload/update-schema.ts';
 import type { Routes } from './route.ts';
 import { OnSilence } from './customers.ts';
 import { CustomerName, ImageName, Instant, Next, Nothing, WorkloadName, closed, pageQuery, told } from './fields.ts';
@@ -23,6 +24,7 @@ export const WorkloadSpec = Type.Object(
     cpu: Type.Optional(told('Cores, 0.05 and up.', Type.Number({ minimum: 0.05, maximum: 256 }))),
     processes: Type.Optional(Type.Integer({ minimum: 1, maximum: 32_768 })),
     checks: Type.Optional(Checks),
+    update: Type.Optional(Update),
   },
   {
     ...closed,
@@ -52,6 +54,9 @@ export const WorkloadPatch = Type.Object(
     memoryBytes: Type.Optional(Type.Union([memoryBytes, Removal])),
     cpu: Type.Optional(Type.Union([cpu, Removal])),
     processes: Type.Optional(Type.Union([processes, Removal])),
+    update: Type.Optional(
+      told('Member by member; null instead of all brings the defaults back.', Type.Union([Update, Removal])),
+    ),
     checks: Type.Optional(
       told(
         'Check by check: null takes one away, and null instead of all brings the defaults back.',
@@ -86,6 +91,7 @@ export const Workload = Type.Object(
     cpu: Type.Number(),
     processes: Type.Integer(),
     checks: told('With the defaults: what its instances are checked by.', FilledChecks),
+    update: told('With the defaults.', Update),
     onSilence: told('Its customer’s.', OnSilence),
     createdAt: Instant,
     running: Type.Integer(),

@@ -34,6 +34,7 @@ function rackWith(states: readonly InstanceState[], replicas = states.length) {
     env: [],
     port: null,
     checks: {},
+    update: {},
     createdAt: at,
   };
   messages.push({ kind: 'workload', data: { ...workload, ...counts, onSilence: 'stop', problem: '' } });
