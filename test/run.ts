@@ -10,6 +10,7 @@ import { dirname, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { run } from 'node:test';
+import { errorChain } from '../protocol/error-chain.ts';
 import { outcomeOf } from './runner/outcome.ts';
 import type { Told } from './runner/together.ts';
 import { close, count, fail, type Totals } from './runner/totals.ts';
@@ -243,7 +244,7 @@ async function runTogether({ files, kind }: Job, { name, signal, totals }: RunOp
     if ('done' in told) at = 'after its last test';
   });
   const { promise, resolve } = Promise.withResolvers<string>();
-  child.on('error', ({ cause, message }) => resolve(String(cause ?? message)));
+  child.on('error', (error) => resolve(errorChain(error)));
   child.on('exit', (code, killedBy) => resolve(`${killedBy ?? code}`));
   const end = await promise;
   // A failed test has been counted.

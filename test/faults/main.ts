@@ -3,10 +3,11 @@
 //
 //   --runs 20              so many runs of each
 //   --only 3,7             only the faults of these numbers
+//   --titled cable         only those whose title holds this text, as progress shows it
 //   --where host|qemu      only agents in namespaces of this machine, or only boards in QEMU
-//   --json FILE            the results go there (default: artefacts/faults/results.json)
+//   --json FILE            the results go there (default: artefacts/faults/results.json); those of other faults stay in it
 //   --write                writes docs/GUARANTEE.md's table from test/faults/results/*.json; with --runs 0 does nothing else
-import { globSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, globSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -17,7 +18,7 @@ import { median } from '../bench/figure.ts';
 import { measurementOf, Results, titleOf, type FaultSuite, type Measurement, type Run } from './fault.ts';
 import { hostSuite } from './faults-host.ts';
 import { qemuSuite } from './faults-qemu.ts';
-import { faultsTable, withTable, worst } from './table.ts';
+import { faultsTable, latest, withTable, worst } from './table.ts';
 
 const rootDir = fileURLToPath(new URL('../..', import.meta.url));
 const page = join(rootDir, 'docs/GUARANTEE.md');
@@ -27,6 +28,7 @@ const { values } = parseArgs({
   options: {
     runs: { type: 'string', default: '20' },
     only: { type: 'string' },
+    titled: { type: 'string', default: '' },
     where: { type: 'string' },
     json: { type: 'string', default: join(rootDir, 'artefacts/faults/results.json') },
     write: { type: 'boolean', default: false },
@@ -36,7 +38,7 @@ const runs = Number(values.runs);
 const only = values.only?.split(',').map(Number);
 if (!Number.isInteger(runs) || runs < 0 || only?.some((number) => !Number.isInteger(number)) === true)
   throw new Error(
-    'usage: node test/faults/main.ts [--runs 20] [--only 3,7] [--where host|qemu] [--json FILE] [--write]',
+    'usage: node test/faults/main.ts [--runs 20] [--only 3,7] [--titled TEXT] [--where host|qemu] [--json FILE] [--write]',
   );
 
 const known = suites.flatMap(({ faults }) => faults.map(({ number }) => number));
@@ -54,10 +56,13 @@ for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => stop
 const print = (line: string): void => void process.stdout.write(`${line}\n`);
 const machine = `${cpus()[0]?.model ?? 'unknown processor'}, ${cpus().length} cores`;
 const measured: Measurement[] = [];
+const before = existsSync(values.json) ? resultsIn(values.json) : [];
 let failures = 0;
 
 for (const suite of suites) {
-  const faults = suite.faults.filter(({ number }) => only === undefined || only.includes(number));
+  const faults = suite.faults.filter(
+    (fault) => (only === undefined || only.includes(fault.number)) && titleOf(fault).includes(values.titled),
+  );
   if (runs === 0 || faults.length === 0 || (values.where !== undefined && values.where !== suite.where)) continue;
   print(`${suite.where}: ${faults.length} faults, ${runs} runs of each`);
   await using rack = await suite.open({ print });
@@ -83,7 +88,7 @@ for (const suite of suites) {
     measured.push(measurement);
     // After each fault: an hour's work must not hang on the last one.
     mkdirSync(dirname(values.json), { recursive: true });
-    writeFileSync(values.json, `${JSON.stringify(measured, undefined, 1)}\n`);
+    writeFileSync(values.json, `${JSON.stringify(latest([...before, ...measured]), undefined, 1)}\n`);
     if (worst(measurement.gone) > fault.boundMs) {
       failures++;
       print(`✗ ${titleOf(fault)}: worst ${worst(measurement.gone)} ms, want ${fault.boundMs}`);
