@@ -6,7 +6,7 @@ import { text } from 'node:stream/consumers';
 import { after, before, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { Type } from 'typebox';
+import { Type, type Static } from 'typebox';
 import { Check } from 'typebox/value';
 import { Event } from '../../protocol/api/events.ts';
 import type { Instance } from '../../protocol/api/instances.ts';
@@ -65,7 +65,7 @@ async function through(): Promise<void> {
 const change = (patch: WorkloadPatch) => rig.controller.api(`PATCH ${path}`, patch);
 
 /** Sends requests while `work` is under way, and a moment before and after. */
-async function served(work: () => Promise<void>): Promise<typeof Done.static> {
+async function served(work: () => Promise<void>): Promise<Static<typeof Done>> {
   const client: ChildProcess = await startTied(
     rig.network.inside([process.execPath, '--disable-warning=ExperimentalWarning', program, String(perSecond)]),
     { stdio: ['pipe', 'pipe', 'inherit'] },
