@@ -12,6 +12,7 @@ export function patchedSpec(spec: WorkloadSpec, patch: WorkloadPatch): WorkloadS
   const processes = named(patch.processes, spec.processes);
   const update =
     patch.update === null ? undefined : ((patch.update && { ...spec.update, ...patch.update }) ?? spec.update);
+  const placement = named(patch.placement, spec.placement);
   const checks = patchedChecks(spec.checks, patch.checks);
   if (command !== undefined) next.command = command;
   if (env !== undefined) next.env = env;
@@ -21,6 +22,7 @@ export function patchedSpec(spec: WorkloadSpec, patch: WorkloadPatch): WorkloadS
   if (processes !== undefined) next.processes = processes;
   if (checks !== undefined) next.checks = checks;
   if (update !== undefined) next.update = update;
+  if (placement !== undefined) next.placement = placement;
   return next;
 }
 

@@ -22,7 +22,7 @@ class Story {
   readonly world: World = { nodes: [], customers: [], workloads: [], instances: [], nextInstanceNumber: 1 };
 
   node(name: string, more: Partial<WorldNode> = {}): this {
-    const usual = { state: 'ready', fenced: false, placement: 'open', unreadyAt: null, since: 0 } as const;
+    const usual = { state: 'ready', fenced: false, placement: 'open', labels: {}, unreadyAt: null, since: 0 } as const;
     const node = { name, mac: `mac-${name}`, ...usual };
     const memoryBytes = nodeReserveBytes + 256 * mebibyte;
     const others = this.world.nodes.filter((each) => each.name !== name);
@@ -43,7 +43,17 @@ class Story {
     const limits = { memoryBytes: 64 * mebibyte, processes: 32 };
     this.world.workloads = [
       ...others,
-      { customer, name, replicas, specRevision: 1, ...limits, needsPort: false, update: usualUpdate, ...more },
+      {
+        customer,
+        name,
+        replicas,
+        specRevision: 1,
+        ...limits,
+        needsPort: false,
+        update: usualUpdate,
+        labels: {},
+        ...more,
+      },
     ];
     return this;
   }
@@ -240,6 +250,27 @@ const stories: Record<string, (story: Story) => void> = {
     story.workload('acme/web', { replicas: 2, specRevision: 2, update }).settle();
     story.say('one more board').node('c', full).settle();
   },
+  'only on boards with its labels, and spread over a label before boards': (story) => {
+    story.node('a', { labels: { zone: '1', disk: 'ssd' } }).node('b', { labels: { zone: '1', disk: 'ssd' } });
+    story.node('c', { labels: { zone: '2', disk: 'ssd' } }).node('d', { labels: { zone: '2' } });
+    story
+      .customer('acme')
+      .workload('acme/db', { replicas: 1, labels: { disk: 'nvme' } })
+      .pass();
+    story.workload('acme/db', { replicas: 0 });
+    story.workload('acme/web', { replicas: 4, labels: { disk: 'ssd' }, spread: 'zone' }).settle();
+    story
+      .say('fewer: from the zone with most')
+      .workload('acme/web', { replicas: 2, labels: { disk: 'ssd' }, spread: 'zone' });
+    story.settle();
+    story.say('changed: each zone keeps one').workload('acme/web', {
+      replicas: 2,
+      specRevision: 2,
+      labels: { disk: 'ssd' },
+      spread: 'zone',
+    });
+    story.settle();
+  },
   'cordoned nodes keep theirs and get no more; drained ones give theirs away, one after the other': (story) => {
     story.node('a').node('b').node('c').customer('acme').workload('acme/web', { replicas: 3 }).settle();
     story.say('c is cordoned').node('c', { placement: 'cordoned' });
@@ -352,6 +383,7 @@ test('684 nodes and 2,000 workloads are planned, and in slices as at once', asyn
     memoryBytes: 64 * mebibyte,
     processes: 32,
     needsPort: true,
+    labels: {},
     update: usualUpdate,
   }));
   const times: number[] = [];

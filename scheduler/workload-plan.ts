@@ -12,7 +12,7 @@ import { isReady } from '../inventory/customers/placement.ts';
 import { itemsPerLook, type Sliced, sorted } from '../inventory/slices.ts';
 import type { Mac } from '../protocol/mac.ts';
 import { lostAfterMs } from '../protocol/timing.ts';
-import { compare } from './capacity.ts';
+import { compare, zoneOf } from './capacity.ts';
 import type { Pass, Placer } from './pass.ts';
 import type { WorldInstance, WorldWorkload } from './world.ts';
 
@@ -131,7 +131,7 @@ function* retire(task: Task, { current, outdated }: Standing): Sliced<number> {
   let ready = [...current, ...outdated].filter(isReady).length;
   let count = current.length + outdated.length;
   let gone = 0;
-  for (const instance of yield* leavingOrder(outdated, current)) {
+  for (const instance of yield* leavingOrder(task, { leaving: outdated, stay: current })) {
     if (count <= least || (isReady(instance) && ready <= least)) break;
     leave(task, { instance, reason: whyOutdated(task, instance) ?? '' });
     if (isReady(instance)) ready--;
@@ -139,7 +139,7 @@ function* retire(task: Task, { current, outdated }: Standing): Sliced<number> {
     gone++;
   }
   const surplus = Math.max(0, current.length - workload.replicas);
-  for (const instance of (yield* leavingOrder(current)).slice(0, surplus))
+  for (const instance of (yield* leavingOrder(task, { leaving: current, stay: [] })).slice(0, surplus))
     leave(task, { instance, reason: `${workload.replicas} wanted` });
   return gone + surplus;
 }
@@ -153,7 +153,7 @@ function* makeRoom(task: Task, { current, outdated, leaving }: Standing): Sliced
   if (outdated.length === 0 || placer.refusal === undefined || placer.placed > 0 || leaving > 0) return false;
   if (!current.every(isReady)) return false;
   if (workload.update.maxUnavailable !== undefined) return true;
-  for (const [at, instance] of (yield* leavingOrder(outdated, current)).entries()) {
+  for (const [at, instance] of (yield* leavingOrder(task, { leaving: outdated, stay: current })).entries()) {
     if (placer.wouldFitInsteadOf(instance)) {
       leave(task, { instance, reason: whyOutdated(task, instance) ?? '' });
       return false;
@@ -216,21 +216,43 @@ function rank(instance: WorldInstance): number {
   return isReady(instance) ? 3 : instance.state === 'running' ? 2 : 1;
 }
 
-/** Who goes first: failed, not running, not ready, on the node with most of them and of those that `stay`, youngest. */
-function* leavingOrder(instances: WorldInstance[], stay: WorldInstance[] = []): Sliced<WorldInstance[]> {
-  if (instances.length === 0) return instances;
-  const staying = new Map<Mac, number>();
-  for (const { node } of stay) staying.set(node, (staying.get(node) ?? 0) + 1);
+/**
+ * Who goes first: failed, not running, not ready, in the zone and then on the node with most of them and of those that `stay`,
+ * youngest.
+ */
+function* leavingOrder(
+  { workload, pass }: Task,
+  { leaving, stay }: { leaving: WorldInstance[]; stay: WorldInstance[] },
+): Sliced<WorldInstance[]> {
+  if (leaving.length === 0) return leaving;
+  const zone = ({ node }: WorldInstance): string => zoneOf(workload, pass.capacity.node(node));
+  const inZone = workload.spread === undefined ? new Map<string, number>() : yield* crowds({ leaving, stay, of: zone });
+  const onNode = yield* crowds({ leaving, stay, of: ({ node }) => node });
+  const by = (crowd: Map<string, number>) => (a: WorldInstance, b: WorldInstance) =>
+    (crowd.get(b.id) ?? 0) - (crowd.get(a.id) ?? 0);
+  const [byZone, byNode] = [by(inZone), by(onNode)];
+  return yield* sorted(leaving, (a, b) => rank(a) - rank(b) || byZone(a, b) || byNode(a, b) || compare(b.id, a.id));
+}
+
+/** By id: how many of those that stay, and of older ones that leave, are in the same place. */
+function* crowds({
+  leaving,
+  stay,
+  of,
+}: {
+  leaving: WorldInstance[];
+  stay: WorldInstance[];
+  of: (instance: WorldInstance) => string;
+}): Sliced<Map<string, number>> {
+  const staying = new Map<string, number>();
+  for (const instance of stay) staying.set(of(instance), (staying.get(of(instance)) ?? 0) + 1);
   const crowd = new Map<string, number>();
-  for (const [mac, group] of Map.groupBy(instances, ({ node }) => node)) {
+  for (const [place, group] of Map.groupBy(leaving, of)) {
     for (const [position, { id }] of group.toSorted((a, b) => compare(a.id, b.id)).entries())
-      crowd.set(id, (staying.get(mac) ?? 0) + position);
+      crowd.set(id, (staying.get(place) ?? 0) + position);
     yield;
   }
-  return yield* sorted(
-    instances,
-    (a, b) => rank(a) - rank(b) || (crowd.get(b.id) ?? 0) - (crowd.get(a.id) ?? 0) || compare(b.id, a.id),
-  );
+  return crowd;
 }
 
 function isOld({ specRevision }: WorldWorkload, instance: WorldInstance): boolean {

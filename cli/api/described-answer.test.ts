@@ -50,6 +50,7 @@ const workload = {
   processes: 64,
   checks: {},
   update: { maxSurge: 1, deadlineMs: 180_000, drainMs: 5_000 },
+  placement: {},
   onSilence: 'stop',
   createdAt: 1,
   running: 1,

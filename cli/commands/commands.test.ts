@@ -22,6 +22,7 @@ const shown: [line: string, wanted: RegExp][] = [
   ['node cordon node-c20001', /gets no more instances/],
   ['node drain node-c20001 --no-wait', /is being drained of 1 instances|is drained: it has no instances/],
   ['node uncordon node-c20001', /gets instances again/],
+  ['node label node-c20001 zone=a', /has these labels now/],
   ['node remove node-c20001', /forgotten/],
   ['customers', /acme +may run +1\/1 +1 +768M +512 +stop/],
   ['customer add acme --on-silence hold --memory 1G --processes 64', /customer acme is there/],

@@ -6,6 +6,7 @@ import { nodeNames, orMeant } from '../arguments/meant.ts';
 import { durationOption } from '../arguments/limits.ts';
 import { liveLine, printDone, printJson, printList } from '../print/print.ts';
 import type { Tone } from '../print/screen.ts';
+import { labelsText } from '../../protocol/workload/labels.ts';
 import { printable } from '../../protocol/printable.ts';
 import type { Column } from '../print/table.ts';
 
@@ -61,6 +62,7 @@ function details(node: Node, now: number): string {
     ['stage', node.stage],
     ['fenced', node.fenced ? 'yes: it gets no kernel, no workloads and no permits' : 'no'],
     ['placement', placementTexts[node.placement]],
+    ['labels', labelsText(node.labels)],
     ['firmware', node.firmware ?? '-'],
     ['address', node.ip ?? '-'],
     ['serial', node.serial ?? '-'],
@@ -99,6 +101,14 @@ async function change(
   const name = checkedNode(given);
   const node = await context.api.ask<Node>({ method: 'PATCH', path: nodePath(name), body: patch });
   printDone(context, { json: node, text: `${node.name} (${node.mac}) ${said}` });
+}
+
+function labelOf(text: string): [string, string | null] {
+  const [, gone] = /^([a-z][a-z0-9-]{0,30})-$/.exec(text) ?? [];
+  if (gone !== undefined) return [gone, null];
+  const [, name, value] = /^([a-z][a-z0-9-]{0,30})=(.{1,200})$/.exec(text) ?? [];
+  if (name !== undefined && value !== undefined) return [name, value];
+  throw new UsageError(`a label is ${JSON.stringify(text)}, want LABEL=VALUE, like zone=a, or LABEL- to take it away`);
 }
 
 const drainPollMs = 300;
@@ -240,6 +250,17 @@ ends it, before or after.`,
     takes: [1, 1],
     run: (context, call) =>
       change(context, { node: call.positionals[0], patch: { placement: 'open' }, said: 'gets instances again' }),
+  },
+  {
+    words: ['node', 'label'],
+    usage: 'NAME|MAC LABEL=VALUE|LABEL-',
+    summary: 'give a node labels, or take some away, for workloads that ask for them',
+    details: 'To take one away: muster node label node-7 zone-',
+    takes: [2, 17],
+    run: (context, call) => {
+      const labels = Object.fromEntries(call.positionals.slice(1).map(labelOf));
+      return change(context, { node: call.positionals[0], patch: { labels }, said: 'has these labels now' });
+    },
   },
   {
     words: ['node', 'remove'],

@@ -8,6 +8,7 @@ import type { Status } from '../../protocol/api/status.ts';
 import type { Workload, WorkloadSpec } from '../../protocol/api/workloads.ts';
 import type { Mac } from '../../protocol/mac.ts';
 import { filledChecks } from '../../protocol/workload/checks.ts';
+import { labelsOf } from '../../protocol/workload/labels.ts';
 import { filledUpdate } from '../../protocol/workload/update.ts';
 import { everything } from '../../protocol/roll-call.ts';
 import { isReady } from '../../inventory/customers/placement.ts';
@@ -50,6 +51,7 @@ export function nodeView(inventory: Inventory, mac: Mac): Node | undefined {
     serial,
     fenced,
     placement,
+    labels: labelsOf(node),
     facts,
     lastHeartbeatAt: inventory.nodes.lastHeartbeatWallClock(mac) ?? null,
     bootDurationMs: node.readyAt === null || node.firstDhcpAt === null ? null : node.readyAt - node.firstDhcpAt,
@@ -100,6 +102,7 @@ export function workloadView(
     checks:
       filledChecks({ checks: spec.checks, port: spec.port, healthcheck: workload.image.config.healthcheck }) ?? {},
     update: updateOf(spec),
+    placement: spec.placement ?? {},
     running: running(instances),
     ready: instances.filter(isReady).length,
     updated: instances.filter((instance) => instance.specRevision === specRevision && isReady(instance)).length,

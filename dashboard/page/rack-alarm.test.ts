@@ -13,6 +13,7 @@ function node(state: NodeState, stage: string): Node {
     state,
     stage,
     fenced: false,
+    labels: {},
     placement: 'open' as const,
     instances: 0,
     customers: [],

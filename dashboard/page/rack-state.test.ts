@@ -42,6 +42,7 @@ function node(slot: number, more: Partial<Node> = {}): Node {
     serial: null,
     fenced: false,
     placement: 'open',
+    labels: {},
     lastHeartbeatAt: null,
     bootDurationMs: null,
     instances: 0,

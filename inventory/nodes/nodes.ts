@@ -2,6 +2,7 @@
 // `join-token.ts`.
 import type { NodePatch } from '../../protocol/api/nodes.ts';
 import type { BootStage } from '../../protocol/boot/boot-stage.ts';
+import { labelsText, patchedLabels } from '../../protocol/workload/labels.ts';
 import type { Mac } from '../../protocol/mac.ts';
 import { forgetConfigurations } from '../customers/configurations.ts';
 import type { NodeDocument } from '../store/documents.ts';
@@ -153,6 +154,9 @@ export function decidePatch(
       };
     replaced.push(other);
   }
+  const relabelled = patchedLabels(node.labels ?? {}, patch.labels ?? {});
+  if ('refused' in relabelled) return relabelled;
+  const { labels } = relabelled;
   for (const other of replaced) dropNode(transaction, { node: other, reason: `replaced by ${mac}` });
   const next = {
     ...node,
@@ -160,6 +164,7 @@ export function decidePatch(
     slot: patch.slot ?? node.slot,
     fenced: patch.fenced ?? node.fenced,
     ...(patch.placement !== undefined && { placement: patch.placement }),
+    ...(patch.labels !== undefined && { labels }),
     ...(patch.fenced === undefined || patch.fenced === node.fenced ? {} : { fencedBy: by }),
     // Whoever is fenced may not come in with a token from before.
     ticket: patch.fenced === true ? null : node.ticket,
@@ -167,6 +172,8 @@ export function decidePatch(
   if (next.name !== node.name) transaction.event('node', mac, `renamed from ${node.name} to ${next.name}`);
   if (next.slot !== node.slot) transaction.event('node', mac, `moved from slot ${node.slot} to ${next.slot}`);
   if (next.fenced !== node.fenced) transaction.event('node', mac, next.fenced ? 'fenced' : 'no longer fenced');
+  if (patch.labels !== undefined && labelsText(labels) !== labelsText(node.labels ?? {}))
+    transaction.event('node', mac, `labels: ${labelsText(labels) || 'none'}`);
   const placement = next.placement ?? 'open';
   if (placement !== (node.placement ?? 'open')) transaction.event('node', mac, placementEvents[placement]);
   if (!same(node, next)) transaction.put('nodes', mac, next);

@@ -46,6 +46,8 @@ export const NodeDocument = Type.Object({
   fenced: Type.Boolean(),
   /** Left out: `open`. */
   placement: Type.Optional(oneOf(nodePlacements)),
+  /** An operator's. */
+  labels: Type.Optional(Type.Record(Type.String(), Type.String())),
   /** Who fenced it, or ended that, last. */
   fencedBy: Type.Optional(Type.String()),
   facts: NullOr(NodeFacts),

@@ -1,4 +1,5 @@
 import { Type, type Static } from 'typebox';
+import { LabelName, LabelValue } from '../workload/placement-schema.ts';
 import type { Routes } from './route.ts';
 import { nodeNamePattern } from '../names.ts';
 import { CustomerName, Instant, MacAddress, Next, Nothing, closed, oneOf, pageQuery, told } from './fields.ts';
@@ -68,6 +69,7 @@ export const Node = Type.Object(
       '`open`: it gets instances. `cordoned`: it keeps its own and gets no more. `draining`: its own are replaced elsewhere.',
       oneOf(...nodePlacements),
     ),
+    labels: told('An operator’s own, and `node`, `model` and `cores`.', Type.Record(Type.String(), Type.String())),
     lastHeartbeatAt: Type.Union([Instant, Type.Null()]),
     bootDurationMs: told('Ready to work, from its first DHCP packet, ms.', Type.Union([Type.Integer(), Type.Null()])),
     instances: Type.Integer(),
@@ -85,6 +87,10 @@ export const NodePatch = Type.Partial(
     slot: Type.Integer({ minimum: 1, maximum: 4_096 }),
     fenced: Type.Boolean(),
     placement: oneOf(...nodePlacements),
+    labels: told(
+      'Label by label; null takes one away.',
+      Type.Record(LabelName, Type.Union([LabelValue, Type.Null()]), { maxProperties: 64 }),
+    ),
   }),
   { ...closed, minProperties: 1, title: 'NodePatch' },
 );
@@ -148,7 +154,7 @@ export const nodeRoutes = {
   changeNode: {
     method: 'PATCH',
     path: '/v1/nodes/:node',
-    summary: 'Rename, move, fence, cordon or drain a node',
+    summary: 'Rename, move, fence, cordon, drain or label a node',
     description: 'What is left out stays. A fenced node stops everything at once.',
     tag: 'nodes',
     security: 'operator',

@@ -1,5 +1,6 @@
 import { Type, type Static } from 'typebox';
 import { Check, Checks, FilledChecks } from '../workload/check-schemas.ts';
+import { Placement } from '../workload/placement-schema.ts';
 import { Update } from '../workload/update-schema.ts';
 import type { Routes } from './route.ts';
 import { OnSilence } from './customers.ts';
@@ -25,6 +26,7 @@ export const WorkloadSpec = Type.Object(
     processes: Type.Optional(Type.Integer({ minimum: 1, maximum: 32_768 })),
     checks: Type.Optional(Checks),
     update: Type.Optional(Update),
+    placement: Type.Optional(Placement),
   },
   {
     ...closed,
@@ -57,6 +59,7 @@ export const WorkloadPatch = Type.Object(
     update: Type.Optional(
       told('Member by member; null instead of all brings the defaults back.', Type.Union([Update, Removal])),
     ),
+    placement: Type.Optional(told('The whole of it.', Type.Union([Placement, Removal]))),
     checks: Type.Optional(
       told(
         'Check by check: null takes one away, and null instead of all brings the defaults back.',
@@ -92,6 +95,7 @@ export const Workload = Type.Object(
     processes: Type.Integer(),
     checks: told('With the defaults: what its instances are checked by.', FilledChecks),
     update: told('With the defaults.', Update),
+    placement: Placement,
     onSilence: told('Its customer’s.', OnSilence),
     createdAt: Instant,
     running: Type.Integer(),

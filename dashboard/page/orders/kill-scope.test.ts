@@ -35,6 +35,7 @@ function rackWith(states: readonly InstanceState[], replicas = states.length) {
     port: null,
     checks: {},
     update: {},
+    placement: {},
     createdAt: at,
   };
   messages.push({ kind: 'workload', data: { ...workload, ...counts, onSilence: 'stop', problem: '' } });
