@@ -4,30 +4,32 @@ import { WorkloadSpec, type WorkloadPatch } from './api/workloads.ts';
 
 /** What is wanted then, or why that would be nothing whole: a patch of a part may leave something out that must be there. */
 export function patchedSpec(spec: WorkloadSpec, patch: WorkloadPatch): WorkloadSpec | { refused: string } {
-  const { env, ...rest } = merged(spec, { patch, depth: 2 });
-  // An environment of which nothing is left is none.
+  const { env, ...rest } = merged(spec, { patch, byName: namedParts });
+  // An environment of which nothing is left is none. No check at all is another wish than the defaults.
   const next: unknown = isRecord(env) && Object.keys(env).length > 0 ? { ...rest, env } : rest;
   if (Check(WorkloadSpec, next)) return next;
   const faults = Errors(WorkloadSpec, next).map(({ instancePath, message }) => `"${instancePath.slice(1)}" ${message}`);
   return { refused: `cannot change it like that: ${faults[0] ?? 'nothing whole is left'}` };
 }
 
+/** Fields of which a patch may change one part: variable by variable, check by check. Any other is one thing. */
+const namedParts: ReadonlySet<string> = new Set(['env', 'checks', 'update']);
+const none: ReadonlySet<string> = new Set();
+
 /**
- * As RFC 7396 merges, two levels deep: field by field, and in a field variable by variable or whatever it has by name. What is
- * below that is one thing, and half of the old with half of the new is none. A name may be `__proto__`: nothing is set by it.
+ * As RFC 7396 merges, but not below what has a name: half of an old check with half of a new one is none. A name may be
+ * `__proto__`: nothing is set by it.
  */
 function merged(
   target: unknown,
-  { patch, depth }: { patch: Readonly<Record<string, unknown>>; depth: number },
+  { patch, byName }: { patch: Readonly<Record<string, unknown>>; byName: ReadonlySet<string> },
 ): Record<string, unknown> {
   const fields = new Map<string, unknown>(isRecord(target) ? Object.entries(target) : []);
   for (const [name, value] of Object.entries(patch)) {
     if (value === null) fields.delete(name);
-    else
-      fields.set(
-        name,
-        isRecord(value) && depth > 1 ? merged(fields.get(name), { patch: value, depth: depth - 1 }) : value,
-      );
+    else if (isRecord(value) && byName.has(name))
+      fields.set(name, merged(fields.get(name), { patch: value, byName: none }));
+    else fields.set(name, value);
   }
   return Object.fromEntries(fields);
 }

@@ -3,10 +3,16 @@ import { resolve } from '../inventory/customers/configurations.ts';
 import { wantedReplicas, workloadLimits } from '../inventory/customers/workload-limits.ts';
 import type { Inventory } from '../inventory/inventory.ts';
 import type { InstanceDocument, NodeDocument, WorkloadDocument } from '../inventory/store/documents.ts';
+import type { NodePlacement } from '../protocol/api/nodes.ts';
 import type { Mac } from '../protocol/mac.ts';
+import { labelsOf, type Labels } from '../protocol/workload/labels.ts';
+import { filledUpdate, type FilledUpdate } from '../protocol/workload/update.ts';
 
 export interface WorldNode extends Pick<NodeDocument, 'mac' | 'name' | 'state' | 'fenced' | 'unreadyAt' | 'since'> {
   memoryBytes: number;
+  /** What an operator says of it: whether it gets instances, keeps its own, or gives them away. */
+  placement: NodePlacement;
+  labels: Labels;
 }
 
 export interface WorldCustomer {
@@ -26,6 +32,11 @@ export interface WorldWorkload {
   memoryBytes: number;
   processes: number;
   needsPort: boolean;
+  update: FilledUpdate;
+  /** Only on nodes with all of them. */
+  labels: Labels;
+  /** A label, over whose values it is spread before it is spread over nodes. */
+  spread?: string | undefined;
   /** Why no board may be asked to run it, deployed before there was such a rule: in words. */
   readonly unusable?: string | undefined;
   /** One on each of these nodes and none elsewhere; anywhere where left out. */
@@ -46,7 +57,10 @@ export interface WorldInstance extends Pick<
   | 'reason'
   | 'placedAt'
   | 'since'
+  | 'ready'
+  | 'draining'
 > {
+  readonly restarts?: number;
   readonly desired: { readonly memoryBytes: number; readonly processes: number };
 }
 
@@ -60,7 +74,7 @@ export interface World {
 
 export function readWorld(inventory: Inventory): World {
   return {
-    nodes: inventory.nodes.all().map(({ mac, name, state, fenced, unreadyAt, since, facts }) => ({
+    nodes: inventory.nodes.all().map(({ mac, name, state, fenced, unreadyAt, since, facts, placement, labels }) => ({
       mac,
       name,
       state,
@@ -68,6 +82,8 @@ export function readWorld(inventory: Inventory): World {
       unreadyAt,
       since,
       memoryBytes: facts?.memoryBytes ?? 0,
+      placement: placement ?? 'open',
+      labels: labelsOf({ name, facts, labels }),
     })),
     customers: inventory.customers.all().map(({ name, memoryBytes, processes }) => ({
       name,
@@ -92,6 +108,9 @@ function workloadOf(workload: WorkloadDocument): WorldWorkload {
     memoryBytes,
     processes,
     needsPort: spec.port !== undefined,
+    update: filledUpdate(spec),
+    labels: spec.placement?.labels ?? {},
+    spread: spec.placement?.spread,
     // Hashes its configuration: asked for only when it is about to be placed.
     get unusable() {
       return resolve(workload).problem;

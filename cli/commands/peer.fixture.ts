@@ -28,6 +28,8 @@ export const node: Node = {
   bootId: 'b',
   serial: 'HKC2',
   fenced: false,
+  placement: 'open',
+  labels: {},
   lastHeartbeatAt: now,
   bootDurationMs: 41_000,
   instances: 1,
@@ -89,10 +91,14 @@ const workload: Workload = {
   stopSignal: null,
   stopGraceMs: 10_000,
   stopped: false,
+  checks: {},
+  update: { maxSurge: 1, deadlineMs: 180_000, drainMs: 5_000 },
+  placement: {},
   onSilence: 'stop',
   createdAt: now,
   revision: 1,
   running: 1,
+  ready: 1,
   updated: 1,
   problem: '',
 };
@@ -105,6 +111,7 @@ const instance: Instance = {
   nodeName: 'node-c20001',
   state: 'running',
   reason: '',
+  ready: true,
   since: now - 2000,
   restarts: 0,
   endpoint: 'http://10.77.0.51:20000',
@@ -267,7 +274,10 @@ function workloadRoutes(
     before: null,
     last: 1,
   }));
-  app.get('/v1/instances', () => ({ instances: [{ ...instance, state: next(state.states ?? ['running']) }] }));
+  app.get('/v1/instances', () => {
+    const now = next(state.states ?? ['running']);
+    return { instances: [{ ...instance, state: now, ready: now === 'running' }] };
+  });
 }
 
 function orderRoutes(app: FastifyInstance, state: Partial<PeerState>): void {

@@ -82,6 +82,22 @@ test('deploy: a contradiction is refused, and a variable that is not there is no
   assert.match((await deploy('--env', 'B=1', '--no-env', 'A')).out, /: variable B set, variable A removed;/);
 });
 
+test('deploy: checks are named one by one, and the others stay', async (t) => {
+  const { muster, spec } = await controller(t);
+  const deploy = (...options: string[]) => muster('deploy', 'acme/web', '--no-wait', ...options);
+  await deploy('--image', 'web', '--port', '80', '--check', 'live=tcp', '--check', 'ready=http:/healthz');
+  assert.deepEqual(spec()?.checks, { live: { tcp: {} }, ready: { http: { path: '/healthz' } } });
+  const changed = await deploy('--no-check', 'live', '--check', 'ready=http:/up');
+  assert.deepEqual(spec()?.checks, { ready: { http: { path: '/up' } } });
+  assert.match(changed.out, /check ready GET \/healthz → GET \/up, check live a connection removed; the rest stays/);
+  assert.match(
+    (await deploy('--check', 'alive=tcp')).err,
+    /--check is "alive=tcp", want one of start, ready, live, then =/,
+  );
+  const portless = await deploy('--no-port', '--check', 'ready=tcp');
+  assert.match(portless.err, /check ready names no port and the workload has none, want a port in one of them/);
+});
+
 test('deploy: an image that was imported anew under its name is taken by who names it', async (t) => {
   const { muster, inventory } = await controller(t);
   const deploy = (...options: string[]) => muster('deploy', 'acme/web', '--no-wait', ...options);

@@ -2,10 +2,12 @@
 import type { ChangedWorkload, Workload, WorkloadSpec, WorkloadPatch } from '../../protocol/api/workloads.ts';
 import { containerCapabilities } from '../../protocol/container/capabilities.ts';
 import { stopSignalNumber } from '../../protocol/container/stop-signal.ts';
+import { checkNames } from '../../protocol/workload/checks.ts';
 import { printable } from '../../protocol/printable.ts';
 import { ApiError, type Tagged } from '../api/api.ts';
 import { checkedName, checkedNumber, checkedWorkload, workloadPath, type WorkloadName } from '../arguments/argument.ts';
 import { UsageError, type Call, type Command, type Context, type Option } from '../command.ts';
+import { checksOption } from '../arguments/check.ts';
 import { coresOption, countOption, durationOption, sizeOption } from '../arguments/limits.ts';
 import { printDone } from '../print/print.ts';
 import { deployFile, fileOptions } from './files.ts';
@@ -56,6 +58,28 @@ const specOptions = {
   'no-env': { type: 'string', multiple: true, value: 'NAME', help: 'a variable that it has no more' },
   command: { type: 'string', value: 'LINE', help: "a line for the image's /bin/sh, instead of its own command" },
   'no-command': { type: 'boolean', help: "the image's own command again" },
+  check: {
+    type: 'string',
+    multiple: true,
+    value: 'NAME=CHECK',
+    help: 'start, ready or live, and how: http:/PATH, tcp, exec:LINE; a port before the path or after tcp:',
+  },
+  'no-check': {
+    type: 'string',
+    multiple: true,
+    value: 'NAME',
+    help: 'a check that it has no more, nor by default',
+  },
+  'max-surge': {
+    type: 'string',
+    value: 'N',
+    help: 'how many more there may be while a change rolls (a new one: 1)',
+  },
+  'max-unavailable': {
+    type: 'string',
+    value: 'N',
+    help: 'how many fewer may be ready meanwhile (a new one: none, or one where there is no room for one more)',
+  },
 } as const satisfies Record<string, Option>;
 
 export const waitOptions = {
@@ -246,6 +270,10 @@ function workloadPatch(call: Call): WorkloadPatch {
   const memoryBytes = sizeOption(call, { name: 'memory', from: 4 * 2 ** 20, to: 2 ** 40 });
   const cpu = coresOption(call, { name: 'cpu', from: 0.05, to: 256 });
   const processes = countOption(call, { name: 'processes', from: 1, to: 32_768 });
+  const update = updateOption(call);
+  if (update !== undefined) patch.update = update;
+  const checks = checksOption(call);
+  if (checks !== undefined) patch.checks = checks;
   const user = call.removes('user') ? null : call.text('user');
   const capabilities = capabilitiesOf(call);
   const stopSignal = call.removes('stop-signal') ? null : stopSignalOf(call);
@@ -327,9 +355,27 @@ function newSpec(id: string, patch: WorkloadPatch): WorkloadSpec {
   if (memoryBytes != null) spec.memoryBytes = memoryBytes;
   if (cpu != null) spec.cpu = cpu;
   if (processes != null) spec.processes = processes;
+  if (patch.update != null) spec.update = patch.update;
+  if (patch.checks != null) spec.checks = givenChecks(patch.checks);
   if (user != null) spec.user = user;
   if (capabilities != null) spec.capabilities = capabilities;
   if (stopSignal != null) spec.stopSignal = stopSignal;
   if (stopGraceMs != null) spec.stopGraceMs = stopGraceMs;
   return spec;
+}
+
+function updateOption(call: Call): WorkloadSpec['update'] {
+  const maxSurge = countOption(call, { name: 'max-surge', from: 0, to: 10_000 });
+  const maxUnavailable = countOption(call, { name: 'max-unavailable', from: 0, to: 10_000 });
+  if (maxSurge === undefined && maxUnavailable === undefined) return undefined;
+  return { ...(maxSurge !== undefined && { maxSurge }), ...(maxUnavailable !== undefined && { maxUnavailable }) };
+}
+
+function givenChecks(checks: NonNullable<WorkloadPatch['checks']>): NonNullable<WorkloadSpec['checks']> {
+  const given: NonNullable<WorkloadSpec['checks']> = {};
+  for (const name of checkNames) {
+    const check = checks[name];
+    if (check != null) given[name] = check;
+  }
+  return given;
 }

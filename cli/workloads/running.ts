@@ -57,7 +57,7 @@ export async function waitUntilRunning(context: Context, { stored, waitMs }: Wai
     const own = instances.filter((instance) => instance.workload === name);
     const now = context.monotonic();
     line.show(progressText({ id, workload, instances: own }));
-    const allRun = own.length === replicas && own.every(({ state }) => state === 'running');
+    const allRun = own.length === replicas && own.every(({ ready }) => ready);
     if (workload.problem === '' && workload.updated === replicas && allRun) {
       line.end();
       return { whole: { ...workload, instances: own }, tookMs: now - startedMs };
@@ -94,17 +94,17 @@ export function printRunning(context: Context, { whole, tookMs }: Running): void
   return undefined;
 }
 
-/** `acme/web: 1/2 running, fetching on node-2`, and what is in the way. */
+/** `acme/web: 1/2 ready, fetching on node-2`, and what is in the way. */
 function progressText(options: { id: string; workload: Workload; instances: readonly Instance[] }): string {
   const { id, workload, instances } = options;
-  const running = instances.filter(({ state }) => state === 'running').length;
+  const ready = instances.filter((instance) => instance.ready).length;
   const others = instances
-    .filter(({ state }) => state !== 'running')
+    .filter((instance) => !instance.ready)
     .map(
       ({ state, nodeName, reason }) =>
-        `${state} on ${nodeName}${state === 'failed' && reason !== '' ? ` (${reason})` : ''}`,
+        `${state} on ${nodeName}${['failed', 'exited', 'running'].includes(state) && reason !== '' ? ` (${reason})` : ''}`,
     );
   const more = others.length > 3 ? [...others.slice(0, 3), `${others.length - 3} more`] : others;
   const problem = workload.problem === '' ? [] : [workload.problem];
-  return printable([`${id}: ${running}/${workload.replicas} running`, ...more, ...problem].join(', '));
+  return printable([`${id}: ${ready}/${workload.replicas} ready`, ...more, ...problem].join(', '));
 }

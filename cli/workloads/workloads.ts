@@ -40,15 +40,19 @@ export const workloadCommands: Command[] = [
           { heading: 'INSTANCE', value: ({ id }) => id, yields: 3 },
           { heading: 'WORKLOAD', value: (instance) => `${instance.customer}/${instance.workload}` },
           { heading: 'NODE', value: ({ nodeName }) => nodeName },
-          { heading: 'STATE', value: ({ state }) => state, tone: ({ state }) => stateTones[state] },
+          {
+            heading: 'STATE',
+            value: stateText,
+            tone: (instance) => (isUnready(instance) ? 'warning' : stateTones[instance.state]),
+          },
           { heading: 'FOR', right: true, value: ({ since }) => durationText(context.now() - since), yields: 2 },
           { heading: 'RESTARTS', right: true, value: ({ restarts }) => String(restarts), yields: 1 },
           { heading: 'ENDPOINT', value: ({ endpoint }) => endpoint ?? '-', yields: 4 },
-          { heading: 'REASON', value: ({ reason }) => reason.slice(0, 80), yields: 5, cut: true },
+          { heading: 'REASON', value: (instance) => reasonText(instance), yields: 5, cut: true },
         ],
       });
-      for (const { customer: owner, name, problem, running, replicas } of workloads) {
-        if (problem !== '') context.output.out(`${owner}/${name} (${running}/${replicas}): ${printable(problem)}\n`);
+      for (const { customer: owner, name, problem, ready, replicas } of workloads) {
+        if (problem !== '') context.output.out(`${owner}/${name} (${ready}/${replicas}): ${printable(problem)}\n`);
       }
       const holding = workloads.flatMap(({ customer: owner, onSilence }) => (onSilence === 'hold' ? [owner] : []));
       context.output.out(holdNote([...new Set(holding)]));
@@ -74,6 +78,19 @@ async function mustBeCustomer({ api }: Context, name: string): Promise<void> {
   const { customers } = await api.ask<{ customers: Customer[] }>({ path: '/v1/customers' });
   if (customers.some((customer) => customer.name === name)) return;
   throw new FailedError(`there is no customer ${name} (muster customers lists them)`, { code: 'not-found' });
+}
+
+function isUnready({ state, ready }: Instance): boolean {
+  return state === 'running' && !ready;
+}
+
+/** What runs and is not ready gets no traffic: that is what an operator looks for. */
+function stateText(instance: Instance): string {
+  return isUnready(instance) ? 'not ready' : instance.state;
+}
+
+function reasonText(instance: Instance): string {
+  return (isUnready(instance) ? instance.reason.replace(/^not ready: /, '') : instance.reason).slice(0, 80);
 }
 
 const stateTones: Partial<Record<Instance['state'], Tone>> = {

@@ -2,6 +2,7 @@
 import { instanceRoutes } from '../../protocol/api/instances.ts';
 import { logRoutes } from '../../protocol/api/logs.ts';
 import { workloadRoutes } from '../../protocol/api/workloads.ts';
+import { filledUpdate } from '../../protocol/workload/update.ts';
 import type { Inventory } from '../../inventory/inventory.ts';
 import type { WorkloadDocument } from '../../inventory/store/documents.ts';
 import { imageRefusal, ownCustomer, type Asking } from './serving/access.ts';
@@ -106,7 +107,8 @@ function versionOf(inventory: Inventory, { customer, name }: WorkloadName): stri
 
 function tagOf({ customer, name, specRevision, createdAt, spec }: WorkloadDocument): string {
   // Another number of replicas is no other revision: nothing is replaced for it. The values of an environment are in no tag.
-  return etagOf(customer, name, specRevision, createdAt, spec.replicas, spec.stopped === true);
+  const rolls = Object.values(filledUpdate(spec));
+  return etagOf(customer, name, specRevision, createdAt, spec.replicas, spec.stopped === true, ...rolls);
 }
 
 /** Its version. */

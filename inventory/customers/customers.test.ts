@@ -81,6 +81,14 @@ test('workloads: what must be there is asked for, and the revision grows with wh
   });
 });
 
+const configuration = {
+  args: ['/bin/app', 'serve'],
+  env: ['PATH=/bin', 'A=2', 'B=x=y'],
+  workingDir: '/',
+  user: '101:102',
+  checks: { ready: { tcp: { port: 8080 }, intervalMs: 2_000, timeoutMs: 1_000, failures: 3, successes: 1 } },
+};
+
 test('a node is told what is placed on it, by generations that only grow, also over a restart', async () => {
   await using rack = await testRack();
   const { inventory } = rack;
@@ -97,12 +105,6 @@ test('a node is told what is placed on it, by generations that only grow, also o
   const web = { ...place, id: 'web-00000001', customer: 'acme', workload: 'web', port: 20_001 };
   assert.deepEqual(await inventory.instances.apply([web]), { applied: 1 });
   grows('placed', true);
-  const configuration = {
-    args: ['/bin/app', 'serve'],
-    env: ['PATH=/bin', 'A=2', 'B=x=y'],
-    workingDir: '/',
-    user: '101:102',
-  };
   assert.deepEqual(inventory.workloads.configuration(configurationDigest(configuration)), configuration);
   assert.deepEqual(inventory.nodes.desired(mac), {
     generation: Number(generations.at(-1)),
@@ -206,6 +208,7 @@ test('reports: only the own instances, only news', async () => {
     nodeName: 'node-c20001',
     state: 'running',
     reason: '',
+    ready: true,
     since: rack.now(),
     restarts: 0,
     endpoint: 'http://10.77.0.50:20001',
@@ -222,6 +225,35 @@ test('reports: only the own instances, only news', async () => {
   });
   assert.deepEqual(counts(), { running: 1, updated: 0 }, 'what runs is of the revision before');
   assert.deepEqual(statusCounts(inventory).nodes, { seen: 0, loading: 0, joining: 0, ready: 2, silent: 0, lost: 0 });
+});
+
+test('reports: ready is stored, counted and told; each change of it is one event with its cause', async () => {
+  await using rack = await testRack();
+  const { inventory } = rack;
+  await rack.ready(mac);
+  await withAcme(inventory);
+  await inventory.instances.apply([{ ...place, id: 'web-00000001', customer: 'acme', workload: 'web', port: 20_001 }]);
+  const report = { id: 'web-00000001', state: 'running', reason: '', restarts: 0 } as const;
+  const say = (more: { ready: boolean; reason?: string }) => inventory.instances.report(mac, [{ ...report, ...more }]);
+  const reason = 'not ready: a connection to port 8080: nothing listens there';
+  await say({ ready: false, reason });
+  const counts = () => {
+    const { running, ready, updated } = workloadView(inventory, { customer: 'acme', name: 'web' }) ?? {};
+    return { running, ready, updated };
+  };
+  assert.deepEqual(counts(), { running: 1, ready: 0, updated: 0 });
+  assert.equal(instanceView(inventory, 'web-00000001')?.ready, false);
+  await say({ ready: true });
+  assert.deepEqual(counts(), { running: 1, ready: 1, updated: 1 });
+  await say({ ready: true });
+  await say({ ready: false, reason });
+  await inventory.instances.report(mac, [report]);
+  assert.deepEqual(counts(), { running: 1, ready: 1, updated: 1 }, 'an agent that says nothing of it');
+  const events = await inventory.events.list({ limit: 100, subject: 'web-00000001' });
+  assert.deepEqual(
+    events.slice(1).map(({ message }) => message),
+    [`running: ${reason}`, 'ready', reason, 'ready'],
+  );
 });
 
 test('kill: the order stands until lifted, through restarts; each node acknowledges once', async () => {

@@ -2,6 +2,8 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { WorkloadPatch, WorkloadSpec } from '../../protocol/api/workloads.ts';
 import { configurationProblem } from '../../protocol/desired-state.ts';
+import { checksProblem } from '../../protocol/workload/checks.ts';
+import { updateProblem } from '../../protocol/workload/update.ts';
 import { patchedSpec } from '../../protocol/workload-patch.ts';
 import { specChanges } from '../../protocol/workload/changes.ts';
 import { noted, type Note } from '../operators/audited.ts';
@@ -181,6 +183,8 @@ export function decidePutWorkload(
   const excess = overLimit(customer, spec);
   if (excess !== undefined) return { refused: excess };
   const id = `${owner}/${name}`;
+  const misfit = checksProblem(spec.checks, spec.port) ?? updateProblem(spec.update);
+  if (misfit !== undefined) return { refused: `cannot deploy ${id}: ${misfit}` };
   const problem = configurationProblem(configurationOf({ spec, image }));
   if (problem !== undefined)
     return { refused: `cannot deploy ${id}: with what image ${spec.image} brings, ${problem}` };
@@ -195,7 +199,8 @@ export function decidePutWorkload(
   const changed = !isSameWish(known, { ...known, spec, image });
   const isStopped = spec.stopped === true;
   const stops = isStopped !== (known.spec.stopped === true);
-  if (!changed && !stops && known.spec.replicas === spec.replicas) return known;
+  const rollsOtherwise = !isDeepStrictEqual(known.spec.update, spec.update);
+  if (!changed && !stops && !rollsOtherwise && known.spec.replicas === spec.replicas) return known;
   const workload = { ...known, spec, image, specRevision: known.specRevision + (changed ? 1 : 0), changedAt: now };
   transaction.put('workloads', id, workload);
   transaction.event(
@@ -205,7 +210,9 @@ export function decidePutWorkload(
       ? `changed to revision ${workload.specRevision}: ${spec.image}, ${spec.replicas} replicas`
       : stops
         ? `${isStopped ? 'stopped' : 'started'}: ${spec.replicas} replicas`
-        : `${known.spec.replicas} → ${spec.replicas} replicas`,
+        : known.spec.replicas === spec.replicas
+          ? 'its next changes will roll otherwise'
+          : `${known.spec.replicas} → ${spec.replicas} replicas`,
   );
   return workload;
 }
@@ -267,14 +274,10 @@ function isSameWish(one: WorkloadDocument, other: WorkloadDocument): boolean {
 }
 
 function essence(spec: WorkloadSpec, image: ImageDocument) {
-  return {
-    ...spec,
-    ...workloadLimits(spec),
-    replicas: 0,
-    stopped: false,
-    digest: image.digest,
-    squashfs: image.squashfs.sha256,
-  };
+  const { digest, squashfs } = image;
+  const wish = { ...spec, ...workloadLimits(spec), digest, squashfs: squashfs.sha256 };
+  // How a change rolls is none.
+  return { ...wish, replicas: 0, stopped: false, update: undefined };
 }
 
 function overLimit(customer: CustomerDocument, spec: WorkloadSpec): string | undefined {

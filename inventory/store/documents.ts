@@ -7,7 +7,7 @@ import { Approval } from '../../protocol/api/approvals.ts';
 import { DrillRequest } from '../../protocol/api/drills.ts';
 import { Image } from '../../protocol/api/images.ts';
 import { ContainerConfiguration, instanceStates } from '../../protocol/api/instances.ts';
-import { NodeFacts, nodeStates } from '../../protocol/api/nodes.ts';
+import { NodeFacts, nodePlacements, nodeStates } from '../../protocol/api/nodes.ts';
 import { EscalationStep, evidences } from '../../protocol/api/orders.ts';
 import { WorkloadSpec } from '../../protocol/api/workloads.ts';
 import {
@@ -44,6 +44,10 @@ export const NodeDocument = Type.Object({
   bootId: NullOr(Type.String()),
   serial: NullOr(Type.String()),
   fenced: Type.Boolean(),
+  /** Left out: `open`. */
+  placement: Type.Optional(oneOf(nodePlacements)),
+  /** An operator's. */
+  labels: Type.Optional(Type.Record(Type.String(), Type.String())),
   /** Who fenced it, or ended that, last. */
   fencedBy: Type.Optional(Type.String()),
   facts: NullOr(NodeFacts),
@@ -154,6 +158,10 @@ export const InstanceDocument = Type.Object({
   placedAt: Instant,
   state: oneOf(instanceStates),
   reason: Type.String(),
+  /** It runs and its checks hold; left out by agents that have none. */
+  ready: Type.Optional(Type.Boolean()),
+  /** It gets no new traffic, since when and why: it is removed when what it has is done. */
+  draining: Type.Optional(Type.Object({ at: Instant, reason: Type.String() })),
   since: Instant,
   restarts: Count,
 });

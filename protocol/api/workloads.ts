@@ -1,6 +1,9 @@
 import { Type, type Static } from 'typebox';
 import { containerCapabilities } from '../container/capabilities.ts';
 import { longestStopGraceMs, stopSignalPattern } from '../container/stop-signal.ts';
+import { Check, Checks, FilledChecks } from '../workload/check-schemas.ts';
+import { Placement } from '../workload/placement-schema.ts';
+import { Update } from '../workload/update-schema.ts';
 import type { Routes } from './route.ts';
 import { OnSilence } from './customers.ts';
 import {
@@ -56,6 +59,9 @@ export const WorkloadSpec = Type.Object(
       ),
     ),
     stopped: Type.Optional(told('None of it runs, and how many are wanted is kept.', Type.Boolean())),
+    checks: Type.Optional(Checks),
+    update: Type.Optional(Update),
+    placement: Type.Optional(Placement),
   },
   {
     ...closed,
@@ -91,6 +97,26 @@ export const WorkloadPatch = Type.Object(
     stopSignal: Type.Optional(Type.Union([stopSignal, Removal])),
     stopGraceMs: Type.Optional(Type.Union([stopGraceMs, Removal])),
     stopped,
+    update: Type.Optional(
+      told('Member by member; null instead of all brings the defaults back.', Type.Union([Update, Removal])),
+    ),
+    placement: Type.Optional(told('The whole of it.', Type.Union([Placement, Removal]))),
+    checks: Type.Optional(
+      told(
+        'Check by check: null takes one away, and null instead of all brings the defaults back.',
+        Type.Union([
+          Type.Object(
+            {
+              start: Type.Optional(Type.Union([Check, Removal])),
+              ready: Type.Optional(Type.Union([Check, Removal])),
+              live: Type.Optional(Type.Union([Check, Removal])),
+            },
+            closed,
+          ),
+          Removal,
+        ]),
+      ),
+    ),
   },
   { ...closed, title: 'WorkloadPatch', description: 'A merge patch: what it leaves out stays, null takes away.' },
 );
@@ -113,12 +139,16 @@ export const Workload = Type.Object(
     stopSignal: told('Null: the image’s, or SIGTERM.', Type.Union([Type.String(), Type.Null()])),
     stopGraceMs: Type.Integer(),
     stopped: told('None of it is to run; `replicas` are wanted when it is started again.', Type.Boolean()),
+    checks: told('With the defaults: what its instances are checked by.', FilledChecks),
+    update: told('With the defaults.', Update),
+    placement: Placement,
     onSilence: told('Its customer’s.', OnSilence),
     createdAt: Instant,
     revision: told('Grows with each change for which instances are replaced.', Type.Integer()),
     running: Type.Integer(),
+    ready: told('Of those that run: how many are ready.', Type.Integer()),
     updated: told(
-      'Of those that run: how many do as it was last changed. A change is through when all do and no other is left.',
+      'Of those that are ready: how many are as it was last changed. A change is through when all do and no other is left.',
       Type.Integer(),
     ),
     problem: told('What keeps it from running as wanted, in words; empty when nothing does.', Type.String()),

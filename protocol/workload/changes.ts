@@ -1,6 +1,8 @@
 // What one wish for a workload has that another has not, in phrases. Values of the environment are in none: they may be
 // secrets. Pure.
+import { isDeepStrictEqual } from 'node:util';
 import type { WorkloadSpec } from '../api/workloads.ts';
+import { checkNames, checkText } from './checks.ts';
 import { quantityOf } from './quantities.ts';
 
 /** `replicas 1 → 3`, `port 8080 removed`, `variable A set`; none where both want the same. */
@@ -11,12 +13,23 @@ export function specChanges(before: Partial<WorkloadSpec>, after: WorkloadSpec):
       const isStopped = after.stopped === true;
       return isStopped === (before.stopped === true) ? [] : [isStopped ? 'stopped' : 'started'];
     }
+    if (field === 'checks') return checkChanges(before, after);
     if (field === 'env') return variableChanges(before.env ?? {}, after.env ?? {});
     const name = quantityOf(field)?.name ?? field;
     const [from, to] = [inWords(field, was.get(field)), inWords(field, is.get(field))];
     if (from === to) return [];
     if (to === undefined) return [`${name} ${cut(from)} removed`];
     return [`${name} ${from === undefined ? '' : `${cut(from)} → `}${cut(to)}`];
+  });
+}
+
+function checkChanges(before: Partial<WorkloadSpec>, after: WorkloadSpec): string[] {
+  return checkNames.flatMap((name) => {
+    const [from, to] = [before, after].map(({ checks }) => checks?.[name]);
+    if (isDeepStrictEqual(from, to)) return [];
+    const [was, is] = [from, to].map((check) => (check === undefined ? undefined : cut(checkText(check))));
+    if (is === undefined) return [`check ${name} ${was} removed`];
+    return [`check ${name} ${was === undefined ? '' : was === is ? 'with other times: ' : `${was} → `}${is}`];
   });
 }
 

@@ -26,6 +26,12 @@ const table: [patch: WorkloadPatch, after: WorkloadSpec, changes: string[]][] = 
     { image: 'web', replicas: 2, port: 80, capabilities: ['CHOWN'] },
     ['variable A removed', 'variable B removed'],
   ],
+  [{ checks: { ready: null } }, { ...web, checks: {} }, []],
+  [
+    { placement: { labels: { power: 'b' } } },
+    { ...web, placement: { labels: { power: 'b' } } },
+    ['placement {"labels":{"power":"b"}}'],
+  ],
   [{ stopped: true }, { ...web, stopped: true }, ['stopped']],
   [{ stopped: false }, { ...web, stopped: false }, []],
 ];
@@ -35,6 +41,28 @@ test('a patch changes what it names, null takes away, and what changed is said w
     assert.deepEqual(next, after, JSON.stringify(patch));
     assert.deepEqual(specChanges(web, after), changes, JSON.stringify(patch));
   }
+});
+
+test('a check, and where it may run, are replaced whole', () => {
+  const before: WorkloadSpec = {
+    image: 'web',
+    replicas: 1,
+    checks: { ready: { tcp: { port: 80 } }, live: { exec: ['true'] } },
+    placement: { labels: { power: 'a' }, spread: 'power' },
+    update: { maxSurge: 2, drainMs: 1_000 },
+  };
+  const patch: WorkloadPatch = {
+    checks: { ready: { http: { path: '/up' } } },
+    placement: { labels: { model: 'C2' } },
+    update: { drainMs: 0 },
+  };
+  assert.deepEqual(patchedSpec(before, patch), {
+    image: 'web',
+    replicas: 1,
+    checks: { ready: { http: { path: '/up' } }, live: { exec: ['true'] } },
+    placement: { labels: { model: 'C2' } },
+    update: { maxSurge: 2, drainMs: 0 },
+  });
 });
 
 test('a variable may be called __proto__, and is one like others', () => {

@@ -129,7 +129,9 @@ function aboutOf({ customer, workloads }: ShownCustomer, showOnRack: (customer: 
   ];
 }
 
-function workloadLine({ name, image, replicas, running, problem, port, stopped, revision }: Workload): HTMLElement {
+function workloadLine(workload: Workload): HTMLElement {
+  const { name, image, replicas, running, ready, problem, port, stopped, revision } = workload;
+  const unready = ready < running ? `, ${ready} ready` : '';
   const served = port === null ? '' : `, port ${port}`;
   const count = stopped
     ? `stopped, ${running} running (${replicas} when started)`
@@ -138,7 +140,7 @@ function workloadLine({ name, image, replicas, running, problem, port, stopped, 
     'li',
     { 'data-testid': 'workload' },
     element('strong', {}, name),
-    element('span', { class: 'muted' }, ` ${count} · ${image}${served} · revision ${revision}`),
+    element('span', { class: 'muted' }, ` ${count}${unready} · ${image}${served} · revision ${revision}`),
     ...(problem === '' ? [] : [element('p', { class: 'warning' }, problem)]),
   );
 }
