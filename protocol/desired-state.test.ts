@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Desired, DesiredCustomer, DesiredInstance } from './api/agent.ts';
+import type { ContainerConfiguration } from './api/instances.ts';
+import { containerCapabilities } from './container/capabilities.ts';
 import {
   configurationLimitBytes,
   configurationProblem,
@@ -49,15 +51,23 @@ function list(entries: number, jsonBytes: number): string[] {
 test('the longest configuration that is taken is within what an agent reads', () => {
   // Both brackets, and one comma less than entries.
   const full = [...list(511, 64), 'x'.repeat(32 * 1024 - 511 * 64 - 4)];
-  const configuration = { args: full, env: full, workingDir: `/${'d'.repeat(4 * 1024 - 3)}` };
+  const configuration: ContainerConfiguration = {
+    args: full,
+    env: full,
+    workingDir: `/${'d'.repeat(4 * 1024 - 3)}`,
+    user: '\u0001'.repeat(256),
+    capabilities: [...containerCapabilities],
+    stopSignal: 'SIGRTMIN+10',
+    stopGraceMs: 300_000,
+  };
   assert.equal(configurationProblem(configuration), undefined);
   const sizeBytes = Buffer.byteLength(configurationText(configuration));
   assert.ok(sizeBytes <= configurationLimitBytes, `${sizeBytes} bytes, want at most ${configurationLimitBytes}`);
 });
 
 test('what no board can be asked to run is refused with its size, the limit and what is large', () => {
-  const small = { args: ['/bin/app'], env: ['PATH=/bin'], workingDir: '/' };
-  const cases: [Partial<typeof small>, string][] = [
+  const small: ContainerConfiguration = { args: ['/bin/app'], env: ['PATH=/bin'], workingDir: '/' };
+  const cases: [Partial<ContainerConfiguration>, string][] = [
     [
       { env: ['PATH=/bin', `MODEL=${'x'.repeat(1_200_000)}`] },
       'its environment is 1200022 bytes, want at most 32768; the largest entry, "MODEL", has 1200008: put such data into a file of the image',
@@ -72,6 +82,8 @@ test('what no board can be asked to run is refused with its size, the limit and 
     [{ workingDir: `/${'d'.repeat(5_000)}` }, 'its working directory is a name of 5003 bytes, want at most 4096'],
     [{ env: ['A=1\0B=2'] }, 'its environment holds a zero byte in "A=1\\u0000B=2"'],
     [{ workingDir: '/a\0b' }, 'its working directory holds a zero byte'],
+    [{ user: 'x'.repeat(300) }, `its user is "${'x'.repeat(40)}", want user or user:group in at most 256 characters`],
+    [{ stopSignal: 'SIGSOON' }, 'its stop signal is "SIGSOON", want one like SIGTERM, SIGINT or SIGRTMIN+3'],
   ];
   for (const [change, problem] of cases) assert.equal(configurationProblem({ ...small, ...change }), problem);
   assert.equal(configurationProblem(small), undefined);

@@ -4,6 +4,8 @@
 // and one that is unusable spoils only the instances that name it.
 import { createHash } from 'node:crypto';
 import type { ContainerConfiguration } from './api/instances.ts';
+import { userLimit } from './container/container-user.ts';
+import { stopSignalNumber } from './container/stop-signal.ts';
 
 /** Most on one board, whatever its memory. */
 export const instancesPerNodeLimit = 1_000;
@@ -20,13 +22,17 @@ export const desiredLimitBytes = 1024 * 1024;
 const listLimitBytes = 32 * 1024;
 const listLimitEntries = 512;
 const workingDirLimitBytes = 4 * 1024;
+/** Of everything else, with its names. */
+const restLimitBytes = 4 * 1024;
 
-/** Of one configuration: both lists, the directory, and the names of the three. */
-export const configurationLimitBytes = 2 * listLimitBytes + workingDirLimitBytes + 64;
+/** Of one configuration. */
+export const configurationLimitBytes = 2 * listLimitBytes + workingDirLimitBytes + restLimitBytes;
 
 /** The one form in which it is sent, stored and hashed. */
-export function configurationText({ args, env, workingDir }: ContainerConfiguration): string {
-  return JSON.stringify({ args, env, workingDir });
+export function configurationText(configuration: ContainerConfiguration): string {
+  const { args, env, workingDir, user, capabilities, stopSignal, stopGraceMs } = configuration;
+  // What is not there is left out.
+  return JSON.stringify({ args, env, workingDir, user, capabilities, stopSignal, stopGraceMs });
 }
 
 export function configurationDigest(configuration: ContainerConfiguration): string {
@@ -34,14 +40,21 @@ export function configurationDigest(configuration: ContainerConfiguration): stri
 }
 
 /** Why no board may be asked to run it, in words that follow "cannot …: "; undefined where one may. */
-export function configurationProblem({ args, env, workingDir }: ContainerConfiguration): string | undefined {
+export function configurationProblem(configuration: ContainerConfiguration): string | undefined {
+  const { args, env, workingDir, user = '', stopSignal } = configuration;
   const directoryBytes = jsonBytes(workingDir);
   if (directoryBytes > workingDirLimitBytes)
     return `its working directory is a name of ${directoryBytes} bytes, want at most ${workingDirLimitBytes}`;
   return (
     listProblem(env, { what: 'environment', nameOf: (entry) => entry.slice(0, Math.max(0, entry.indexOf('='))) }) ??
     listProblem(args, { what: 'command', nameOf: (entry) => entry }) ??
-    (workingDir.includes('\0') ? 'its working directory holds a zero byte' : undefined)
+    (workingDir.includes('\0') ? 'its working directory holds a zero byte' : undefined) ??
+    (user.length > userLimit || user.includes('\0')
+      ? `its user is ${JSON.stringify(user.slice(0, 40))}, want user or user:group in at most ${userLimit} characters`
+      : undefined) ??
+    (stopSignalNumber(stopSignal) === undefined
+      ? `its stop signal is ${JSON.stringify(stopSignal?.slice(0, 40))}, want one like SIGTERM, SIGINT or SIGRTMIN+3`
+      : undefined)
   );
 }
 

@@ -9,12 +9,20 @@ export function patchedSpec(spec: WorkloadSpec, patch: WorkloadPatch): WorkloadS
   const memoryBytes = named(patch.memoryBytes, spec.memoryBytes);
   const cpu = named(patch.cpu, spec.cpu);
   const processes = named(patch.processes, spec.processes);
+  const user = named(patch.user, spec.user);
+  const capabilities = named(patch.capabilities, spec.capabilities);
+  const stopSignal = named(patch.stopSignal, spec.stopSignal);
+  const stopGraceMs = named(patch.stopGraceMs, spec.stopGraceMs);
   if (command !== undefined) next.command = command;
   if (env !== undefined) next.env = env;
   if (port !== undefined) next.port = port;
   if (memoryBytes !== undefined) next.memoryBytes = memoryBytes;
   if (cpu !== undefined) next.cpu = cpu;
   if (processes !== undefined) next.processes = processes;
+  if (user !== undefined) next.user = user;
+  if (capabilities !== undefined) next.capabilities = capabilities;
+  if (stopSignal !== undefined) next.stopSignal = stopSignal;
+  if (stopGraceMs !== undefined) next.stopGraceMs = stopGraceMs;
   return next;
 }
 

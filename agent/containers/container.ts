@@ -4,20 +4,25 @@
 //      └──────────┴─► failed ─► (the same pause) …          stopped: its customer may not run; waits to be allowed
 //
 // Its files and mounts are those of its bundle (`oci/bundle.ts`); crun is called by `oci/crun.ts`.
-import { chownSync, closeSync, existsSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { chownSync, closeSync, existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { DesiredCustomer, DesiredInstance, InstanceReport } from '../../protocol/api/agent.ts';
-import type { InstanceState } from '../../protocol/api/instances.ts';
-import { Bundle, type InstanceRecord } from './oci/bundle.ts';
+import type { ContainerConfiguration, InstanceState } from '../../protocol/api/instances.ts';
+import type { ContainerUser } from '../../protocol/container/container-user.ts';
+import { defaultStopGraceMs, stopSignalNumber } from '../../protocol/container/stop-signal.ts';
+import { Bundle, type InstanceRecord, type StopRequest } from './oci/bundle.ts';
 import { CrunRun, forgetContainer } from './oci/crun.ts';
 import { expectFirstProcess, firstProcessFile, signalFirstProcess } from './oci/first-process.ts';
 import { isGroupPopulated, killGroup, removeTree } from './groups/control-group.ts';
 import type { ConfigurationCache } from './cache/configuration-cache.ts';
 import type { CustomerGroup } from './groups/customer-group.ts';
 import type { ImageCache } from './cache/image-cache.ts';
-import { type LogQueue, LogTail } from './log-queue.ts';
+import type { LogQueue } from './output/log-queue.ts';
+import { OutputPipe, outputStreams } from './output/output-pipe.ts';
+import type { ReadBudget } from './output/read-budget.ts';
 import { type Network, namespacePath } from './network.ts';
+import { containerUser } from './oci/container-user.ts';
 import { hardLimits, ociConfig } from './oci/oci-config.ts';
 import type { Semaphore } from './semaphore.ts';
 import { explain } from './tool.ts';
@@ -33,6 +38,7 @@ export interface ContainerHost {
   /** Starts and clean-ups that run at once. */
   semaphore: Semaphore;
   logs: LogQueue;
+  readBudget: ReadBudget;
   nodeName(): string;
   /** The `linux.seccomp` object. Throws where the node has none. */
   seccomp(): unknown;
@@ -47,7 +53,6 @@ export interface ContainerHost {
   log(text: string): void;
 }
 
-const graceMs = 3_000;
 const killTimeoutMs = 10_000;
 const firstPauseMs = 500;
 const longestPauseMs = 30_000;
@@ -72,7 +77,8 @@ export class Container {
   #wake: () => void = () => undefined;
   #isRefused = false;
   #endedFor: string | undefined;
-  #tails: LogTail[] = [];
+  #stop: StopRequest;
+  #output: OutputPipe[] = [];
 
   constructor(
     host: ContainerHost,
@@ -85,6 +91,7 @@ export class Container {
     this.#cgroup = join(host.cgroupRoot, 'customers', wanted.instance.customer, wanted.instance.id);
     this.#firstProcessFile = firstProcessFile(host.firstProcessDirectory, wanted.instance);
     this.#starts = wanted.adopted?.starts ?? 0;
+    this.#stop = wanted.adopted?.stop ?? stopRequest({});
     this.finished = this.#live(wanted.adopted);
   }
 
@@ -123,7 +130,7 @@ export class Container {
     this.#starting?.kill();
   }
 
-  /** SIGTERM, 3 s, SIGKILL, and everything of it away; `finished` resolves then. */
+  /** Its stop signal, its grace period, SIGKILL, and everything of it away; `finished` resolves then. */
   remove(): void {
     this.#removal.abort(new Error('removed'));
     this.#wake();
@@ -139,19 +146,6 @@ export class Container {
   release(): void {
     this.#release.abort(new Error('the agent ends'));
     this.#wake();
-  }
-
-  pollLogs(): void {
-    if (this.#tails.length === 0) return;
-    try {
-      let some = false;
-      for (const tail of this.#tails) some = tail.poll() || some;
-      if (some) this.#bundle.saveOffsets(this.#tails.map(({ offset }) => offset));
-    } catch (error) {
-      // Its output is lost from here on; the container and the agent go on.
-      for (const tail of this.#tails.splice(0)) tail.close();
-      this.#host.log(`cannot read what ${this.instance.id} prints: ${explain(error)}`);
-    }
   }
 
   async #live(adopted: InstanceRecord | undefined): Promise<void> {
@@ -184,7 +178,7 @@ export class Container {
       pauseMs = Math.min(longestPauseMs, pauseMs * 2);
     }
     if (this.#release.signal.aborted) {
-      for (const tail of this.#tails.splice(0)) tail.close();
+      for (const pipe of this.#output.splice(0)) pipe.close();
       return;
     }
     this.#set('stopped', 'removed');
@@ -205,6 +199,8 @@ export class Container {
     const configuration = await this.#host.configurations.get(instance.configuration, over);
     if (configuration.args.length === 0) throw new Error('no command: neither the workload nor its image names one');
     using image = await this.#host.images.acquire(instance.squashfs, { uidBase: customer.uidBase, signal: over });
+    const user = containerUser(image.path, { ...instance, ...configuration });
+    this.#stop = stopRequest(configuration);
     let exit: Promise<string>;
     {
       using _acquired = await this.#host.semaphore.acquire(over);
@@ -221,6 +217,7 @@ export class Container {
       const configured = { ...instance, ...configuration };
       const config = ociConfig(configured, {
         uidBase: customer.uidBase,
+        user,
         nodeName: this.#host.nodeName(),
         rootDirectory: this.#bundle.root,
         networkNamespace: namespacePath(instance.id),
@@ -236,8 +233,8 @@ export class Container {
       if (over.aborted || this.#host.refusal(instance.customer) !== undefined) return;
       this.#starts++;
       // Before it runs, so that no container is ever unknown to the next agent.
-      this.#bundle.saveRecord({ instance, customer, attachment, starts: this.#starts });
-      const run = this.#startCrun();
+      this.#bundle.saveRecord({ instance, customer, attachment, starts: this.#starts, stop: this.#stop });
+      const run = this.#startCrun(user);
       exit = run.ended;
       await this.#started(run);
     }
@@ -245,12 +242,18 @@ export class Container {
     await this.#closeAfterExit();
   }
 
-  #startCrun(): CrunRun {
+  #startCrun({ uid, gid }: ContainerUser): CrunRun {
     const { stateDir } = this.#host;
     const group = this.#host.group(this.instance.customer);
     const memoryKills = group.memoryKills();
-    const output: [number, number] = [this.#openLog('stdout'), this.#openLog('stderr')];
+    const open = (stream: 'stdout' | 'stderr'): number => {
+      const file = this.#bundle.outputFile(stream);
+      chownSync(file, this.customer.uidBase + uid, this.customer.uidBase + gid);
+      return OutputPipe.openForContainer(file);
+    };
+    const output: [number, number] = [open('stdout'), open('stderr')];
     try {
+      this.#openOutput();
       const wasOutOfMemory = () => group.memoryKills() > memoryKills;
       return new CrunRun(this.#bundle, { stateDir, output, wasOutOfMemory });
     } finally {
@@ -275,7 +278,7 @@ export class Container {
 
   async #runAdopted(record: InstanceRecord): Promise<void> {
     using _held = this.#host.images.hold(record.instance.squashfs.sha256, record.customer.uidBase);
-    this.#openTails();
+    this.#openOutput();
     // A monitor without a process in the group had not come far: nothing of the customer runs, begin again.
     if (!isGroupPopulated(this.#cgroup)) {
       await this.#closeAfterExit();
@@ -296,8 +299,8 @@ export class Container {
     const { signal } = this.#removal;
     let timer: NodeJS.Timeout | undefined;
     const end = () => {
-      signalFirstProcess(this.#firstProcessFile, 'SIGTERM');
-      timer = setTimeout(() => void this.#kill(), graceMs);
+      signalFirstProcess(this.#firstProcessFile, this.#stop.signal);
+      timer = setTimeout(() => void this.#kill(), this.#stop.graceMs);
     };
     if (signal.aborted) end();
     else signal.addEventListener('abort', end, { once: true });
@@ -324,28 +327,11 @@ export class Container {
     }
   }
 
-  /** Owned by the container's user: programs reopen /dev/stdout by its name. */
-  #openLog(stream: 'stdout' | 'stderr'): number {
-    const file = this.#bundle.outputFile(stream);
-    const fd = openSync(file, 'a', 0o600);
-    chownSync(file, this.customer.uidBase + this.instance.uid, this.customer.uidBase + this.instance.gid);
-    if (!this.#tails.some((tail) => tail.name === stream)) this.#tails.push(this.#tail(stream, 0));
-    return fd;
-  }
-
-  #openTails(): void {
-    const [stdout, stderr] = this.#bundle.offsets();
-    this.#tails = [this.#tail('stdout', stdout ?? 0), this.#tail('stderr', stderr ?? 0)];
-  }
-
-  #tail(stream: 'stdout' | 'stderr', offset: number): LogTail {
+  #openOutput(): void {
+    const { logs: queue, readBudget: budget } = this.#host;
     const instance = this.instance.id;
-    return new LogTail(this.#bundle.outputFile(stream), {
-      name: stream,
-      offset,
-      emit: (text) => this.#host.logs.push({ at: performance.now(), instance, stream, text }),
-      lost: (bytes) => this.#host.logs.lose(instance, { bytes }),
-    });
+    for (const stream of outputStreams)
+      this.#output.push(new OutputPipe({ file: this.#bundle.outputFile(stream), instance, stream, queue, budget }));
   }
 
   /** What every end has in common: nothing in its group, nothing in crun's books, its last lines read. */
@@ -362,8 +348,7 @@ export class Container {
     await forgetContainer(this.#host.stateDir, this.instance.id);
     // A group that was killed once must not be used again: Linux (seen with 6.18) kills what is cloned into it from another.
     await removeTree(this.#cgroup);
-    for (const tail of this.#tails.splice(0)) tail.finish();
-    this.#bundle.removeOutput();
+    for (const pipe of this.#output.splice(0)) pipe.finish();
   }
 
   async #clean(): Promise<void> {
@@ -394,4 +379,11 @@ export class Container {
     this.#reason = reason;
     this.#host.changed();
   }
+}
+
+function stopRequest({
+  stopSignal,
+  stopGraceMs,
+}: Pick<ContainerConfiguration, 'stopSignal' | 'stopGraceMs'>): StopRequest {
+  return { signal: stopSignalNumber(stopSignal) ?? 15, graceMs: stopGraceMs ?? defaultStopGraceMs };
 }

@@ -1,8 +1,9 @@
 // What a hostile customer would run. Two parts:
 //
 //   hostile refused                      tries what no container may, and prints each with what came of it
-//   hostile dear KIND PROCESSES SIZE     makes much of what the kernel must take down when a process dies, prints
-//                                        `ready KIND <how much>`, and waits to be killed
+//   hostile dear KIND PROCESSES SIZE USERS   makes much of what the kernel must take down when a process dies, prints
+//                                        `ready KIND <how much>`, and waits to be killed; with USERS 1 each process becomes
+//                                        another user first, because the kernel counts some of it for a user
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -64,6 +65,17 @@ static void refused(void) {
   tell("open_tree", syscall(SYS_open_tree, AT_FDCWD, "/", 1));
   tell("move_mount", syscall(SYS_move_mount, AT_FDCWD, "/", AT_FDCWD, "/tmp", 0));
   tell("mount_setattr", syscall(SYS_mount_setattr, AT_FDCWD, "/proc", 0, NULL, 0));
+  tell("mknod", mknod("/tmp/null", S_IFCHR | 0666, 1 << 8 | 3));
+  tell("mknod of a disk", mknod("/tmp/disk", S_IFBLK | 0666, 7 << 8));
+  tell("sethostname", sethostname("other", 5));
+  tell("clock_settime", clock_settime(CLOCK_REALTIME, &(struct timespec){0, 0}));
+  tell("nice", setpriority(PRIO_PROCESS, 0, -20));
+  tell("real time", sched_setscheduler(0, SCHED_FIFO, &(struct sched_param){.sched_priority = 1}));
+  tell("a mount’s sysctl", open("/proc/sys/fs/mount-max", O_WRONLY));
+  tell("a sysctl", open("/proc/sys/kernel/shmmni", O_WRONLY));
+  tell("open_by_handle_at", syscall(SYS_open_by_handle_at, AT_FDCWD, stack, 0));
+  tell("chroot", chroot("/"));
+  tell("chown", chown("/tmp", 1000, 1000));
   tell("ptrace", ptrace(PTRACE_TRACEME, 0, 0, 0));
   tell("add_key", syscall(SYS_add_key, "user", "a", "b", 1, -3));
   tell("keyctl", syscall(SYS_keyctl, 0, -3, 1));
@@ -278,7 +290,7 @@ static const struct { const char *name; long (*make)(void); } kinds[] = {
   {"undos", undos}, {"files", files}, {"pipes", pipes}, {"signals", signals}, {"lenders", lenders}, {"chain", chain},
 };
 
-static void dear(const char *kind, long processes) {
+static void dear(const char *kind, long processes, int users) {
   int told[2];
   long made = 0;
   if (pipe(told) < 0) exit(1);
@@ -288,6 +300,7 @@ static void dear(const char *kind, long processes) {
       pid_t child = fork();
       if (child < 0) break;
       if (child == 0) {
+        if (users && (setgid(2000 + started) < 0 || setuid(2000 + started) < 0)) _exit(1);
         n = kinds[at].make();
         if (write(told[1], &n, sizeof n) < 0) _exit(1);
         for (;;) pause();
@@ -301,9 +314,9 @@ static void dear(const char *kind, long processes) {
 
 int main(int count, char **arguments) {
   if (count == 2 && strcmp(arguments[1], "refused") == 0) refused();
-  else if (count == 5 && strcmp(arguments[1], "dear") == 0) {
+  else if (count == 6 && strcmp(arguments[1], "dear") == 0) {
     size = atol(arguments[4]);
-    dear(arguments[2], atol(arguments[3]));
+    dear(arguments[2], atol(arguments[3]), atol(arguments[5]));
   } else return 2;
   return 0;
 }

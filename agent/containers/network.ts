@@ -197,7 +197,7 @@ export class Network {
     if (existsSync(namespacePath(instance))) await this.#ip([], [`netns delete ${instance}`]);
     if (existsSync(`/sys/class/net/${veth}`)) await this.#ip([], [`link delete ${veth}`]);
     const settings = [
-      // Without capabilities no process could listen on port 80.
+      // NET_BIND_SERVICE is asked for in the user namespace that owns this one: the node's, where no container has it.
       'echo 0 >/proc/sys/net/ipv4/ip_unprivileged_port_start',
       '{ [ ! -e /proc/sys/net/ipv6/conf/eth0/disable_ipv6 ] || echo 1 >/proc/sys/net/ipv6/conf/eth0/disable_ipv6; }',
     ].join(' && ');

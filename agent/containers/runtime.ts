@@ -18,7 +18,8 @@ import { Container, type ContainerHost } from './container.ts';
 import { CustomerGroup, customersWithGroup } from './groups/customer-group.ts';
 import { hoarder, kernelMemoryPollMs } from './groups/kernel-memory.ts';
 import { ImageCache } from './cache/image-cache.ts';
-import { LogQueue, type RuntimeLogLine } from './log-queue.ts';
+import { LogQueue, type RuntimeLogLine } from './output/log-queue.ts';
+import { ReadBudget } from './output/read-budget.ts';
 import { Network, type RuntimeNetwork } from './network.ts';
 import { Semaphore } from './semaphore.ts';
 import { explain } from './tool.ts';
@@ -84,7 +85,6 @@ export interface Runtime extends AsyncDisposable {
 }
 
 const atOnce = 2;
-const logPollMs = 250;
 const instanceName = new RegExp(instancePattern);
 const sha256 = new RegExp(sha256Pattern);
 
@@ -97,7 +97,7 @@ class NodeRuntime implements Runtime {
   readonly #options: RuntimeOptions;
   readonly #network: Network;
   readonly #configurations: ConfigurationCache;
-  readonly #logs = new LogQueue();
+  readonly #logs = new LogQueue(performance.now());
   readonly #semaphore = new Semaphore(atOnce);
   readonly #host: ContainerHost;
   readonly #groups = new Map<string, CustomerGroup>();
@@ -107,7 +107,6 @@ class NodeRuntime implements Runtime {
   readonly #stopping = new Map<string, Stop>();
   readonly #repairing = new Set<string>();
   readonly #removing = new Map<string, Promise<void>>();
-  readonly #logTimer: NodeJS.Timeout;
   readonly #hoardTimer: NodeJS.Timeout;
   #customers = new Map<string, DesiredCustomer>();
   #desired: Desired | undefined;
@@ -146,6 +145,7 @@ class NodeRuntime implements Runtime {
       network: this.#network,
       semaphore: this.#semaphore,
       logs: this.#logs,
+      readBudget: new ReadBudget(),
       nodeName: () => options.nodeName(),
       seccomp: () => (this.#seccomp ??= readSeccomp(options.seccompFile)),
       refusal: (customer) => this.#refusal(customer),
@@ -157,10 +157,6 @@ class NodeRuntime implements Runtime {
     };
     for (const customer of customersWithGroup(options.cgroupRoot)) this.#group(customer);
     this.#adopt();
-    this.#logTimer = setInterval(() => {
-      for (const container of this.#containers.values()) container.pollLogs();
-    }, logPollMs);
-    this.#logTimer.unref();
     this.#hoardTimer = setInterval(() => this.#endHoarders(), kernelMemoryPollMs);
     this.#hoardTimer.unref();
   }
@@ -255,7 +251,6 @@ class NodeRuntime implements Runtime {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#disposed = true;
-    clearInterval(this.#logTimer);
     clearInterval(this.#hoardTimer);
     for (const container of this.#containers.values()) container.release();
     await Promise.all([...this.#containers.values()].map((container) => container.finished));

@@ -65,7 +65,7 @@ test('customer add, deploy, kill and lift send what was said', async () => {
   await using there = await peer({ kill: [{ stopped: 2, slowestMs: 5, unacknowledged: [] }] });
   await muster('customer add acme --on-silence hold --memory 1G --processes 64', there);
   const deploy =
-    'deploy acme/web --image web --replicas 2 --port 8080 --memory 64M --cpu 0.5 --processes 9 --env A=1=2 --no-wait -- run it';
+    'deploy acme/web --image web --replicas 2 --port 8080 --memory 64M --cpu 0.5 --processes 9 --user app --capabilities chown,CAP_SETUID --stop-signal sigint --stop-grace 3s --env A=1=2 --no-wait -- run it';
   await muster(deploy, there);
   await muster(['kill', '--everything', '--reason', 'a drill'], there);
   await muster('lift --everything', there);
@@ -82,6 +82,10 @@ test('customer add, deploy, kill and lift send what was said', async () => {
           memoryBytes: 2 ** 26,
           cpu: 0.5,
           processes: 9,
+          user: 'app',
+          capabilities: ['CHOWN', 'SETUID'],
+          stopSignal: 'SIGINT',
+          stopGraceMs: 3_000,
           env: { A: '1=2' },
           command: ['run', 'it'],
         },

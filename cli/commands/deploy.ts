@@ -2,7 +2,9 @@
 import type { Customer } from '../../protocol/api/customers.ts';
 import type { Instance } from '../../protocol/api/instances.ts';
 import type { Workload, WorkloadSpec, WorkloadPatch } from '../../protocol/api/workloads.ts';
+import { containerCapabilities } from '../../protocol/container/capabilities.ts';
 import { printable } from '../../protocol/printable.ts';
+import { stopSignalNumber } from '../../protocol/container/stop-signal.ts';
 import { ApiError } from '../api/api.ts';
 import { checkedName, checkedWorkload, workloadPath } from '../arguments/argument.ts';
 import { FailedError, UsageError, type Call, type Command, type Context } from '../command.ts';
@@ -32,6 +34,29 @@ replaced one after the other; another number of replicas replaces none.`,
       memory: { type: 'string', value: 'SIZE', help: 'most memory of one instance (a new one: 64M)' },
       cpu: { type: 'string', value: 'CORES', help: 'most processor time of one instance (a new one: 1)' },
       processes: { type: 'string', value: 'N', help: 'most processes of one instance (a new one: 128)' },
+      user: {
+        type: 'string',
+        value: 'USER[:GROUP]',
+        help: "whom it runs as, by number or by name of the image's /etc/passwd (a new one: the image's user)",
+      },
+      'no-user': { type: 'boolean', help: "the image's user again" },
+      capabilities: {
+        type: 'string',
+        value: 'LIST',
+        help: 'what its root may do: names with commas between, or none (a new one: all that there are)',
+      },
+      'no-capabilities': { type: 'boolean', help: 'all capabilities again' },
+      'stop-signal': {
+        type: 'string',
+        value: 'SIGNAL',
+        help: "what asks it to end (a new one: the image's, or SIGTERM)",
+      },
+      'no-stop-signal': { type: 'boolean', help: "the image's signal again" },
+      'stop-grace': {
+        type: 'string',
+        value: 'DURATION',
+        help: 'how long it then has; a kill never waits (a new one: 10s)',
+      },
       env: {
         type: 'string',
         multiple: true,
@@ -154,6 +179,10 @@ function workloadPatch(call: Call): WorkloadPatch {
   const memoryBytes = sizeOption(call, { name: 'memory', from: 4 * 2 ** 20, to: 2 ** 40 });
   const cpu = coresOption(call, { name: 'cpu', from: 0.05, to: 256 });
   const processes = countOption(call, { name: 'processes', from: 1, to: 32_768 });
+  const user = call.removes('user') ? null : call.text('user');
+  const capabilities = capabilitiesOf(call);
+  const stopSignal = call.removes('stop-signal') ? null : stopSignalOf(call);
+  const stopGraceMs = durationOption(call, 'stop-grace');
   if (image !== undefined) patch.image = checkedName('image', image);
   if (replicas !== undefined) patch.replicas = replicas;
   if (command !== undefined) patch.command = command;
@@ -162,7 +191,33 @@ function workloadPatch(call: Call): WorkloadPatch {
   if (memoryBytes !== undefined) patch.memoryBytes = memoryBytes;
   if (cpu !== undefined) patch.cpu = cpu;
   if (processes !== undefined) patch.processes = processes;
+  if (user !== undefined) patch.user = user;
+  if (capabilities !== undefined) patch.capabilities = capabilities;
+  if (stopSignal !== undefined) patch.stopSignal = stopSignal;
+  if (stopGraceMs !== undefined) patch.stopGraceMs = stopGraceMs;
   return patch;
+}
+
+function capabilitiesOf(call: Call): WorkloadPatch['capabilities'] {
+  if (call.removes('capabilities')) return null;
+  const list = call.text('capabilities');
+  if (list === undefined || list === 'none') return list === undefined ? undefined : [];
+  return list.split(',').map((given) => {
+    const wanted = given.trim().toUpperCase().replace(/^CAP_/, '');
+    const name = containerCapabilities.find((each) => each === wanted);
+    if (name === undefined)
+      throw new UsageError(
+        `--capabilities has ${JSON.stringify(given)}, want none or some of ${containerCapabilities.join(',')}`,
+      );
+    return name;
+  });
+}
+
+function stopSignalOf(call: Call): string | undefined {
+  const given = call.text('stop-signal')?.toUpperCase();
+  if (given !== undefined && (given === '' || stopSignalNumber(given) === undefined))
+    throw new UsageError(`--stop-signal is ${JSON.stringify(given)}, want one like SIGTERM, SIGINT or SIGRTMIN+3`);
+  return given;
 }
 
 function commandOf(call: Call): string[] | null | undefined {
@@ -194,6 +249,7 @@ function envOf(call: Call): Record<string, string | null> | undefined {
 /** The same for a workload that is not there yet. Throws a UsageError. */
 function newSpec(id: string, patch: WorkloadPatch): WorkloadSpec {
   const { image, replicas = 1, command, env, port, memoryBytes, cpu, processes } = patch;
+  const { user, capabilities, stopSignal, stopGraceMs } = patch;
   if (image === undefined)
     throw new UsageError(`${id} is not there yet: want --image NAME for a new one (muster images lists them)`);
   const spec: WorkloadSpec = { image, replicas };
@@ -204,6 +260,10 @@ function newSpec(id: string, patch: WorkloadPatch): WorkloadSpec {
   if (memoryBytes != null) spec.memoryBytes = memoryBytes;
   if (cpu != null) spec.cpu = cpu;
   if (processes != null) spec.processes = processes;
+  if (user != null) spec.user = user;
+  if (capabilities != null) spec.capabilities = capabilities;
+  if (stopSignal != null) spec.stopSignal = stopSignal;
+  if (stopGraceMs != null) spec.stopGraceMs = stopGraceMs;
   return spec;
 }
 
@@ -217,6 +277,10 @@ function changesText({ before, after, env }: { before: Workload; after: Workload
     memoryBytes,
     cpu,
     processes,
+    user,
+    capabilities,
+    stopSignal,
+    stopGraceMs,
   }: Workload): [string, string | null][] => [
     ['image', image],
     ['replicas', String(replicas)],
@@ -225,6 +289,10 @@ function changesText({ before, after, env }: { before: Workload; after: Workload
     ['memory', sizeText(memoryBytes)],
     ['cpu', String(cpu)],
     ['processes', String(processes)],
+    ['user', user],
+    ['capabilities', capabilities.join(',') || 'none'],
+    ['stop signal', stopSignal],
+    ['stop grace', durationText(stopGraceMs)],
   ];
   const now = new Map(facts(after));
   const changes = facts(before).flatMap(([what, was]) => {

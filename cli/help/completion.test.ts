@@ -41,7 +41,15 @@ test('bash completes commands, their words, options, choices and files', () => {
   assert.ok(['up', 'help', 'deploy', 'completion'].every((word) => complete('').includes(word)));
   assert.deepEqual(complete('node', 're'), ['rename', 'remove', 'reboot']);
   assert.deepEqual(complete('--url', 'http://x', 'kill', ''), ['show', 'report']);
-  assert.deepEqual(complete('deploy', 'acme/web', '--no-'), ['--no-port', '--no-env', '--no-command', '--no-wait']);
+  assert.deepEqual(complete('deploy', 'acme/web', '--no-').toSorted(), [
+    '--no-capabilities',
+    '--no-command',
+    '--no-env',
+    '--no-port',
+    '--no-stop-signal',
+    '--no-user',
+    '--no-wait',
+  ]);
   assert.ok(complete('deploy', '--').includes('--url'));
   assert.deepEqual(complete('customer', 'add', 'acme', '--on-silence', ''), ['stop', 'hold']);
   assert.deepEqual(complete('node', 'power', 'left-3', 'o'), ['on', 'off']);

@@ -6,6 +6,8 @@ import { type Node, type NodeState, nodeStates } from '../../protocol/api/nodes.
 import type { KillNode, KillOrder, KillTimeline } from '../../protocol/api/orders.ts';
 import type { Status } from '../../protocol/api/status.ts';
 import type { Workload } from '../../protocol/api/workloads.ts';
+import { containerCapabilities } from '../../protocol/container/capabilities.ts';
+import { defaultStopGraceMs } from '../../protocol/container/stop-signal.ts';
 import type { Mac } from '../../protocol/mac.ts';
 import { everything } from '../../protocol/roll-call.ts';
 import { workloadLimits } from '../../inventory/customers/workload-limits.ts';
@@ -77,6 +79,10 @@ export function workloadView(
     env: Object.keys(spec.env ?? {}),
     port: spec.port ?? null,
     ...workloadLimits(spec),
+    user: spec.user ?? null,
+    capabilities: [...(spec.capabilities ?? containerCapabilities)],
+    stopSignal: spec.stopSignal ?? null,
+    stopGraceMs: spec.stopGraceMs ?? defaultStopGraceMs,
     onSilence: inventory.customers.get(customer)?.onSilence ?? 'stop',
     createdAt,
     running: running(instances),

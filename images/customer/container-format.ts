@@ -2,10 +2,11 @@
  * The JSON documents of container images, both families: OCI (`index.json`, manifests, configurations, all by digest) and
  * `docker save` (`manifest.json`). Parsed by schema; what we do not use is left alone.
  */
-import { constants } from 'node:os';
 import { Type, type Static, type TSchema } from 'typebox';
 import { Check, Errors } from 'typebox/value';
 import type { ImageConfig } from '../../protocol/api/images.ts';
+import { userLimit } from '../../protocol/container/container-user.ts';
+import { stopSignalNumber } from '../../protocol/container/stop-signal.ts';
 
 const nullable = <T extends TSchema>(schema: T) => Type.Optional(Type.Union([schema, Type.Null()]));
 /** What of it a board can be asked to run is told by `protocol/desired-state.ts`, in words. */
@@ -75,7 +76,7 @@ export const Configuration = Type.Object({
       Cmd: nullable(Strings),
       Env: nullable(Strings),
       WorkingDir: nullable(Type.String()),
-      User: nullable(Type.String({ maxLength: 256 })),
+      User: nullable(Type.String({ maxLength: userLimit })),
       StopSignal: nullable(Type.String()),
       Volumes: nullable(KeySet),
       ExposedPorts: nullable(KeySet),
@@ -110,16 +111,17 @@ export function parseDocument<T extends TSchema>(options: { schema: T; bytes: Bu
   throw new Error(`cannot read ${what}: ${first?.instancePath ?? ''} ${first?.message ?? 'is not as wanted'}`);
 }
 
-/** How to run it, but for the user, which takes the image's files to resolve. Throws which key is not as wanted. */
-export function runSettings(configuration: Configuration): Omit<ImageConfig, 'user' | 'groups'> {
-  const { Entrypoint, Cmd, Env, WorkingDir, StopSignal, Volumes, ExposedPorts, Labels, Healthcheck } =
+/** How to run it. Throws which key is not as wanted. */
+export function runSettings(configuration: Configuration): ImageConfig {
+  const { Entrypoint, Cmd, Env, WorkingDir, User, StopSignal, Volumes, ExposedPorts, Labels, Healthcheck } =
     configuration.config ?? {};
   const workingDir = WorkingDir === undefined || WorkingDir === null || WorkingDir === '' ? '/' : WorkingDir;
-  const settings: Omit<ImageConfig, 'user' | 'groups'> = {
+  const settings: ImageConfig = {
     entrypoint: Entrypoint ?? [],
     cmd: Cmd ?? [],
     env: Env ?? [],
     workingDir: workingDir.startsWith('/') ? workingDir : `/${workingDir}`,
+    user: User ?? '',
   };
   if (typeof StopSignal === 'string' && StopSignal !== '') settings.stopSignal = signalName(StopSignal);
   const volumes = Object.keys(Volumes ?? {});
@@ -172,78 +174,7 @@ function bounded(texts: string[], key: string): string[] {
 /** `SIGTERM`, `term` and `15` are all written; the first is what we keep of a name, and a number stays one. */
 function signalName(text: string): string {
   const upper = text.trim().toUpperCase();
-  if (/^[1-9][0-9]?$/.test(upper) && Number(upper) <= 64) return upper;
-  const name = upper.startsWith('SIG') ? upper : `SIG${upper}`;
-  if (name in constants.signals || /^SIGRT(MIN(\+([0-9]|1[0-5]))?|MAX(-([0-9]|1[0-4]))?)$/.test(name)) return name;
-  throw new Error(`cannot use its StopSignal: it is ${JSON.stringify(text.slice(0, 40))}, want one as SIGTERM or 15`);
-}
-
-export interface Accounts {
-  /** Content of the image's /etc/passwd and /etc/group, '' where it has none. */
-  passwd: string;
-  group: string;
-}
-
-// Each customer has 65,536 user ids; a larger one could not be mapped on a node.
-const idLimit = 65_535;
-
-/**
- * Resolves `user`, `user:group`, either as name or number, to `uid:gid` as docker does: no user is root, a user without a
- * group gets its own from /etc/passwd, a bare number that is not there gets group 0. Where no group is named, the groups
- * that /etc/group lists the user in come along (config.md of the image-spec, `User`).
- */
-export function resolveUser(user: string, { passwd, group }: Accounts): Pick<ImageConfig, 'user' | 'groups'> {
-  const [userPart = '', groupPart] = user.split(':', 2);
-  const refuse = (why: string): Error => new Error(`cannot resolve User ${JSON.stringify(user)} of the image: ${why}`);
-  const id = (digits: string | undefined): number => {
-    if (digits === undefined || !/^[0-9]{1,10}$/.test(digits) || Number(digits) > idLimit) {
-      throw refuse(`id ${JSON.stringify(digits ?? '')}, want 0 to ${idLimit}`);
-    }
-    return Number(digits);
-  };
-  const numeric = /^[0-9]+$/.test(userPart);
-  const wanted = userPart === '' ? '0' : userPart;
-  const account = lines(passwd).find((fields) =>
-    numeric || userPart === '' ? fields[2] === wanted : fields[0] === userPart,
-  );
-  let uid = 0;
-  if (numeric) uid = id(userPart);
-  else if (userPart !== '') {
-    if (account === undefined)
-      throw refuse(`${JSON.stringify(userPart)} is not in its /etc/passwd, want one that is, or a number`);
-    uid = id(account[2]);
-  }
-  if (groupPart === undefined || groupPart === '') {
-    const gid = userPart === '' || account === undefined ? 0 : id(account[3]);
-    const groups =
-      account === undefined ? [] : groupsOf(account[0] ?? '', { group, id }).filter((each) => each !== gid);
-    return { user: `${uid}:${gid}`, ...(groups.length === 0 ? {} : { groups }) };
-  }
-  if (/^[0-9]+$/.test(groupPart)) return { user: `${uid}:${id(groupPart)}` };
-  const entry = lines(group).find((fields) => fields[0] === groupPart);
-  if (entry === undefined)
-    throw refuse(`${JSON.stringify(groupPart)} is not in its /etc/group, want one that is, or a number`);
-  return { user: `${uid}:${id(entry[2])}` };
-}
-
-/** The kernel takes 65,536; nobody is in more than this. */
-const groupLimit = 256;
-
-/** Ascending, each once. A group that no container can have is passed over: it was not asked for by name. */
-function groupsOf(
-  name: string,
-  { group, id }: { group: string; id: (digits: string | undefined) => number },
-): number[] {
-  if (name === '') return [];
-  const found = new Set<number>();
-  for (const fields of lines(group)) {
-    if (!(fields[3] ?? '').split(',').includes(name) || !/^[0-9]{1,10}$/.test(fields[2] ?? '')) continue;
-    if (Number(fields[2]) <= idLimit) found.add(id(fields[2]));
-    if (found.size >= groupLimit) break;
-  }
-  return [...found].toSorted((a, b) => a - b);
-}
-
-function lines(text: string): string[][] {
-  return text.split('\n').map((line) => line.trimEnd().split(':'));
+  if (stopSignalNumber(upper) === undefined)
+    throw new Error(`cannot use its StopSignal: it is ${JSON.stringify(text.slice(0, 40))}, want one as SIGTERM or 15`);
+  return upper.startsWith('SIG') || /^[0-9]/.test(upper) ? upper : `SIG${upper}`;
 }

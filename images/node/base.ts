@@ -26,6 +26,7 @@ import { Check } from 'typebox/value';
 import { run } from '../command.ts';
 import { debianSuite, type Candidate } from '../debian.ts';
 import { sha256 } from '../digest.ts';
+import { containerCapabilities } from '../../protocol/container/capabilities.ts';
 import { Artefact, describeArtefact, NodeImageManifest } from '../manifest.ts';
 import { megabytes, type Progress } from '../progress.ts';
 import { moduleClosure, moduleName, parseModuleIndex } from './modules.ts';
@@ -230,7 +231,8 @@ async function neededLibraries(file: string, signal: AbortSignal | undefined): P
 
 async function seccomp({ root, tree }: { root: string; tree: string }): Promise<void> {
   const profile = parseContainersProfile(await readFile(join(tree, recipe.seccompPath), 'utf8'));
-  const text = JSON.stringify(seccompFor(profile, { arch: recipe.architecture, caps: [] }));
+  const caps = containerCapabilities.map((name) => `CAP_${name}`);
+  const text = JSON.stringify(seccompFor(profile, { arch: recipe.architecture, caps }));
   await writeFile(join(root, 'opt/muster/seccomp.json'), `${text}\n`);
 }
 

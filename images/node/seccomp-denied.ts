@@ -6,7 +6,7 @@
 /** Answered with EPERM, as a process without capabilities is used to. */
 export const deniedCalls: readonly string[] = [
   // With a control group file system of its own a container can make the whole kernel's lock of control groups wait.
-  ...'unshare setns mount umount umount2 pivot_root chroot'.split(' '),
+  ...'unshare setns mount umount umount2 pivot_root'.split(' '),
   ...'fsopen fsconfig fsmount fspick open_tree open_tree_attr move_mount mount_setattr'.split(' '),
   // What a tracer holds at its exit does not die of SIGKILL until the tracer lets go.
   'ptrace',

@@ -30,12 +30,18 @@ export function resolve(workload: WorkloadDocument): Resolved {
 /** An image's own words and the workload's, as crun will get them. */
 export function configurationOf({ spec, image }: Pick<WorkloadDocument, 'spec' | 'image'>): ContainerConfiguration {
   const { config } = image;
+  const { user = config.user, stopSignal = config.stopSignal, capabilities, stopGraceMs } = spec;
   const env = new Map(config.env.map((line) => splitOnce(line)));
   for (const [key, value] of Object.entries(spec.env ?? {})) env.set(key, value);
   return {
     args: spec.command ?? [...config.entrypoint, ...config.cmd],
     env: Array.from(env, ([key, value]) => `${key}=${value}`),
     workingDir: config.workingDir === '' ? '/' : config.workingDir,
+    // What nobody names is left out: a configuration's digest is of what it says.
+    ...(user === '' ? {} : { user }),
+    ...(capabilities === undefined ? {} : { capabilities }),
+    ...(stopSignal === undefined ? {} : { stopSignal }),
+    ...(stopGraceMs === undefined ? {} : { stopGraceMs }),
   };
 }
 

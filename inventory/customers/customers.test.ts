@@ -96,7 +96,12 @@ test('a node is told what is placed on it, by generations that only grow, also o
   const web = { ...place, id: 'web-00000001', customer: 'acme', workload: 'web', port: 20_001 };
   assert.deepEqual(await inventory.instances.apply([web]), { applied: 1 });
   grows('placed', true);
-  const configuration = { args: ['/bin/app', 'serve'], env: ['PATH=/bin', 'A=2', 'B=x=y'], workingDir: '/' };
+  const configuration = {
+    args: ['/bin/app', 'serve'],
+    env: ['PATH=/bin', 'A=2', 'B=x=y'],
+    workingDir: '/',
+    user: '101:102',
+  };
   assert.deepEqual(inventory.workloads.configuration(configurationDigest(configuration)), configuration);
   assert.deepEqual(inventory.nodes.desired(mac), {
     generation: Number(generations.at(-1)),
@@ -108,8 +113,6 @@ test('a node is told what is placed on it, by generations that only grow, also o
         workload: 'web',
         squashfs: testImage('web').squashfs,
         configuration: configurationDigest(configuration),
-        uid: 101,
-        gid: 102,
         memoryBytes: 64 * 2 ** 20,
         cpu: 1,
         processes: 128,

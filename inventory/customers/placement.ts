@@ -99,15 +99,12 @@ function desiredInstance(
   { id, port }: { id: string; port: number | null },
 ): DesiredInstance {
   const { customer, name, spec, image } = workload;
-  const [uid, gid] = image.config.user.split(':').map(Number);
   return {
     id,
     customer,
     workload: name,
     squashfs: image.squashfs,
     configuration: resolve(workload).sha256,
-    uid: uid ?? 0,
-    gid: gid ?? uid ?? 0,
     ...workloadLimits(spec),
     port: port === null || spec.port === undefined ? null : { container: spec.port, node: port },
   };

@@ -56,8 +56,9 @@ export const DesiredInstance = Type.Object(
     workload: WorkloadName,
     squashfs: Type.Object({ sha256: Sha256, sizeBytes: Type.Integer() }),
     configuration: told('The sha256 of its `ContainerConfiguration`, which is fetched by it.', Sha256),
-    uid: Type.Integer(),
-    gid: Type.Integer(),
+    // Of one that was placed before its configuration named a user.
+    uid: Type.Optional(Type.Integer()),
+    gid: Type.Optional(Type.Integer()),
     memoryBytes: Type.Integer(),
     cpu: Type.Number(),
     processes: Type.Integer(),

@@ -1,4 +1,5 @@
 import { Type, type Static } from 'typebox';
+import { containerCapabilities } from '../container/capabilities.ts';
 import type { Routes } from './route.ts';
 import {
   CustomerName,
@@ -42,6 +43,17 @@ export const ContainerConfiguration = Type.Object(
     args: Type.Array(Type.String()),
     env: Type.Array(Type.String()),
     workingDir: Type.String(),
+    user: Type.Optional(
+      told('`user` or `user:group`, resolved on the node by the image’s own files; none: root.', Type.String()),
+    ),
+    capabilities: Type.Optional(
+      told(
+        'Those of its root, within its customer’s user namespace; none named: all of `capabilities.ts`.',
+        Type.Array(oneOf(...containerCapabilities)),
+      ),
+    ),
+    stopSignal: Type.Optional(Type.String()),
+    stopGraceMs: Type.Optional(Type.Integer()),
   },
   {
     title: 'ContainerConfiguration',

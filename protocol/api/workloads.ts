@@ -1,7 +1,20 @@
 import { Type, type Static } from 'typebox';
+import { containerCapabilities } from '../container/capabilities.ts';
+import { longestStopGraceMs, stopSignalPattern } from '../container/stop-signal.ts';
 import type { Routes } from './route.ts';
 import { OnSilence } from './customers.ts';
-import { CustomerName, ImageName, Instant, Next, Nothing, WorkloadName, closed, pageQuery, told } from './fields.ts';
+import {
+  CustomerName,
+  ImageName,
+  Instant,
+  Next,
+  Nothing,
+  WorkloadName,
+  closed,
+  oneOf,
+  pageQuery,
+  told,
+} from './fields.ts';
 
 const VariableName = Type.String({ pattern: '^[A-Za-z_][A-Za-z0-9_]*$' });
 const VariableValue = Type.String({ maxLength: 4096 });
@@ -21,6 +34,27 @@ export const WorkloadSpec = Type.Object(
     memoryBytes: Type.Optional(Type.Integer({ minimum: 4 * 2 ** 20, maximum: 2 ** 40 })),
     cpu: Type.Optional(told('Cores, 0.05 and up.', Type.Number({ minimum: 0.05, maximum: 256 }))),
     processes: Type.Optional(Type.Integer({ minimum: 1, maximum: 32_768 })),
+    user: Type.Optional(
+      told(
+        'Whom it runs as, instead of the image’s: `user` or `user:group`, by number or by name of the image’s /etc/passwd.',
+        Type.String({ pattern: '^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,63})?$' }),
+      ),
+    ),
+    capabilities: Type.Optional(
+      told(
+        'What its root may do, inside its customer’s user namespace alone. An empty list: nothing. Left out: all of them.',
+        Type.Array(oneOf(...containerCapabilities), { maxItems: containerCapabilities.length, uniqueItems: true }),
+      ),
+    ),
+    stopSignal: Type.Optional(
+      told('What asks it to end, instead of the image’s or SIGTERM.', Type.String({ pattern: stopSignalPattern })),
+    ),
+    stopGraceMs: Type.Optional(
+      told(
+        'How long it has to end by itself when it is removed or replaced. A kill order never waits.',
+        Type.Integer({ minimum: 0, maximum: longestStopGraceMs }),
+      ),
+    ),
   },
   {
     ...closed,
@@ -30,7 +64,8 @@ export const WorkloadSpec = Type.Object(
 );
 export type WorkloadSpec = Static<typeof WorkloadSpec>;
 
-const { image, command, port, memoryBytes, cpu, processes } = WorkloadSpec.properties;
+const { image, command, port, memoryBytes, cpu, processes, user, capabilities, stopSignal, stopGraceMs } =
+  WorkloadSpec.properties;
 const Removal = Type.Null();
 
 export const WorkloadPatch = Type.Object(
@@ -50,6 +85,10 @@ export const WorkloadPatch = Type.Object(
     memoryBytes: Type.Optional(Type.Union([memoryBytes, Removal])),
     cpu: Type.Optional(Type.Union([cpu, Removal])),
     processes: Type.Optional(Type.Union([processes, Removal])),
+    user: Type.Optional(Type.Union([user, Removal])),
+    capabilities: Type.Optional(Type.Union([capabilities, Removal])),
+    stopSignal: Type.Optional(Type.Union([stopSignal, Removal])),
+    stopGraceMs: Type.Optional(Type.Union([stopGraceMs, Removal])),
   },
   { ...closed, title: 'WorkloadPatch', description: 'A merge patch: what it leaves out stays, null takes away.' },
 );
@@ -67,6 +106,10 @@ export const Workload = Type.Object(
     memoryBytes: Type.Integer(),
     cpu: Type.Number(),
     processes: Type.Integer(),
+    user: told('Null: the image’s.', Type.Union([Type.String(), Type.Null()])),
+    capabilities: Type.Array(Type.String()),
+    stopSignal: told('Null: the image’s, or SIGTERM.', Type.Union([Type.String(), Type.Null()])),
+    stopGraceMs: Type.Integer(),
     onSilence: told('Its customer’s.', OnSilence),
     createdAt: Instant,
     running: Type.Integer(),

@@ -11,10 +11,13 @@ export function plantBusybox(root: string, applets: readonly string[]): void {
   for (const applet of applets) symlinkSync('busybox', join(root, 'bin', applet));
 }
 
-/** The folder as `<root>.squashfs`, all of it root's. */
-export function squash(root: string): { file: string; bytes: Buffer; sha256: string; sizeBytes: number } {
+/** The folder as `<root>.squashfs`, all of it root's unless its owners are to be kept. */
+export function squash(
+  root: string,
+  { owners = ['-all-root'] }: { owners?: ['-all-root'] | [] } = {},
+): { file: string; bytes: Buffer; sha256: string; sizeBytes: number } {
   const file = `${root}.squashfs`;
-  execFileSync('mksquashfs', [root, file, '-quiet', '-no-progress', '-all-root'], { stdio: 'ignore' });
+  execFileSync('mksquashfs', [root, file, '-quiet', '-no-progress', ...owners], { stdio: 'ignore' });
   const bytes = readFileSync(file);
   return { file, bytes, sha256: createHash('sha256').update(bytes).digest('hex'), sizeBytes: bytes.length };
 }

@@ -3,9 +3,9 @@
 //   instance.json            what an agent needs to adopt it
 //   config.json, root        what crun runs: an overlay over the image
 //   crun.pid, crun.log       what crun says
-//   offsets                  how far the agent has read what the container prints
-//   disk                     a tmpfs of its own with all that the container can make grow: `stdout`, `stderr`, and the
-//                            overlay's `upper` and `work`. What fills it harms neither a neighbour nor the agent
+//   stdout, stderr           named pipes that the container prints to (`output/output-pipe.ts`)
+//   disk                     a tmpfs of its own with all that the container can make grow: the overlay's `upper` and `work`.
+//                            What fills it harms neither a neighbour nor the agent
 import {
   chmodSync,
   chownSync,
@@ -22,7 +22,13 @@ import { join } from 'node:path';
 import type { DesiredCustomer, DesiredInstance } from '../../../protocol/api/agent.ts';
 import { type ImageLease, mountOptions } from '../cache/image-cache.ts';
 import type { Attachment } from '../network.ts';
+import { outputStreams, type OutputStream } from '../output/output-pipe.ts';
 import { runTool } from '../tool.ts';
+
+export interface StopRequest {
+  signal: number;
+  graceMs: number;
+}
 
 /** What `instance.json` holds. */
 export interface InstanceRecord {
@@ -30,6 +36,8 @@ export interface InstanceRecord {
   customer: DesiredCustomer;
   attachment: Attachment;
   starts: number;
+  /** How it is asked to end. */
+  stop: StopRequest;
 }
 
 const writableBytes = 16 * 2 ** 20;
@@ -43,7 +51,6 @@ export class Bundle {
   readonly crunLogFile: string;
   readonly #disk: string;
   readonly #recordFile: string;
-  readonly #offsetsFile: string;
 
   constructor(stateDir: string, id: string) {
     this.id = id;
@@ -53,7 +60,6 @@ export class Bundle {
     this.crunLogFile = join(this.directory, 'crun.log');
     this.#disk = join(this.directory, 'disk');
     this.#recordFile = join(this.directory, 'instance.json');
-    this.#offsetsFile = join(this.directory, 'offsets');
   }
 
   exists(): boolean {
@@ -67,6 +73,7 @@ export class Bundle {
       const cap = `size=${writableBytes},nr_inodes=8192,mode=711,nodev,nosuid`;
       await runTool(['mount', '-t', 'tmpfs', '-o', cap, 'tmpfs', this.#disk], { timeoutMs: mountTimeoutMs });
     }
+    await this.#makeOutput();
     const upper = join(this.#disk, 'upper');
     const work = join(this.#disk, 'work');
     if (mountOptions(this.root) !== undefined) await unmount([this.root]);
@@ -112,22 +119,14 @@ export class Bundle {
   }
 
   /** Where the container prints to. */
-  outputFile(stream: 'stdout' | 'stderr'): string {
-    return join(this.#disk, stream);
+  outputFile(stream: OutputStream): string {
+    return join(this.directory, stream);
   }
 
-  /** So that the next agent goes on where this one stopped reading. */
-  saveOffsets(offsets: number[]): void {
-    writeFileSync(this.#offsetsFile, offsets.join(' '));
-  }
-
-  offsets(): number[] {
-    return existsSync(this.#offsetsFile) ? readFileSync(this.#offsetsFile, 'utf8').split(' ').map(Number) : [];
-  }
-
-  removeOutput(): void {
-    for (const file of [this.outputFile('stdout'), this.outputFile('stderr'), this.#offsetsFile])
-      rmSync(file, { force: true });
+  /** Any of its users may write: an image that drops privileges opens /dev/stdout after that, too. */
+  async #makeOutput(): Promise<void> {
+    const missing = outputStreams.map((stream) => this.outputFile(stream)).filter((file) => !existsSync(file));
+    if (missing.length > 0) await runTool(['mkfifo', '-m', '622', ...missing], { timeoutMs: mountTimeoutMs });
   }
 
   /** Mounts and files; a process must not be there any more. */

@@ -27,7 +27,7 @@ export function expectFirstProcess(directory: string, { customer, id }: { custom
 }
 
 /** Sends `signal` where the process of the file still runs. Never waits; says whether it did. */
-export function signalFirstProcess(file: string, signal: NodeJS.Signals): boolean {
+export function signalFirstProcess(file: string, signal: NodeJS.Signals | number): boolean {
   const first = parseFirstProcess(readText(file));
   if (first === undefined || startTimeIn(readText(`/proc/${first.pid}/stat`)) !== first.startTime) return false;
   try {

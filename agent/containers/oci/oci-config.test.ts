@@ -12,8 +12,6 @@ const instance = {
   args: ['/usr/bin/serve', '--port', '8080'],
   env: ['LANG=C.UTF-8'],
   workingDir: '',
-  uid: 33,
-  gid: 33,
   memoryBytes: 67_108_864,
   cpu: 0.25,
   processes: 64,
@@ -21,6 +19,7 @@ const instance = {
 };
 const place = {
   uidBase: 200_000,
+  user: { uid: 0, gid: 0, groups: [44] },
   nodeName: 'node-c20001',
   rootDirectory: '/run/muster/instances/web-0a1b2c3d/root',
   networkNamespace: '/run/netns/web-0a1b2c3d',
@@ -31,7 +30,7 @@ const place = {
   hardLimits: { openFiles: 4_096, processes: Infinity },
 };
 
-test('ociConfig() gives a container its own namespaces, no privileges and its limits', () => {
+test('ociConfig() gives a container its own namespaces, privileges within them alone, and its limits', () => {
   const golden = readFileSync(new URL('oci-config.golden.txt', import.meta.url), 'utf8');
   assert.equal(`${JSON.stringify(ociConfig(instance, place), null, 2)}\n`, golden);
 });

@@ -2,6 +2,8 @@
 // Its golden file is `oci-config.golden.txt`.
 import type { DesiredInstance } from '../../../protocol/api/agent.ts';
 import type { ContainerConfiguration } from '../../../protocol/api/instances.ts';
+import { containerCapabilities } from '../../../protocol/container/capabilities.ts';
+import type { ContainerUser } from '../../../protocol/container/container-user.ts';
 
 export const idRange = 65_536;
 
@@ -9,6 +11,7 @@ export type ConfiguredInstance = DesiredInstance & ContainerConfiguration;
 
 export interface ContainerPlace {
   uidBase: number;
+  user: ContainerUser;
   nodeName: string;
   /** The overlay that crun pivots into. */
   rootDirectory: string;
@@ -148,14 +151,18 @@ export function ociConfig(instance: ConfiguredInstance, place: ContainerPlace): 
 function processOf(instance: ConfiguredInstance, place: ContainerPlace): Record<string, unknown> {
   const openFiles = Math.min(openFilesOfAProcess, place.hardLimits.openFiles);
   const processes = Math.min(instance.processes, place.hardLimits.processes);
+  const { uid, gid, groups } = place.user;
+  const names = (variable: string) => instance.env.some((each) => each.startsWith(`${variable}=`));
+  const allowed = instance.capabilities ?? containerCapabilities;
+  const held = uid === 0 ? allowed.map((name) => `CAP_${name}`) : [];
   return {
     terminal: false,
-    user: { uid: instance.uid, gid: instance.gid },
+    // Its own group among them, so that a process that changes its own does not lose what that one was denied (CVE-2022-36109).
+    user: { uid, gid, additionalGids: [gid, ...groups] },
     args: instance.args,
     env: [
-      ...(instance.env.some((variable) => variable.startsWith('PATH='))
-        ? []
-        : ['PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin']),
+      ...(names('PATH') ? [] : ['PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin']),
+      ...(names('HOSTNAME') ? [] : [`HOSTNAME=${instance.id}`]),
       ...instance.env,
       `MUSTER_INSTANCE=${instance.id}`,
       `MUSTER_CUSTOMER=${instance.customer}`,
@@ -163,7 +170,8 @@ function processOf(instance: ConfiguredInstance, place: ContainerPlace): Record<
       `MUSTER_NODE=${place.nodeName}`,
     ],
     cwd: instance.workingDir || '/',
-    capabilities: { bounding: [], effective: [], inheritable: [], permitted: [], ambient: [] },
+    // Of the user namespace. Another user than root gets none, and no-new-privileges keeps it so.
+    capabilities: { bounding: held, effective: held, inheritable: [], permitted: held, ambient: [] },
     rlimits: [
       { type: 'RLIMIT_CORE', soft: 0, hard: 0 },
       { type: 'RLIMIT_NOFILE', soft: openFiles, hard: openFiles },

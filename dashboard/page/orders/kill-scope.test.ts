@@ -25,8 +25,9 @@ function rackWith(states: readonly InstanceState[], replicas = states.length) {
     },
   }));
   const counts = { replicas, running: 0, updated: 0, processes: 64, memoryBytes: 2 ** 26, cpu: 0.5 };
+  const run = { user: null, capabilities: [], stopSignal: null, stopGraceMs: 10_000 };
   const workload = { customer: 'acme', name: 'web', image: 'web', command: null, env: [], port: null, createdAt: at };
-  messages.push({ kind: 'workload', data: { ...workload, ...counts, onSilence: 'stop', problem: '' } });
+  messages.push({ kind: 'workload', data: { ...workload, ...counts, ...run, onSilence: 'stop', problem: '' } });
   for (const message of messages) apply(message, { state, changes: noChanges() });
   return state;
 }
