@@ -12,7 +12,8 @@ import type { ContainerConfiguration, InstanceState } from '../../protocol/api/i
 import type { ContainerUser } from '../../protocol/container/container-user.ts';
 import { defaultStopGraceMs, stopSignalNumber } from '../../protocol/container/stop-signal.ts';
 import { Bundle, type InstanceRecord, type StopRequest } from './oci/bundle.ts';
-import { CrunRun, forgetContainer } from './oci/crun.ts';
+import { CrunRun, execFailure, forgetContainer, killedForMemory, StartError } from './oci/crun.ts';
+import { whyNotExecuted } from './oci/executable.ts';
 import { expectFirstProcess, firstProcessFile, signalFirstProcess } from './oci/first-process.ts';
 import { isGroupPopulated, killGroup, removeTree } from './groups/control-group.ts';
 import type { ConfigurationCache } from './cache/configuration-cache.ts';
@@ -236,7 +237,7 @@ export class Container {
       this.#bundle.saveRecord({ instance, customer, attachment, starts: this.#starts, stop: this.#stop });
       const run = this.#startCrun(user);
       exit = run.ended;
-      await this.#started(run);
+      await this.#started(run, configuration);
     }
     await this.#untilExit(exit);
     await this.#closeAfterExit();
@@ -245,7 +246,6 @@ export class Container {
   #startCrun({ uid, gid }: ContainerUser): CrunRun {
     const { stateDir } = this.#host;
     const group = this.#host.group(this.instance.customer);
-    const memoryKills = group.memoryKills();
     const open = (stream: 'stdout' | 'stderr'): number => {
       const file = this.#bundle.outputFile(stream);
       chownSync(file, this.customer.uidBase + uid, this.customer.uidBase + gid);
@@ -254,26 +254,36 @@ export class Container {
     const output: [number, number] = [open('stdout'), open('stderr')];
     try {
       this.#openOutput();
-      const wasOutOfMemory = () => group.memoryKills() > memoryKills;
-      return new CrunRun(this.#bundle, { stateDir, output, wasOutOfMemory });
+      const memoryKills = () => group.settleMemoryKills(this.instance.id);
+      return new CrunRun(this.#bundle, { stateDir, output, memoryKills });
     } finally {
       output.forEach((fd) => closeSync(fd));
     }
   }
 
-  /** Until its process runs. Throws, with everything of it away, where it never did. */
-  async #started(run: CrunRun): Promise<void> {
+  /** Until its program has been executed. Throws, with everything of it away, where it never was. */
+  async #started(run: CrunRun, configuration: ContainerConfiguration): Promise<void> {
     this.#starting = run;
+    const stderr = this.#output.at(-1);
     try {
-      await run.started();
+      const isSeen = await run.started();
+      if (!isSeen) {
+        await this.#closeAfterExit();
+        if (execFailure.test(stderr?.lastLine ?? '')) throw new StartError(stderr?.lastLine ?? '');
+      }
     } catch (error) {
       await this.#closeAfterExit();
-      throw error;
+      throw error instanceof StartError ? this.#explained(error, configuration) : error;
     } finally {
       this.#starting = undefined;
     }
     if (this.#host.refusal(this.instance.customer) !== undefined) await this.#host.group(this.instance.customer).kill();
     this.#set('running', '');
+  }
+
+  #explained(error: StartError, { args: [program = ''], env, workingDir }: ContainerConfiguration): Error {
+    const why = whyNotExecuted(this.#bundle.root, { program, env, workingDir, machine: process.arch });
+    return why === undefined ? error : new StartError(why);
   }
 
   async #runAdopted(record: InstanceRecord): Promise<void> {
@@ -291,7 +301,8 @@ export class Container {
 
   async #emptied(): Promise<string> {
     while (isGroupPopulated(this.#cgroup) && !this.#release.signal.aborted) await pause(adoptedPollMs);
-    return 'ended; its status went to an earlier agent';
+    const kills = this.#host.group(this.instance.customer).settleMemoryKills(this.instance.id);
+    return `ended; its status went to an earlier agent${killedForMemory(kills)}`;
   }
 
   /** Until the exit, or the agent's end. A removal asks first and then kills. */

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { chownSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { nodeRig, plantFile } from './node-rig.fixture.ts';
+import { nodeRig, plantFile, type Script } from './node-rig.fixture.ts';
 
 const rig = nodeRig();
 after(() => rig[Symbol.asyncDispose]());
@@ -195,4 +195,48 @@ test('a restart of the agent loses nothing that is in the pipe, and holds nobody
     ticks.map(Number),
     Array.from({ length: 3_000 }, (_, n) => n + 1),
   );
+});
+
+/** All states that it goes through until it has failed or ended once, each with its reason. */
+async function fates(wanted: Script): Promise<string[]> {
+  const seen = new Set<string>();
+  const [one] = await rig.run(wanted);
+  rig.runtime().onChange(() => {
+    const report = rig.report(one);
+    if (report !== undefined) seen.add(`${report.state}: ${report.reason}`);
+  });
+  await rig.until('it has ended', () => [...seen].some((each) => each.includes('again in')));
+  return [...seen];
+}
+
+const riscv = Buffer.concat([
+  Buffer.from('7f454c460201010000000000000000000200f30001000000', 'hex'),
+  Buffer.alloc(200),
+]);
+
+test('what cannot be executed never runs, and its reason names the cause', async () => {
+  const table: [string | Buffer, number, RegExp][] = [
+    [riscv, 0o755, /exec format error: \/run is a program for riscv64, this board is (x64|arm64)/],
+    ['#!/bin/sh\r\necho hi\r\n', 0o755, /the first line of \/run ends with CR LF/],
+    ['#!/bin/bash\n', 0o755, /\/run needs "\/bin\/bash", which is no file of the image/],
+    ['echo hi\n', 0o755, /exec format error: \/run is no program for Linux, and no script/],
+    ['#!/bin/sh\n', 0o644, /\/run is not executable: its mode is 644, want 755/],
+  ];
+  for (const [content, mode, why] of table) {
+    const plant = (root: string) => plantFile(root, 'run', content, mode);
+    const seen = await fates({ plant, configuration: { args: ['/run'] } });
+    assert.ok(!seen.some((each) => each.startsWith('running')), seen.join('\n'));
+    const failure = seen.find((each) => each.startsWith('failed: cannot start: '));
+    assert.match(failure ?? seen.join('\n'), why);
+  }
+});
+
+test('a status is told as it is', async () => {
+  assert.ok((await fates({ script: 'exit 255' })).includes('exited: exited with 255; again in 0.5 s'));
+  assert.ok(
+    (await fates({ script: 'exit 137' })).includes('exited: exited with 137, as after SIGKILL; again in 0.5 s'),
+  );
+  const quick = await fates({ configuration: { args: ['/bin/true'] } });
+  assert.ok(quick.includes('exited: exited with 0; again in 0.5 s'), quick.join('\n'));
+  assert.ok(!quick.some((each) => each.startsWith('failed')), 'it was executed, however short');
 });
