@@ -32,6 +32,8 @@ import { connectionBudget, openFilesLimit } from './descriptors.ts';
 import { startDrills, type DrillRunner } from './drill/drill.ts';
 import { watchEventLoop } from './event-loop.ts';
 import { openImageStore } from './images/image-store.ts';
+import { registerRegistryApi } from './images/registry/registry-api.ts';
+import { startRegistry, type Registry } from './images/registry/registry.ts';
 import { startEscalation } from './kill/escalation.ts';
 import { createNodeShell } from './kill/node-shell.ts';
 import type { RollCall } from './kill/roll-call/roll-call.ts';
@@ -79,7 +81,14 @@ export async function startServices(options: ServicesOptions): Promise<Services>
   stack.use(startScheduler({ inventory, onFailure }));
 
   const images = await openImageStore({ directory: squashfsOf(configuration), inventory, random, wallClock });
-  const agents = await serveAgents(stack, { ...options, credentials, connections: budget.agents });
+  const registry = startRegistry({
+    directory: join(configuration.stateDirectory, 'registry'),
+    inventory,
+    images,
+    random,
+    now: wallClock,
+  });
+  const agents = await serveAgents(stack, { ...options, credentials, connections: budget.agents, registry });
 
   const samplePath = join(configuration.cacheDirectory, 'samples/current/worker.tar');
   const drills = stack.use(startDrills({ inventory, rollCall, images, samplePath, random, now: monotonic, wallClock }));
@@ -97,6 +106,7 @@ export async function startServices(options: ServicesOptions): Promise<Services>
     drills,
     images,
     power,
+    registry,
     shell,
     status,
     connections: budget.operators,
@@ -136,9 +146,15 @@ function onFault({ log }: ServicesOptions): (message: string) => void {
   return (message) => log.log({ level: 'error', subject: 'api', message });
 }
 
+interface AgentServices {
+  credentials: Credentials;
+  connections: number;
+  registry: () => Promise<Registry>;
+}
+
 async function serveAgents(
   stack: AsyncDisposableStack,
-  { credentials, connections, ...options }: ServicesOptions & { credentials: Credentials; connections: number },
+  { credentials, connections, registry, ...options }: AgentServices & ServicesOptions,
 ): Promise<Server> {
   const { configuration, inventory, wallClock } = options;
   const agents = createServer({
@@ -146,14 +162,17 @@ async function serveAgents(
     https: { key: credentials.key, cert: credentials.certificate },
     // An agent keeps four connections at most.
     connections: { total: connections, perAddress: 16, handshakes: 32 },
+    // A pushed layer takes as long as it takes.
+    bodyMs: 30_000,
   });
+  registerRegistryApi(agents, { inventory, registry });
   registerAgentApi(agents, { inventory, squashfsDirectory: squashfsOf(configuration), now: wallClock });
   stack.defer(() => agents.close());
   await listen(agents, { host: configuration.address, port: agentApiPort });
   return agents;
 }
 
-interface OperatorServices extends Pick<OperatorApiOptions, 'images' | 'power' | 'shell' | 'status'> {
+interface OperatorServices extends Pick<OperatorApiOptions, 'images' | 'power' | 'registry' | 'shell' | 'status'> {
   agents: Server;
   boot: BootProcess;
   connections: number;

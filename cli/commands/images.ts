@@ -3,43 +3,21 @@ import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { basename, resolve } from 'node:path';
 import { Transform } from 'node:stream';
-import type { Image, ImageImport, Images } from '../../protocol/api/images.ts';
+import type { Image, ImageDetail, ImageImport, Images, PrunedImages } from '../../protocol/api/images.ts';
+import { printable } from '../../protocol/printable.ts';
 import { ApiError } from '../api/api.ts';
 import { checkedName } from '../arguments/argument.ts';
+import { sizeOption } from '../arguments/limits.ts';
 import type { Command, Context } from '../command.ts';
 import { durationText, sizeText } from '../print/figures.ts';
-import { liveLine, printDone, printList } from '../print/print.ts';
+import { liveLine, printDone, printJson, printList } from '../print/print.ts';
 
 export const imageCommands: Command[] = [
   {
     words: ['images'],
     usage: '',
     summary: 'list the images that workloads can use',
-    run: async (context) => {
-      const { images } = await context.api.ask<Images>({ path: '/v1/images' });
-      printList(context, {
-        name: 'images',
-        rows: images,
-        none: 'there are no images yet: muster image import FILE',
-        columns: [
-          { heading: 'NAME', value: ({ name }) => name },
-          { heading: 'DIGEST', value: ({ digest }) => digest.slice(0, 12), yields: 1 },
-          { heading: 'FOR', value: ({ architecture }) => architecture },
-          { heading: 'SIZE', right: true, value: ({ squashfs }) => sizeText(squashfs.sizeBytes) },
-          {
-            heading: 'COMMAND',
-            value: ({ config }) => [...config.entrypoint, ...config.cmd].join(' ').slice(0, 60),
-            yields: 2,
-            cut: true,
-          },
-          {
-            heading: 'IMPORTED',
-            right: true,
-            value: ({ importedAt }) => `${durationText(context.now() - importedAt)} ago`,
-          },
-        ],
-      });
-    },
+    run: listImages,
   },
   {
     words: ['image', 'import'],
@@ -57,6 +35,44 @@ export const imageCommands: Command[] = [
     },
   },
   {
+    words: ['image', 'list'],
+    also: ['image', 'ls'],
+    usage: '',
+    summary: 'list the images that workloads can use',
+    run: listImages,
+  },
+  {
+    words: ['image', 'inspect'],
+    usage: 'NAME',
+    summary: 'show what an image runs, what its name stood for before, and who uses it',
+    takes: [1, 1],
+    run: async (context, call) => {
+      const name = checkedName('image', call.positionals[0]);
+      const detail = await context.api.ask<ImageDetail>({ path: `/v1/images/${encodeURIComponent(name)}` });
+      if (context.json) printJson(context, detail);
+      else context.output.out(detailText(detail, context.now()));
+    },
+  },
+  {
+    words: ['image', 'prune'],
+    usage: '',
+    summary: 'remove images that no workload uses, the oldest first',
+    options: {
+      keep: { type: 'string', value: 'SIZE', help: 'stop when all images together take no more than that (default 0)' },
+      'dry-run': { type: 'boolean', help: 'only say what would go' },
+    },
+    run: async (context, call) => {
+      const keepBytes = sizeOption(call, { name: 'keep', from: 0, to: 2 ** 50 }) ?? 0;
+      const dryRun = call.flag('dry-run');
+      const pruned = await context.api.ask<PrunedImages>({
+        method: 'POST',
+        path: '/v1/images/prune',
+        body: { keepBytes, dryRun },
+      });
+      printDone(context, { json: pruned, text: prunedText(pruned, dryRun) });
+    },
+  },
+  {
     words: ['image', 'remove'],
     also: ['image', 'rm'],
     usage: 'NAME',
@@ -69,6 +85,77 @@ export const imageCommands: Command[] = [
     },
   },
 ];
+
+async function listImages(context: Context): Promise<void> {
+  const { images, used } = await context.api.ask<Images>({ path: '/v1/images' });
+  printList(context, {
+    name: 'images',
+    rows: images.map((image) => ({ ...image, usedBy: used[image.name] ?? [] })),
+    none: 'there are no images yet: muster image import FILE',
+    columns: [
+      { heading: 'NAME', value: ({ name }) => name },
+      { heading: 'DIGEST', value: ({ digest }) => digest.slice(0, 12), yields: 1 },
+      { heading: 'FOR', value: ({ architecture }) => architecture },
+      { heading: 'SIZE', right: true, value: ({ squashfs }) => sizeText(squashfs.sizeBytes) },
+      {
+        heading: 'COMMAND',
+        value: ({ config }) => [...config.entrypoint, ...config.cmd].join(' ').slice(0, 60),
+        yields: 2,
+        cut: true,
+      },
+      { heading: 'USED BY', value: ({ usedBy }) => usersText(usedBy), yields: 3 },
+      {
+        heading: 'IMPORTED',
+        right: true,
+        value: ({ importedAt }) => `${durationText(context.now() - importedAt)} ago`,
+      },
+    ],
+  });
+}
+
+/** The first, and how many more. */
+function usersText(users: readonly string[]): string {
+  const [first = '-'] = users;
+  return users.length > 1 ? `${first} +${users.length - 1}` : first;
+}
+
+function detailText({ image, usedBy, sharedWith }: ImageDetail, now: number): string {
+  const { name, digest, architecture, squashfs, config, importedAt, history = [] } = image;
+  const ago = (at: number): string => `${durationText(now - at)} ago`;
+  const rows: [string, string][] = [
+    ['digest', digest],
+    ['for', architecture],
+    ['size', `${sizeText(squashfs.sizeBytes)}, as ${squashfs.sha256.slice(0, 12)}.squashfs`],
+    ['imported', ago(importedAt)],
+    ['command', [...config.entrypoint, ...config.cmd].join(' ')],
+    ['directory', config.workingDir],
+    ['user', [config.user, ...(config.groups ?? [])].join(' ')],
+    ['stop signal', config.stopSignal ?? 'SIGTERM'],
+    ['health check', config.healthcheck?.test.join(' ') ?? '-'],
+    ['ports', config.exposedPorts?.join(' ') ?? '-'],
+    ['volumes', config.volumes?.join(' ') ?? '-'],
+    ['same file', sharedWith.length === 0 ? '-' : sharedWith.join(' ')],
+    ...usedBy.map(({ workload, digest: own, instances }, index): [string, string] => [
+      index === 0 ? 'used by' : '',
+      `${workload}, ${instances} instances${own === digest ? '' : `, of ${own.slice(0, 12)}`}`,
+    ]),
+    ...history.map((version, index): [string, string] => [
+      index === 0 ? 'before' : '',
+      `${version.digest.slice(0, 12)}  ${sizeText(version.squashfs.sizeBytes)}  ${ago(version.importedAt)}`,
+    ]),
+    ...Object.entries(config.labels ?? {}).map(([key, value], index): [string, string] => [
+      index === 0 ? 'labels' : '',
+      `${key}=${value}`,
+    ]),
+  ];
+  return `${printable(name)}\n${rows.map(([key, value]) => `  ${key.padEnd(14)}${printable(value)}\n`).join('')}`;
+}
+
+function prunedText({ removed, freedBytes, keptBytes }: PrunedImages, dryRun: boolean): string {
+  const what = removed.length === 0 ? 'no image' : removed.join(', ');
+  const kept = `${sizeText(keptBytes)} of images ${dryRun ? 'would be' : 'are'} left`;
+  return `${what} ${dryRun ? 'would be' : 'is'} removed, ${sizeText(freedBytes)} freed: ${kept}`;
+}
 
 /** `web.tar.gz` and `/images/web/` are called `web`. */
 export function nameOf(path: string): string {

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import fastify, { type FastifyInstance } from 'fastify';
 import { Approval } from '../../protocol/api/approvals.ts';
 import { Customer, CustomerSpec } from '../../protocol/api/customers.ts';
-import { Image } from '../../protocol/api/images.ts';
+import { Image, imageRoutes as described } from '../../protocol/api/images.ts';
 import { Instance, type InstanceState } from '../../protocol/api/instances.ts';
 import { Node, NodePatch } from '../../protocol/api/nodes.ts';
 import { OperatorSpec } from '../../protocol/api/operators.ts';
@@ -228,7 +228,17 @@ function customerRoutes(app: FastifyInstance, state: Partial<PeerState>): void {
 
 function imageRoutes(app: FastifyInstance): void {
   app.addContentTypeParser('application/octet-stream', async () => undefined);
-  app.get('/v1/images', () => ({ images: [image], imports: [] }));
+  app.get('/v1/images', () => ({ images: [image], imports: [], used: { web: ['acme/web', 'acme/more'] } }));
+  app.get('/v1/images/:name', () => ({
+    image: { ...image, history: [{ digest: 'b'.repeat(64), squashfs: image.squashfs, importedAt: image.importedAt }] },
+    usedBy: [{ workload: 'acme/web', digest: 'b'.repeat(64), instances: 2 }],
+    sharedWith: [],
+  }));
+  app.post('/v1/images/prune', { schema: { body: described.pruneImages.schema.body } }, () => ({
+    removed: ['old'],
+    freedBytes: 2 ** 20,
+    keptBytes: 2 ** 21,
+  }));
   app.post<{ Querystring: { name: string } }>('/v1/images', { bodyLimit: 1 << 30 }, async (request, reply) => {
     let sizeBytes = 0;
     for await (const chunk of request.raw) sizeBytes += Buffer.isBuffer(chunk) ? chunk.length : 0;

@@ -1,16 +1,19 @@
-import type { IncomingMessage } from 'node:http';
-import { imageRoutes } from '../../protocol/api/images.ts';
+import { usersOf } from '../../inventory/customers/images.ts';
+import { imageRoutes, type ImageDetail } from '../../protocol/api/images.ts';
 import type { Inventory } from '../../inventory/inventory.ts';
 import type { ImageStore } from '../images/image-store.ts';
-import { served, type Server } from './serving/http.ts';
+import type { Registry } from '../images/registry/registry.ts';
+import { RefusedError, served, type Server } from './serving/http.ts';
 import { pageOf } from './serving/pages.ts';
-
-/** How long a refused sender has to read why. */
-const lingerMs = 3_000;
+import { readOn } from './serving/read-on.ts';
 
 export function registerImagesApi(
   app: Server,
-  { inventory, images }: { inventory: Inventory; images: ImageStore },
+  {
+    inventory,
+    images,
+    registry,
+  }: { inventory: Inventory; images: ImageStore; registry?: (() => Promise<Registry>) | undefined },
 ): void {
   // An uploaded image is read as a stream by its handler.
   app.addContentTypeParser('application/octet-stream', () => Promise.resolve());
@@ -20,7 +23,24 @@ export function registerImagesApi(
     handler: async ({ query }) => {
       const all = inventory.images.all();
       const { items, rest } = await pageOf(all, { query, key: ({ name }) => name, view: (image) => image });
-      return { images: items, imports: images.imports(), ...rest };
+      const users = usersOf(inventory.workloads.all());
+      const used = Object.fromEntries(
+        items.flatMap(({ name }) => (users.has(name) ? [[name, users.get(name) ?? []]] : [])),
+      );
+      return { images: items, imports: images.imports(), used, ...rest };
+    },
+  });
+  app.route({
+    ...served(imageRoutes.getImage),
+    handler: async ({ params }) => imageDetail(inventory, params.image),
+  });
+  app.route({
+    ...served(imageRoutes.pruneImages),
+    handler: async ({ body }) => {
+      const pruned = await images.prune(body);
+      if (body.dryRun || registry === undefined) return pruned;
+      for (const name of pruned.removed) await (await registry()).forget(name);
+      return { ...pruned, freedBytes: pruned.freedBytes + (await (await registry()).collect()) };
     },
   });
   app.route({
@@ -45,23 +65,31 @@ export function registerImagesApi(
 
     handler: async (request) => {
       await images.remove(request.params.image);
+      await (await registry?.())?.forget(request.params.image);
       return {};
     },
   });
 }
 
-/**
- * A connection that is closed with something unread is reset, and who still sends never reads the answer: what comes after
- * a refusal is thrown away for a while, until the sender closes.
- */
-function readOn(request: IncomingMessage): void {
-  if (request.complete) return;
-  const { socket } = request;
-  // What the server calls when the answer is written.
-  socket.destroySoon = () => {
-    socket.end();
-    const timer = setTimeout(() => socket.destroy(), lingerMs);
-    socket.once('close', () => clearTimeout(timer));
+function imageDetail(inventory: Inventory, name: string): ImageDetail {
+  const image = inventory.images.get(name);
+  if (image === undefined) throw new RefusedError(404, `there is no image ${name}`);
+  const counts = new Map<string, number>();
+  for (const { customer, workload } of inventory.instances.all()) {
+    const id = `${customer}/${workload}`;
+    counts.set(id, (counts.get(id) ?? 0) + 1);
+  }
+  return {
+    image,
+    usedBy: inventory.workloads
+      .all()
+      .filter((workload) => workload.image.name === name)
+      .map((workload) => {
+        const id = `${workload.customer}/${workload.name}`;
+        return { workload: id, digest: workload.image.digest, instances: counts.get(id) ?? 0 };
+      }),
+    sharedWith: inventory.images
+      .all()
+      .flatMap((other) => (other.name !== name && other.squashfs.sha256 === image.squashfs.sha256 ? other.name : [])),
   };
-  request.resume();
 }

@@ -4,6 +4,7 @@ import { statusRoutes, type Status } from '../../protocol/api/status.ts';
 import { streamRoutes } from '../../protocol/api/stream.ts';
 import type { Inventory } from '../../inventory/inventory.ts';
 import type { ImageStore } from '../images/image-store.ts';
+import type { Registry } from '../images/registry/registry.ts';
 import type { NodeShell } from '../kill/node-shell.ts';
 import type { RollCall } from '../kill/roll-call/roll-call.ts';
 import type { Power } from '../power/power.ts';
@@ -25,6 +26,8 @@ export interface OperatorApiOptions {
   inventory: Inventory;
   rollCall: RollCall;
   images: ImageStore;
+  /** Left out where there is none. */
+  registry?: (() => Promise<Registry>) | undefined;
   shell: NodeShell;
   /** Left out where no PDU is configured. */
   power?: Power | undefined;
@@ -40,7 +43,8 @@ export interface OperatorApiOptions {
 }
 
 export function registerOperatorApi(app: Server, options: OperatorApiOptions): void {
-  const { inventory, rollCall, images, shell, power, stream, status, metrics, token, twoPersonWaitMs } = options;
+  const { inventory, rollCall, images, registry, shell, power, stream, status, metrics, token, twoPersonWaitMs } =
+    options;
   authorizeOperators(app, { inventory, rootToken: token });
   const orders = createOrders({ inventory, rollCall, twoPersonWaitMs });
   registerOperatorsApi(app, { inventory, twoPersonRule: twoPersonWaitMs !== undefined });
@@ -63,7 +67,7 @@ export function registerOperatorApi(app: Server, options: OperatorApiOptions): v
   });
   registerNodesApi(app, { inventory, rollCall, shell, power });
   registerCustomersApi(app, inventory);
-  registerImagesApi(app, { inventory, images });
+  registerImagesApi(app, { inventory, images, registry });
   registerWorkloadsApi(app, inventory);
   registerOrdersApi(app, { inventory, orders });
   registerEventsApi(app, inventory);

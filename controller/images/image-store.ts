@@ -8,9 +8,11 @@ import { errorChain } from '../../protocol/error-chain.ts';
 import { squashfsName } from '../../protocol/names.ts';
 import { importInProcess } from '../../images/customer/import-process.ts';
 import type { Inventory } from '../../inventory/inventory.ts';
-import type { Image, ImageImport } from '../../protocol/api/images.ts';
+import { usersOf } from '../../inventory/customers/images.ts';
+import type { Image, ImageImport, PrunedImages } from '../../protocol/api/images.ts';
 import { RefusedError } from '../api/serving/http.ts';
 import { FairSemaphore } from './fair-semaphore.ts';
+import { prunedImages } from './prune.ts';
 
 /** Each takes what cores it finds, at low priority, and up to half a gigabyte: more at once would only share that. */
 const conversionLimits = { most: 3, mostOfOne: 2, mostWaiting: 32 };
@@ -21,9 +23,13 @@ const patienceMsPerMegabyte = 1_000;
 export interface ImageStore {
   /** Takes a docker or OCI archive of that operator and answers when it is stored for good. */
   receive(archive: Readable, of: { name: string; by: string }): Promise<Image>;
+  /** The same of a layout that is there already, of that many bytes. */
+  convert(layout: string, of: { name: string; by: string; sizeBytes: number }): Promise<Image>;
   /** The imports under way, oldest first. */
   imports(): ImageImport[];
   remove(name: string): Promise<void>;
+  /** Removes what nothing uses, oldest first, until all together take `keepBytes` at most. */
+  prune(wanted: { keepBytes: number; dryRun: boolean }): Promise<PrunedImages>;
 }
 
 export interface ImageStoreOptions {
@@ -51,8 +57,10 @@ export async function openImageStore({
   const receiver = new Receiver({ directory, inventory, random, wallClock, limitMs });
   return {
     receive: (archive, of) => receiver.receive(archive, of),
+    convert: (layout, of) => receiver.convert(layout, of),
     imports: () => receiver.imports(),
     remove: (name) => removeImage(name, { directory, inventory }),
+    prune: (wanted) => pruneImages(wanted, { directory, inventory }),
   };
 }
 
@@ -69,7 +77,27 @@ class Receiver {
     return [...this.#underWay].map((each) => ({ ...each }));
   }
 
-  async receive(archive: Readable, { name, by }: { name: string; by: string }): Promise<Image> {
+  receive(archive: Readable, { name, by }: { name: string; by: string }): Promise<Image> {
+    return this.#within({ name, by }, async (told, workDirectory) => {
+      const source = join(workDirectory, 'archive');
+      // A request that is destroyed takes its connection along, and nobody would read why.
+      const pieces = archive.iterator({ destroyOnReturn: false });
+      await pipeline(pieces, (read) => this.#whileThereIsRoom(read), createWriteStream(source));
+      return this.#converted(told, { source, workDirectory, sizeBytes: (await stat(source)).size });
+    });
+  }
+
+  convert(source: string, { name, by, sizeBytes }: { name: string; by: string; sizeBytes: number }): Promise<Image> {
+    return this.#within({ name, by }, (told, workDirectory) =>
+      this.#converted(told, { source, workDirectory, sizeBytes }),
+    );
+  }
+
+  /** Throws a RefusedError whatever goes wrong. */
+  async #within<T>(
+    { name, by }: { name: string; by: string },
+    work: (told: ImageImport, workDirectory: string) => Promise<T>,
+  ): Promise<T> {
     const { directory, random, wallClock } = this.#options;
     // What is killed leaves its files here, where they go with the archive.
     const workDirectory = join(incomingIn(directory), random(8).toString('hex'));
@@ -77,7 +105,7 @@ class Receiver {
     this.#underWay.add(told);
     try {
       await mkdir(workDirectory);
-      return await this.#imported(archive, { told, workDirectory });
+      return await work(told, workDirectory);
     } catch (cause) {
       if (cause instanceof RefusedError) throw cause;
       if (isDiskFull(cause)) throw new RefusedError(507, diskFullText(name, directory));
@@ -88,17 +116,13 @@ class Receiver {
     }
   }
 
-  async #imported(
-    archive: Readable,
-    { told, workDirectory }: { told: ImageImport; workDirectory: string },
+  async #converted(
+    told: ImageImport,
+    { source, workDirectory, sizeBytes }: { source: string; workDirectory: string; sizeBytes: number },
   ): Promise<Image> {
     const { directory, inventory, wallClock, limitMs } = this.#options;
     const { name, by } = told;
     const now = (doing: string): void => void Object.assign(told, { doing, since: wallClock() });
-    const source = join(workDirectory, 'archive');
-    // A request that is destroyed takes its connection along, and nobody would read why.
-    const pieces = archive.iterator({ destroyOnReturn: false });
-    await pipeline(pieces, (read) => this.#whileThereIsRoom(read), createWriteStream(source));
     const acquired = this.#semaphore.acquire(by);
     if (acquired === undefined)
       throw new RefusedError(
@@ -111,7 +135,7 @@ class Receiver {
     now('starting');
     const image = await importInProcess(
       { source, name, storeDirectory: directory, workDirectory, nowMs: wallClock() },
-      { limitMs: limitMs((await stat(source)).size), onStep: now },
+      { limitMs: limitMs(sizeBytes), onStep: now },
     );
     await inventory.images.save(image);
     inventory.events.add({ kind: 'image', subject: name, message: `imported, ${image.squashfs.sizeBytes} bytes` });
@@ -132,22 +156,77 @@ class Receiver {
   }
 }
 
-async function removeImage(
-  name: string,
-  { directory, inventory }: { directory: string; inventory: Inventory },
-): Promise<void> {
-  const image = inventory.images.all().find((each) => each.name === name);
+interface Stored {
+  directory: string;
+  inventory: Inventory;
+}
+
+async function removeImage(name: string, { directory, inventory }: Stored): Promise<void> {
+  const image = inventory.images.get(name);
   if (image === undefined) throw new RefusedError(404, `there is no image ${name}`);
   const result = await inventory.images.remove(name);
   if ('refused' in result) throw new RefusedError(409, result.refused);
-  // A workload keeps the image that it was deployed with, and a node may still have to fetch it.
-  const inUse = [
-    ...inventory.images.all().map(({ squashfs }) => squashfs.sha256),
-    ...inventory.workloads.all().map((workload) => workload.image.squashfs.sha256),
+  const needed = neededFiles(inventory);
+  for (const { squashfs } of [image, ...(image.history ?? [])]) {
+    if (needed.has(squashfs.sha256)) continue;
+    await rm(join(directory, squashfsName(squashfs.sha256)), { force: true });
+  }
+}
+
+/** By sha256, with names and what they stood for. */
+function neededFiles(inventory: Inventory): Set<string> {
+  const named = inventory.images.all().flatMap(({ squashfs, history = [] }) => [{ squashfs }, ...history]);
+  return new Set([...named.map(({ squashfs }) => squashfs.sha256), ...runningFiles(inventory)]);
+}
+
+/** A workload keeps the image that it was deployed with, and a node may still have to fetch it. */
+function runningFiles(inventory: Inventory): Set<string> {
+  return new Set([
+    ...inventory.workloads.all().map(({ image }) => image.squashfs.sha256),
     ...inventory.instances.all().map(({ desired }) => desired.squashfs.sha256),
-  ];
-  if (!inUse.includes(image.squashfs.sha256))
-    await rm(join(directory, squashfsName(image.squashfs.sha256)), { force: true });
+  ]);
+}
+
+async function pruneImages(
+  { keepBytes, dryRun }: { keepBytes: number; dryRun: boolean },
+  { directory, inventory }: Stored,
+): Promise<PrunedImages> {
+  const files = await squashfsFiles(directory);
+  const pruning = prunedImages({
+    images: inventory.images.all(),
+    files,
+    inUse: runningFiles(inventory),
+    used: new Set(usersOf(inventory.workloads.all()).keys()),
+    keepBytes,
+  });
+  const removed: string[] = [];
+  if (dryRun) removed.push(...pruning.names);
+  else for (const name of pruning.names) if (!('refused' in (await inventory.images.remove(name)))) removed.push(name);
+  // What was deployed meanwhile stays.
+  const spared = new Set([...runningFiles(inventory), ...(dryRun ? [] : currentFiles(inventory))]);
+  let freedBytes = 0;
+  for (const sha256 of pruning.files) {
+    if (spared.has(sha256)) continue;
+    if (!dryRun) await rm(join(directory, squashfsName(sha256)), { force: true });
+    freedBytes += files.get(sha256) ?? 0;
+  }
+  const all = [...files.values()].reduce((sum, bytes) => sum + bytes, 0);
+  return { removed, freedBytes, keptBytes: all - freedBytes };
+}
+
+function currentFiles(inventory: Inventory): string[] {
+  return inventory.images.all().map(({ squashfs }) => squashfs.sha256);
+}
+
+/** Size by sha256. */
+async function squashfsFiles(directory: string): Promise<Map<string, number>> {
+  const found = new Map<string, number>();
+  for (const name of await readdir(directory)) {
+    const sha256 = /^([0-9a-f]{64})\.squashfs$/.exec(name)?.[1];
+    const file = sha256 === undefined ? undefined : await stat(join(directory, name)).catch(() => undefined);
+    if (sha256 !== undefined && file !== undefined) found.set(sha256, file.size);
+  }
+  return found;
 }
 
 function incomingIn(directory: string): string {

@@ -2,26 +2,31 @@
  * The JSON documents of container images, both families: OCI (`index.json`, manifests, configurations, all by digest) and
  * `docker save` (`manifest.json`). Parsed by schema; what we do not use is left alone.
  */
+import { constants } from 'node:os';
 import { Type, type Static, type TSchema } from 'typebox';
 import { Check, Errors } from 'typebox/value';
 import type { ImageConfig } from '../../protocol/api/images.ts';
-import { userLimit } from '../../protocol/container/container-user.ts';
+import { type Accounts, resolveUser } from '../../protocol/container/container-user.ts';
 
 const nullable = <T extends TSchema>(schema: T) => Type.Optional(Type.Union([schema, Type.Null()]));
 /** What of it a board can be asked to run is told by `protocol/desired-state.ts`, in words. */
 const Strings = Type.Array(Type.String());
-const Digest = Type.String({ pattern: '^sha256:[0-9a-f]{64}$' });
+/** An entry that nobody asked for may have one of another algorithm. */
+const Digest = Type.String({ maxLength: 200 });
+/** Keys whose values mean nothing: `{"80/tcp": {}}`. */
+const KeySet = Type.Record(Type.String(), Type.Unknown());
+const Nanoseconds = Type.Integer({ minimum: 0 });
 
 export const Descriptor = Type.Object({
   mediaType: Type.Optional(Type.String()),
   digest: Digest,
   size: Type.Integer({ minimum: 0 }),
-  annotations: nullable(Type.Record(Type.String(), Type.String())),
+  annotations: nullable(Type.Record(Type.String(), Type.Unknown())),
   platform: nullable(
     Type.Object({
-      architecture: Type.Optional(Type.String()),
-      os: Type.Optional(Type.String()),
-      variant: Type.Optional(Type.String()),
+      architecture: nullable(Type.String()),
+      os: nullable(Type.String()),
+      variant: nullable(Type.String()),
     }),
   ),
 });
@@ -29,6 +34,27 @@ export type Descriptor = Static<typeof Descriptor>;
 
 export const Index = Type.Object({ manifests: Type.Array(Descriptor, { maxItems: 256 }) });
 export const Manifest = Type.Object({ config: Descriptor, layers: Type.Array(Descriptor, { maxItems: 256 }) });
+
+/** Of a manifest's configuration, where the manifest is an image's. */
+export const imageConfigTypes: ReadonlySet<string> = new Set([
+  'application/vnd.oci.image.config.v1+json',
+  'application/vnd.docker.container.image.v1+json',
+]);
+
+/** What an index's entry of that media type leads to; an unknown one is none of ours, and no error (image-index.md). */
+export function manifestKind(mediaType: string | undefined): 'index' | 'manifest' | 'other' {
+  switch (mediaType) {
+    case 'application/vnd.oci.image.index.v1+json':
+    case 'application/vnd.docker.distribution.manifest.list.v2+json':
+      return 'index';
+    case undefined: // It is required, and was often left out.
+    case 'application/vnd.oci.image.manifest.v1+json':
+    case 'application/vnd.docker.distribution.manifest.v2+json':
+      return 'manifest';
+    default:
+      return 'other';
+  }
+}
 
 export const DockerManifest = Type.Array(
   Type.Object({
@@ -39,17 +65,32 @@ export const DockerManifest = Type.Array(
   { minItems: 1, maxItems: 64 },
 );
 
+/** config.md of the image-spec; `Healthcheck` and its like are docker's, and everywhere. Unknown keys are left alone. */
 export const Configuration = Type.Object({
-  architecture: Type.String(),
-  os: Type.String(),
+  architecture: nullable(Type.String()),
+  os: nullable(Type.String()),
+  variant: nullable(Type.String()),
   config: nullable(
     Type.Object({
       Entrypoint: nullable(Strings),
       Cmd: nullable(Strings),
       Env: nullable(Strings),
       WorkingDir: nullable(Type.String()),
-      User: nullable(Type.String({ maxLength: userLimit })),
-      StopSignal: nullable(Type.String({ maxLength: 32 })),
+      User: nullable(Type.String({ maxLength: 256 })),
+      StopSignal: nullable(Type.String()),
+      Volumes: nullable(KeySet),
+      ExposedPorts: nullable(KeySet),
+      Labels: nullable(Type.Record(Type.String(), Type.String())),
+      Healthcheck: nullable(
+        Type.Object({
+          Test: nullable(Strings),
+          Interval: nullable(Nanoseconds),
+          Timeout: nullable(Nanoseconds),
+          StartPeriod: nullable(Nanoseconds),
+          StartInterval: nullable(Nanoseconds),
+          Retries: nullable(Type.Integer({ minimum: 0 })),
+        }),
+      ),
     }),
   ),
   rootfs: Type.Object({ diff_ids: Type.Array(Digest, { maxItems: 256 }) }),
@@ -70,16 +111,76 @@ export function parseDocument<T extends TSchema>(options: { schema: T; bytes: Bu
   throw new Error(`cannot read ${what}: ${first?.instancePath ?? ''} ${first?.message ?? 'is not as wanted'}`);
 }
 
-/** How to run it. */
-export function runSettings(configuration: Configuration): ImageConfig {
-  const { Entrypoint, Cmd, Env, WorkingDir, User, StopSignal } = configuration.config ?? {};
+/** How to run it, but for the user, which takes the image's files to resolve. Throws which key is not as wanted. */
+export function runSettings(configuration: Configuration): Omit<ImageConfig, 'user' | 'groups'> {
+  const { Entrypoint, Cmd, Env, WorkingDir, StopSignal, Volumes, ExposedPorts, Labels, Healthcheck } =
+    configuration.config ?? {};
   const workingDir = WorkingDir === undefined || WorkingDir === null || WorkingDir === '' ? '/' : WorkingDir;
-  return {
+  const settings: Omit<ImageConfig, 'user' | 'groups'> = {
     entrypoint: Entrypoint ?? [],
     cmd: Cmd ?? [],
     env: Env ?? [],
     workingDir: workingDir.startsWith('/') ? workingDir : `/${workingDir}`,
-    user: User ?? '',
-    ...(StopSignal ? { stopSignal: StopSignal } : {}),
   };
+  if (typeof StopSignal === 'string' && StopSignal !== '') settings.stopSignal = signalName(StopSignal);
+  const volumes = Object.keys(Volumes ?? {});
+  if (volumes.length > 0) settings.volumes = bounded(volumes, 'Volumes');
+  const exposedPorts = Object.keys(ExposedPorts ?? {});
+  if (exposedPorts.length > 0) settings.exposedPorts = bounded(exposedPorts, 'ExposedPorts');
+  const labels = Object.entries(Labels ?? {});
+  if (labels.length > 0) {
+    bounded(labels.flat(), 'Labels');
+    settings.labels = Object.fromEntries(labels);
+  }
+  // An empty one is the base image's, which no longer is known; `NONE` says that there is none.
+  const test = Healthcheck?.Test ?? [];
+  if (test.length > 0 && test[0] !== 'NONE') settings.healthcheck = healthcheckOf(Healthcheck ?? {}, test);
+  return settings;
+}
+
+type Healthcheck = NonNullable<NonNullable<Configuration['config']>['Healthcheck']>;
+
+/** A time of 0 is docker's word for its default. */
+function healthcheckOf(own: Healthcheck, test: string[]): NonNullable<ImageConfig['healthcheck']> {
+  const [kind] = test;
+  if (kind !== 'CMD' && kind !== 'CMD-SHELL')
+    throw new Error(
+      `cannot use its Healthcheck: Test begins with ${JSON.stringify(kind)}, want CMD, CMD-SHELL or NONE`,
+    );
+  const ms = (nanoseconds: number | null | undefined): number => Math.round((nanoseconds ?? 0) / 1e6);
+  return {
+    test: bounded(test, 'Healthcheck'),
+    ...(ms(own.Interval) > 0 ? { intervalMs: ms(own.Interval) } : {}),
+    ...(ms(own.Timeout) > 0 ? { timeoutMs: ms(own.Timeout) } : {}),
+    ...(ms(own.StartPeriod) > 0 ? { startPeriodMs: ms(own.StartPeriod) } : {}),
+    ...(ms(own.StartInterval) > 0 ? { startIntervalMs: ms(own.StartInterval) } : {}),
+    ...((own.Retries ?? 0) > 0 ? { retries: own.Retries ?? 0 } : {}),
+  };
+}
+
+/** Each is in every document of the image, and of the workloads that use it. */
+const listBytesLimit = 32 * 1024;
+
+function bounded(texts: string[], key: string): string[] {
+  const bytes = Buffer.byteLength(JSON.stringify(texts));
+  if (bytes > listBytesLimit)
+    throw new Error(
+      `cannot use its ${key}: ${bytes} bytes, want at most ${listBytesLimit}; put such data into a file of the image`,
+    );
+  return texts;
+}
+
+/** `SIGTERM`, `term` and `15` are all written; the first is what we keep of a name, and a number stays one. */
+function signalName(text: string): string {
+  const upper = text.trim().toUpperCase();
+  if (/^[1-9][0-9]?$/.test(upper) && Number(upper) <= 64) return upper;
+  const name = upper.startsWith('SIG') ? upper : `SIG${upper}`;
+  if (name in constants.signals || /^SIGRT(MIN(\+([0-9]|1[0-5]))?|MAX(-([0-9]|1[0-4]))?)$/.test(name)) return name;
+  throw new Error(`cannot use its StopSignal: it is ${JSON.stringify(text.slice(0, 40))}, want one as SIGTERM or 15`);
+}
+
+/** Resolved by the image's own files. Throws what is not there. */
+export function imageUser(user: string, accounts: Accounts): Pick<ImageConfig, 'user' | 'groups'> {
+  const { uid, gid, groups } = resolveUser(user, accounts);
+  return { user: `${uid}:${gid}`, ...(groups.length === 0 ? {} : { groups }) };
 }

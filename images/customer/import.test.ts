@@ -1,142 +1,28 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { readdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { promisify } from 'node:util';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
-import { sha256 } from '../digest.ts';
+import {
+  archive,
+  directory,
+  dockerSave,
+  file,
+  hardlink,
+  imported,
+  json,
+  layout,
+  lines,
+  one,
+  refused,
+  scratch,
+  symlink,
+  tar,
+} from './archive.fixture.ts';
 import { importImage, type ImportLimits } from './import.ts';
 import { sampleArchives } from './samples.ts';
-import { tarEnd, tarHeader, tarPadding, type TarHeader } from './tar.ts';
-
-type Entry = Partial<TarHeader> & { name: string; content?: string };
-
-const file = (name: string, content = ''): Entry => ({ name, content, mode: 0o644 });
-const directory = (name: string, mode = 0o755): Entry => ({ name, kind: 'directory', mode });
-const symlink = (name: string, target: string): Entry => ({ name, kind: 'symlink', target, mode: 0o777 });
-const hardlink = (name: string, target: string): Entry => ({ name, kind: 'hardlink', target });
-
-function tar(entries: readonly Entry[]) {
-  const parts = entries.flatMap(({ content = '', ...entry }) => {
-    const bytes = Buffer.from(content);
-    const blank = {
-      kind: 'file',
-      mode: 0,
-      uid: 0,
-      gid: 0,
-      mtime: 1_600_000_000,
-      target: '',
-      xattrs: new Map(),
-    } as const;
-    return [tarHeader({ ...blank, sizeBytes: bytes.length, ...entry }), bytes, tarPadding(bytes.length)];
-  });
-  return Buffer.concat([...parts, tarEnd]);
-}
-
-interface ImageParts {
-  layers: Buffer[];
-  architecture?: string;
-  config?: unknown;
-  compress?: (bytes: Buffer) => Buffer;
-  ref?: string;
-}
-
-const json = (value: unknown): string => JSON.stringify(value);
-
-/** The files of an OCI layout with these images, by name. */
-function layout(...images: ImageParts[]): Map<string, Buffer> {
-  const files = new Map<string, Buffer>([['oci-layout', Buffer.from('{"imageLayoutVersion":"1.0.0"}')]]);
-  const blob = (bytes: Buffer) => {
-    files.set(`blobs/sha256/${sha256(bytes)}`, bytes);
-    return { digest: `sha256:${sha256(bytes)}`, size: bytes.length };
-  };
-  const manifests = images.map(({ layers, architecture = 'arm64', config = {}, compress = gzipSync, ref }) => {
-    const rootfs = { type: 'layers', diff_ids: layers.map((layer) => `sha256:${sha256(layer)}`) };
-    const configuration = blob(Buffer.from(json({ architecture, os: 'linux', config, rootfs })));
-    const manifest = { config: configuration, layers: layers.map((layer) => blob(compress(layer))) };
-    const annotations = ref === undefined ? null : { 'org.opencontainers.image.ref.name': ref };
-    return { ...blob(Buffer.from(json(manifest))), annotations, platform: { architecture, os: 'linux' } };
-  });
-  files.set('index.json', Buffer.from(json({ manifests })));
-  return files;
-}
-
-function archive(files: Map<string, Buffer>): Buffer {
-  const parts = [...files].flatMap(([name, bytes]) => {
-    const rest = { kind: 'file', mode: 0o644, uid: 0, gid: 0, mtime: 0, target: '', xattrs: new Map() } as const;
-    return [tarHeader({ ...rest, name, sizeBytes: bytes.length }), bytes, tarPadding(bytes.length)];
-  });
-  return Buffer.concat([...parts, tarEnd]);
-}
-
-const now = () => 1_700_000_000_000;
-
-class Scratch {
-  readonly path: string;
-  constructor(path: string) {
-    this.path = path;
-  }
-  async [Symbol.asyncDispose](): Promise<void> {
-    await rm(this.path, { recursive: true, force: true });
-  }
-}
-
-async function scratch(): Promise<Scratch> {
-  return new Scratch(await mkdtemp(join(tmpdir(), 'muster-import-')));
-}
-
-interface Tried {
-  source: Buffer | Map<string, Buffer>;
-  name?: string;
-  limits?: Partial<ImportLimits>;
-  architecture?: string;
-}
-
-/** Imports from bytes (an archive) or files (a layout), and lists what the squashfs holds. */
-async function imported({ source, name = 'web', limits = {}, architecture = 'arm64' }: Tried) {
-  await using place = await scratch();
-  const path = join(place.path, 'source');
-  if (Buffer.isBuffer(source)) await writeFile(path, source);
-  else {
-    for (const [member, bytes] of source) {
-      await mkdir(dirname(join(path, member)), { recursive: true });
-      await writeFile(join(path, member), bytes);
-    }
-  }
-  const storeDirectory = join(place.path, 'store');
-  try {
-    const image = await importImage({ source: path, name, storeDirectory, architecture, now, limits });
-    assert.deepEqual(await readdir(storeDirectory), [`${image.squashfs.sha256}.squashfs`]);
-    const listed = await promisify(execFile)('unsquashfs', [
-      '-lln',
-      join(storeDirectory, `${image.squashfs.sha256}.squashfs`),
-    ]);
-    return { image, listing: listed.stdout };
-  } catch (error) {
-    assert.deepEqual(await readdir(storeDirectory).catch(() => []), [], 'a failed import leaves nothing behind');
-    throw error;
-  }
-}
-
-/** `mode owner path [-> target]` lines, without sizes and times. */
-function lines(listing: string): string[] {
-  return listing
-    .trimEnd()
-    .split('\n')
-    .map((line) => line.replace(/^(\S+) (\S+) +\d+ \S+ \S+ squashfs-root(.*)$/, '$1 $2 /$3').replace('//', '/'));
-}
-
-async function refused(tried: Tried, wanted: RegExp): Promise<void> {
-  await assert.rejects(imported(tried), (error: Error) => {
-    assert.match(error.message, wanted);
-    assert.doesNotMatch(error.message, /\n/);
-    return true;
-  });
-}
-
-const one = (...entries: Entry[]): Buffer => archive(layout({ layers: [tar(entries)] }));
 
 const lower = tar([
   directory('./', 0o755),
@@ -210,7 +96,7 @@ describe('importImage() merges layers', () => {
         cmd: [],
         env: ['A=1'],
         workingDir: '/',
-        user: 'app:wheel',
+        user: '1000:10',
       });
       assert.equal(image.architecture, 'arm64');
       assert.equal(image.importedAt, 1_700_000_000_000);
@@ -247,20 +133,6 @@ describe('importImage() merges layers', () => {
     assert.match(pseudo.stdout, /Number of xattr ids 1\b/);
   });
 });
-
-function dockerSave({ layers, config, architecture = 'arm64' }: ImageParts): Buffer {
-  const configuration = Buffer.from(
-    json({ architecture, os: 'linux', config, rootfs: { diff_ids: layers.map((layer) => `sha256:${sha256(layer)}`) } }),
-  );
-  const files = new Map<string, Buffer>([[`${sha256(configuration)}.json`, configuration]]);
-  const names = layers.map((layer, index) => {
-    files.set(`layer${index}/layer.tar`, layer);
-    return `layer${index}/layer.tar`;
-  });
-  const manifest = [{ Config: `${sha256(configuration)}.json`, RepoTags: ['team/web:latest'], Layers: names }];
-  files.set('manifest.json', Buffer.from(json(manifest)));
-  return archive(files);
-}
 
 describe('importImage() chooses', () => {
   const layers = [tar([file('a')])];
@@ -471,7 +343,7 @@ describe('sampleArchives()', () => {
       cmd: [],
       env: ['PATH=/usr/bin:/bin', 'PORT=8080'],
       workingDir: '/',
-      user: 'app',
+      user: '1000:1000',
     });
     assert.ok(lines(listing).includes('-rwxr-xr-x 0/0 /usr/bin/web'));
     assert.ok(lines(listing).includes('drwxrwxrwt 0/0 /tmp'));

@@ -11,24 +11,17 @@
  */
 import { mkdir, mkdtemp, open, rename, rm, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { accountsLimitBytes, resolveUser } from '../../protocol/container/container-user.ts';
+import { accountsLimitBytes } from '../../protocol/container/container-user.ts';
 import { configurationProblem } from '../../protocol/desired-state.ts';
 import { imageNamePattern, squashfsName } from '../../protocol/names.ts';
 import type { Image } from '../../protocol/api/images.ts';
 import { run } from '../command.ts';
-import { sha256, sha256File } from '../digest.ts';
+import { sha256File } from '../digest.ts';
 import { megabytes, silentProgress, type Progress } from '../progress.ts';
-import {
-  Configuration,
-  Descriptor,
-  DockerManifest,
-  Index,
-  Manifest,
-  parseDocument,
-  runSettings,
-} from './container-format.ts';
-import { openSource, readMember, unpack, type Member, type Source } from './source.ts';
-import { writeSquashfs } from './squashfs.ts';
+import { imageUser, runSettings } from './container-format.ts';
+import { chooseImage, type Chosen } from './image-choice.ts';
+import { openSource, unpack } from './source.ts';
+import { contentOf, writeSquashfs } from './squashfs.ts';
 import { readTar, shown } from './tar.ts';
 import { Tree, type Inode } from './tree.ts';
 
@@ -66,8 +59,6 @@ const defaultLimits: ImportLimits = {
   directoryEntries: 20_000,
   nameBytes: 64 * 2 ** 20,
 };
-/** What an archive says of itself, in a sentence of ours. */
-const describedLimit = 500;
 const imageName = new RegExp(imageNamePattern);
 
 /** Throws one sentence that says what is wrong with the image, or with the machine. */
@@ -96,9 +87,9 @@ export async function importImage(options: ImportOptions): Promise<Image> {
       : source;
     const opened = await openSource({ source: path, what: name, workDir, mostBytes: limits.unpackedBytes, signal });
     const chosen = await chooseImage({ source: opened, name, architecture });
-    const settings = runSettings(chosen.configuration);
-    const { entrypoint, cmd, ...started } = settings;
-    const problem = configurationProblem({ args: [...entrypoint, ...cmd], ...started });
+    const settings = settingsOf(chosen, name);
+    const { entrypoint, cmd, env, workingDir } = settings;
+    const problem = configurationProblem({ args: [...entrypoint, ...cmd], env, workingDir });
     if (problem !== undefined) throw new Error(`cannot import ${name}: ${problem}`);
     const reading = progress.step(`reading ${chosen.layers.length} layers of ${name}`);
     const { tree, layers, unpackedBytes } = await readLayers({ chosen, workDir, limits, signal });
@@ -109,8 +100,7 @@ export async function importImage(options: ImportOptions): Promise<Image> {
       passwd: await readText(tree.find('etc/passwd'), layers),
       group: await readText(tree.find('etc/group'), layers),
     };
-    // Boards resolve it again, by the same files: here it is refused before anybody deploys it.
-    resolveUser(settings.user, accounts);
+    const runsAs = imageUser(configuration.config?.User ?? '', accounts);
 
     const packing = progress.step(`packing ${name}`);
     const made = join(workDir, 'image.squashfs');
@@ -125,9 +115,9 @@ export async function importImage(options: ImportOptions): Promise<Image> {
     return {
       name,
       digest: chosen.digest,
-      architecture: configuration.architecture,
+      architecture: chosen.architecture,
       squashfs: { sha256: digest, sizeBytes },
-      config: settings,
+      config: { ...settings, ...runsAs },
       importedAt: now(),
     };
   } finally {
@@ -135,212 +125,12 @@ export async function importImage(options: ImportOptions): Promise<Image> {
   }
 }
 
-interface Layer {
-  member: Member;
-  /** sha256 as stored; `docker save` does not say. */
-  storedSha256: string | undefined;
-  /** sha256 unpacked. */
-  diffId: string;
-  what: string;
-}
-
-interface Chosen {
-  /** Of the manifest; of the configuration (docker's image id) in a `docker save` archive, which has no manifest digest. */
-  digest: string;
-  configuration: Configuration;
-  layers: Layer[];
-}
-
-interface Wanted {
-  source: Source;
-  name: string;
-  architecture: string;
-}
-
-interface Candidate extends Chosen {
-  names: string[];
-}
-
-async function chooseImage({ source, name, architecture }: Wanted): Promise<Chosen> {
-  // Newer `docker save` archives are both; the OCI side carries digests of everything.
-  const index = await source.find('index.json');
-  const docker = index === undefined ? await source.find('manifest.json') : undefined;
-  let candidates: Candidate[] = [];
-  if (index !== undefined) candidates = await ociImages(source, index);
-  else if (docker !== undefined) candidates = await dockerImages(source, docker);
-  else
-    throw new Error(`cannot import ${source.what}: neither index.json (OCI) nor manifest.json (docker save) is in it`);
-
-  const describe = (list: Candidate[]) => {
-    const text = list
-      .map(({ configuration: { os, architecture: arch }, names }) => [`${os}/${arch}`, ...names].join(' '))
-      .join(', ');
-    return text.length > describedLimit ? `${text.slice(0, describedLimit)}…` : text;
-  };
-  const fitting = candidates.filter(
-    ({ configuration }) => configuration.os === 'linux' && configuration.architecture === architecture,
-  );
-  const distinct = [...new Map(fitting.map((candidate) => [candidate.digest, candidate])).values()];
-  const [first] = distinct;
-  if (first === undefined) {
-    throw new Error(
-      `cannot import ${source.what}: want linux/${architecture}, it holds ${candidates.length === 0 ? 'no image' : describe(candidates)}`,
-    );
+function settingsOf({ configuration }: Chosen, name: string): ReturnType<typeof runSettings> {
+  try {
+    return runSettings(configuration);
+  } catch (cause) {
+    throw new Error(`cannot import ${name}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
   }
-  if (distinct.length === 1) return checked(first, source);
-  const named = fitting.filter(({ names }) => names.some((own) => own === name || own.split('/').at(-1) === name));
-  const [only] = named;
-  if (only === undefined || named.some(({ digest }) => digest !== only.digest)) {
-    throw new Error(
-      `cannot import ${source.what}: it holds ${distinct.length} images for linux/${architecture} (${describe(distinct)}), ` +
-        'want the name of one of them',
-    );
-  }
-  return checked(only, source);
-}
-
-function checked(chosen: Candidate, source: Source): Chosen {
-  const { layers, configuration } = chosen;
-  if (layers.length === 0) throw new Error(`cannot import ${source.what}: the image has no layers`);
-  if (layers.length !== configuration.rootfs.diff_ids.length) {
-    throw new Error(
-      `cannot import ${source.what}: ${layers.length} layers, but its configuration lists ${configuration.rootfs.diff_ids.length}`,
-    );
-  }
-  return chosen;
-}
-
-const indexType = /index|manifest\.list/;
-const nestingLimit = 3;
-const manifestLimit = 256;
-
-interface Visited {
-  what: string;
-  /** Of the index that lists this one. */
-  names: string[];
-  depth: number;
-}
-
-async function ociImages(source: Source, index: Member): Promise<Candidate[]> {
-  const found: Candidate[] = [];
-  let visited = 0;
-  const visit = async (bytes: Buffer, { what, names: inheritedNames, depth }: Visited): Promise<void> => {
-    for (const descriptor of parseDocument({ schema: Index, bytes, what }).manifests) {
-      visited += 1;
-      if (visited > manifestLimit) throw new Error(`cannot read ${source.what}: more than ${manifestLimit} manifests`);
-      const { annotations, platform, mediaType } = descriptor;
-      // What builders attach to an image (provenance, SBOM) comes as an image of an unknown platform.
-      if (platform?.architecture === 'unknown') continue;
-      const ownNames = ['org.opencontainers.image.ref.name', 'io.containerd.image.name'].flatMap(
-        (key) => annotations?.[key] ?? [],
-      );
-      const names = ownNames.length > 0 ? ownNames : inheritedNames;
-      if (mediaType !== undefined && indexType.test(mediaType)) {
-        if (depth >= nestingLimit) throw new Error(`cannot read ${source.what}: indexes within indexes`);
-        const nested = await document({ source, descriptor, what: 'an index' });
-        await visit(nested, { what: `an index of ${source.what}`, names, depth: depth + 1 });
-        continue;
-      }
-      // An archive of one platform out of many may list them all and hold the blobs of one.
-      if ((await source.find(blobName(descriptor.digest))) === undefined && platform?.architecture !== undefined)
-        continue;
-      found.push({ ...(await ociImage(source, descriptor)), names });
-    }
-  };
-  const what = `index.json of ${source.what}`;
-  await visit(await readMember(index, what), { what, names: [], depth: 0 });
-  return found;
-}
-
-async function ociImage(source: Source, descriptor: Descriptor): Promise<Chosen> {
-  const what = `the manifest of ${source.what}`;
-  const manifest = parseDocument({ schema: Manifest, bytes: await document({ source, descriptor, what }), what });
-  const configuration = parseDocument({
-    schema: Configuration,
-    bytes: await document({ source, descriptor: manifest.config, what: `the configuration in ${source.what}` }),
-    what: `the configuration in ${source.what}`,
-  });
-  const layers: Layer[] = [];
-  for (const [index, layer] of manifest.layers.entries()) {
-    const label = `layer ${index + 1} of ${source.what}`;
-    if (layer.mediaType !== undefined && (!layer.mediaType.includes('tar') || layer.mediaType.includes('encrypted'))) {
-      throw new Error(
-        `cannot import ${label}: it is ${shown(layer.mediaType)}, want a tar, plain or with gzip or zstd`,
-      );
-    }
-    layers.push({
-      member: await blob({ source, descriptor: layer, what: label }),
-      storedSha256: hex(layer.digest),
-      diffId: hex(configuration.rootfs.diff_ids[index] ?? ''),
-      what: label,
-    });
-  }
-  return { digest: hex(descriptor.digest), configuration, layers };
-}
-
-async function dockerImages(source: Source, manifest: Member): Promise<Candidate[]> {
-  const what = `manifest.json of ${source.what}`;
-  const images = parseDocument({ schema: DockerManifest, bytes: await readMember(manifest, what), what });
-  const need = async (name: string): Promise<Member> => {
-    const member = await source.find(name);
-    if (member === undefined) throw new Error(`cannot import ${source.what}: ${shown(name)} is missing from it`);
-    return member;
-  };
-  return Promise.all(
-    images.map(async ({ Config, RepoTags, Layers }): Promise<Candidate> => {
-      const label = `the configuration in ${source.what}`;
-      const bytes = await readMember(await need(Config), label);
-      const configuration = parseDocument({ schema: Configuration, bytes, what: label });
-      const layers: Layer[] = [];
-      for (const [index, name] of Layers.entries()) {
-        const diffId = hex(configuration.rootfs.diff_ids[index] ?? '');
-        layers.push({
-          member: await need(name),
-          storedSha256: undefined,
-          diffId,
-          what: `layer ${index + 1} of ${source.what}`,
-        });
-      }
-      const digest = sha256(bytes);
-      const named = /([0-9a-f]{64})(\.json)?$/.exec(Config)?.[1];
-      if (named !== undefined && named !== digest) {
-        throw new Error(`cannot import ${label}: its sha256 is ${digest}, want ${named}`);
-      }
-      return { digest, configuration, layers, names: RepoTags ?? [] };
-    }),
-  );
-}
-
-interface BlobOptions {
-  source: Source;
-  descriptor: Descriptor;
-  what: string;
-}
-
-async function blob({ source, descriptor, what }: BlobOptions): Promise<Member> {
-  const member = await source.find(blobName(descriptor.digest));
-  if (member === undefined) throw new Error(`cannot import ${what}: blob ${descriptor.digest} is missing`);
-  if (member.sizeBytes !== descriptor.size) {
-    throw new Error(`cannot import ${what}: ${member.sizeBytes} bytes, want ${descriptor.size}`);
-  }
-  return member;
-}
-
-async function document(options: BlobOptions): Promise<Buffer> {
-  const bytes = await readMember(await blob(options), options.what);
-  const found = sha256(bytes);
-  if (found !== hex(options.descriptor.digest)) {
-    throw new Error(`cannot import ${options.what}: its sha256 is ${found}, want ${hex(options.descriptor.digest)}`);
-  }
-  return bytes;
-}
-
-function blobName(digest: string): string {
-  return `blobs/sha256/${hex(digest)}`;
-}
-
-function hex(digest: string): string {
-  return digest.replace(/^sha256:/, '');
 }
 
 interface ReadOptions {
@@ -368,6 +158,12 @@ async function readLayers({ chosen, workDir, limits, signal }: ReadOptions) {
     await using file = await open(path);
     for await (const entry of readTar(file, { what, sizeBytes })) {
       signal?.throwIfAborted();
+      // Holes cost nothing in the layer, and everything when they are packed.
+      unpackedBytes += entry.extents === undefined ? 0 : entry.sizeBytes;
+      if (unpackedBytes > limits.unpackedBytes)
+        throw new Error(
+          `cannot import ${what}: with the sparse file ${shown(entry.name)} it is more than the ${limits.unpackedBytes} bytes that an image may unpack to`,
+        );
       tree.add(entry, index);
     }
     paths.push(path);
@@ -378,11 +174,14 @@ async function readLayers({ chosen, workDir, limits, signal }: ReadOptions) {
 async function readText(inode: Inode | undefined, layers: readonly string[]): Promise<string> {
   const path = inode?.content === undefined ? undefined : layers[inode.content.layer];
   if (inode?.content === undefined || path === undefined) return '';
-  const { offset, sizeBytes } = inode.content;
+  const { sizeBytes } = inode.content;
   if (sizeBytes > accountsLimitBytes) {
     throw new Error(`cannot read the image's accounts: ${sizeBytes} bytes, want at most ${accountsLimitBytes}`);
   }
-  return (await readMember({ path, offset, sizeBytes }, "the image's accounts")).toString('utf8');
+  await using file = await open(path);
+  const pieces: Buffer[] = [];
+  for await (const piece of contentOf(inode.content, file)) pieces.push(piece);
+  return Buffer.concat(pieces).toString('utf8');
 }
 
 async function copyFromRegistry(options: {

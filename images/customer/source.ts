@@ -5,11 +5,12 @@
 import { createReadStream, createWriteStream } from 'node:fs';
 import { open, readFile, stat } from 'node:fs/promises';
 import { join, posix } from 'node:path';
-import { PassThrough, Readable, Transform, type Duplex } from 'node:stream';
+import { Readable, Transform, type Duplex } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createHash, type Hash } from 'node:crypto';
 import { createGunzip, createZstdDecompress } from 'node:zlib';
-import { byteName, readTar } from './tar.ts';
+import { byteName, readTar, shown } from './tar.ts';
+import { frameMagic, skippableMagic, ZstdFrames } from './zstd-frames.ts';
 
 export interface Member {
   path: string;
@@ -73,6 +74,8 @@ async function archiveSource(archive: Member, what: string): Promise<Source> {
   await using file = await open(archive.path);
   for await (const entry of readTar(file, { what, sizeBytes: archive.sizeBytes })) {
     const name = posix.normalize(entry.name).replace(/^\/+/, '');
+    if (entry.extents !== undefined)
+      throw new Error(`cannot read ${what}: ${shown(name)} is stored sparsely, want the archive without --sparse`);
     if (entry.kind === 'file')
       members.set(name, { path: archive.path, offset: entry.offset, sizeBytes: entry.sizeBytes });
     // `docker save` of old stored a layer once and linked to it from other images' folders.
@@ -131,9 +134,12 @@ export async function unpack({ member, to, what, mostBytes, signal }: UnpackOpti
       else done(null, chunk);
     },
   });
-  const decompress = decompressor(await compression(member));
+  const kind = await compression(member);
+  if (kind === 'xz' || kind === 'bzip2')
+    throw new Error(`cannot unpack ${what}: it is compressed with ${kind}, want gzip, zstd or a plain tar`);
+  const stages = [memberStream(member), tapped(read), ...decompressors(kind), counted, createWriteStream(to)];
   try {
-    await pipeline(memberStream(member), tapped(read), decompress, counted, createWriteStream(to), { signal });
+    await pipeline(stages, { signal });
   } catch (cause) {
     signal?.throwIfAborted();
     throw new Error(`cannot unpack ${what}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
@@ -156,19 +162,22 @@ function tapped(hash: Hash): Transform {
   });
 }
 
-type Compression = 'none' | 'gzip' | 'zstd';
+type Compression = 'none' | 'gzip' | 'zstd' | 'xz' | 'bzip2';
 
 /** Told by the first bytes: media types are often wrong, and archives have none. */
 async function compression(member: Member): Promise<Compression> {
   await using file = await open(member.path);
-  const { buffer, bytesRead } = await file.read(Buffer.alloc(4), 0, Math.min(4, member.sizeBytes), member.offset);
+  const { buffer, bytesRead } = await file.read(Buffer.alloc(6), 0, Math.min(6, member.sizeBytes), member.offset);
   const magic = buffer.subarray(0, bytesRead).toString('hex');
   if (magic.startsWith('1f8b')) return 'gzip';
-  return magic === '28b52ffd' ? 'zstd' : 'none';
+  if (magic.startsWith('fd377a585a00')) return 'xz';
+  if (/^425a68[3][1-9]31/.test(magic)) return 'bzip2';
+  const first = magic.slice(0, 8);
+  return first === frameMagic || skippableMagic.test(first) ? 'zstd' : 'none';
 }
 
-function decompressor(kind: Compression): Duplex {
-  if (kind === 'gzip') return createGunzip({ chunkSize: 1 << 18 });
-  if (kind === 'zstd') return createZstdDecompress({ chunkSize: 1 << 18 });
-  return new PassThrough();
+function decompressors(kind: Compression): Duplex[] {
+  if (kind === 'gzip') return [createGunzip({ chunkSize: 1 << 18 })];
+  if (kind === 'zstd') return [new ZstdFrames(), createZstdDecompress({ chunkSize: 1 << 18 })];
+  return [];
 }

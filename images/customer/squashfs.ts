@@ -5,7 +5,7 @@ import { setPriority } from 'node:os';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { tarEnd, tarHeader, tarPadding } from './tar.ts';
-import type { Inode, Node, Tree } from './tree.ts';
+import type { Content, Inode, Node, Tree } from './tree.ts';
 
 export interface SquashfsOptions {
   tree: Tree;
@@ -108,17 +108,33 @@ async function* tarOf(root: Node, files: readonly FileHandle[]): AsyncGenerator<
     if (content === undefined) continue;
     const file = files[content.layer];
     if (file === undefined) throw new Error(`cannot read layer ${content.layer + 1}: it was not unpacked`);
-    for (let done = 0; done < sizeBytes;) {
-      const wanted = Math.min(chunkBytes, sizeBytes - done);
-      const { buffer, bytesRead } = await file.read(Buffer.allocUnsafe(wanted), 0, wanted, content.offset + done);
-      if (bytesRead === 0) throw new Error(`cannot read layer ${content.layer + 1}: it became shorter`);
-      yield buffer.subarray(0, bytesRead);
-      done += bytesRead;
-    }
+    yield* contentOf(content, file);
     const padding = tarPadding(sizeBytes);
     if (padding.length > 0) yield padding;
   }
   yield tarEnd;
+}
+
+const zeros = Buffer.alloc(1 << 16);
+
+/** A file's bytes in pieces, the holes of a sparse one as zeros. `file`: its unpacked layer. */
+export async function* contentOf(content: Content, file: FileHandle): AsyncGenerator<Buffer> {
+  const { layer, sizeBytes, extents = Float64Array.of(0, sizeBytes) } = content;
+  let offset = content.offset;
+  let done = 0;
+  for (let at = 0; at <= extents.length; at += 2) {
+    const [start = sizeBytes, bytes = 0] = [extents[at], extents[at + 1]];
+    for (; done < start; done += Math.min(zeros.length, start - done))
+      yield zeros.subarray(0, Math.min(zeros.length, start - done));
+    for (const end = done + bytes; done < end;) {
+      const wanted = Math.min(chunkBytes, end - done);
+      const { buffer, bytesRead } = await file.read(Buffer.allocUnsafe(wanted), 0, wanted, offset);
+      if (bytesRead === 0) throw new Error(`cannot read layer ${layer + 1}: it became shorter`);
+      yield buffer.subarray(0, bytesRead);
+      offset += bytesRead;
+      done += bytesRead;
+    }
+  }
 }
 
 function* inOrder(directory: Node, path: string): Generator<{ name: string; inode: Inode }> {

@@ -1,10 +1,12 @@
 /**
- * The tar format, as far as container images use it: ustar with pax and GNU long names in, ustar with pax out.
+ * The tar format, as far as container images use it: ustar with pax, GNU long names and sparse files in, ustar with pax out.
  *
  * Names are byte strings (`latin1`): an image may hold file names that are not UTF-8, and they must come out as they went
  * in. `shown()` makes one readable. The reader trusts nothing: every length is checked against the file's before use.
  */
 import type { FileHandle } from 'node:fs/promises';
+import { tarNumber } from './tar-number.ts';
+import { gnuExtents, isPaxSparse, paxExtents, type Extents } from './tar-sparse.ts';
 
 /** Names that this program makes out of text become byte strings; those of an archive already are. */
 export function byteName(text: string): string {
@@ -30,9 +32,12 @@ export interface TarEntry {
   mtime: number;
   /** Where a link leads; '' for others. */
   target: string;
+  /** Of a sparse file, its holes included. */
   sizeBytes: number;
   /** Where the content starts in the file. */
   offset: number;
+  /** Of a sparse file: what of it is there, one piece after another from `offset` on. The rest is zeros. */
+  extents?: Extents;
   /** Byte strings by attribute name. */
   xattrs: Map<string, string>;
 }
@@ -61,6 +66,7 @@ const kindOf: Record<string, TarKind> = {
   '\0': 'file',
   '0': 'file',
   '7': 'file',
+  S: 'file',
   '1': 'hardlink',
   '2': 'symlink',
   '3': 'device',
@@ -80,8 +86,9 @@ export async function* readTar(
 ): AsyncGenerator<TarEntry> {
   const { what, sizeBytes } = options;
   const read = windowedReader(file, sizeBytes);
-  let extended = new Map<string, string>();
-  const inherited = new Map<string, string>();
+  let extended: PaxRecord[] = [];
+  let extensionBytes = 0;
+  let inherited: PaxRecord[] = [];
   let offset = 0;
   while (offset < sizeBytes) {
     if (offset + blockBytes > sizeBytes) throw new Error(`cannot read ${what}: it ends within a header`);
@@ -93,31 +100,69 @@ export async function* readTar(
     const size = number({ header, what }, 'size');
 
     if (type === 'x' || type === 'g' || type === 'L' || type === 'K') {
-      if (size > extensionBytesLimit) {
+      extensionBytes += size;
+      if (extensionBytes > extensionBytesLimit) {
         throw new Error(
-          `cannot read ${what}: ${size} bytes of names in one entry, want at most ${extensionBytesLimit}`,
+          `cannot read ${what}: ${extensionBytes} bytes of names in one entry, want at most ${extensionBytesLimit}`,
         );
       }
       if (offset + size > sizeBytes) throw new Error(`cannot read ${what}: it ends within a name`);
       const content = (await read(offset, size)).toString('latin1');
       offset += padded(size);
-      if (type === 'L') extended.set('path', content.replace(/\0.*$/s, ''));
-      else if (type === 'K') extended.set('linkpath', content.replace(/\0.*$/s, ''));
-      else for (const [key, value] of paxRecords(content, what)) (type === 'x' ? extended : inherited).set(key, value);
+      if (type === 'L') extended.push(['path', content.replace(/\0.*$/s, '')]);
+      else if (type === 'K') extended.push(['linkpath', content.replace(/\0.*$/s, '')]);
+      else if (type === 'x') extended.push(...paxRecords(content, what));
+      else inherited = [...inheritedBy([...inherited, ...paxRecords(content, what)])];
       continue;
     }
 
-    const pax = new Map([...inherited, ...extended]);
-    extended = new Map();
-    const entry = entryOf({ header, type, size, pax, what, offset });
-    if (offset + entry.sizeBytes > sizeBytes) {
+    const records = [...inherited, ...extended];
+    extended = [];
+    extensionBytes = 0;
+    const raw = { header, type, size, pax: inheritedBy(records), records, what, offset };
+    const entry = entryOf(raw);
+    const storedBytes = entry.sizeBytes;
+    if (offset + storedBytes > sizeBytes) {
       throw new Error(
-        `cannot read ${what}: it ends within ${shown(entry.name)}, after ${sizeBytes - offset} of ${entry.sizeBytes} bytes`,
+        `cannot read ${what}: it ends within ${shown(entry.name)}, after ${sizeBytes - offset} of ${storedBytes} bytes`,
       );
     }
-    yield entry;
-    offset += padded(entry.sizeBytes);
+    const { skippedBytes = 0, ...whole } = await withHoles(entry, { raw, read, archiveBytes: sizeBytes });
+    yield whole;
+    offset += padded(storedBytes) + skippedBytes;
   }
+}
+
+type PaxRecord = [key: string, value: string];
+
+/** Later records replace earlier ones; an empty value takes the earlier ones away, so that the header's own field holds. */
+function inheritedBy(records: readonly PaxRecord[]): Map<string, string> {
+  const pax = new Map<string, string>();
+  for (const [key, value] of records) {
+    // An extended attribute may well be empty.
+    if (value === '' && !key.startsWith(xattrPrefix)) pax.delete(key);
+    else pax.set(key, value);
+  }
+  return pax;
+}
+
+interface Holes {
+  raw: RawEntry;
+  read: (offset: number, length: number) => Promise<Buffer>;
+  archiveBytes: number;
+}
+
+/** The entry with its extents and its whole size, where it is stored sparsely. `skippedBytes`: of headers after its own. */
+async function withHoles(
+  entry: TarEntry,
+  { raw, read, archiveBytes }: Holes,
+): Promise<TarEntry & { skippedBytes?: number }> {
+  if (entry.kind !== 'file') return entry;
+  const stored = { what: `${shown(entry.name)} in ${raw.what}`, offset: entry.offset, storedBytes: entry.sizeBytes };
+  if (raw.type === 'S')
+    return { ...entry, ...(await gnuExtents({ ...stored, header: raw.header, read, archiveBytes })) };
+  if (!isPaxSparse(raw.pax)) return entry;
+  return { ...entry, ...(await paxExtents({ ...stored, pax: raw.pax, records: raw.records, read })) };
 }
 
 interface RawEntry {
@@ -125,6 +170,8 @@ interface RawEntry {
   type: string;
   size: number;
   pax: Map<string, string>;
+  /** All pax records in their order: a sparse file's may be there many times. */
+  records: readonly PaxRecord[];
   what: string;
   offset: number;
 }
@@ -134,16 +181,16 @@ function entryOf(raw: RawEntry): TarEntry {
   const magic = fieldText(header, 'magic');
   const prefix = magic.startsWith('ustar') && !magic.startsWith('ustar ') ? fieldText(header, 'prefix') : '';
   const ownName = fieldText(header, 'name');
-  const name = pax.get('path') ?? (prefix === '' ? ownName : `${prefix}/${ownName}`);
+  // A sparse file's `path` is made up, for readers that do not know it.
+  const name = pax.get('GNU.sparse.name') ?? pax.get('path') ?? (prefix === '' ? ownName : `${prefix}/${ownName}`);
   const target = pax.get('linkpath') ?? fieldText(header, 'target');
   if (name.includes('\0') || target.includes('\0')) throw new Error(`cannot read ${what}: a name holds a zero byte`);
   // Old writers say "directory" by a trailing slash only.
   const kind = kindOf[type] === 'file' && name.endsWith('/') ? 'directory' : kindOf[type];
-  if (type === 'S' || [...pax.keys()].some((key) => key.startsWith('GNU.sparse.'))) {
-    throw new Error(`cannot read ${what}: ${shown(name)} is stored sparsely, want a plain file`);
-  }
   if (kind === undefined)
-    throw new Error(`cannot read ${what}: ${shown(name)} is of unknown type ${JSON.stringify(type)}`);
+    throw new Error(
+      `cannot read ${what}: ${shown(name)} is of unknown type ${JSON.stringify(type)}, want a file, link, directory, device or fifo`,
+    );
   const xattrs = new Map<string, string>();
   for (const [key, value] of pax) if (key.startsWith(xattrPrefix)) xattrs.set(key.slice(xattrPrefix.length), value);
   const paxNumber = (key: string, own: () => number): number => {
@@ -205,22 +252,7 @@ function fieldText(header: Buffer, name: Field): string {
 
 /** Octal text, or (GNU) base 256 with the first bit set. */
 function number({ header, what }: Pick<RawEntry, 'header' | 'what'>, name: Field): number {
-  const bytes = field(header, name);
-  if (((bytes[0] ?? 0) & 0x80) !== 0) {
-    // 0xff leads a negative number; none of the fields but mtime may be one, and nobody needs a time before 1970.
-    if (bytes[0] === 0xff) return name === 'mtime' ? 0 : -1;
-    const value = bytes.subarray(1).reduce((sum, byte) => sum * 256 + byte, (bytes[0] ?? 0) & 0x7f);
-    if (!Number.isSafeInteger(value)) throw new Error(`cannot read ${what}: a ${name} of ${value} is too large`);
-    return value;
-  }
-  const digits = bytes
-    .toString('latin1')
-    .replace(/[\0 ]+$/, '')
-    .replace(/^[\0 ]+/, '');
-  if (digits === '') return 0;
-  if (!/^[0-7]+$/.test(digits))
-    throw new Error(`cannot read ${what}: ${name} is ${shown(digits)}, want an octal number`);
-  return Number.parseInt(digits, 8);
+  return tarNumber(field(header, name), { what, name });
 }
 
 function checkSum(header: Buffer, what: string): void {

@@ -6,12 +6,16 @@
  * directory keeps the content, `.wh.name` takes `name` of the layers below away, `.wh..wh..opq` all of a directory's.
  */
 import { shown, type TarEntry } from './tar.ts';
+import type { Extents } from './tar-sparse.ts';
 
 /** Where a file's bytes are: in the unpacked layer of that index. */
 export interface Content {
   layer: number;
   offset: number;
+  /** Of the whole file. */
   sizeBytes: number;
+  /** Of a sparse file: the pieces that are there, one after another from `offset` on. */
+  extents?: Extents;
 }
 
 /** Hard links are one `Inode` under several names. */
@@ -38,7 +42,7 @@ export interface TreeLimits {
   entries: number;
   /** In one directory: mksquashfs compares each new name there with all before it. */
   directoryEntries: number;
-  /** Of all names, link targets and attributes together. */
+  /** Of all names, link targets, attributes and maps of sparse files together. */
   nameBytes: number;
 }
 
@@ -98,15 +102,20 @@ export class Tree {
   #count(layer: number): void {
     this.#entries += 1;
     if (this.#entries > this.#limits.entries) {
-      throw new Error(`cannot take layer ${layer + 1}: the image has more than ${this.#limits.entries} files`);
+      throw new Error(
+        `cannot take layer ${layer + 1}: the image has more than ${this.#limits.entries} files, want fewer`,
+      );
     }
   }
 
   #countNames({ entry, layer }: Layered): void {
     this.#nameBytes += entry.name.length + entry.target.length;
     for (const [key, value] of entry.xattrs) this.#nameBytes += key.length + value.length;
+    this.#nameBytes += entry.extents?.byteLength ?? 0;
     if (this.#nameBytes > this.#limits.nameBytes) {
-      throw new Error(`cannot take layer ${layer + 1}: more than ${this.#limits.nameBytes} bytes of names`);
+      throw new Error(
+        `cannot take layer ${layer + 1}: more than ${this.#limits.nameBytes} bytes of names, want shorter or fewer ones`,
+      );
     }
   }
 
@@ -249,7 +258,7 @@ function keepsXattr(name: string): boolean {
 }
 
 function inodeOf(entry: TarEntry, layer: number): Inode {
-  const { mode, uid, gid, mtime, target, offset, sizeBytes } = entry;
+  const { mode, uid, gid, mtime, target, offset, sizeBytes, extents } = entry;
   const kind = entry.kind === 'hardlink' ? 'file' : entry.kind;
   if (uid > 2 ** 32 - 2 || gid > 2 ** 32 - 2) {
     throw new Error(
@@ -268,7 +277,7 @@ function inodeOf(entry: TarEntry, layer: number): Inode {
     gid,
     mtime,
     target: kind === 'symlink' ? target : '',
-    content: kind === 'file' ? { layer, offset, sizeBytes } : undefined,
+    content: kind === 'file' ? { layer, offset, sizeBytes, ...(extents === undefined ? {} : { extents }) } : undefined,
     xattrs: new Map([...entry.xattrs].filter(([key]) => keepsXattr(key))),
   };
 }

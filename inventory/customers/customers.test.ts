@@ -72,7 +72,9 @@ test('workloads: what must be there is asked for, and the revision grows with wh
   assert.deepEqual(await inventory.workloads.put({ customer: 'nobody', name: 'x', spec }), {
     refused: 'there is no customer nobody',
   });
-  assert.deepEqual(await inventory.images.remove('web'), { refused: 'image web is used by acme/web, bolt/job' });
+  assert.deepEqual(await inventory.images.remove('web'), {
+    refused: 'image web is used by acme/web, bolt/job: deploy another image there, or remove the workload, first',
+  });
   assert.deepEqual(await inventory.workloads.remove({ customer: 'acme', name: 'nothing' }), {
     refused: 'there is no workload acme/nothing',
   });

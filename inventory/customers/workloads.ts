@@ -15,6 +15,7 @@ import type {
 import type { Transaction } from '../store/transaction.ts';
 import type { Transact } from '../store/writer.ts';
 import { configurationOf, forgetConfigurations } from './configurations.ts';
+import { imageFor } from './images.ts';
 import { unknownCustomer, unknownImage } from './unknown.ts';
 import { mebibyte, workloadLimits } from './workload-limits.ts';
 import type { WorkloadProblems } from './workload-problems.ts';
@@ -92,7 +93,7 @@ export function decidePutWorkload(
 ): WorkloadDocument | Refused {
   const customer = transaction.get('customers', owner);
   if (customer === undefined) return unknownCustomer(owner);
-  const image = kept ?? transaction.get('images', spec.image);
+  const image = kept ?? imageFor(transaction, { customer: owner, name: spec.image });
   if (image === undefined) return unknownImage(spec.image);
   const excess = overLimit(customer, spec);
   if (excess !== undefined) return { refused: excess };

@@ -11,14 +11,14 @@ test('resolveUser() takes names and numbers, and the groups that /etc/group list
   const table: [string, { uid: number; gid: number; groups: number[] }][] = [
     ['', { uid: 0, gid: 0, groups: [1] }],
     ['root', { uid: 0, gid: 0, groups: [1] }],
-    ['app', { uid: 1000, gid: 1001, groups: [44, 29] }],
-    ['1000', { uid: 1000, gid: 1001, groups: [44, 29] }],
+    ['app', { uid: 1000, gid: 1001, groups: [29, 44] }],
+    ['1000', { uid: 1000, gid: 1001, groups: [29, 44] }],
     ['1234', { uid: 1234, gid: 0, groups: [] }],
     // A group beside the user: no others.
     ['app:video', { uid: 1000, gid: 44, groups: [] }],
     ['app:7', { uid: 1000, gid: 7, groups: [] }],
     [':7', { uid: 0, gid: 7, groups: [] }],
-    ['app:', { uid: 1000, gid: 1001, groups: [44, 29] }],
+    ['app:', { uid: 1000, gid: 1001, groups: [29, 44] }],
   ];
   for (const [user, wanted] of table) assert.deepEqual(resolveUser(user, accounts), wanted, user);
   assert.deepEqual(resolveUser('', { passwd: '', group: '' }), { uid: 0, gid: 0, groups: [] });
@@ -26,7 +26,7 @@ test('resolveUser() takes names and numbers, and the groups that /etc/group list
 
 test('resolveUser() says what is not there or cannot be', () => {
   const table: [string, RegExp][] = [
-    ['nobody', /user "nobody" of the image: "nobody" is not in its \/etc\/passwd/],
+    ['nobody', /User "nobody" of the image: "nobody" is not in its \/etc\/passwd/],
     ['app:wheel', /"wheel" is not in its \/etc\/group/],
     ['large', /id "70000", want 0 to 65535/],
     ['70000', /id "70000", want 0 to 65535/],
@@ -34,5 +34,7 @@ test('resolveUser() says what is not there or cannot be', () => {
   ];
   for (const [user, message] of table) assert.throws(() => resolveUser(user, accounts), message, user);
   const group = Array.from({ length: 1_100 }, (_, id) => `g${id}:x:${id + 2_000}:app`).join('\n');
-  assert.throws(() => resolveUser('app', { ...accounts, group }), /in 1100 groups, want at most 1024/);
+  assert.equal(resolveUser('app', { ...accounts, group }).groups.length, 256);
+  const odd = 'far:x:70000:app\nnone::x:app\nvideo:x:44:app\n';
+  assert.deepEqual(resolveUser('app', { ...accounts, group: odd }).groups, [44]);
 });

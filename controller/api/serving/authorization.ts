@@ -20,18 +20,27 @@ declare module 'fastify' {
 const wrongTokensOfAddress = { burst: 20, perSecond: 1 };
 const wrongTokensTogether = { burst: 100, perSecond: 10 };
 
+/** Counts wrong tokens and tells of them: false where their sender, or all together, have sent too many lately. */
+export function wrongTokenGate(inventory: Inventory, subject: string): (ip: string) => boolean {
+  const now = () => performance.now();
+  const ofAddress = new RateLimit({ ...wrongTokensOfAddress, now });
+  const together = new RateLimit({ ...wrongTokensTogether, now });
+  const guesses = startRepeatedEvents({
+    tell: (about, message) => inventory.events.add({ kind: 'controller', subject: about, message }),
+    now,
+  });
+  return (ip) => {
+    guesses.note({ kind: ip, subject, message: `a wrong token came from ${ip}` });
+    return ofAddress.admit(ip) && together.admit();
+  };
+}
+
 /** Every request but for open ones wants the token of an operator. `rootToken` is the one in the state directory. */
 export function authorizeOperators(
   app: Server,
   { inventory, rootToken }: { inventory: Inventory; rootToken: string },
 ): void {
-  const now = () => performance.now();
-  const ofAddress = new RateLimit({ ...wrongTokensOfAddress, now });
-  const together = new RateLimit({ ...wrongTokensTogether, now });
-  const guesses = startRepeatedEvents({
-    tell: (subject, message) => inventory.events.add({ kind: 'controller', subject, message }),
-    now,
-  });
+  const admitsWrongToken = wrongTokenGate(inventory, 'operators');
   app.decorateRequest('operator', '');
   app.addHook('onReady', () => inventory.operators.setRoot(tokenSha256(rootToken)));
   app.addHook('onRequest', async (request) => {
@@ -49,8 +58,7 @@ export function authorizeOperators(
         'cannot answer without an operator\u2019s token, want it as "Authorization: Bearer TOKEN": root\u2019s is in the file operator-token of the state directory',
         { headers: { 'www-authenticate': challenge } },
       );
-    guesses.note({ kind: request.ip, subject: 'operators', message: `a wrong token came from ${request.ip}` });
-    if (!ofAddress.admit(request.ip) || !together.admit())
+    if (!admitsWrongToken(request.ip))
       throw new RefusedError(429, `cannot look at more wrong tokens from ${request.ip} now, want a pause of a second`, {
         headers: { 'retry-after': '1' },
       });

@@ -54,6 +54,10 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** Of routes that the API describes. */
     described?: Route;
+    /** It may be asked by any name: its clients are no browsers, and send a token by themselves with nothing. */
+    anyHost?: boolean;
+    /** Its bodies are bounded by their handler, whatever time they take. */
+    ownPace?: boolean;
   }
 }
 
@@ -67,6 +71,8 @@ export interface ServerOptions extends Partial<FastifyServerOptions> {
   /** `handshakes` is for TLS alone. */
   connections?: ConnectionLimits;
   https?: { key: string; cert: string };
+  /** How long a body may take to come, but for routes that see to it themselves; the server's own limit where left out. */
+  bodyMs?: number;
   /** Told of each request that failed by a fault of ours. */
   onFault?: (message: string) => void;
 }
@@ -74,6 +80,7 @@ export interface ServerOptions extends Partial<FastifyServerOptions> {
 export function createServer({
   https,
   onFault,
+  bodyMs,
   connections = { total: 256, perAddress: 256, ...(https === undefined ? {} : { handshakes: 32 }) },
   ...options
 }: ServerOptions = {}) {
@@ -81,7 +88,7 @@ export function createServer({
   const intervals = { connectionsCheckingInterval: 2_000, maxHeaderSize: 16_384 };
   const app = fastify({
     // Slow and idle connections end by themselves; nothing here takes longer to send its headers.
-    requestTimeout: 30_000,
+    requestTimeout: bodyMs === undefined ? 30_000 : 0,
     connectionTimeout: 60_000,
     keepAliveTimeout: 30_000,
     bodyLimit: bodyLimitBytes,
@@ -111,10 +118,13 @@ export function createServer({
 
   // A page of another origin must not read us by a name that it points at our address (DNS rebinding).
   app.addHook('onRequest', async (request) => {
+    if (request.routeOptions.config.anyHost === true) return;
     const name = request.hostname.replace(/^\[|\]$/g, '');
     if (isIP(name) === 0 && name !== 'localhost')
       throw new RefusedError(421, `cannot answer as ${name}, want an address or localhost`);
   });
+
+  if (bodyMs !== undefined) app.addHook('onRequest', async (request) => endLateBody(request, bodyMs));
 
   // What nobody reads would be taken for a string.
   app.removeContentTypeParser('text/plain');
@@ -196,6 +206,13 @@ function refuseMediaType(request: FastifyRequest): void {
   throw new RefusedError(415, `cannot read the body: its content type is ${is}, want ${wanted}`, {
     headers: { accept: wanted },
   });
+}
+
+/** The server's own limit is for all of its requests. */
+function endLateBody({ raw, headers, routeOptions }: FastifyRequest, bodyMs: number): void {
+  if (routeOptions.config.ownPace === true || raw.complete || !hasBody(headers)) return;
+  const timer = setTimeout(() => raw.destroy(), bodyMs);
+  raw.once('close', () => clearTimeout(timer)).once('end', () => clearTimeout(timer));
 }
 
 function refuseNeedlessQuery(request: FastifyRequest): void {
