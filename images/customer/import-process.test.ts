@@ -35,7 +35,7 @@ test('an import in a process of its own gives what importImage() gives, and says
   const steps: string[] = [];
   const image = await importInProcess(at.request, { limitMs: 60_000, onStep: (step) => steps.push(step) });
   assert.deepEqual(steps, ['reading 2 layers of web', 'packing web']);
-  assert.deepEqual([image.name, image.config.user, image.importedAt], ['web', '1000:1000', at.request.nowMs]);
+  assert.deepEqual([image.name, image.config.user, image.importedAt], ['web', 'app', at.request.nowMs]);
   assert.deepEqual(await at.stored(), [`${image.squashfs.sha256}.squashfs`]);
 });
 

@@ -96,7 +96,7 @@ describe('importImage() merges layers', () => {
         cmd: [],
         env: ['A=1'],
         workingDir: '/',
-        user: '1000:10',
+        user: 'app:wheel',
       });
       assert.equal(image.architecture, 'arm64');
       assert.equal(image.importedAt, 1_700_000_000_000);
@@ -343,7 +343,7 @@ describe('sampleArchives()', () => {
       cmd: [],
       env: ['PATH=/usr/bin:/bin', 'PORT=8080'],
       workingDir: '/',
-      user: '1000:1000',
+      user: 'app',
     });
     assert.ok(lines(listing).includes('-rwxr-xr-x 0/0 /usr/bin/web'));
     assert.ok(lines(listing).includes('drwxrwxrwt 0/0 /tmp'));

@@ -11,14 +11,14 @@
  */
 import { mkdir, mkdtemp, open, rename, rm, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { accountsLimitBytes } from '../../protocol/container/container-user.ts';
+import { accountsLimitBytes, resolveUser } from '../../protocol/container/container-user.ts';
 import { configurationProblem } from '../../protocol/desired-state.ts';
 import { imageNamePattern, squashfsName } from '../../protocol/names.ts';
 import type { Image } from '../../protocol/api/images.ts';
 import { run } from '../command.ts';
 import { sha256File } from '../digest.ts';
 import { megabytes, silentProgress, type Progress } from '../progress.ts';
-import { imageUser, runSettings } from './container-format.ts';
+import { runSettings } from './container-format.ts';
 import { chooseImage, type Chosen } from './image-choice.ts';
 import { openSource, unpack } from './source.ts';
 import { contentOf, writeSquashfs } from './squashfs.ts';
@@ -88,19 +88,19 @@ export async function importImage(options: ImportOptions): Promise<Image> {
     const opened = await openSource({ source: path, what: name, workDir, mostBytes: limits.unpackedBytes, signal });
     const chosen = await chooseImage({ source: opened, name, architecture });
     const settings = settingsOf(chosen, name);
-    const { entrypoint, cmd, env, workingDir } = settings;
-    const problem = configurationProblem({ args: [...entrypoint, ...cmd], env, workingDir });
+    const { entrypoint, cmd, ...started } = settings;
+    const problem = configurationProblem({ args: [...entrypoint, ...cmd], ...started });
     if (problem !== undefined) throw new Error(`cannot import ${name}: ${problem}`);
     const reading = progress.step(`reading ${chosen.layers.length} layers of ${name}`);
     const { tree, layers, unpackedBytes } = await readLayers({ chosen, workDir, limits, signal });
     reading.done(megabytes(unpackedBytes) + (tree.devices > 0 ? `, ${tree.devices} device nodes left out` : ''));
 
-    const configuration = chosen.configuration;
     const accounts = {
       passwd: await readText(tree.find('etc/passwd'), layers),
       group: await readText(tree.find('etc/group'), layers),
     };
-    const runsAs = imageUser(configuration.config?.User ?? '', accounts);
+    // Boards resolve it again, by the same files: here it is refused before anybody deploys it.
+    resolveUser(settings.user, accounts);
 
     const packing = progress.step(`packing ${name}`);
     const made = join(workDir, 'image.squashfs');
@@ -117,7 +117,7 @@ export async function importImage(options: ImportOptions): Promise<Image> {
       digest: chosen.digest,
       architecture: chosen.architecture,
       squashfs: { sha256: digest, sizeBytes },
-      config: { ...settings, ...runsAs },
+      config: settings,
       importedAt: now(),
     };
   } finally {

@@ -39,7 +39,6 @@ export function configurationOf({ spec, image }: Pick<WorkloadDocument, 'spec' |
     workingDir: config.workingDir === '' ? '/' : config.workingDir,
     // What nobody names is left out: a configuration's digest is of what it says.
     ...(user === '' ? {} : { user }),
-    ...(spec.user !== undefined || config.groups === undefined ? {} : { groups: config.groups }),
     ...(capabilities === undefined ? {} : { capabilities }),
     ...(stopSignal === undefined ? {} : { stopSignal }),
     ...(stopGraceMs === undefined ? {} : { stopGraceMs }),

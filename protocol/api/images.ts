@@ -20,10 +20,7 @@ export const ImageConfig = Type.Object(
     cmd: Type.Array(Type.String()),
     env: Type.Array(Type.String()),
     workingDir: Type.String(),
-    user: told('Numeric or by name of the image’s /etc/passwd, resolved at import to `uid:gid`.', Type.String()),
-    groups: Type.Optional(
-      told('Group ids beside that, from the image’s /etc/group; none where left out.', Type.Array(Type.Integer())),
-    ),
+    user: told('`user` or `user:group`, by name or number, as the image has it; empty: root.', Type.String()),
     stopSignal: Type.Optional(
       told('What asks it to end, `SIGINT`, `SIGRTMIN+3` or `15`; SIGTERM where left out.', Type.String()),
     ),

@@ -46,9 +46,6 @@ export const ContainerConfiguration = Type.Object(
     user: Type.Optional(
       told('`user` or `user:group`, resolved on the node by the image’s own files; none: root.', Type.String()),
     ),
-    groups: Type.Optional(
-      told('Beside its own, where the image’s import has resolved them.', Type.Array(Type.Integer())),
-    ),
     capabilities: Type.Optional(
       told(
         'Those of its root, within its customer’s user namespace; none named: all of `capabilities.ts`.',

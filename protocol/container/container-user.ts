@@ -6,8 +6,8 @@
 export const accountsLimitBytes = 1 << 20;
 /** Characters of `user:group`. */
 export const userLimit = 256;
-/** The kernel takes 65,536; nobody is in more than this. */
-const groupsLimit = 256;
+/** More than any account of a real image has, and few for the kernel to look through. */
+const groupsLimit = 1_024;
 // Each customer has 65,536 user ids; a larger one could not be mapped on a node.
 const idLimit = 65_535;
 
@@ -25,45 +25,40 @@ export interface ContainerUser {
 }
 
 /**
- * No user is user 0. A user without a group gets its own from /etc/passwd, and the groups that /etc/group lists it in; a bare
- * number that is not there gets group 0. Throws what cannot be found, or is no id that a customer has.
+ * No user is user 0. A user without a group gets its own from /etc/passwd, a bare number that is not there gets group 0.
+ * Throws what cannot be found, or is no id that a customer has.
  */
 export function resolveUser(user: string, { passwd, group }: Accounts): ContainerUser {
   const [userPart = '', groupPart = ''] = user.split(':', 2);
-  const refuse = (why: string): Error => new Error(`cannot resolve User ${JSON.stringify(user)} of the image: ${why}`);
+  const refuse = (why: string): Error => new Error(`cannot resolve user ${JSON.stringify(user)} of the image: ${why}`);
   const id = (digits: string | undefined): number => {
-    if (digits === undefined || !/^[0-9]{1,10}$/.test(digits) || Number(digits) > idLimit) {
-      throw refuse(`id ${JSON.stringify(digits ?? '')}, want 0 to ${idLimit}`);
-    }
+    if (digits === undefined || !isId(digits)) throw refuse(`id ${JSON.stringify(digits ?? '')}, want 0 to ${idLimit}`);
     return Number(digits);
   };
   const wanted = userPart === '' ? '0' : userPart;
   const isNumber = /^[0-9]+$/.test(wanted);
   const account = lines(passwd).find((fields) => (isNumber ? fields[2] === wanted : fields[0] === wanted));
-  if (account === undefined && !isNumber)
-    throw refuse(`${JSON.stringify(wanted)} is not in its /etc/passwd, want one that is, or a number`);
+  if (account === undefined && !isNumber) throw refuse(`${JSON.stringify(wanted)} is not in its /etc/passwd`);
   const uid = id(isNumber ? wanted : account?.[2]);
   if (groupPart === '') {
     const gid = account === undefined ? 0 : id(account[3]);
-    return { uid, gid, groups: groupsOf(account?.[0] ?? '', group).filter((other) => other !== gid) };
+    const name = account?.[0];
+    const listed = lines(group).filter(([, , , members = '']) => name && members.split(',').includes(name));
+    // One that no container can have was not asked for by name: it is passed over.
+    const ids = listed.map((fields) => fields[2] ?? '').filter((digits) => isId(digits));
+    const groups = [...new Set(ids.map(Number))].filter((other) => other !== gid);
+    if (groups.length > groupsLimit)
+      throw refuse(`its /etc/group lists it in ${groups.length} groups, want at most ${groupsLimit}`);
+    return { uid, gid, groups };
   }
   if (/^[0-9]+$/.test(groupPart)) return { uid, gid: id(groupPart), groups: [] };
   const entry = lines(group).find((fields) => fields[0] === groupPart);
-  if (entry === undefined)
-    throw refuse(`${JSON.stringify(groupPart)} is not in its /etc/group, want one that is, or a number`);
+  if (entry === undefined) throw refuse(`${JSON.stringify(groupPart)} is not in its /etc/group`);
   return { uid, gid: id(entry[2]), groups: [] };
 }
 
-/** Ascending, each once. A group that no container can have is passed over: it was not asked for by name. */
-function groupsOf(name: string, group: string): number[] {
-  if (name === '') return [];
-  const found = new Set<number>();
-  for (const [, , id = '', members = ''] of lines(group)) {
-    if (!members.split(',').includes(name) || !/^[0-9]{1,10}$/.test(id)) continue;
-    if (Number(id) <= idLimit) found.add(Number(id));
-    if (found.size >= groupsLimit) break;
-  }
-  return [...found].toSorted((a, b) => a - b);
+function isId(digits: string): boolean {
+  return /^[0-9]{1,10}$/.test(digits) && Number(digits) <= idLimit;
 }
 
 function lines(text: string): string[][] {

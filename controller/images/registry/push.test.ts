@@ -68,7 +68,7 @@ test('skopeo pushes an image over TLS, a workload runs it by its short name, and
   await skopeo(place, ['copy', ...creds('dest-'), `oci-archive:${source}`, `${at}/acme/web:1.4`]);
   const image = inventory.images.get('acme/web:1.4');
   assert.deepEqual(image?.config.entrypoint, ['/usr/bin/web']);
-  assert.equal(image.config.user, '1000:1000');
+  assert.equal(image.config.user, 'app');
   const squashfs = await readFile(join(place.rack.directory, 'images', `${image.squashfs.sha256}.squashfs`));
   assert.equal(squashfs.toString('latin1', 0, 4), 'hsqs');
 
