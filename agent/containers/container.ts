@@ -22,7 +22,7 @@ import type { ImageCache } from './cache/image-cache.ts';
 import type { LogQueue } from './output/log-queue.ts';
 import { OutputPipe, outputStreams } from './output/output-pipe.ts';
 import type { ReadBudget } from './output/read-budget.ts';
-import { type Network, namespacePath } from './network.ts';
+import { addressOf, type Network, namespacePath } from './network.ts';
 import { containerUser } from './oci/container-user.ts';
 import { hardLimits, ociConfig } from './oci/oci-config.ts';
 import type { Semaphore } from './semaphore.ts';
@@ -209,8 +209,8 @@ export class Container {
       const seccomp = this.#host.seccomp();
       await this.#host.settled(instance.customer);
       const attachment = network.allot(instance);
-      await this.#bundle.makeRoot(image, customer);
-      if (!existsSync(namespacePath(instance.id))) await network.attach(attachment);
+      await this.#bundle.makeRoot(image, { uidBase: customer.uidBase, address: addressOf(attachment) });
+      if (!existsSync(namespacePath(instance.id))) await network.attach(attachment, customer);
       if (over.aborted || this.#host.refusal(instance.customer) !== undefined) return;
       const controllers = await this.#host.prepare(customer);
       // The bridge may be new, and is built switched off.
@@ -221,6 +221,7 @@ export class Container {
         user,
         nodeName: this.#host.nodeName(),
         rootDirectory: this.#bundle.root,
+        names: this.#bundle.names,
         networkNamespace: namespacePath(instance.id),
         cgroupRoot: this.#host.cgroupRoot,
         firstProcessFile: this.#firstProcessFile,

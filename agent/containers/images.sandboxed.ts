@@ -1,10 +1,11 @@
 // Images in the manner of public reports, which docker runs and this runtime must: run by `images.root.test.ts` in namespaces
 // of its own.
 import assert from 'node:assert/strict';
-import { chownSync } from 'node:fs';
+import { chownSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { nodeRig, plantFile, type Script } from './node-rig.fixture.ts';
+import { plantBusybox } from './cache/busybox-image.fixture.ts';
+import { nodeAddress, nodeRig, plantFile, type Script } from './node-rig.fixture.ts';
 
 const rig = nodeRig();
 after(() => rig[Symbol.asyncDispose]());
@@ -239,4 +240,68 @@ test('a status is told as it is', async () => {
   const quick = await fates({ configuration: { args: ['/bin/true'] } });
   assert.ok(quick.includes('exited: exited with 0; again in 0.5 s'), quick.join('\n'));
   assert.ok(!quick.some((each) => each.startsWith('failed')), 'it was executed, however short');
+});
+
+test('its own name is its own address, and localhost is there', async () => {
+  const port = { container: 8080, node: 20_000 };
+  await rig.run({
+    script:
+      'cat /etc/hosts /etc/hostname; echo $HOSTNAME; echo bound; exec httpd -f -p $(hostname -i):8080 -h /www',
+    instance: { port },
+  });
+  await rig.said('stdout: bound');
+  const [own] = rig.runtime().reports();
+  const [first = '', second = '', ...names] = told().filter((line) => line !== 'bound');
+  assert.equal(first, '127.0.0.1 localhost');
+  assert.match(second, new RegExp(`^172\\.28\\.\\d+\\.\\d+ ${own?.id}$`));
+  assert.deepEqual(names, [own?.id, own?.id]);
+  await rig.until('it answers at its port', () =>
+    fetch(`http://${nodeAddress}:20000/`, { signal: AbortSignal.timeout(2_000) }).then(
+      async (answer) => (await answer.text()) === 'here\n',
+      () => false,
+    ),
+  );
+});
+
+const named =
+  'cat /etc/hosts && cat /etc/resolv.conf && cat /etc/hostname && echo done; echo x >>/etc/hosts && echo open; sleep 60';
+
+test('an image without /etc has its names', async () => {
+  await rig.run({
+    bare: true,
+    plant: (root) => plantBusybox(root, ['sh', 'cat', 'sleep']),
+    script: named,
+    configuration: { env: ['PATH=/bin'] },
+  });
+  await rig.said('stdout: open');
+  assert.ok(told().includes('127.0.0.1 localhost') && told().includes('done'));
+});
+
+test('where /etc is a link within the image, its files and its names are there', async () => {
+  await rig.run({
+    bare: true,
+    plant: (root) => {
+      plantBusybox(root, ['sh', 'cat', 'sleep', 'id']);
+      plantFile(root, 'usr/etc/passwd', 'root:x:0:0::/:/bin/sh\napp:x:1000:1001::/:/bin/sh\n');
+      plantFile(root, 'usr/etc/app.conf', 'setting=1\n');
+      symlinkSync('usr/etc', join(root, 'etc'));
+      symlinkSync('/run/systemd/resolve/stub-resolv.conf', join(root, 'usr/etc/resolv.conf'));
+    },
+    script: `cat /etc/app.conf; id; ${named}`,
+    configuration: { user: 'app' },
+  });
+  await rig.said('stdout: done');
+  assert.ok(told().includes('setting=1') && told().includes('127.0.0.1 localhost'), told().join('\n'));
+  assert.ok(told().some((line) => line.startsWith('uid=1000(app)')));
+});
+
+test('the processors can be counted, and nothing else of /sys be seen or changed', async () => {
+  const script = `exec 2>&1; cat /sys/devices/system/cpu/possible; ls /sys /sys/devices /sys/devices/system
+    echo 0 >/sys/devices/system/cpu/cpu1/online || echo not changed; echo done; sleep 60`;
+  await rig.run({ script });
+  await rig.said('stdout: done');
+  assert.match(told()[0] ?? '', /^0(-\d+)?$/);
+  assert.ok(told().includes('not changed'));
+  const seen = told().filter((line) => /^[a-z_]+$/.test(line));
+  assert.deepEqual(seen, ['devices', 'fs', 'system', 'cpu', 'done']);
 });
