@@ -73,11 +73,7 @@ export class Bundle {
   /** A fresh root for each start: nothing that a run wrote outlives it. */
   async makeRoot(image: ImageLease, { uidBase, address }: { uidBase: number; address: string }): Promise<void> {
     for (const directory of [this.directory, this.#disk]) mkdirSync(directory, { recursive: true, mode: 0o711 });
-    if (mountOptions(this.#disk) === undefined) {
-      const cap = `size=${writableBytes},nr_inodes=8192,mode=711,nodev,nosuid`;
-      await runTool(['mount', '-t', 'tmpfs', '-o', cap, 'tmpfs', this.#disk], { timeoutMs: mountTimeoutMs });
-    }
-    await this.#makeOutput();
+    await Promise.all([this.#mountDisk(), this.#makeOutput()]);
     const upper = join(this.#disk, 'upper');
     const work = join(this.#disk, 'work');
     if (mountOptions(this.root) !== undefined) await unmount([this.root]);
@@ -93,6 +89,12 @@ export class Bundle {
     for (const file of [this.pidFile, this.crunLogFile]) rmSync(file, { force: true });
     const layers = `lowerdir=${image.path},upperdir=${upper},workdir=${work},nodev,nosuid`;
     await runTool(['mount', '-t', 'overlay', '-o', layers, 'overlay', this.root], { timeoutMs: mountTimeoutMs });
+  }
+
+  async #mountDisk(): Promise<void> {
+    if (mountOptions(this.#disk) !== undefined) return;
+    const cap = `size=${writableBytes},nr_inodes=8192,mode=711,nodev,nosuid`;
+    await runTool(['mount', '-t', 'tmpfs', '-o', cap, 'tmpfs', this.#disk], { timeoutMs: mountTimeoutMs });
   }
 
   /** Its root may change them, as elsewhere. */
