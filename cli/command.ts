@@ -7,6 +7,8 @@ import { suggestion } from './arguments/suggestion.ts';
 export interface Option {
   type: 'string' | 'boolean';
   multiple?: true;
+  /** One letter, for those who type it often. */
+  short?: string;
   /** What a string is called in the help; `one|other` are choices, FILE and DIR are completed as such by shells. */
   value?: string;
   help: string;
@@ -36,6 +38,8 @@ export interface Call {
   /** `--name` or `--no-name`; `otherwise` when neither is given. */
   flag(option: string, otherwise?: boolean): boolean;
   list(option: string): string[];
+  /** Whether it was said at all. */
+  isGiven(option: string): boolean;
   /** `--no-name`, where a command declares that beside `--name VALUE`. */
   removes(option: string): boolean;
 }
@@ -84,8 +88,8 @@ export const globalOptions = {
   help: { type: 'boolean', help: 'say how it is used (also -h)' },
 } as const satisfies Record<string, Option>;
 
-/** What an option was called once, for everybody who types it still. */
-const renamed: Record<string, string> = { state: 'state-dir' };
+/** What an option was called once, or is in other programs, for everybody who types it still. */
+const renamed: Record<string, string> = { state: 'state-dir', 'env-rm': 'no-env', 'env-add': 'env' };
 
 /** What stands before `--`. */
 export function ownArguments(argv: readonly string[]): string[] {
@@ -162,6 +166,7 @@ export function parseCall(command: Command, argv: readonly string[]): Call {
       const found = value(name);
       return Array.isArray(found) ? found.filter((each) => typeof each === 'string') : [];
     },
+    isGiven: (name) => value(name) !== undefined,
     // `parseArgs` reads `--no-port` as a negated `--port`, whatever is declared.
     removes: (name) => value(name) === false,
   };
@@ -212,7 +217,10 @@ function refuseContradiction(tokens: ReturnType<typeof parse>['tokens'], { optio
 
 function parse(args: string[], { options, help }: Declared) {
   const declared = Object.fromEntries(
-    Object.entries(options).map(([name, { type, multiple }]) => [name, { type, multiple: multiple === true }]),
+    Object.entries(options).map(([name, { type, multiple, short }]) => [
+      name,
+      { type, multiple: multiple === true, ...(short === undefined ? {} : { short }) },
+    ]),
   );
   try {
     return parseArgs({

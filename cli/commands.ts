@@ -31,12 +31,27 @@ export const commandFiles: readonly CommandFile[] = [
     words: ['images', 'image'],
     load: async () => (await import('./commands/images.ts')).imageCommands,
   },
-  { title: customers, words: ['deploy'], load: async () => (await import('./commands/deploy.ts')).deployCommands },
   {
     title: customers,
-    words: ['ps', 'logs', 'rm', 'remove'],
-    load: async () => (await import('./commands/workloads.ts')).workloadCommands,
+    words: ['deploy', 'set', 'scale'],
+    load: async () => (await import('./workloads/deploy.ts')).deployCommands,
   },
+  {
+    title: customers,
+    words: ['history', 'rollback', 'restart', 'stop', 'start'],
+    load: async () => (await import('./workloads/change.ts')).changeCommands,
+  },
+  {
+    title: customers,
+    words: ['diff', 'export', 'schema'],
+    load: async () => (await import('./workloads/files.ts')).fileCommands,
+  },
+  {
+    title: customers,
+    words: ['ps', 'rm', 'remove'],
+    load: async () => (await import('./workloads/workloads.ts')).workloadCommands,
+  },
+  { title: customers, words: ['logs'], load: async () => (await import('./workloads/logs.ts')).logCommands },
   {
     title: stop,
     words: ['kill', 'kills', 'lift'],

@@ -78,6 +78,8 @@ function nodeOf(slot: number, { now, roll }: { now: number; roll: () => number }
     bootId: `5c0f6f0e-0000-4000-8000-${String(slot).padStart(12, '0')}`,
     serial: `HKC2${String(slot).padStart(8, '0')}`,
     fenced: false,
+    placement: 'open',
+    labels: {},
     lastHeartbeatAt: now,
     bootDurationMs: 38_000 + slot * 10,
     instances: 0,
@@ -115,8 +117,14 @@ function placed(tenant: Tenant, { ready, now }: { ready: Node[]; now: number }):
     const node = ready[count % ready.length];
     if (node === undefined) break;
     const endpoint = `http://${node.ip}:${20_000 + count}`;
-    const usual = { state: 'running', reason: '', restarts: 0, endpoint } as const;
-    const odd = { state: 'exited', reason: 'exit code 137, starts again in 8 s', restarts: 3, endpoint: null } as const;
+    const usual = { state: 'running', reason: '', ready: true, restarts: 0, endpoint } as const;
+    const odd = {
+      state: 'exited',
+      reason: 'exit code 137, starts again in 8 s',
+      ready: false,
+      restarts: 3,
+      endpoint: null,
+    } as const;
     instances.push({
       id: `${workload}-${(count + workload.length * 4096).toString(16).padStart(8, '0')}`,
       customer: name,
@@ -184,9 +192,15 @@ export function scriptedSnapshot({ nodes: total, now }: { nodes: number; now: nu
       capabilities: [],
       stopSignal: null,
       stopGraceMs: 10_000,
+      stopped: false,
+      checks: {},
+      update: { maxSurge: 1, deadlineMs: 180_000, drainMs: 5_000 },
+      placement: {},
       onSilence,
       createdAt: now - 80 * minute,
+      revision: 1,
       running: runningOf(name),
+      ready: runningOf(name),
       updated: runningOf(name),
       problem: '',
     })),

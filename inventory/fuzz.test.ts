@@ -115,7 +115,7 @@ function customerSteps(fuzz: Fuzz): Steps {
         spec: { image: 'web', replicas: 1, memoryBytes },
       });
       assert.equal('refused' in answer, !model.customers.has(customer));
-      if (!('refused' in answer)) model.workloads.set(`${customer}/${name}`, answer.specRevision);
+      if (!('refused' in answer)) model.workloads.set(`${customer}/${name}`, answer.workload.specRevision);
     },
     async removeWorkload() {
       const [customer, name] = [pick(customers), pick(workloads)];

@@ -9,6 +9,7 @@
 // stored the promise rejects with one sentence and memory is as before. It may import protocol/ only.
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { AuditKind } from '../protocol/api/audit.ts';
 import { type AuditBook, auditBook } from './audit/audit-book.ts';
 import { AuditLog } from './audit/audit.ts';
 import { type CustomerBook, customerBook } from './customers/customers.ts';
@@ -110,8 +111,8 @@ export async function openInventoryOn(options: StorageOptions & Pick<InventoryOp
   const steps = new EscalationSteps({ ...onDisk, unstored });
   stack.defer(() => steps.close());
   const problems = new WorkloadProblems({ cache, addEvent, tell });
-  const noteApproval = (subject: string, body: Readonly<Record<string, unknown>>) =>
-    audit?.append({ kind: 'approval', subject, body });
+  const noteAs = (kind: AuditKind) => (subject: string, body: Readonly<Record<string, unknown>>) =>
+    audit?.append({ kind, subject, body });
   const owned = stack.move();
   return {
     epoch: storage.epoch,
@@ -119,11 +120,11 @@ export async function openInventoryOn(options: StorageOptions & Pick<InventoryOp
     nodes: nodeBook({ ...rooms, sessions: storage.sessions, unstored, addEvent, subscribe, tables }),
     customers: customerBook({ ...rooms, unstored }),
     images: imageBook(rooms),
-    workloads: workloadBook({ ...rooms, problems }),
+    workloads: workloadBook({ ...rooms, problems, audit: noteAs('workload') }),
     instances: instanceBook({ ...rooms, reserve }),
     orders: orderBook({ ...storage, ...onDisk, unstored, steps }),
-    operators: operatorBook({ ...rooms, transact: transactOnReserve, audit: noteApproval }),
-    approvals: approvalBook({ ...onDisk, unstored, audit: noteApproval }),
+    operators: operatorBook({ ...rooms, transact: transactOnReserve, audit: noteAs('approval') }),
+    approvals: approvalBook({ ...onDisk, unstored, audit: noteAs('approval') }),
     drills: drillBook({ ...rooms, epoch: storage.epoch }),
     audit: auditBook({ log: audit, feed }),
     ...localBooks(tables, addEvent),

@@ -22,17 +22,18 @@ export const desiredLimitBytes = 1024 * 1024;
 const listLimitBytes = 32 * 1024;
 const listLimitEntries = 512;
 const workingDirLimitBytes = 4 * 1024;
+const checksLimitBytes = 8 * 1024;
 /** Of everything else, with its names. */
 const restLimitBytes = 4 * 1024;
 
 /** Of one configuration. */
-export const configurationLimitBytes = 2 * listLimitBytes + workingDirLimitBytes + restLimitBytes;
+export const configurationLimitBytes = 2 * listLimitBytes + workingDirLimitBytes + checksLimitBytes + restLimitBytes;
 
 /** The one form in which it is sent, stored and hashed. */
 export function configurationText(configuration: ContainerConfiguration): string {
-  const { args, env, workingDir, user, capabilities, stopSignal, stopGraceMs } = configuration;
+  const { args, env, workingDir, user, capabilities, stopSignal, stopGraceMs, checks } = configuration;
   // What is not there is left out.
-  return JSON.stringify({ args, env, workingDir, user, capabilities, stopSignal, stopGraceMs });
+  return JSON.stringify({ args, env, workingDir, user, capabilities, stopSignal, stopGraceMs, checks });
 }
 
 export function configurationDigest(configuration: ContainerConfiguration): string {
@@ -41,7 +42,9 @@ export function configurationDigest(configuration: ContainerConfiguration): stri
 
 /** Why no board may be asked to run it, in words that follow "cannot …: "; undefined where one may. */
 export function configurationProblem(configuration: ContainerConfiguration): string | undefined {
-  const { args, env, workingDir, user = '', stopSignal } = configuration;
+  const { args, env, workingDir, user = '', stopSignal, checks = {} } = configuration;
+  if (jsonBytes(checks) > checksLimitBytes)
+    return `its checks are ${jsonBytes(checks)} bytes, want at most ${checksLimitBytes}: put long commands into a file of the image`;
   const directoryBytes = jsonBytes(workingDir);
   if (directoryBytes > workingDirLimitBytes)
     return `its working directory is a name of ${directoryBytes} bytes, want at most ${workingDirLimitBytes}`;

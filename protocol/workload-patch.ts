@@ -1,39 +1,50 @@
 // `PATCH /v1/workloads/:customer/:name`: what it does not name stays; null takes something away (RFC 7396). Pure.
-import type { WorkloadPatch, WorkloadSpec } from './api/workloads.ts';
+import { Check, Errors } from 'typebox/value';
+import { WorkloadSpec, type WorkloadPatch } from './api/workloads.ts';
+import { checkNames } from './workload/checks.ts';
 
-export function patchedSpec(spec: WorkloadSpec, patch: WorkloadPatch): WorkloadSpec {
-  const next: WorkloadSpec = { image: patch.image ?? spec.image, replicas: patch.replicas ?? spec.replicas };
-  const command = named(patch.command, spec.command);
-  const env = patchedEnv(spec.env, patch.env);
-  const port = named(patch.port, spec.port);
-  const memoryBytes = named(patch.memoryBytes, spec.memoryBytes);
-  const cpu = named(patch.cpu, spec.cpu);
-  const processes = named(patch.processes, spec.processes);
-  const user = named(patch.user, spec.user);
-  const capabilities = named(patch.capabilities, spec.capabilities);
-  const stopSignal = named(patch.stopSignal, spec.stopSignal);
-  const stopGraceMs = named(patch.stopGraceMs, spec.stopGraceMs);
-  if (command !== undefined) next.command = command;
-  if (env !== undefined) next.env = env;
-  if (port !== undefined) next.port = port;
-  if (memoryBytes !== undefined) next.memoryBytes = memoryBytes;
-  if (cpu !== undefined) next.cpu = cpu;
-  if (processes !== undefined) next.processes = processes;
-  if (user !== undefined) next.user = user;
-  if (capabilities !== undefined) next.capabilities = capabilities;
-  if (stopSignal !== undefined) next.stopSignal = stopSignal;
-  if (stopGraceMs !== undefined) next.stopGraceMs = stopGraceMs;
+/** What is wanted then, or why that would be nothing whole: a patch of a part may leave something out that must be there. */
+export function patchedSpec(spec: WorkloadSpec, patch: WorkloadPatch): WorkloadSpec | { refused: string } {
+  const { checks: checksBefore, placement: placementBefore, ...before } = spec;
+  const { checks: checksPatch, placement: placementPatch, ...rest } = patch;
+  const checks = patchedChecks(checksBefore, checksPatch);
+  const placement = placementPatch === undefined ? placementBefore : placementPatch;
+  const whole = {
+    ...Object(merged(before, rest)),
+    ...(checks !== undefined && { checks }),
+    ...(placement != null && { placement }),
+  };
+  if (Check(WorkloadSpec, whole)) return whole;
+  const faults = Errors(WorkloadSpec, whole).map(
+    ({ instancePath, message }) => `"${instancePath.slice(1)}" ${message}`,
+  );
+  return { refused: `cannot change it like that: ${faults[0] ?? 'nothing whole is left'}` };
+}
+
+/** A check is one whole; none at all is another wish than the defaults. */
+function patchedChecks(before: WorkloadSpec['checks'], patch: WorkloadPatch['checks']): WorkloadSpec['checks'] {
+  if (patch === undefined) return before;
+  if (patch === null) return undefined;
+  const next: NonNullable<WorkloadSpec['checks']> = {};
+  for (const name of checkNames) {
+    const check = patch[name] === undefined ? before?.[name] : patch[name];
+    if (check != null) next[name] = check;
+  }
   return next;
 }
 
-function named<T>(patch: T | null | undefined, before: T | undefined): T | undefined {
-  return patch === undefined ? before : (patch ?? undefined);
+/** As RFC 7396 merges; an object of which nothing is left is no more. A name may be `__proto__`: nothing is set by it. */
+function merged(target: unknown, patch: unknown): unknown {
+  if (!isRecord(patch)) return patch;
+  const fields = new Map<string, unknown>(isRecord(target) ? Object.entries(target) : []);
+  for (const [name, value] of Object.entries(patch)) {
+    const next = value === null ? undefined : merged(fields.get(name), value);
+    if (next === undefined) fields.delete(name);
+    else fields.set(name, next);
+  }
+  return fields.size === 0 ? undefined : Object.fromEntries(fields);
 }
 
-function patchedEnv(before: WorkloadSpec['env'], patch: WorkloadPatch['env']): WorkloadSpec['env'] {
-  if (patch === undefined) return before;
-  const next: Record<string, string> = {};
-  for (const [name, value] of Object.entries(patch === null ? {} : { ...before, ...patch }))
-    if (value !== null) next[name] = value;
-  return Object.keys(next).length === 0 ? undefined : next;
+function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

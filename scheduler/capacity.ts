@@ -1,6 +1,7 @@
 // Who uses what, kept up to date while a plan is made, and what a workload finds of it.
 import { instancesPerNodeLimit } from '../protocol/desired-state.ts';
 import type { Mac } from '../protocol/mac.ts';
+import { hasLabels, labelsText } from '../protocol/workload/labels.ts';
 import { customersPerNodeLimit } from '../protocol/roll-call.ts';
 import type { World, WorldCustomer, WorldNode, WorldWorkload } from './world.ts';
 
@@ -50,7 +51,9 @@ export class Capacity {
       }));
     this.#indexes = new Map(this.#nodes.map(({ node }, index) => [node.mac, index]));
     this.#ready = new Set(
-      this.#nodes.flatMap(({ node }, index) => (node.state === 'ready' && !node.fenced ? [index] : [])),
+      this.#nodes.flatMap(({ node }, index) =>
+        node.state === 'ready' && !node.fenced && node.placement === 'open' ? [index] : [],
+      ),
     );
   }
 
@@ -115,18 +118,22 @@ export class Capacity {
   }
 
   /**
-   * Where one more goes: fewest of its own (those that will stay count before those that a change replaces), fewest of its
-   * customer, most free memory, lowest MAC. Or why there is no such place, in words.
+   * Where one more goes, of the nodes that have its labels: fewest of its own in the zone, then on the node (those that will
+   * stay count before those that a change replaces), fewest of its customer, most free memory, lowest MAC. Or why there is no
+   * such place, in words.
    */
   choose({ workload, customer, avoid, own, staying }: Wanted): { mac: Mac } | { refusal: string } {
     const loads = this.#loadsOf(workload.customer);
     const avoided = avoid === undefined ? undefined : this.indexOf(avoid);
     let best: Candidate | undefined;
-    const found = { meant: 0, roomy: 0, withinLimits: 0 };
+    const zones = this.#zones(workload, staying);
+    const found = { labelled: 0, meant: 0, roomy: 0, withinLimits: 0 };
     for (const index of this.#ready) {
       const load = this.#nodes[index];
       if (load === undefined) continue;
       const ownHere = own.get(load.node.mac) ?? 0;
+      if (!hasLabels(load.node.labels, workload.labels)) continue;
+      found.labelled++;
       if (workload.onlyOn !== undefined && (ownHere > 0 || !workload.onlyOn.has(load.node.mac))) continue;
       found.meant++;
       const freeBytes = load.node.memoryBytes - load.usedBytes;
@@ -142,6 +149,7 @@ export class Capacity {
       const candidate = {
         mac: load.node.mac,
         avoided: index === avoided,
+        zone: zones.get(zoneOf(workload, load.node)) ?? 0,
         staying: staying.get(load.node.mac) ?? 0,
         own: ownHere,
         others: mine?.instances ?? 0,
@@ -153,12 +161,27 @@ export class Capacity {
   }
 
   #refusal({ workload, customer }: Pick<Wanted, 'workload' | 'customer'>, found: Found): string {
-    if (this.#ready.size === 0) return 'no node is ready';
+    if (this.#ready.size === 0) {
+      const isReady = this.#nodes.some(({ node }) => node.state === 'ready' && !node.fenced);
+      return isReady ? 'every ready node is cordoned or drained' : 'no node is ready';
+    }
+    if (found.labelled === 0) return `no ready node has the labels ${labelsText(workload.labels)}`;
     if (found.meant === 0) return 'each ready node that it is meant for has one';
     if (found.roomy === 0) return `no ready node has ${Math.ceil(workload.memoryBytes / mebibyte)} MiB free`;
     if (found.withinLimits === 0)
       return `${customer.name} may use ${Math.floor(customer.memoryBytes / mebibyte)} MiB and ${customer.processes} processes on a node, and does on every ready one with room`;
     return `every ready node with room has ${customersPerNodeLimit} customers, ${instancesPerNodeLimit} instances or no port left`;
+  }
+
+  /** How many of the workload's own that stay there are for each value of the label that it is spread over. */
+  #zones(workload: WorldWorkload, staying: ReadonlyMap<Mac, number>): ReadonlyMap<string, number> {
+    const zones = new Map<string, number>();
+    if (workload.spread === undefined) return zones;
+    for (const [mac, count] of staying) {
+      const zone = zoneOf(workload, this.node(mac));
+      zones.set(zone, (zones.get(zone) ?? 0) + count);
+    }
+    return zones;
   }
 
   #loadsOf(customer: string): Map<number, CustomerLoad> {
@@ -179,6 +202,7 @@ export interface Wanted {
 }
 
 interface Found {
+  labelled: number;
   meant: number;
   roomy: number;
   withinLimits: number;
@@ -187,6 +211,7 @@ interface Found {
 interface Candidate {
   mac: Mac;
   avoided: boolean;
+  zone: number;
   staying: number;
   own: number;
   others: number;
@@ -195,10 +220,16 @@ interface Candidate {
 
 function isBetter(a: Candidate, b: Candidate): boolean {
   if (a.avoided !== b.avoided) return b.avoided;
+  if (a.zone !== b.zone) return a.zone < b.zone;
   if (a.staying !== b.staying) return a.staying < b.staying;
   if (a.own !== b.own) return a.own < b.own;
   if (a.others !== b.others) return a.others < b.others;
   return a.freeBytes > b.freeBytes;
+}
+
+/** Nodes without the label are together in one of their own. */
+export function zoneOf({ spread = '' }: WorldWorkload, node: WorldNode | undefined): string {
+  return node?.labels[spread] ?? '';
 }
 
 export function compare(a: string, b: string): number {

@@ -4,7 +4,7 @@ import type { Plan } from './plan.ts';
 
 /** What one transaction may cost: some milliseconds of the event loop. To place is four times the work of a removal. */
 const costLimit = 250;
-const costs = { place: 10, remove: 2.5 };
+const costs = { place: 10, drain: 2.5, remove: 2.5 };
 
 interface PlannedSteps extends Pick<Plan, 'actions' | 'problems'> {
   /** Which of the next steps are to be done as things are now; all where left out. */

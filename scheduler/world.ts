@@ -1,12 +1,18 @@
 // The scheduler's picture of the inventory, as it is at one instant.
 import { resolve } from '../inventory/customers/configurations.ts';
-import { workloadLimits } from '../inventory/customers/workload-limits.ts';
+import { wantedReplicas, workloadLimits } from '../inventory/customers/workload-limits.ts';
 import type { Inventory } from '../inventory/inventory.ts';
 import type { InstanceDocument, NodeDocument, WorkloadDocument } from '../inventory/store/documents.ts';
+import type { NodePlacement } from '../protocol/api/nodes.ts';
 import type { Mac } from '../protocol/mac.ts';
+import { labelsOf, type Labels } from '../protocol/workload/labels.ts';
+import { filledUpdate, type FilledUpdate } from '../protocol/workload/update.ts';
 
 export interface WorldNode extends Pick<NodeDocument, 'mac' | 'name' | 'state' | 'fenced' | 'unreadyAt' | 'since'> {
   memoryBytes: number;
+  /** What an operator says of it: whether it gets instances, keeps its own, or gives them away. */
+  placement: NodePlacement;
+  labels: Labels;
 }
 
 export interface WorldCustomer {
@@ -20,11 +26,17 @@ export interface WorldCustomer {
 export interface WorldWorkload {
   customer: string;
   name: string;
+  /** To run now: none of one that is stopped. */
   replicas: number;
   specRevision: number;
   memoryBytes: number;
   processes: number;
   needsPort: boolean;
+  update: FilledUpdate;
+  /** Only on nodes with all of them. */
+  labels: Labels;
+  /** A label, over whose values it is spread before it is spread over nodes. */
+  spread?: string | undefined;
   /** Why no board may be asked to run it, deployed before there was such a rule: in words. */
   readonly unusable?: string | undefined;
   /** One on each of these nodes and none elsewhere; anywhere where left out. */
@@ -45,7 +57,10 @@ export interface WorldInstance extends Pick<
   | 'reason'
   | 'placedAt'
   | 'since'
+  | 'ready'
+  | 'draining'
 > {
+  readonly restarts?: number;
   readonly desired: { readonly memoryBytes: number; readonly processes: number };
 }
 
@@ -59,7 +74,7 @@ export interface World {
 
 export function readWorld(inventory: Inventory): World {
   return {
-    nodes: inventory.nodes.all().map(({ mac, name, state, fenced, unreadyAt, since, facts }) => ({
+    nodes: inventory.nodes.all().map(({ mac, name, state, fenced, unreadyAt, since, facts, placement, labels }) => ({
       mac,
       name,
       state,
@@ -67,6 +82,8 @@ export function readWorld(inventory: Inventory): World {
       unreadyAt,
       since,
       memoryBytes: facts?.memoryBytes ?? 0,
+      placement: placement ?? 'open',
+      labels: labelsOf({ name, facts, labels }),
     })),
     customers: inventory.customers.all().map(({ name, memoryBytes, processes }) => ({
       name,
@@ -86,11 +103,14 @@ function workloadOf(workload: WorkloadDocument): WorldWorkload {
   return {
     customer,
     name,
-    replicas: spec.replicas,
+    replicas: wantedReplicas(spec),
     specRevision,
     memoryBytes,
     processes,
     needsPort: spec.port !== undefined,
+    update: filledUpdate(spec),
+    labels: spec.placement?.labels ?? {},
+    spread: spec.placement?.spread,
     // Hashes its configuration: asked for only when it is about to be placed.
     get unusable() {
       return resolve(workload).problem;

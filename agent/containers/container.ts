@@ -9,10 +9,12 @@ import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { DesiredCustomer, DesiredInstance, InstanceReport } from '../../protocol/api/agent.ts';
 import type { ContainerConfiguration, InstanceState } from '../../protocol/api/instances.ts';
+import { type CheckPaces, type Checking, startChecking } from '../checks/checking.ts';
 import type { ContainerUser } from '../../protocol/container/container-user.ts';
 import { defaultStopGraceMs, stopSignalNumber } from '../../protocol/container/stop-signal.ts';
 import { Bundle, type InstanceRecord, type StopRequest } from './oci/bundle.ts';
 import { CrunRun, execFailure, forgetContainer, killedForMemory, StartError } from './oci/crun.ts';
+import { execInContainer } from './oci/crun-exec.ts';
 import { whyNotExecuted } from './oci/executable.ts';
 import { expectFirstProcess, firstProcessFile, signalFirstProcess } from './oci/first-process.ts';
 import { isGroupPopulated, killGroup, removeTree } from './groups/control-group.ts';
@@ -22,7 +24,7 @@ import type { ImageCache } from './cache/image-cache.ts';
 import type { LogQueue } from './output/log-queue.ts';
 import { OutputPipe, outputStreams } from './output/output-pipe.ts';
 import type { ReadBudget } from './output/read-budget.ts';
-import { addressOf, type Network, namespacePath } from './network.ts';
+import { addressOf, type Attachment, type Network, namespacePath } from './network.ts';
 import { containerUser } from './oci/container-user.ts';
 import { hardLimits, ociConfig } from './oci/oci-config.ts';
 import type { Semaphore } from './semaphore.ts';
@@ -40,6 +42,7 @@ export interface ContainerHost {
   semaphore: Semaphore;
   logs: LogQueue;
   readBudget: ReadBudget;
+  checkPaces: CheckPaces;
   nodeName(): string;
   /** The `linux.seccomp` object. Throws where the node has none. */
   seccomp(): unknown;
@@ -80,6 +83,8 @@ export class Container {
   #endedFor: string | undefined;
   #stop: StopRequest;
   #output: OutputPipe[] = [];
+  /** While it runs, where it has checks. */
+  #checking: Checking | undefined;
 
   constructor(
     host: ContainerHost,
@@ -110,10 +115,13 @@ export class Container {
   }
 
   report(): InstanceReport {
+    const isRunning = this.#state === 'running';
+    const unready = isRunning ? (this.#checking?.reason ?? '') : '';
     return {
       id: this.instance.id,
       state: this.#state,
-      reason: this.#reason.slice(0, 500),
+      reason: (unready === '' ? this.#reason : `not ready: ${unready}`).slice(0, 500),
+      ready: isRunning && !this.isRemoved && unready === '',
       restarts: Math.max(0, this.#starts - 1),
     };
   }
@@ -134,6 +142,8 @@ export class Container {
   /** Its stop signal, its grace period, SIGKILL, and everything of it away; `finished` resolves then. */
   remove(): void {
     this.#removal.abort(new Error('removed'));
+    // What ends on its own terms need not be well any more.
+    this.#checking?.[Symbol.dispose]();
     this.#wake();
   }
 
@@ -239,6 +249,7 @@ export class Container {
       const run = this.#startCrun(user);
       exit = run.ended;
       await this.#started(run, configuration);
+      this.#check(configuration, { attachment, adopted: false });
     }
     await this.#untilExit(exit);
     await this.#closeAfterExit();
@@ -287,6 +298,26 @@ export class Container {
     return why === undefined ? error : new StartError(why);
   }
 
+  #check(
+    { checks }: ContainerConfiguration,
+    { attachment, adopted }: { attachment: Attachment; adopted: boolean },
+  ): void {
+    if (checks === undefined || this.isRemoved) return;
+    const { stateDir, checkPaces } = this.#host;
+    this.#checking = startChecking({
+      checks,
+      adopted,
+      customer: this.instance.customer,
+      instance: {
+        address: addressOf(attachment),
+        exec: (command, options) => execInContainer(this.#bundle, { stateDir, command, ...options }),
+      },
+      paces: checkPaces,
+      changed: () => this.#host.changed(),
+      restart: (reason) => this.endFor(reason),
+    });
+  }
+
   async #runAdopted(record: InstanceRecord): Promise<void> {
     using _held = this.#host.images.hold(record.instance.squashfs.sha256, record.customer.uidBase);
     this.#openOutput();
@@ -296,8 +327,20 @@ export class Container {
       throw new Error('ended while no agent was there');
     }
     this.#set('running', 'adopted');
+    void this.#checkAdopted(record);
     await this.#untilExit(this.#emptied());
     await this.#closeAfterExit();
+  }
+
+  /** Its configuration is on this node, but for one that a full disk or a hurried end left out. */
+  async #checkAdopted({ instance, attachment }: InstanceRecord): Promise<void> {
+    try {
+      const over = AbortSignal.any([this.#removal.signal, this.#release.signal]);
+      const configuration = await this.#host.configurations.get(instance.configuration, over);
+      if (this.#state === 'running') this.#check(configuration, { attachment, adopted: true });
+    } catch (error) {
+      if (!this.#release.signal.aborted) this.#host.log(`cannot check ${instance.id}: ${explain(error)}`);
+    }
   }
 
   async #emptied(): Promise<string> {
@@ -327,6 +370,8 @@ export class Container {
     } finally {
       signal.removeEventListener('abort', end);
       clearTimeout(timer);
+      this.#checking?.[Symbol.dispose]();
+      this.#checking = undefined;
     }
   }
 

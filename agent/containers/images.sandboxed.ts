@@ -245,8 +245,7 @@ test('a status is told as it is', async () => {
 test('its own name is its own address, and localhost is there', async () => {
   const port = { container: 8080, node: 20_000 };
   await rig.run({
-    script:
-      'cat /etc/hosts /etc/hostname; echo $HOSTNAME; echo bound; exec httpd -f -p $(hostname -i):8080 -h /www',
+    script: 'cat /etc/hosts /etc/hostname; echo $HOSTNAME; echo bound; exec httpd -f -p $(hostname -i):8080 -h /www',
     instance: { port },
   });
   await rig.said('stdout: bound');

@@ -40,6 +40,12 @@ export function addressOf({ subnet, host }: Pick<Attachment, 'subnet' | 'host'>)
   return `${supernet}.${subnet}.${host}`;
 }
 
+/** Of the address: the next instance that gets it answers to the neighbours that know it already, for up to a minute. */
+function macOf({ subnet, host }: Attachment): string {
+  const byte = (value: number): string => value.toString(16).padStart(2, '0');
+  return `02:42:ac:1c:${byte(subnet)}:${byte(host)}`;
+}
+
 export function namespacePath(instance: string): string {
   return `/run/netns/${instance}`;
 }
@@ -211,7 +217,7 @@ export class Network {
           ? []
           : [`link add ${bridge} type bridge`, `address add ${supernet}.${subnet}.1/24 dev ${bridge}`]),
         `netns add ${instance}`,
-        `link add ${veth} type veth peer name eth0 netns ${instance}`,
+        `link add ${veth} type veth peer name eth0 address ${macOf(attachment)} netns ${instance}`,
         `link set ${veth} master ${bridge} up`,
         `netns exec ${instance} /bin/sh -c "${settings}"`,
       ],

@@ -12,6 +12,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { Desired, DesiredCustomer, DesiredInstance, InstanceReport } from '../../protocol/api/agent.ts';
 import { instancePattern, isCustomerName, sha256Pattern } from '../../protocol/names.ts';
 import type { CustomerLoad } from '../../protocol/roll-call.ts';
+import { checkPaces } from '../checks/checking.ts';
 import { Bundle } from './oci/bundle.ts';
 import { ConfigurationCache } from './cache/configuration-cache.ts';
 import { Container, type ContainerHost } from './container.ts';
@@ -146,6 +147,7 @@ class NodeRuntime implements Runtime {
       semaphore: this.#semaphore,
       logs: this.#logs,
       readBudget: new ReadBudget(),
+      checkPaces: checkPaces(),
       nodeName: () => options.nodeName(),
       seccomp: () => (this.#seccomp ??= readSeccomp(options.seccompFile)),
       refusal: (customer) => this.#refusal(customer),

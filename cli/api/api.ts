@@ -8,6 +8,10 @@ export interface Asked {
   path: string;
   query?: Record<string, string | undefined>;
   body?: unknown;
+  /** Of `askTagged`: what is there must be that still. */
+  ifMatch?: string;
+  /** Nothing may be there of that name. */
+  ifNoneMatch?: '*';
   /** Sent as it comes, as bytes, instead of `body`. */
   stream?: Readable;
   /** Known size of `stream`. */
@@ -22,6 +26,13 @@ export interface Api {
   readonly url: string;
   /** `Answer` is the type of what `docs/openapi.json` describes for the path. Throws ApiError with the controller's own sentence. */
   ask<Answer>(asked: Asked): Promise<Answer>;
+  /** The same of what has versions: `etag` is the one that was answered. */
+  askTagged<Answer>(asked: Asked): Promise<Tagged<Answer>>;
+}
+
+export interface Tagged<Answer> {
+  answer: Answer;
+  etag: string;
 }
 
 export class ApiError extends Error {
@@ -52,13 +63,13 @@ export interface ConnectOptions {
 
 export function connect({ url, token, signal }: ConnectOptions): Api {
   const base = new URL(url);
-  async function askOnce(asked: Asked): Promise<unknown> {
+  async function askOnce(asked: Asked): Promise<Tagged<unknown>> {
     const { method = 'GET', path, query = {}, timeoutMs = 30_000 } = asked;
     const target = new URL(path, base);
     for (const [key, value] of Object.entries(query)) if (value !== undefined) target.searchParams.set(key, value);
     const found = token();
     const secret = 'token' in found ? found.token : undefined;
-    const { status, text } = await exchange({ asked, method, target, secret, timeoutMs, signal, url });
+    const { status, text, etag } = await exchange({ asked, method, target, secret, timeoutMs, signal, url });
     const isDone = status >= 200 && status < 300;
     const value = isDone && asked.isText === true ? text : parsed(text);
     if (!isDone) throw refusal({ status, value, url, found });
@@ -67,12 +78,14 @@ export function connect({ url, token, signal }: ConnectOptions): Api {
         `cannot understand the answer to ${method} ${path}: is the controller at ${url} another version of Muster, or another program?`,
         { status, code: 'not-understood' },
       );
-    return value;
+    return { answer: value, etag };
   }
   return {
     url,
     // The edge: the description that it was just checked by is made from the schemas that give `Answer`.
-    ask: async <Answer>(asked: Asked) => (await allPages(askOnce, asked)) as Answer,
+    ask: async <Answer>(asked: Asked) =>
+      (await allPages(async (page) => (await askOnce(page)).answer, asked)) as Answer,
+    askTagged: async <Answer>(asked: Asked) => (await askOnce(asked)) as Tagged<Answer>,
   };
 }
 
@@ -107,12 +120,14 @@ interface Exchange {
 }
 
 function exchange({ asked, method, target, secret, timeoutMs, signal, url }: Exchange) {
-  const { body, stream, sizeBytes } = asked;
+  const { body, stream, sizeBytes, ifMatch, ifNoneMatch } = asked;
   const json = body === undefined ? undefined : JSON.stringify(body);
   const headers: Record<string, string | number> = { accept: 'application/json' };
   if (secret !== undefined) headers['authorization'] = `Bearer ${secret}`;
   if (json !== undefined)
     Object.assign(headers, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(json) });
+  if (ifMatch !== undefined) headers['if-match'] = ifMatch;
+  if (ifNoneMatch !== undefined) headers['if-none-match'] = ifNoneMatch;
   if (stream !== undefined) headers['content-type'] = 'application/octet-stream';
   if (sizeBytes !== undefined) headers['content-length'] = sizeBytes;
   // An upload takes as long as it takes; anything else has a bound.
@@ -121,7 +136,7 @@ function exchange({ asked, method, target, secret, timeoutMs, signal, url }: Exc
   const { request } =
     target.protocol === 'https:' ? process.getBuiltinModule('node:https') : process.getBuiltinModule('node:http');
 
-  return new Promise<{ status: number; text: string }>((resolve, reject) => {
+  return new Promise<{ status: number; text: string; etag: string }>((resolve, reject) => {
     let answered = false;
     let connected = false;
     let sending = false;
@@ -154,7 +169,8 @@ function exchange({ asked, method, target, secret, timeoutMs, signal, url }: Exc
       incoming.once('error', (cause) => reject(unreachable(url, cause)));
       incoming.once('end', () => {
         stream?.destroy();
-        resolve({ status: incoming.statusCode ?? 0, text: Buffer.concat(parts).toString('utf8') });
+        const text = Buffer.concat(parts).toString('utf8');
+        resolve({ status: incoming.statusCode ?? 0, text, etag: incoming.headers.etag ?? '' });
       });
     });
     outgoing.on('error', fail);

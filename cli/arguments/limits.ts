@@ -1,6 +1,7 @@
 // Options that are figures, read with a sentence for whatever is not one, or is too small or too large.
 import { UsageError, type Call } from '../command.ts';
-import { parseDuration, parseSize, sizeText } from '../print/figures.ts';
+import { parseDuration, parseSize } from '../../protocol/workload/quantities.ts';
+import { sizeText } from '../print/figures.ts';
 
 /** What an option may be at least and at most. */
 interface Ranged {

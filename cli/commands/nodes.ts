@@ -1,10 +1,12 @@
 import type { Diagnosis, Node, NodePatch, NodePower } from '../../protocol/api/nodes.ts';
 import { checkedName, checkedNode, checkedNumber } from '../arguments/argument.ts';
-import { UsageError, type Call, type Command, type Context } from '../command.ts';
+import { FailedError, UsageError, type Call, type Command, type Context } from '../command.ts';
 import { durationText, sizeText, timeText } from '../print/figures.ts';
 import { nodeNames, orMeant } from '../arguments/meant.ts';
-import { printDone, printJson, printList } from '../print/print.ts';
+import { durationOption } from '../arguments/limits.ts';
+import { liveLine, printDone, printJson, printList } from '../print/print.ts';
 import type { Tone } from '../print/screen.ts';
+import { labelsText } from '../../protocol/workload/labels.ts';
 import { printable } from '../../protocol/printable.ts';
 import type { Column } from '../print/table.ts';
 
@@ -20,8 +22,9 @@ function columns(now: number): Column<Node>[] {
     { heading: 'IP', value: ({ ip }) => ip ?? '-', yields: 5 },
     {
       heading: 'STATE',
-      value: ({ state, fenced }) => `${state}${fenced ? ', fenced' : ''}`,
-      tone: ({ state, fenced }) => (fenced ? 'warning' : stateTones[state]),
+      value: ({ state, fenced, placement }) =>
+        `${state}${fenced ? ', fenced' : ''}${placement === 'open' ? '' : `, ${placement}`}`,
+      tone: ({ state, fenced, placement }) => (fenced || placement !== 'open' ? 'warning' : stateTones[state]),
     },
     { heading: 'FOR', right: true, value: ({ since }) => durationText(now - since), yields: 1 },
     { heading: 'STAGE', value: ({ stage }) => stage, yields: 6 },
@@ -43,6 +46,12 @@ function columns(now: number): Column<Node>[] {
   ];
 }
 
+const placementTexts: Record<Node['placement'], string> = {
+  open: 'open: it gets instances',
+  cordoned: 'cordoned: it keeps its instances and gets no more',
+  draining: 'draining: its instances are replaced elsewhere, and it gets no more',
+};
+
 function details(node: Node, now: number): string {
   const { facts, sample } = node;
   const lines: [string, string][] = [
@@ -52,6 +61,8 @@ function details(node: Node, now: number): string {
     ['state', `${node.state} for ${durationText(now - node.since)} (${node.reason})`],
     ['stage', node.stage],
     ['fenced', node.fenced ? 'yes: it gets no kernel, no workloads and no permits' : 'no'],
+    ['placement', placementTexts[node.placement]],
+    ['labels', labelsText(node.labels)],
     ['firmware', node.firmware ?? '-'],
     ['address', node.ip ?? '-'],
     ['serial', node.serial ?? '-'],
@@ -90,6 +101,44 @@ async function change(
   const name = checkedNode(given);
   const node = await context.api.ask<Node>({ method: 'PATCH', path: nodePath(name), body: patch });
   printDone(context, { json: node, text: `${node.name} (${node.mac}) ${said}` });
+}
+
+function labelOf(text: string): [string, string | null] {
+  const [, gone] = /^([a-z][a-z0-9-]{0,30})-$/.exec(text) ?? [];
+  if (gone !== undefined) return [gone, null];
+  const [, name, value] = /^([a-z][a-z0-9-]{0,30})=(.{1,200})$/.exec(text) ?? [];
+  if (name !== undefined && value !== undefined) return [name, value];
+  throw new UsageError(`a label is ${JSON.stringify(text)}, want LABEL=VALUE, like zone=a, or LABEL- to take it away`);
+}
+
+const drainPollMs = 300;
+
+async function drain(context: Context, call: Call): Promise<number> {
+  const path = nodePath(checkedNode(call.positionals[0]));
+  const waitMs = durationOption(call, 'timeout') ?? 600_000;
+  let node = await context.api.ask<Node>({ method: 'PATCH', path, body: { placement: 'draining' } });
+  const name = `${node.name} (${node.mac})`;
+  const line = liveLine(context);
+  const startedMs = context.monotonic();
+  while (call.flag('wait', true) && node.instances > 0) {
+    if (node.placement !== 'draining') {
+      line.end();
+      throw new FailedError(`${name} is no longer being drained: somebody has said otherwise`, { code: 'conflict' });
+    }
+    if (context.monotonic() - startedMs >= waitMs) {
+      line.end();
+      const text = `${name} still has ${node.instances} instances after ${durationText(waitMs)}: they go on there (muster ps says what they wait for)`;
+      throw new FailedError(text, { code: 'not-drained' });
+    }
+    line.show(`${node.name}: ${node.instances} instances to be replaced elsewhere`);
+    await context.sleep(drainPollMs);
+    node = await context.api.ask<Node>({ path });
+  }
+  line.end();
+  const said =
+    node.instances === 0 ? 'is drained: it has no instances' : `is being drained of ${node.instances} instances`;
+  printDone(context, { json: node, text: `${name} ${said}` });
+  return 0;
 }
 
 const nodeStates: readonly Node['state'][] = ['seen', 'loading', 'joining', 'ready', 'silent', 'lost'];
@@ -172,6 +221,46 @@ export const nodeCommands: Command[] = [
     takes: [1, 1],
     run: (context, call) =>
       change(context, { node: call.positionals[0], patch: { fenced: false }, said: 'is no longer fenced' }),
+  },
+  {
+    words: ['node', 'cordon'],
+    usage: 'NAME|MAC',
+    summary: 'give a node no more instances; those that it has go on',
+    takes: [1, 1],
+    run: (context, call) =>
+      change(context, { node: call.positionals[0], patch: { placement: 'cordoned' }, said: 'gets no more instances' }),
+  },
+  {
+    words: ['node', 'drain'],
+    usage: 'NAME|MAC',
+    summary: 'replace the instances of a node elsewhere, and wait until it has none',
+    details: `Each is replaced as by a change of its workload: the new one is ready before the old one goes. muster node uncordon
+ends it, before or after.`,
+    takes: [1, 1],
+    options: {
+      wait: { type: 'boolean', help: 'wait until it has none (the default); --no-wait does not' },
+      timeout: { type: 'string', value: 'DURATION', help: 'how long to wait (default 10m)' },
+    },
+    run: drain,
+  },
+  {
+    words: ['node', 'uncordon'],
+    usage: 'NAME|MAC',
+    summary: 'let a cordoned or drained node get instances again',
+    takes: [1, 1],
+    run: (context, call) =>
+      change(context, { node: call.positionals[0], patch: { placement: 'open' }, said: 'gets instances again' }),
+  },
+  {
+    words: ['node', 'label'],
+    usage: 'NAME|MAC LABEL=VALUE|LABEL-',
+    summary: 'give a node labels, or take some away, for workloads that ask for them',
+    details: 'To take one away: muster node label node-7 zone-',
+    takes: [2, 17],
+    run: (context, call) => {
+      const labels = Object.fromEntries(call.positionals.slice(1).map(labelOf));
+      return change(context, { node: call.positionals[0], patch: { labels }, said: 'has these labels now' });
+    },
   },
   {
     words: ['node', 'remove'],

@@ -10,7 +10,7 @@ import { Node, NodePatch } from '../../protocol/api/nodes.ts';
 import { OperatorSpec } from '../../protocol/api/operators.ts';
 import { KillOrder, KillRequest, LiftRequest } from '../../protocol/api/orders.ts';
 import type { Status } from '../../protocol/api/status.ts';
-import { Workload, WorkloadSpec, WorkloadPatch } from '../../protocol/api/workloads.ts';
+import { type ChangedWorkload, Workload, WorkloadSpec, WorkloadPatch } from '../../protocol/api/workloads.ts';
 import { runCommandLine } from '../run.ts';
 
 export const now = 1_800_000_000_000;
@@ -28,6 +28,8 @@ export const node: Node = {
   bootId: 'b',
   serial: 'HKC2',
   fenced: false,
+  placement: 'open',
+  labels: {},
   lastHeartbeatAt: now,
   bootDurationMs: 41_000,
   instances: 1,
@@ -88,12 +90,19 @@ const workload: Workload = {
   capabilities: ['CHOWN'],
   stopSignal: null,
   stopGraceMs: 10_000,
+  stopped: false,
+  checks: {},
+  update: { maxSurge: 1, deadlineMs: 180_000, drainMs: 5_000 },
+  placement: {},
   onSilence: 'stop',
   createdAt: now,
+  revision: 1,
   running: 1,
+  ready: 1,
   updated: 1,
   problem: '',
 };
+const changed: ChangedWorkload = { ...workload, changes: ['replicas 2 → 1'] };
 const instance: Instance = {
   id: 'web-00000001',
   customer: 'acme',
@@ -102,6 +111,7 @@ const instance: Instance = {
   nodeName: 'node-c20001',
   state: 'running',
   reason: '',
+  ready: true,
   since: now - 2000,
   restarts: 0,
   endpoint: 'http://10.77.0.51:20000',
@@ -256,14 +266,18 @@ function workloadRoutes(
   app.get('/v1/workloads/:customer/:name', (_request, reply) =>
     requests.some(({ line }) => line.startsWith('PUT')) ? workload : reply.status(404).send({ error: 'there is none' }),
   );
-  app.put('/v1/workloads/:customer/:name', { schema: { body: WorkloadSpec } }, () => workload);
-  app.patch('/v1/workloads/:customer/:name', { schema: { body: WorkloadPatch } }, () => workload);
+  app.put('/v1/workloads/:customer/:name', { schema: { body: WorkloadSpec } }, () => changed);
+  app.patch('/v1/workloads/:customer/:name', { schema: { body: WorkloadPatch } }, () => changed);
   app.delete('/v1/workloads/:customer/:name', () => ({}));
   app.get('/v1/workloads/:customer/:name/logs', () => ({
     lines: [{ at: now, instance: instance.id, stream: 'stdout', text: 'hello \u001b[31mworld' }],
     before: null,
+    last: 1,
   }));
-  app.get('/v1/instances', () => ({ instances: [{ ...instance, state: next(state.states ?? ['running']) }] }));
+  app.get('/v1/instances', () => {
+    const now = next(state.states ?? ['running']);
+    return { instances: [{ ...instance, state: now, ready: now === 'running' }] };
+  });
 }
 
 function orderRoutes(app: FastifyInstance, state: Partial<PeerState>): void {

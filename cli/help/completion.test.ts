@@ -43,6 +43,7 @@ test('bash completes commands, their words, options, choices and files', () => {
   assert.deepEqual(complete('--url', 'http://x', 'kill', ''), ['show', 'report']);
   assert.deepEqual(complete('deploy', 'acme/web', '--no-').toSorted(), [
     '--no-capabilities',
+    '--no-check',
     '--no-command',
     '--no-env',
     '--no-port',

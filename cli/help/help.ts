@@ -104,9 +104,9 @@ function wrapped(text: string, room: number): string[] {
   return lines;
 }
 
-/** `--image IMAGE` */
-export function optionUsage(name: string, { value }: Option): string {
-  return `--${name}${value === undefined ? '' : ` ${value}`}`;
+/** `--image IMAGE`, `-f, --file FILE` */
+export function optionUsage(name: string, { value, short }: Option): string {
+  return `${short === undefined ? '' : `-${short}, `}--${name}${value === undefined ? '' : ` ${value}`}`;
 }
 
 function optionLines(options: Record<string, Option>, paper: Paper): string {

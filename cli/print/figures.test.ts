@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { durationText, parseDuration, parseSize, sizeText } from './figures.ts';
+import { parseDuration, parseSize } from '../../protocol/workload/quantities.ts';
+import { durationText, sizeText } from './figures.ts';
 
 test('parseSize() reads powers of 1024 and refuses the rest', () => {
   const table: [string, number | undefined][] = [

@@ -13,8 +13,21 @@ export interface Output {
   colours?: boolean | undefined;
 }
 
-export type Tone = 'good' | 'bad' | 'warning';
-const colours: Record<Tone, string> = { good: '\u001b[32m', bad: '\u001b[31m', warning: '\u001b[33m' };
+/** Beside good and bad: which of several it is, for lines of several that come mixed. */
+export type Tone = 'good' | 'bad' | 'warning' | Member;
+export type Member = (typeof members)[number];
+export const members = ['first', 'second', 'third', 'fourth', 'fifth', 'sixth'] as const;
+const colours: Record<Tone, string> = {
+  good: '\u001b[32m',
+  bad: '\u001b[31m',
+  warning: '\u001b[33m',
+  first: '\u001b[36m',
+  second: '\u001b[35m',
+  third: '\u001b[34m',
+  fourth: '\u001b[96m',
+  fifth: '\u001b[95m',
+  sixth: '\u001b[94m',
+};
 const plain = '\u001b[0m';
 
 export interface Part {

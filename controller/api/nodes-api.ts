@@ -2,6 +2,7 @@
 import { errorChain } from '../../protocol/error-chain.ts';
 import { nodeRoutes, type NodePower } from '../../protocol/api/nodes.ts';
 import { parseMac } from '../../protocol/mac.ts';
+import { labelsText } from '../../protocol/workload/labels.ts';
 import type { Inventory } from '../../inventory/inventory.ts';
 import type { NodeDocument } from '../../inventory/store/documents.ts';
 import { questions, type NodeShell, type ShellTarget } from '../kill/node-shell.ts';
@@ -76,8 +77,8 @@ function nodeNamed(inventory: Inventory, text: string): NodeDocument {
   return found;
 }
 
-function versionOf({ mac, name, slot, fenced }: NodeDocument): string {
-  return etagOf(mac, name, slot, fenced);
+function versionOf({ mac, name, slot, fenced, placement = 'open', labels = {} }: NodeDocument): string {
+  return etagOf(mac, name, slot, fenced, placement, labelsText(labels));
 }
 
 function registerShellRoutes(app: Server, { inventory, shell }: NodesApiOptions): void {

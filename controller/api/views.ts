@@ -5,13 +5,18 @@ import type { Instance } from '../../protocol/api/instances.ts';
 import { type Node, type NodeState, nodeStates } from '../../protocol/api/nodes.ts';
 import type { KillNode, KillOrder, KillTimeline } from '../../protocol/api/orders.ts';
 import type { Status } from '../../protocol/api/status.ts';
-import type { Workload } from '../../protocol/api/workloads.ts';
+import type { ChangedWorkload, Revision, Workload, WorkloadSpec } from '../../protocol/api/workloads.ts';
 import { containerCapabilities } from '../../protocol/container/capabilities.ts';
 import { defaultStopGraceMs } from '../../protocol/container/stop-signal.ts';
 import type { Mac } from '../../protocol/mac.ts';
+import { filledChecks } from '../../protocol/workload/checks.ts';
+import { labelsOf } from '../../protocol/workload/labels.ts';
+import { filledUpdate } from '../../protocol/workload/update.ts';
 import { everything } from '../../protocol/roll-call.ts';
+import { isReady } from '../../inventory/customers/placement.ts';
 import { workloadLimits } from '../../inventory/customers/workload-limits.ts';
-import type { InstanceDocument, OrderDocument } from '../../inventory/store/documents.ts';
+import type { ChangedWorkload as InventoryChange } from '../../inventory/customers/workloads.ts';
+import type { InstanceDocument, OrderDocument, WorkloadDocument } from '../../inventory/store/documents.ts';
 import { lastDrill } from './drill-views.ts';
 import { isDrillOrder } from '../../inventory/drills/drills.ts';
 import type { Inventory } from '../../inventory/inventory.ts';
@@ -20,7 +25,21 @@ export function nodeView(inventory: Inventory, mac: Mac): Node | undefined {
   const node = inventory.nodes.get(mac);
   if (node === undefined) return undefined;
   const instances = inventory.instances.on(mac);
-  const { name, slot, state, since, reason, stage, firmware, ip, bootId, serial, fenced, facts } = node;
+  const {
+    name,
+    slot,
+    state,
+    since,
+    reason,
+    stage,
+    firmware,
+    ip,
+    bootId,
+    serial,
+    fenced,
+    facts,
+    placement = 'open',
+  } = node;
   return {
     mac,
     name,
@@ -34,6 +53,8 @@ export function nodeView(inventory: Inventory, mac: Mac): Node | undefined {
     bootId,
     serial,
     fenced,
+    placement,
+    labels: labelsOf(node),
     facts,
     lastHeartbeatAt: inventory.nodes.lastHeartbeatWallClock(mac) ?? null,
     bootDurationMs: node.readyAt === null || node.firstDhcpAt === null ? null : node.readyAt - node.firstDhcpAt,
@@ -66,8 +87,32 @@ export function workloadView(
   { customer, name }: Pick<Workload, 'customer' | 'name'>,
 ): Workload | undefined {
   const workload = inventory.workloads.get(customer, name);
-  if (workload === undefined) return undefined;
-  const { spec, specRevision, createdAt } = workload;
+  return workload === undefined ? undefined : viewOf(inventory, workload);
+}
+
+/** Newest first. */
+export function historyView(inventory: Inventory, { customer, name }: Pick<Workload, 'customer' | 'name'>): Revision[] {
+  const revisions = inventory.workloads.history(customer, name)?.revisions ?? [];
+  return revisions
+    .map(({ revision, at, by, image, changes }, index) => ({
+      revision,
+      at,
+      by,
+      image: image.name,
+      digest: image.digest,
+      changes,
+      current: index === revisions.length - 1,
+    }))
+    .toReversed();
+}
+
+/** Of a change, also of one that was only tried. */
+export function changedView(inventory: Inventory, { workload, changes }: InventoryChange): ChangedWorkload {
+  return { ...viewOf(inventory, workload), changes };
+}
+
+function viewOf(inventory: Inventory, document: WorkloadDocument): Workload {
+  const { customer, name, spec, image, specRevision, createdAt } = document;
   const order = inventory.orders.killedBy(customer);
   const instances = inventory.instances.of(customer, name);
   return {
@@ -83,18 +128,29 @@ export function workloadView(
     capabilities: [...(spec.capabilities ?? containerCapabilities)],
     stopSignal: spec.stopSignal ?? null,
     stopGraceMs: spec.stopGraceMs ?? defaultStopGraceMs,
+    stopped: spec.stopped === true,
     onSilence: inventory.customers.get(customer)?.onSilence ?? 'stop',
     createdAt,
+    revision: specRevision,
+    checks: filledChecks({ checks: spec.checks, port: spec.port, healthcheck: image.config.healthcheck }) ?? {},
+    update: updateOf(spec),
+    placement: spec.placement ?? {},
     running: running(instances),
-    updated: running(instances.filter((instance) => instance.specRevision === specRevision)),
+    ready: instances.filter(isReady).length,
+    updated: instances.filter((instance) => instance.specRevision === specRevision && isReady(instance)).length,
     problem: order === undefined ? inventory.workloads.problemOf(customer, name) : `stopped by kill order ${order}`,
   };
+}
+
+function updateOf(spec: WorkloadSpec): Workload['update'] {
+  const { maxUnavailable, ...rest } = filledUpdate(spec);
+  return maxUnavailable === undefined ? rest : { ...rest, maxUnavailable };
 }
 
 export function instanceView(inventory: Inventory, id: string): Instance | undefined {
   const instance = inventory.instances.get(id);
   if (instance === undefined) return undefined;
-  const { customer, workload, node: mac, state, reason, since, restarts, port } = instance;
+  const { customer, workload, node: mac, state, reason, since, restarts, port, draining } = instance;
   const node = inventory.nodes.get(mac);
   const ip = node?.ip ?? null;
   const order = inventory.orders.killedBy(customer);
@@ -105,9 +161,15 @@ export function instanceView(inventory: Inventory, id: string): Instance | undef
     node: mac,
     state,
     // The node only knows that it is no longer wanted; why, is known here.
-    reason: order !== undefined && state === 'stopped' ? `kill order ${order}` : reason,
+    reason:
+      order !== undefined && state === 'stopped'
+        ? `kill order ${order}`
+        : draining !== undefined && state === 'running'
+          ? `draining: ${draining.reason}`
+          : reason,
     since,
     restarts,
+    ready: isReady(instance),
     nodeName: node?.name ?? mac,
     endpoint: ip === null || port === null ? null : `http://${ip}:${port}`,
   };

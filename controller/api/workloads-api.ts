@@ -2,11 +2,13 @@
 import { instanceRoutes } from '../../protocol/api/instances.ts';
 import { logRoutes } from '../../protocol/api/logs.ts';
 import { workloadRoutes } from '../../protocol/api/workloads.ts';
+import { filledUpdate } from '../../protocol/workload/update.ts';
 import type { Inventory } from '../../inventory/inventory.ts';
+import type { WorkloadDocument } from '../../inventory/store/documents.ts';
 import { orRefuse, RefusedError, served, shown, type Server } from './serving/http.ts';
 import { pageOf } from './serving/pages.ts';
-import { etagOf, requireVersion, keyedMutex } from './serving/versions.ts';
-import { instanceView, workloadView } from './views.ts';
+import { etagOf, requireVersion, keyedMutex, type KeyedMutex } from './serving/versions.ts';
+import { changedView, historyView, instanceView, workloadView } from './views.ts';
 
 export function registerWorkloadsApi(app: Server, inventory: Inventory): void {
   const exclusively = keyedMutex();
@@ -26,29 +28,35 @@ export function registerWorkloadsApi(app: Server, inventory: Inventory): void {
     },
   });
   app.route({
+    ...served(workloadRoutes.getWorkloadSpec),
+    handler: async ({ params: { customer, name } }, reply) => {
+      const etag = knownWorkload(inventory, { customer, name });
+      const known = shown(inventory.workloads.get(customer, name));
+      // Values may be secrets: they must not stay in a cache.
+      return reply.headers({ etag, 'cache-control': 'no-store' }).send(known.spec);
+    },
+  });
+  app.route({
     ...served(workloadRoutes.putWorkload),
     handler: (request, reply) => {
-      const { customer, name } = request.params;
-      return exclusively(nameOf({ customer, name }), async () => {
-        requireVersion(request, { name: nameOf({ customer, name }), etag: versionOf(inventory, { customer, name }) });
-        orRefuse(await inventory.workloads.put({ customer, name, spec: request.body }, request.operator));
-        const etag = knownWorkload(inventory, { customer, name });
-        return reply.header('etag', etag).send(shown(workloadView(inventory, { customer, name })));
+      const { params, body: spec, operator: by, query } = request;
+      return exclusively(nameOf(params), async () => {
+        requireVersion(request, { name: nameOf(params), etag: versionOf(inventory, params) });
+        const asked = { by, dryRun: query.dryRun !== undefined };
+        const changed = orRefuse(await inventory.workloads.put({ ...params, spec }, asked));
+        return reply.header('etag', tagOf(changed.workload)).send(changedView(inventory, changed));
       });
     },
   });
   app.route({
     ...served(workloadRoutes.changeWorkload),
     handler: (request, reply) => {
-      const { customer, name } = request.params;
-      return exclusively(nameOf({ customer, name }), async () => {
-        requireVersion(request, {
-          name: nameOf({ customer, name }),
-          etag: knownWorkload(inventory, { customer, name }),
-        });
-        orRefuse(await inventory.workloads.patch({ customer, name, patch: request.body }, request.operator));
-        const etag = knownWorkload(inventory, { customer, name });
-        return reply.header('etag', etag).send(shown(workloadView(inventory, { customer, name })));
+      const { params, body: patch, operator: by, query } = request;
+      return exclusively(nameOf(params), async () => {
+        requireVersion(request, { name: nameOf(params), etag: knownWorkload(inventory, params) });
+        const asked = { by, dryRun: query.dryRun !== undefined };
+        const changed = orRefuse(await inventory.workloads.patch({ ...params, patch }, asked));
+        return reply.header('etag', tagOf(changed.workload)).send(changedView(inventory, changed));
       });
     },
   });
@@ -66,6 +74,7 @@ export function registerWorkloadsApi(app: Server, inventory: Inventory): void {
       });
     },
   });
+  registerHistory(app, { inventory, exclusively });
   registerLogs(app, inventory);
   app.route({
     ...served(instanceRoutes.listInstances),
@@ -90,10 +99,13 @@ function nameOf({ customer, name }: WorkloadName): string {
 
 function versionOf(inventory: Inventory, { customer, name }: WorkloadName): string | undefined {
   const workload = inventory.workloads.get(customer, name);
-  if (workload === undefined) return undefined;
+  return workload === undefined ? undefined : tagOf(workload);
+}
+
+function tagOf({ customer, name, specRevision, createdAt, spec }: WorkloadDocument): string {
   // Another number of replicas is no other revision: nothing is replaced for it. The values of an environment are in no tag.
-  const { specRevision, createdAt, spec } = workload;
-  return etagOf(customer, name, specRevision, createdAt, spec.replicas);
+  const rolls = Object.values(filledUpdate(spec));
+  return etagOf(customer, name, specRevision, createdAt, spec.replicas, spec.stopped === true, ...rolls);
 }
 
 /** Its version. */
@@ -103,13 +115,48 @@ function knownWorkload(inventory: Inventory, { customer, name }: WorkloadName): 
   return etag;
 }
 
+function registerHistory(
+  app: Server,
+  { inventory, exclusively }: { inventory: Inventory; exclusively: KeyedMutex },
+): void {
+  app.route({
+    ...served(workloadRoutes.getWorkloadHistory),
+    handler: async ({ params }) => {
+      knownWorkload(inventory, params);
+      return { revisions: historyView(inventory, params) };
+    },
+  });
+  app.route({
+    ...served(workloadRoutes.rollBackWorkload),
+    handler: (request, reply) => {
+      const { params, body, operator: by } = request;
+      return exclusively(nameOf(params), async () => {
+        requireVersion(request, { name: nameOf(params), etag: knownWorkload(inventory, params) });
+        const changed = orRefuse(await inventory.workloads.rollBack({ ...params, to: body.to }, by));
+        return reply.header('etag', tagOf(changed.workload)).send(changedView(inventory, changed));
+      });
+    },
+  });
+  app.route({
+    ...served(workloadRoutes.restartWorkload),
+    handler: (request, reply) => {
+      const { params, operator: by } = request;
+      return exclusively(nameOf(params), async () => {
+        requireVersion(request, { name: nameOf(params), etag: knownWorkload(inventory, params) });
+        const changed = orRefuse(await inventory.workloads.restart(params, by));
+        return reply.header('etag', tagOf(changed.workload)).send(changedView(inventory, changed));
+      });
+    },
+  });
+}
+
 function registerLogs(app: Server, inventory: Inventory): void {
   app.route({
     ...served(logRoutes.getLogs),
     handler: async (request) => {
       knownWorkload(inventory, request.params);
       const { customer, name } = request.params;
-      const { instance, before } = request.query;
+      const { instance, before, after, since } = request.query;
       const tail = Math.min(10_000, Number(request.query.tail ?? 100));
       const page = await inventory.logs.list({
         customer,
@@ -117,9 +164,11 @@ function registerLogs(app: Server, inventory: Inventory): void {
         tail,
         ...(instance === undefined ? {} : { instance }),
         ...(before === undefined ? {} : { before: Number(before) }),
+        ...(after === undefined ? {} : { after: Number(after) }),
+        ...(since === undefined ? {} : { since: Number(since) }),
       });
       // One that is gone has left its lines; one that never was has none.
-      if (instance !== undefined && before === undefined && page.lines.length === 0) {
+      if (instance !== undefined && before === undefined && after === undefined && page.lines.length === 0) {
         const known = inventory.instances.get(instance);
         if (known?.customer !== customer || known.workload !== name)
           throw new RefusedError(404, `there is no instance ${instance} of ${customer}/${name}, nor a line of it`);

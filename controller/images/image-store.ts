@@ -179,10 +179,13 @@ function neededFiles(inventory: Inventory): Set<string> {
   return new Set([...named.map(({ squashfs }) => squashfs.sha256), ...runningFiles(inventory)]);
 }
 
-/** A workload keeps the image that it was deployed with, and a node may still have to fetch it. */
+/** A workload keeps the image that it was deployed with, its history those from before, and a node may still have to fetch it. */
 function runningFiles(inventory: Inventory): Set<string> {
   return new Set([
     ...inventory.workloads.all().map(({ image }) => image.squashfs.sha256),
+    ...inventory.workloads
+      .histories()
+      .flatMap(({ revisions }) => revisions.map(({ image: { squashfs } }) => squashfs.sha256)),
     ...inventory.instances.all().map(({ desired }) => desired.squashfs.sha256),
   ]);
 }

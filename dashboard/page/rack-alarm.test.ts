@@ -6,7 +6,18 @@ import { rackAlarm } from './rack-alarm.ts';
 function node(state: NodeState, stage: string): Node {
   const nothing = { ip: null, bootId: null, serial: null, facts: null, sample: null, bootDurationMs: null };
   const usual = { name: 'node-1', slot: 1, since: 0, reason: '', firmware: null, lastHeartbeatAt: null } as const;
-  return { mac: '02:00:00:c2:00:01', ...usual, ...nothing, state, stage, fenced: false, instances: 0, customers: [] };
+  return {
+    mac: '02:00:00:c2:00:01',
+    ...usual,
+    ...nothing,
+    state,
+    stage,
+    fenced: false,
+    labels: {},
+    placement: 'open' as const,
+    instances: 0,
+    customers: [],
+  };
 }
 
 for (const [counts, level, words, sentence] of [

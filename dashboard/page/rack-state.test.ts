@@ -41,6 +41,8 @@ function node(slot: number, more: Partial<Node> = {}): Node {
     bootId: null,
     serial: null,
     fenced: false,
+    placement: 'open',
+    labels: {},
     lastHeartbeatAt: null,
     bootDurationMs: null,
     instances: 0,
@@ -53,7 +55,8 @@ function node(slot: number, more: Partial<Node> = {}): Node {
 
 function instance(id: string, more: Partial<Instance> = {}): Instance {
   const usual = { customer: 'acme', workload: 'web', node: '02:00:00:c2:00:01', nodeName: 'node-1' };
-  return { id, ...usual, state: 'running', reason: '', since: at, restarts: 0, endpoint: null, ...more };
+  const ready = (more.state ?? 'running') === 'running';
+  return { id, ...usual, state: 'running', reason: '', ready, since: at, restarts: 0, endpoint: null, ...more };
 }
 
 function order(told: Pick<KillOrder, 'number' | 'scope'> & Partial<KillOrder>): KillOrder {

@@ -282,7 +282,7 @@ export function instancesOn(state: RackState, mac: string): Instance[] {
 }
 
 function inOrderOfInterest(a: Instance, b: Instance): number {
-  const first = Number(a.state === 'running') - Number(b.state === 'running');
+  const first = Number(a.ready) - Number(b.ready);
   if (first !== 0) return first;
   return `${a.customer}/${a.workload} ${a.nodeName} ${a.id}` < `${b.customer}/${b.workload} ${b.nodeName} ${b.id}`
     ? -1

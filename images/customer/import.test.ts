@@ -103,6 +103,18 @@ describe('importImage() merges layers', () => {
     });
   }
 
+  test('with the image’s own health check, in milliseconds', async () => {
+    const Healthcheck = { Test: ['CMD', '/bin/ok'], Interval: 30e9, Timeout: 3e9, StartPeriod: 5e9, Retries: 2 };
+    const { image } = await imported({ source: archive(layout({ ...parts, config: { ...toolConfig, Healthcheck } })) });
+    assert.deepEqual(image.config.healthcheck, {
+      test: ['CMD', '/bin/ok'],
+      intervalMs: 30_000,
+      timeoutMs: 3_000,
+      startPeriodMs: 5_000,
+      retries: 2,
+    });
+  });
+
   test('into the same squashfs, however it came and whenever', async () => {
     const first = await imported({ source: archive(layout(parts)) });
     const second = await imported({ source: dockerSave(parts) });

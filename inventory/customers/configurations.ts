@@ -3,6 +3,7 @@
 import { Type } from 'typebox';
 import { Check } from 'typebox/value';
 import { ContainerConfiguration } from '../../protocol/api/instances.ts';
+import { filledChecks } from '../../protocol/workload/checks.ts';
 import { configurationDigest, configurationProblem } from '../../protocol/desired-state.ts';
 import type { InstanceDocument, WorkloadDocument } from '../store/documents.ts';
 import type { Transaction } from '../store/transaction.ts';
@@ -33,6 +34,7 @@ export function configurationOf({ spec, image }: Pick<WorkloadDocument, 'spec' |
   const { user = config.user, stopSignal = config.stopSignal, capabilities, stopGraceMs } = spec;
   const env = new Map(config.env.map((line) => splitOnce(line)));
   for (const [key, value] of Object.entries(spec.env ?? {})) env.set(key, value);
+  const checks = filledChecks({ checks: spec.checks, port: spec.port, healthcheck: config.healthcheck });
   return {
     args: spec.command ?? [...config.entrypoint, ...config.cmd],
     env: Array.from(env, ([key, value]) => `${key}=${value}`),
@@ -42,6 +44,7 @@ export function configurationOf({ spec, image }: Pick<WorkloadDocument, 'spec' |
     ...(capabilities === undefined ? {} : { capabilities }),
     ...(stopSignal === undefined ? {} : { stopSignal }),
     ...(stopGraceMs === undefined ? {} : { stopGraceMs }),
+    ...(checks !== undefined && { checks }),
   };
 }
 

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { configurationDigest } from '../../protocol/desired-state.ts';
 import type { Inventory } from '../inventory.ts';
-import { macOf, testImage, testRack } from '../rack.fixture.ts';
+import { editDatabase, macOf, testImage, testRack } from '../rack.fixture.ts';
 import {
   customerView,
   instanceView,
@@ -57,7 +58,7 @@ test('workloads: what must be there is asked for, and the revision grows with wh
   const spec = { image: 'web', replicas: 2, port: 8080, env: { A: '2', B: 'x=y' } };
   const revision = async (changed: object) => {
     const answer = await inventory.workloads.put({ customer: 'acme', name: 'web', spec: { ...spec, ...changed } });
-    return 'refused' in answer ? answer.refused : answer.specRevision;
+    return 'refused' in answer ? answer.refused : answer.workload.specRevision;
   };
   assert.equal(await revision({}), 1);
   assert.equal(await revision({ replicas: 5 }), 1);
@@ -80,6 +81,14 @@ test('workloads: what must be there is asked for, and the revision grows with wh
   });
 });
 
+const configuration = {
+  args: ['/bin/app', 'serve'],
+  env: ['PATH=/bin', 'A=2', 'B=x=y'],
+  workingDir: '/',
+  user: '101:102',
+  checks: { ready: { tcp: { port: 8080 }, intervalMs: 2_000, timeoutMs: 1_000, failures: 3, successes: 1 } },
+};
+
 test('a node is told what is placed on it, by generations that only grow, also over a restart', async () => {
   await using rack = await testRack();
   const { inventory } = rack;
@@ -96,12 +105,6 @@ test('a node is told what is placed on it, by generations that only grow, also o
   const web = { ...place, id: 'web-00000001', customer: 'acme', workload: 'web', port: 20_001 };
   assert.deepEqual(await inventory.instances.apply([web]), { applied: 1 });
   grows('placed', true);
-  const configuration = {
-    args: ['/bin/app', 'serve'],
-    env: ['PATH=/bin', 'A=2', 'B=x=y'],
-    workingDir: '/',
-    user: '101:102',
-  };
   assert.deepEqual(inventory.workloads.configuration(configurationDigest(configuration)), configuration);
   assert.deepEqual(inventory.nodes.desired(mac), {
     generation: Number(generations.at(-1)),
@@ -205,6 +208,7 @@ test('reports: only the own instances, only news', async () => {
     nodeName: 'node-c20001',
     state: 'running',
     reason: '',
+    ready: true,
     since: rack.now(),
     restarts: 0,
     endpoint: 'http://10.77.0.50:20001',
@@ -221,6 +225,35 @@ test('reports: only the own instances, only news', async () => {
   });
   assert.deepEqual(counts(), { running: 1, updated: 0 }, 'what runs is of the revision before');
   assert.deepEqual(statusCounts(inventory).nodes, { seen: 0, loading: 0, joining: 0, ready: 2, silent: 0, lost: 0 });
+});
+
+test('reports: ready is stored, counted and told; each change of it is one event with its cause', async () => {
+  await using rack = await testRack();
+  const { inventory } = rack;
+  await rack.ready(mac);
+  await withAcme(inventory);
+  await inventory.instances.apply([{ ...place, id: 'web-00000001', customer: 'acme', workload: 'web', port: 20_001 }]);
+  const report = { id: 'web-00000001', state: 'running', reason: '', restarts: 0 } as const;
+  const say = (more: { ready: boolean; reason?: string }) => inventory.instances.report(mac, [{ ...report, ...more }]);
+  const reason = 'not ready: a connection to port 8080: nothing listens there';
+  await say({ ready: false, reason });
+  const counts = () => {
+    const { running, ready, updated } = workloadView(inventory, { customer: 'acme', name: 'web' }) ?? {};
+    return { running, ready, updated };
+  };
+  assert.deepEqual(counts(), { running: 1, ready: 0, updated: 0 });
+  assert.equal(instanceView(inventory, 'web-00000001')?.ready, false);
+  await say({ ready: true });
+  assert.deepEqual(counts(), { running: 1, ready: 1, updated: 1 });
+  await say({ ready: true });
+  await say({ ready: false, reason });
+  await inventory.instances.report(mac, [report]);
+  assert.deepEqual(counts(), { running: 1, ready: 1, updated: 1 }, 'an agent that says nothing of it');
+  const events = await inventory.events.list({ limit: 100, subject: 'web-00000001' });
+  assert.deepEqual(
+    events.slice(1).map(({ message }) => message),
+    [`running: ${reason}`, 'ready', reason, 'ready'],
+  );
 });
 
 test('kill: the order stands until lifted, through restarts; each node acknowledges once', async () => {
@@ -317,4 +350,99 @@ test('leases: what boot/ saved is loaded, by address', async () => {
       { ...lease, ip: '10.77.0.51' },
     ],
   );
+});
+
+test('workloads: a change says what it changed, is in the audit log by who asked, and can be tried', async () => {
+  await using rack = await testRack();
+  const { inventory } = rack;
+  await withAcme(inventory);
+  const web = { customer: 'acme', name: 'web' };
+  const before = inventory.workloads.get('acme', 'web');
+  const patch = { replicas: 7, memoryBytes: 2 ** 25, env: { SECRET: 'hush' }, port: null };
+  const tried = await inventory.workloads.patch({ ...web, patch }, { by: 'anna', dryRun: true });
+  assert.ok('changes' in tried, JSON.stringify(tried));
+  const changes = ['replicas 2 → 7', 'port 8080 removed', 'memory 64M → 32M', 'variable SECRET set'];
+  assert.deepEqual(tried.changes.toSorted(), changes.toSorted());
+  assert.equal(inventory.workloads.get('acme', 'web'), before, 'trying changes nothing');
+  const made = await inventory.workloads.patch({ ...web, patch }, { by: 'anna' });
+  assert.deepEqual('changes' in made && made.changes, tried.changes);
+  const again = await inventory.workloads.patch({ ...web, patch }, { by: 'ben' });
+  assert.deepEqual('changes' in again && again.changes, []);
+  await inventory.workloads.remove(web, 'carl');
+  const entries = (await inventory.audit.entries({ limit: 100 })).filter(({ kind }) => kind === 'workload');
+  const told = entries.flatMap(({ subject, body }) => (subject === 'acme/web' ? [body] : [])).slice(-2);
+  assert.match(told[0] ?? '', /^\{"step":"changed","by":"anna","revision":\d+,"changes":\[.*variable SECRET set/);
+  assert.equal(told[1], '{"step":"removed","by":"carl"}');
+  assert.ok(!JSON.stringify(entries).includes('hush'));
+});
+
+test('workloads: what was wanted can be wanted again, with the image as it was', async () => {
+  await using rack = await testRack();
+  const { inventory } = rack;
+  await withAcme(inventory);
+  const web = { customer: 'acme', name: 'web' };
+  const spec = () => inventory.workloads.get('acme', 'web')?.spec;
+  const told = () =>
+    inventory.workloads.history('acme', 'web')?.revisions.map(({ revision, by, changes }) => [revision, by, changes]);
+  await inventory.workloads.patch({ ...web, patch: { replicas: 9 } }, { by: 'anna' });
+  assert.equal(told()?.length, 1, 'another number is no revision');
+  await inventory.images.save(testImage('web', 'b'));
+  await inventory.workloads.patch({ ...web, patch: { image: 'web', env: { A: '3' } } }, { by: 'anna' });
+  await inventory.workloads.patch({ ...web, patch: { stopped: true } }, { by: 'ben' });
+  const changes = ['variable A set', 'image web as it was imported last'];
+  assert.deepEqual(told()?.slice(1), [[2, 'anna', changes]]);
+
+  const back = await inventory.workloads.rollBack(web, 'carl');
+  assert.ok('changes' in back && back.changes[0] === 'back to revision 1', JSON.stringify(back));
+  assert.deepEqual(spec(), { image: 'web', replicas: 9, port: 8080, env: { A: '2', B: 'x=y' }, stopped: true });
+  assert.equal(back.workload.image.digest, testImage('web').digest);
+  assert.equal(back.workload.specRevision, 3);
+  assert.deepEqual(await inventory.workloads.restart(web), {
+    refused: 'cannot restart acme/web: it is stopped, start it',
+  });
+  await inventory.workloads.patch({ ...web, patch: { stopped: false } });
+  const restarted = await inventory.workloads.restart(web, 'carl');
+  assert.ok('changes' in restarted && restarted.workload.specRevision === 4);
+  assert.deepEqual(restarted.changes, ['restarted']);
+  assert.equal(told()?.length, 3, 'a restart is no revision');
+  const again = await inventory.workloads.rollBack(web);
+  assert.ok('workload' in again && again.workload.spec.env?.['A'] === '3');
+  const same = await inventory.workloads.rollBack({ ...web, to: 5 });
+  assert.deepEqual('changes' in same && same.changes, []);
+  assert.deepEqual(await inventory.workloads.rollBack({ ...web, to: 77 }), {
+    refused: 'cannot roll acme/web back to revision 77: want one that is kept, 1, 2, 3, 5',
+  });
+  await rack.restart();
+  const { workloads } = rack.inventory;
+  assert.equal(workloads.history('acme', 'web')?.revisions.length, 4);
+  for (let at = 0; at < 20; at += 1) await workloads.patch({ ...web, patch: { env: { A: `x${at}` } } });
+  assert.equal(workloads.history('acme', 'web')?.revisions.length, 10);
+  // Large ones are fewer, and the one before the present one is always there.
+  const large = (letter: string) =>
+    Object.fromEntries(Array.from({ length: 7 }, (_, at) => [`L${at}`, letter.repeat(4000)]));
+  for (const letter of 'abcdefghijkl') await workloads.patch({ ...web, patch: { env: large(letter) } });
+  const kept = workloads.history('acme', 'web')?.revisions ?? [];
+  assert.ok(kept.length < 10 && kept.length >= 2 && JSON.stringify(kept).length < 256 * 1024, String(kept.length));
+  await workloads.remove(web);
+  assert.equal(workloads.history('acme', 'web'), undefined);
+});
+
+test('workloads: one that was wanted before there were histories can be wanted again', async () => {
+  await using rack = await testRack();
+  const { inventory } = rack;
+  await withAcme(inventory);
+  const web = { customer: 'acme', name: 'web' };
+  assert.deepEqual(await inventory.workloads.rollBack({ customer: 'acme', name: 'none' }), {
+    refused: 'there is no workload acme/none',
+  });
+  assert.deepEqual(await inventory.workloads.rollBack(web), {
+    refused: 'cannot roll acme/web back: it was never wanted otherwise, as far as is kept',
+  });
+  await rack.inventory[Symbol.asyncDispose]();
+  await editDatabase(join(rack.directory, 'inventory.sqlite'), "DELETE FROM documents WHERE key LIKE 'histories/%'");
+  await rack.restart();
+  assert.equal(rack.inventory.workloads.history('acme', 'web'), undefined);
+  await rack.inventory.workloads.patch({ ...web, patch: { port: 81 } });
+  await rack.inventory.workloads.rollBack(web);
+  assert.equal(rack.inventory.workloads.get('acme', 'web')?.spec.port, 8080);
 });

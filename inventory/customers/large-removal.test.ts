@@ -42,7 +42,7 @@ test('a workload that is put while its predecessor is removed counts none of its
   await withInstances(inventory, 3);
   const removing = inventory.workloads.remove(web);
   const again = await inventory.workloads.put({ ...web, spec: { image: 'web', replicas: 3 } });
-  assert.ok('specRevision' in again && again.specRevision === 2, JSON.stringify(again));
+  assert.ok('workload' in again && again.workload.specRevision === 2, JSON.stringify(again));
   await removing;
   assert.deepEqual(inventory.instances.all(), []);
 });

@@ -25,6 +25,8 @@ export type Placement =
       attempt?: number;
       reason: string;
     }
+  /** It is not called ready any more; a later step removes it. */
+  | { kind: 'drain'; id: string; reason: string }
   | { kind: 'remove'; id: string; reason: string };
 
 /** `<workload>-<number in 8 hex>`; the number is the whole inventory's, so the id is never used twice. */
@@ -46,6 +48,10 @@ export function decidePlacement(
   for (const placement of placements) {
     if (placement.kind === 'place') {
       if (place(transaction, { ...placement, now })) applied++;
+      continue;
+    }
+    if (placement.kind === 'drain') {
+      if (drain(transaction, { ...placement, now })) applied++;
       continue;
     }
     const instance = remove(transaction, placement);
@@ -110,6 +116,15 @@ function desiredInstance(
   };
 }
 
+function drain(transaction: Transaction, { id, reason, now }: Placement & { kind: 'drain'; now: number }): boolean {
+  const key = transaction.instanceKey(id);
+  const instance = key === undefined ? undefined : transaction.get('instances', key);
+  if (key === undefined || instance === undefined || instance.draining !== undefined) return false;
+  transaction.put('instances', key, { ...instance, draining: { at: now, reason } });
+  transaction.event('instance', id, `draining: ${reason}`);
+  return true;
+}
+
 function remove(
   transaction: Transaction,
   { id, reason }: Placement & { kind: 'remove' },
@@ -146,21 +161,29 @@ export function decideReport(
   transaction: Transaction,
   { mac, reports, now }: { mac: Mac; reports: InstanceReport[]; now: number },
 ): void {
-  for (const { id, reason, restarts, ...report } of reports) {
+  for (const { id, reason, restarts, ready, ...report } of reports) {
     const state = instanceStates.find((each) => each === report.state);
     const key = transaction.instanceKey(id);
     const instance = key === undefined ? undefined : transaction.get('instances', key);
     if (state === undefined || key === undefined || instance === undefined || instance.node !== mac) continue;
-    if (!differs(instance, { state, reason, restarts })) continue;
+    if (!differs(instance, { state, reason, restarts, ready })) continue;
     // Written before the node's receipt, arrived after it.
     const order = killedBy(transaction, instance.customer);
     if (state === 'running' && order !== undefined && transaction.get('receipts', `${order}/${mac}`) !== undefined)
       continue;
     const since = state === instance.state ? instance.since : now;
-    transaction.put('instances', key, { ...instance, state, reason, restarts, since });
+    const { ready: _ready, ...before } = instance;
+    const next = { ...before, state, reason, restarts, since, ...(ready !== undefined && { ready }) };
+    transaction.put('instances', key, next);
     if (state !== instance.state || restarts > instance.restarts)
       transaction.event('instance', id, reason === '' ? state : `${state}: ${reason}`);
+    else if (isReady(next) !== isReady(instance)) transaction.event('instance', id, isReady(next) ? 'ready' : reason);
   }
+}
+
+/** An agent that knows of no checks says nothing of them: what runs on its node is ready. */
+export function isReady({ state, ready, draining }: Pick<InstanceDocument, 'state' | 'ready' | 'draining'>): boolean {
+  return state === 'running' && ready !== false && draining === undefined;
 }
 
 /** A report names all that is on its node: what it does not name is not there, whatever an earlier one said. */
@@ -185,6 +208,14 @@ function claimsLife({ state }: InstanceDocument): boolean {
   return state === 'fetching' || state === 'starting' || state === 'running' || state === 'exited';
 }
 
-function differs(instance: InstanceDocument, report: Omit<InstanceReport, 'id'>): boolean {
-  return instance.state !== report.state || instance.reason !== report.reason || instance.restarts !== report.restarts;
+function differs(
+  instance: InstanceDocument,
+  report: Pick<InstanceReport, 'state' | 'reason' | 'restarts'> & { ready?: boolean | undefined },
+): boolean {
+  return (
+    instance.state !== report.state ||
+    instance.reason !== report.reason ||
+    instance.restarts !== report.restarts ||
+    instance.ready !== report.ready
+  );
 }

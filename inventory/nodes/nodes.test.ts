@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { NodePatch } from '../../protocol/api/nodes.ts';
 import { heartbeat, macOf, rejoin, type TestRack, testRack } from '../rack.fixture.ts';
 import { nodeView } from '../../controller/api/views.ts';
 
@@ -316,4 +317,30 @@ test('beacons of strangers leave a bounded number of events and no node', async 
     rack.inventory.nodes.beaconSeen({ uuid: i.toString(16).padStart(32, '0'), ip: `10.77.1.${i % 250}` });
   assert.equal(rack.inventory.nodes.all().length, 0);
   assert.equal((await rack.inventory.events.list({ limit: 1_000 })).length, 10);
+});
+
+test('an operator says what a node is for: labels and placement, each told once', async () => {
+  await using rack = await testRack();
+  const { inventory } = rack;
+  const mac = macOf(1);
+  await rack.ready(mac);
+  const patch = (given: NodePatch) => inventory.nodes.patch(mac, { ...given, by: 'anna' });
+  await patch({ labels: { zone: 'a', old: 'x' }, placement: 'cordoned' });
+  await patch({ labels: { old: null }, placement: 'cordoned' });
+  await patch({ placement: 'open' });
+  assert.deepEqual(await patch({ labels: { node: 'x' } }), {
+    refused: 'label node follows from the board itself: want another name',
+  });
+  const { labels, placement } = inventory.nodes.get(mac) ?? {};
+  assert.deepEqual([labels, placement], [{ zone: 'a' }, 'open']);
+  const events = (await inventory.events.list({ limit: 100, subject: mac })).map(({ message }) => message);
+  assert.deepEqual(
+    events.filter((message) => /labels|cordoned|takes/.test(message)),
+    [
+      'labels: old=x, zone=a (by anna)',
+      'cordoned: it keeps its instances and gets no more (by anna)',
+      'labels: zone=a (by anna)',
+      'takes instances again (by anna)',
+    ],
+  );
 });

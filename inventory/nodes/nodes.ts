@@ -2,6 +2,7 @@
 // `join-token.ts`.
 import type { NodePatch } from '../../protocol/api/nodes.ts';
 import type { BootStage } from '../../protocol/boot/boot-stage.ts';
+import { labelsText, patchedLabels } from '../../protocol/workload/labels.ts';
 import type { Mac } from '../../protocol/mac.ts';
 import { forgetConfigurations } from '../customers/configurations.ts';
 import type { NodeDocument } from '../store/documents.ts';
@@ -153,12 +154,17 @@ export function decidePatch(
       };
     replaced.push(other);
   }
+  const relabelled = patchedLabels(node.labels ?? {}, patch.labels ?? {});
+  if ('refused' in relabelled) return relabelled;
+  const { labels } = relabelled;
   for (const other of replaced) dropNode(transaction, { node: other, reason: `replaced by ${mac}` });
   const next = {
     ...node,
     name: patch.name ?? node.name,
     slot: patch.slot ?? node.slot,
     fenced: patch.fenced ?? node.fenced,
+    ...(patch.placement !== undefined && { placement: patch.placement }),
+    ...(patch.labels !== undefined && { labels }),
     ...(patch.fenced === undefined || patch.fenced === node.fenced ? {} : { fencedBy: by }),
     // Whoever is fenced may not come in with a token from before.
     ticket: patch.fenced === true ? null : node.ticket,
@@ -166,9 +172,19 @@ export function decidePatch(
   if (next.name !== node.name) transaction.event('node', mac, `renamed from ${node.name} to ${next.name}`);
   if (next.slot !== node.slot) transaction.event('node', mac, `moved from slot ${node.slot} to ${next.slot}`);
   if (next.fenced !== node.fenced) transaction.event('node', mac, next.fenced ? 'fenced' : 'no longer fenced');
+  if (patch.labels !== undefined && labelsText(labels) !== labelsText(node.labels ?? {}))
+    transaction.event('node', mac, `labels: ${labelsText(labels) || 'none'}`);
+  const placement = next.placement ?? 'open';
+  if (placement !== (node.placement ?? 'open')) transaction.event('node', mac, placementEvents[placement]);
   if (!same(node, next)) transaction.put('nodes', mac, next);
   return next;
 }
+
+const placementEvents = {
+  open: 'takes instances again',
+  cordoned: 'cordoned: it keeps its instances and gets no more',
+  draining: 'is being drained: its instances are replaced elsewhere',
+};
 
 export function decideRemoveNode(transaction: Transaction, mac: Mac): { removed: Mac } | Refused {
   const node = transaction.get('nodes', mac);

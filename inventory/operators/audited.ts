@@ -1,8 +1,8 @@
-// What is decided about operators and approvals is in the audit log, too.
+// What is decided about operators, approvals and workloads is in the audit log, too.
 import type { Transaction } from '../store/transaction.ts';
 import type { Decide } from '../store/writer.ts';
 
-/** An entry of the audit log, under the kind `approval`. */
+/** An entry of the audit log, under the kind of whoever hands this out. */
 export type Note = (subject: string, body: Readonly<Record<string, unknown>>) => void;
 
 /** Has `transact` take the decision, then adds what it noted to the audit log. */

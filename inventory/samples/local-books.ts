@@ -4,7 +4,8 @@ import type { LogPage } from '../../protocol/api/logs.ts';
 import type { Sample } from '../../protocol/api/samples.ts';
 import type { Mac } from '../../protocol/mac.ts';
 import type { NewEvent } from '../store/transaction.ts';
-import type { InstanceLogLine, LocalTables, WantedLogs } from './local-tables.ts';
+import type { InstanceLogLine, LocalTables } from './local-tables.ts';
+import type { WantedLogs } from './log-query.ts';
 
 export interface EventBook {
   /** Queued, bounded, never throws. */

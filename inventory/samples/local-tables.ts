@@ -14,6 +14,7 @@ import { Connection } from '../store/connection.ts';
 import { type PagedRows, pageStatement, readInPages } from '../store/paged-read.ts';
 import { moveAside } from '../store/state-files.ts';
 import { StorageError } from '../store/store.ts';
+import { logQuery, type WantedLogs } from './log-query.ts';
 import { schema, schemaVersion } from './schema.ts';
 
 const eventRowLimit = 100_000;
@@ -40,16 +41,6 @@ const rowBytes = 120;
 
 const answerByteLimit = 2 ** 20;
 export type InstanceLogLine = LogLine & { customer: string; workload: string };
-
-export interface WantedLogs {
-  customer: string;
-  workload?: string;
-  instance?: string;
-  /** At most so many lines. */
-  tail: number;
-  /** Only lines older than this, which an earlier answer gave as its `before`. */
-  before?: number;
-}
 
 export interface LocalTables extends AsyncDisposable {
   addEvent(event: Omit<Event, 'id'>): void;
@@ -249,19 +240,20 @@ class Tables implements LocalTables {
     this.#schedule();
   }
 
-  async logs({ customer, workload, instance, tail, before }: WantedLogs): Promise<LogPage> {
-    const named = Object.entries({ customer, workload, instance }).filter(([, value]) => value !== undefined);
-    const where = [...named.map(([column]) => `${column} = ?`), 'id < ?'].join(' AND ');
-    const sql = pageStatement({ table: 'logs', where, order: 'ORDER BY id DESC', size: `length(text) + ${rowBytes}` });
-    const { rows, bytes } = await this.#read<LogRow>(tail, (last) => [
-      sql,
-      ...named.map(([, value]) => value ?? ''),
-      last?.id ?? before ?? Number.MAX_SAFE_INTEGER,
-    ]);
-    const isCut = bytes >= answerByteLimit && rows.length < tail;
+  async logs({ after = 0, ...wanted }: WantedLogs): Promise<LogPage> {
+    // Whoever saw more than there is saw what a crash took: the numbers go on from what is there.
+    const known = this.#lastLog;
+    const { sql, parameters } = logQuery(
+      { ...wanted, after: Math.min(after, known) },
+      { size: `length(text) + ${rowBytes}` },
+    );
+    const oldest = wanted.before ?? Number.MAX_SAFE_INTEGER;
+    const { rows, bytes } = await this.#read<LogRow>(wanted.tail, (last) => [sql, ...parameters, last?.id ?? oldest]);
+    const isCut = bytes >= answerByteLimit && rows.length < wanted.tail;
     return {
       lines: await inSlices(mapped(rows.toReversed(), lineOf)),
       before: isCut ? (rows.at(-1)?.id ?? null) : null,
+      last: Math.max(known, rows[0]?.id ?? 0),
     };
   }
 

@@ -43,6 +43,7 @@ export class Cache implements View {
     leases: new Map(),
     customers: new Map(),
     workloads: new Map(),
+    histories: new Map(),
     instances: new Map(),
     configurations: new Map(),
     images: new Map(),

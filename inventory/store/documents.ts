@@ -7,7 +7,7 @@ import { Approval } from '../../protocol/api/approvals.ts';
 import { DrillRequest } from '../../protocol/api/drills.ts';
 import { Image } from '../../protocol/api/images.ts';
 import { ContainerConfiguration, instanceStates } from '../../protocol/api/instances.ts';
-import { NodeFacts, nodeStates } from '../../protocol/api/nodes.ts';
+import { NodeFacts, nodePlacements, nodeStates } from '../../protocol/api/nodes.ts';
 import { EscalationStep, evidences } from '../../protocol/api/orders.ts';
 import { WorkloadSpec } from '../../protocol/api/workloads.ts';
 import {
@@ -44,6 +44,10 @@ export const NodeDocument = Type.Object({
   bootId: NullOr(Type.String()),
   serial: NullOr(Type.String()),
   fenced: Type.Boolean(),
+  /** Left out: `open`. */
+  placement: Type.Optional(oneOf(nodePlacements)),
+  /** An operator's. */
+  labels: Type.Optional(Type.Record(Type.String(), Type.String())),
   /** Who fenced it, or ended that, last. */
   fencedBy: Type.Optional(Type.String()),
   facts: NullOr(NodeFacts),
@@ -113,7 +117,7 @@ export const WorkloadDocument = Type.Object({
   spec: WorkloadSpec,
   /** The image as it was when the spec was put: importing another under the same name changes nothing until then. */
   image: Image,
-  /** Grows with every change that an instance would notice, so not with `replicas` alone. */
+  /** Grows with every change that an instance would notice, so not with `replicas` alone, and with a restart. */
   specRevision: Type.Integer({ minimum: 1 }),
   createdAt: Instant,
   changedAt: Instant,
@@ -121,6 +125,22 @@ export const WorkloadDocument = Type.Object({
   nodes: Type.Optional(Type.Array(MacAddress)),
 });
 export type WorkloadDocument = Readonly<Static<typeof WorkloadDocument>>;
+
+/** What was wanted once, and the image as it was. */
+export const RevisionDocument = Type.Object({
+  revision: Type.Integer({ minimum: 1 }),
+  at: Instant,
+  /** Null where nobody was asked for, or nobody knows any more. */
+  by: NullOr(Type.String()),
+  changes: Type.Array(Type.String()),
+  spec: WorkloadSpec,
+  image: Image,
+});
+export type RevisionDocument = Readonly<Static<typeof RevisionDocument>>;
+
+/** `histories/<customer>/<name>`: oldest first; the last is how it is wanted now. */
+export const HistoryDocument = Type.Object({ revisions: Type.Array(RevisionDocument) });
+export type HistoryDocument = Readonly<Static<typeof HistoryDocument>>;
 
 /** `instances/<customer>/<workload>/<id>` */
 export const InstanceDocument = Type.Object({
@@ -138,6 +158,10 @@ export const InstanceDocument = Type.Object({
   placedAt: Instant,
   state: oneOf(instanceStates),
   reason: Type.String(),
+  /** It runs and its checks hold; left out by agents that have none. */
+  ready: Type.Optional(Type.Boolean()),
+  /** It gets no new traffic, since when and why: it is removed when what it has is done. */
+  draining: Type.Optional(Type.Object({ at: Instant, reason: Type.String() })),
   since: Instant,
   restarts: Count,
 });
@@ -259,6 +283,7 @@ export interface Documents {
   leases: LeaseDocument;
   customers: CustomerDocument;
   workloads: WorkloadDocument;
+  histories: HistoryDocument;
   instances: InstanceDocument;
   configurations: ConfigurationDocument;
   images: ImageDocument;
@@ -280,6 +305,7 @@ export const collections = [
   'leases',
   'customers',
   'workloads',
+  'histories',
   'instances',
   'configurations',
   'images',
@@ -300,6 +326,7 @@ const validators = {
   leases: Compile(LeaseDocument),
   customers: Compile(CustomerDocument),
   workloads: Compile(WorkloadDocument),
+  histories: Compile(HistoryDocument),
   instances: Compile(InstanceDocument),
   configurations: Compile(ConfigurationDocument),
   images: Compile(ImageDocument),

@@ -90,6 +90,7 @@ export const InstanceReport = Type.Object(
     id: InstanceId,
     state: oneOf(...instanceStates),
     reason: Type.String({ maxLength: 500 }),
+    ready: Type.Optional(told('It runs and its checks hold; as `running` where left out.', Type.Boolean())),
     restarts: Type.Integer({ minimum: 0 }),
   },
   { ...closed, title: 'InstanceReport' },

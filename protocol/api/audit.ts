@@ -3,7 +3,17 @@ import type { Routes } from './route.ts';
 import { Instant, Next, NumberText, Sha256, closed, oneOf, told } from './fields.ts';
 
 /** `gap`: entries were lost, and how many. */
-export const auditKinds = ['order', 'lift', 'receipt', 'escalation', 'fence', 'drill', 'approval', 'gap'] as const;
+export const auditKinds = [
+  'order',
+  'lift',
+  'receipt',
+  'escalation',
+  'fence',
+  'drill',
+  'approval',
+  'workload',
+  'gap',
+] as const;
 export type AuditKind = (typeof auditKinds)[number];
 
 export const AuditEntry = Type.Object(
@@ -12,7 +22,7 @@ export const AuditEntry = Type.Object(
     at: Instant,
     kind: oneOf(...auditKinds),
     subject: told(
-      'An order’s number, a node’s MAC, a drill’s or an approval’s number, an operator’s name.',
+      'An order’s number, a node’s MAC, a drill’s or an approval’s number, an operator’s name, a workload as acme/web.',
       Type.String(),
     ),
     body: told('JSON text, kept as it was hashed.', Type.String()),

@@ -13,6 +13,7 @@ export const ImageHealthcheck = Type.Object(
   },
   { title: 'ImageHealthcheck', description: 'How the image says that it is well; what is left out has a default.' },
 );
+export type ImageHealthcheck = Static<typeof ImageHealthcheck>;
 
 export const ImageConfig = Type.Object(
   {

@@ -1,5 +1,6 @@
 import { Type, type Static } from 'typebox';
 import { containerCapabilities } from '../container/capabilities.ts';
+import { FilledChecks } from '../workload/check-schemas.ts';
 import type { Routes } from './route.ts';
 import {
   CustomerName,
@@ -26,7 +27,8 @@ export const Instance = Type.Object(
     node: MacAddress,
     nodeName: Type.String(),
     state: oneOf(...instanceStates),
-    reason: Type.String(),
+    reason: told('Why it is in its state, or why it is not ready.', Type.String()),
+    ready: told('It runs, its checks hold, and it may be sent traffic.', Type.Boolean()),
     since: Instant,
     restarts: Type.Integer(),
     endpoint: told(
@@ -54,6 +56,7 @@ export const ContainerConfiguration = Type.Object(
     ),
     stopSignal: Type.Optional(Type.String()),
     stopGraceMs: Type.Optional(Type.Integer()),
+    checks: Type.Optional(FilledChecks),
   },
   {
     title: 'ContainerConfiguration',

@@ -18,6 +18,7 @@ export const LogPage = Type.Object(
   {
     lines: Type.Array(LogLine),
     before: Type.Union([Type.Integer(), Type.Null()]),
+    last: told('Ask for what comes from now on with this as `after`.', Type.Integer()),
   },
   {
     title: 'LogPage',
@@ -40,6 +41,8 @@ export const logRoutes = {
         {
           tail: Type.Optional(told('The last so many lines: 100 where left out, 10,000 at most.', NumberText)),
           instance: Type.Optional(told('Of this instance alone.', InstanceId)),
+          after: Type.Optional(told('What `last` of an answer said: lines that came since.', NumberText)),
+          since: Type.Optional(told('Lines of that time or later, in milliseconds since 1970.', NumberText)),
           before: Type.Optional(told('What `before` of the page after says: lines older than those.', NumberText)),
         },
         closed,

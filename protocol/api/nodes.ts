@@ -1,4 +1,5 @@
 import { Type, type Static } from 'typebox';
+import { LabelName, LabelValue } from '../workload/placement-schema.ts';
 import type { Routes } from './route.ts';
 import { nodeNamePattern } from '../names.ts';
 import { CustomerName, Instant, MacAddress, Next, Nothing, closed, oneOf, pageQuery, told } from './fields.ts';
@@ -7,6 +8,10 @@ import { Sample } from './samples.ts';
 /** What each state waits for is told in `inventory/nodes/life-cycle.ts`. */
 export const nodeStates = ['seen', 'loading', 'joining', 'ready', 'silent', 'lost'] as const;
 export type NodeState = (typeof nodeStates)[number];
+
+/** What an operator wants of a node: it gets instances; keeps those that it has and gets no more; gives them away. */
+export const nodePlacements = ['open', 'cordoned', 'draining'] as const;
+export type NodePlacement = (typeof nodePlacements)[number];
 
 // A board sends these, and they are kept: closed, so that it cannot have anything else kept.
 export const NodeFacts = Type.Object(
@@ -60,6 +65,11 @@ export const Node = Type.Object(
     bootId: Type.Union([Type.String(), Type.Null()]),
     serial: Type.Union([Type.String(), Type.Null()]),
     fenced: told('An operator keeps it out: it gets no kernel, no workloads and no permits.', Type.Boolean()),
+    placement: told(
+      '`open`: it gets instances. `cordoned`: it keeps its own and gets no more. `draining`: its own are replaced elsewhere.',
+      oneOf(...nodePlacements),
+    ),
+    labels: told('An operator’s own, and `node`, `model` and `cores`.', Type.Record(Type.String(), Type.String())),
     lastHeartbeatAt: Type.Union([Instant, Type.Null()]),
     bootDurationMs: told('Ready to work, from its first DHCP packet, ms.', Type.Union([Type.Integer(), Type.Null()])),
     instances: Type.Integer(),
@@ -76,6 +86,11 @@ export const NodePatch = Type.Partial(
     name: Type.String({ pattern: nodeNamePattern }),
     slot: Type.Integer({ minimum: 1, maximum: 4_096 }),
     fenced: Type.Boolean(),
+    placement: oneOf(...nodePlacements),
+    labels: told(
+      'Label by label; null takes one away.',
+      Type.Record(LabelName, Type.Union([LabelValue, Type.Null()]), { maxProperties: 64 }),
+    ),
   }),
   { ...closed, minProperties: 1, title: 'NodePatch' },
 );
@@ -139,7 +154,7 @@ export const nodeRoutes = {
   changeNode: {
     method: 'PATCH',
     path: '/v1/nodes/:node',
-    summary: 'Rename, move, fence or unfence a node',
+    summary: 'Rename, move, fence, cordon, drain or label a node',
     description: 'What is left out stays. A fenced node stops everything at once.',
     tag: 'nodes',
     security: 'operator',

@@ -1,6 +1,9 @@
 import { Type, type Static } from 'typebox';
 import { containerCapabilities } from '../container/capabilities.ts';
 import { longestStopGraceMs, stopSignalPattern } from '../container/stop-signal.ts';
+import { Check, Checks, FilledChecks } from '../workload/check-schemas.ts';
+import { Placement } from '../workload/placement-schema.ts';
+import { Update } from '../workload/update-schema.ts';
 import type { Routes } from './route.ts';
 import { OnSilence } from './customers.ts';
 import {
@@ -55,6 +58,10 @@ export const WorkloadSpec = Type.Object(
         Type.Integer({ minimum: 0, maximum: longestStopGraceMs }),
       ),
     ),
+    stopped: Type.Optional(told('None of it runs, and how many are wanted is kept.', Type.Boolean())),
+    checks: Type.Optional(Checks),
+    update: Type.Optional(Update),
+    placement: Type.Optional(Placement),
   },
   {
     ...closed,
@@ -64,7 +71,7 @@ export const WorkloadSpec = Type.Object(
 );
 export type WorkloadSpec = Static<typeof WorkloadSpec>;
 
-const { image, command, port, memoryBytes, cpu, processes, user, capabilities, stopSignal, stopGraceMs } =
+const { image, command, port, memoryBytes, cpu, processes, user, capabilities, stopSignal, stopGraceMs, stopped } =
   WorkloadSpec.properties;
 const Removal = Type.Null();
 
@@ -89,6 +96,27 @@ export const WorkloadPatch = Type.Object(
     capabilities: Type.Optional(Type.Union([capabilities, Removal])),
     stopSignal: Type.Optional(Type.Union([stopSignal, Removal])),
     stopGraceMs: Type.Optional(Type.Union([stopGraceMs, Removal])),
+    stopped,
+    update: Type.Optional(
+      told('Member by member; null instead of all brings the defaults back.', Type.Union([Update, Removal])),
+    ),
+    placement: Type.Optional(told('The whole of it.', Type.Union([Placement, Removal]))),
+    checks: Type.Optional(
+      told(
+        'Check by check: null takes one away, and null instead of all brings the defaults back.',
+        Type.Union([
+          Type.Object(
+            {
+              start: Type.Optional(Type.Union([Check, Removal])),
+              ready: Type.Optional(Type.Union([Check, Removal])),
+              live: Type.Optional(Type.Union([Check, Removal])),
+            },
+            closed,
+          ),
+          Removal,
+        ]),
+      ),
+    ),
   },
   { ...closed, title: 'WorkloadPatch', description: 'A merge patch: what it leaves out stays, null takes away.' },
 );
@@ -110,11 +138,17 @@ export const Workload = Type.Object(
     capabilities: Type.Array(Type.String()),
     stopSignal: told('Null: the image’s, or SIGTERM.', Type.Union([Type.String(), Type.Null()])),
     stopGraceMs: Type.Integer(),
+    stopped: told('None of it is to run; `replicas` are wanted when it is started again.', Type.Boolean()),
+    checks: told('With the defaults: what its instances are checked by.', FilledChecks),
+    update: told('With the defaults.', Update),
+    placement: Placement,
     onSilence: told('Its customer’s.', OnSilence),
     createdAt: Instant,
+    revision: told('Grows with each change for which instances are replaced.', Type.Integer()),
     running: Type.Integer(),
+    ready: told('Of those that run: how many are ready.', Type.Integer()),
     updated: told(
-      'Of those that run: how many do as it was last changed. A change is through when all do and no other is left.',
+      'Of those that are ready: how many are as it was last changed. A change is through when all do and no other is left.',
       Type.Integer(),
     ),
     problem: told('What keeps it from running as wanted, in words; empty when nothing does.', Type.String()),
@@ -122,6 +156,51 @@ export const Workload = Type.Object(
   { title: 'Workload' },
 );
 export type Workload = Static<typeof Workload>;
+
+export const ChangedWorkload = Type.Intersect(
+  [
+    Workload,
+    Type.Object({
+      changes: told(
+        'What the request made of it, a phrase each, as `replicas 1 → 3`; none where it was like that already. Values of the environment are in none.',
+        Type.Array(Type.String()),
+      ),
+    }),
+  ],
+  { title: 'ChangedWorkload', description: 'The workload as it is from now on; with `dryRun`, as it would be.' },
+);
+export type ChangedWorkload = Static<typeof ChangedWorkload>;
+
+const changeQuery = Type.Object(
+  {
+    dryRun: Type.Optional(told('`true`: say what would change, or why not, and change nothing.', oneOf('true'))),
+  },
+  closed,
+);
+
+export const Revision = Type.Object(
+  {
+    revision: Type.Integer(),
+    at: Instant,
+    by: told('Who asked; null where nobody knows.', Type.Union([Type.String(), Type.Null()])),
+    image: ImageName,
+    digest: told('Of the image as it was then.', Type.String()),
+    changes: told('What it made another than the one before; `created` has all.', Type.Array(Type.String())),
+    current: told('It is how the workload is wanted now.', Type.Boolean()),
+  },
+  { title: 'Revision' },
+);
+export type Revision = Static<typeof Revision>;
+
+export const RollbackRequest = Type.Object(
+  {
+    to: Type.Optional(
+      told('A revision of the history; the one before the present one where left out.', Type.Integer({ minimum: 1 })),
+    ),
+  },
+  { ...closed, title: 'RollbackRequest' },
+);
+export type RollbackRequest = Static<typeof RollbackRequest>;
 
 export const WorkloadParams = Type.Object({ customer: CustomerName, name: WorkloadName });
 
@@ -146,14 +225,30 @@ export const workloadRoutes = {
     schema: { params: WorkloadParams, response: { 200: Workload } },
     versioned: true,
   },
+  getWorkloadSpec: {
+    method: 'GET',
+    path: '/v1/workloads/:customer/:name/spec',
+    summary: 'What is wanted of a workload, as it was put',
+    description: 'The one answer with the values of an environment: for whoever may change the workload.',
+    tag: 'workloads',
+    security: 'operator',
+    schema: { params: WorkloadParams, response: { 200: WorkloadSpec } },
+    versioned: true,
+  },
   putWorkload: {
     method: 'PUT',
     path: '/v1/workloads/:customer/:name',
     summary: 'Make or change a workload',
-    description: 'The document replaces the one before. `If-None-Match: *` makes it only where there is none.',
+    description:
+      'The document replaces the one before. `If-None-Match: *` makes it only where there is none; `If-Match` changes only what was read.',
     tag: 'workloads',
     security: 'operator',
-    schema: { params: WorkloadParams, body: WorkloadSpec, response: { 200: Workload } },
+    schema: {
+      params: WorkloadParams,
+      querystring: changeQuery,
+      body: WorkloadSpec,
+      response: { 200: ChangedWorkload },
+    },
     versioned: true,
   },
   changeWorkload: {
@@ -164,7 +259,42 @@ export const workloadRoutes = {
       'What is left out stays, also values of the environment, which no answer shows; null takes away (RFC 7396).',
     tag: 'workloads',
     security: 'operator',
-    schema: { params: WorkloadParams, body: WorkloadPatch, response: { 200: Workload } },
+    schema: {
+      params: WorkloadParams,
+      querystring: changeQuery,
+      body: WorkloadPatch,
+      response: { 200: ChangedWorkload },
+    },
+    versioned: true,
+  },
+  getWorkloadHistory: {
+    method: 'GET',
+    path: '/v1/workloads/:customer/:name/history',
+    summary: 'How a workload was wanted, newest first',
+    description: 'Ten revisions at most, fewer where they are large.',
+    tag: 'workloads',
+    security: 'operator',
+    schema: { params: WorkloadParams, response: { 200: Type.Object({ revisions: Type.Array(Revision) }) } },
+  },
+  rollBackWorkload: {
+    method: 'POST',
+    path: '/v1/workloads/:customer/:name/rollback',
+    summary: 'Want a workload as it was',
+    description:
+      'With the image as it was then, whatever its name stands for now. How many there are, and whether it is stopped, stays. It becomes a new revision.',
+    tag: 'workloads',
+    security: 'operator',
+    schema: { params: WorkloadParams, body: RollbackRequest, response: { 200: ChangedWorkload } },
+    versioned: true,
+  },
+  restartWorkload: {
+    method: 'POST',
+    path: '/v1/workloads/:customer/:name/restart',
+    summary: 'Replace all instances of a workload by new ones',
+    description: 'As for a change, one after the other.',
+    tag: 'workloads',
+    security: 'operator',
+    schema: { params: WorkloadParams, response: { 200: ChangedWorkload } },
     versioned: true,
   },
   removeWorkload: {

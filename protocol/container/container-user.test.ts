@@ -4,7 +4,8 @@ import { resolveUser } from './container-user.ts';
 
 const accounts = {
   passwd: 'root:x:0:0::/root:/bin/sh\napp:x:1000:1001::/:/bin/sh\nlarge:x:70000:70000::/:\n',
-  group: 'root:x:0:root\nbin:x:1:root,daemon\napp:x:1001:\nvideo:x:44:app\naudio:x:29:bin,app\r\nfar:x:70000:app\nodd:x:x:app\n',
+  group:
+    'root:x:0:root\nbin:x:1:root,daemon\napp:x:1001:\nvideo:x:44:app\naudio:x:29:bin,app\r\nfar:x:70000:app\nodd:x:x:app\n',
 };
 
 test('resolveUser() takes names and numbers, and the groups that /etc/group lists the user in', () => {

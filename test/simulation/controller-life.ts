@@ -274,7 +274,7 @@ export class ControllerLife {
       latestSample: () => undefined,
       forgetSample: () => undefined,
       addLogs: () => undefined,
-      logs: () => Promise.resolve({ lines: [], before: null }),
+      logs: () => Promise.resolve({ lines: [], before: null, last: 0 }),
       [Symbol.asyncDispose]: () => Promise.resolve(),
     };
   }

@@ -117,6 +117,13 @@ export class Bundle {
     writeFileSync(join(this.directory, 'config.json'), JSON.stringify(config), { mode: 0o600 });
   }
 
+  /** How its first process is run, in the form of the OCI runtime specification. */
+  process(): object {
+    // Written by this program alone, before the container runs.
+    const config = JSON.parse(readFileSync(join(this.directory, 'config.json'), 'utf8')) as { process: object };
+    return config.process;
+  }
+
   saveRecord(record: InstanceRecord): void {
     writeFileSync(`${this.#recordFile}.new`, JSON.stringify(record), { mode: 0o600 });
     renameSync(`${this.#recordFile}.new`, this.#recordFile);

@@ -115,7 +115,8 @@ function booksOf(stateDir: string): string {
   return join(stateDir, 'crun');
 }
 
-function globalOptions(stateDir: string): string[] {
+/** crun’s own, before the command. */
+export function globalOptions(stateDir: string): string[] {
   return ['--root', booksOf(stateDir), '--cgroup-manager=cgroupfs'];
 }
 

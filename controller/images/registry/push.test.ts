@@ -75,9 +75,9 @@ test('skopeo pushes an image over TLS, a workload runs it by its short name, and
   const put = (customer: string, spec: object) =>
     inventory.workloads.put({ customer, name: 'web', spec: { image: 'web:1.4', replicas: 1, ...spec } });
   const deployed = await put('acme', {});
-  assert.ok('image' in deployed && deployed.image.name === 'acme/web:1.4');
+  assert.ok('workload' in deployed && deployed.workload.image.name === 'acme/web:1.4');
   assert.ok('refused' in (await put('bolt', {})), 'it is acme’s');
-  assert.ok('image' in (await put('bolt', { image: 'acme/web:1.4' })));
+  assert.ok('workload' in (await put('bolt', { image: 'acme/web:1.4' })));
 
   assert.deepEqual(JSON.parse(await skopeo(place, ['list-tags', ...creds(''), `${at}/acme/web`])).Tags, ['1.4']);
   const pulled = join(place.rack.directory, 'pulled');
@@ -118,7 +118,7 @@ test('an image by docker’s own media types, under a tag that moves, has a hist
   assert.equal(headers['content-type'], 'application/vnd.docker.distribution.manifest.v2+json');
   const spec = { image: 'web', replicas: 1 };
   const deployed = await place.rack.inventory.workloads.put({ customer: 'acme', name: 'web', spec });
-  assert.ok('image' in deployed && deployed.image.digest === image.digest, 'without a tag it is latest');
+  assert.ok('workload' in deployed && deployed.workload.image.digest === image.digest, 'without a tag it is latest');
 });
 
 test('what no board can run is kept, with a warning and an event that say why', async () => {

@@ -129,13 +129,18 @@ function aboutOf({ customer, workloads }: ShownCustomer, showOnRack: (customer: 
   ];
 }
 
-function workloadLine({ name, image, replicas, running, problem, port }: Workload): HTMLElement {
+function workloadLine(workload: Workload): HTMLElement {
+  const { name, image, replicas, running, ready, problem, port, stopped, revision } = workload;
+  const unready = ready < running ? `, ${ready} ready` : '';
   const served = port === null ? '' : `, port ${port}`;
+  const count = stopped
+    ? `stopped, ${running} running (${replicas} when started)`
+    : `${running} of ${replicas} running`;
   return element(
     'li',
     { 'data-testid': 'workload' },
     element('strong', {}, name),
-    element('span', { class: 'muted' }, ` ${running} of ${replicas} running · ${image}${served}`),
+    element('span', { class: 'muted' }, ` ${count}${unready} · ${image}${served} · revision ${revision}`),
     ...(problem === '' ? [] : [element('p', { class: 'warning' }, problem)]),
   );
 }

@@ -50,14 +50,15 @@ export function instanceTable(customer: string, showNode: (mac: string) => void)
   function rowOf(instance: Instance): HTMLElement {
     const node = element('button', { type: 'button', class: 'link', 'data-key': instance.id }, instance.nodeName);
     node.addEventListener('click', () => showNode(instance.node));
-    const why = instance.state === 'running' || instance.reason === '' ? '' : instance.reason;
+    const isUnready = instance.state === 'running' && !instance.ready;
+    const why = instance.ready ? '' : isUnready ? instance.reason.replace(/^not ready: /, '') : instance.reason;
     return element(
       'tr',
       { 'data-testid': 'instance', 'data-instance': instance.id, 'data-state': instance.state },
       cell('Container', element('code', {}, instance.id)),
       cell(
         'State',
-        badge(instance.state, instance.state),
+        isUnready ? badge('unready', 'not ready') : badge(instance.state, instance.state),
         ...(why === '' ? [] : [element('span', { class: 'muted' }, ` ${why}`)]),
       ),
       cell('Node', node),

@@ -19,15 +19,17 @@ function rackWith(states: readonly InstanceState[], replicas = states.length) {
       nodeName: `node-${index % 2}`,
       state: each,
       reason: '',
+      ready: each === 'running',
       since: at,
       restarts: 0,
       endpoint: null,
     },
   }));
-  const counts = { replicas, running: 0, updated: 0, processes: 64, memoryBytes: 2 ** 26, cpu: 0.5 };
-  const run = { user: null, capabilities: [], stopSignal: null, stopGraceMs: 10_000 };
+  const counts = { replicas, running: 0, ready: 0, updated: 0, processes: 64, memoryBytes: 2 ** 26, cpu: 0.5 };
+  const run = { user: null, capabilities: [], stopSignal: null, stopGraceMs: 10_000, revision: 1, stopped: false };
+  const wish = { ...run, checks: {}, update: {}, placement: {} };
   const workload = { customer: 'acme', name: 'web', image: 'web', command: null, env: [], port: null, createdAt: at };
-  messages.push({ kind: 'workload', data: { ...workload, ...counts, ...run, onSilence: 'stop', problem: '' } });
+  messages.push({ kind: 'workload', data: { ...workload, ...counts, ...wish, onSilence: 'stop', problem: '' } });
   for (const message of messages) apply(message, { state, changes: noChanges() });
   return state;
 }

@@ -15,7 +15,9 @@ const groups: readonly { words: string; states: readonly InstanceState[] }[] = [
 export function killScope(state: RackState, scope: string): string {
   const isInScope = ({ customer }: Instance | Workload) => scope === everything || customer === scope;
   const instances = [...state.instances.values()].filter((each) => isInScope(each) && each.state !== 'stopped');
-  const wanted = [...state.workloads.values()].filter(isInScope).reduce((sum, { replicas }) => sum + replicas, 0);
+  const wanted = [...state.workloads.values()]
+    .filter(isInScope)
+    .reduce((sum, { replicas, stopped }) => sum + (stopped ? 0 : replicas), 0);
   const missing = Math.max(0, wanted - instances.length);
   if (instances.length === 0)
     return missing === 0 ? 'No container now' : `${plural(missing, 'container')}, none placed yet`;

@@ -88,6 +88,7 @@ function heading(node: RackNode): HTMLElement {
     element('h2', { 'data-testid': 'node-name' }, node.name),
     element('span', { class: 'muted' }, `slot ${node.slot}`),
     ...(node.fenced ? [badge('fenced', 'F fenced')] : []),
+    ...(node.placement === 'open' ? [] : [badge('cordoned', node.placement)]),
     badge(node.state, node.state),
   );
 }

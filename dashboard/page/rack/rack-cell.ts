@@ -108,7 +108,8 @@ function memoryShare({ memoryUsedBytes, memoryTotalBytes }: NonNullable<RackNode
 function spokenWords(node: RackNode): string {
   const fenced = node.fenced ? ', fenced' : '';
   const stage = isBooting(node) ? `, at ${node.stage}` : '';
-  return `Slot ${node.slot} ${node.name}, ${node.state}${stage}${fenced}`;
+  const placement = node.placement === 'open' ? '' : `, ${node.placement}`;
+  return `Slot ${node.slot} ${node.name}, ${node.state}${stage}${fenced}${placement}`;
 }
 
 function cardWords(node: RackNode): string {

@@ -46,7 +46,11 @@ export function rackTip({ state, tip }: { state: RackState; tip: HTMLElement }):
 function linesOf(node: RackNode): HTMLElement[] {
   return [
     element('strong', {}, node.name),
-    element('span', {}, `slot ${node.slot} · ${node.state}${node.fenced ? ' · fenced' : ''}`),
+    element(
+      'span',
+      {},
+      `slot ${node.slot} · ${node.state}${node.fenced ? ' · fenced' : ''}${node.placement === 'open' ? '' : ` · ${node.placement}`}`,
+    ),
     element('span', {}, nowWords(node)),
   ];
 }

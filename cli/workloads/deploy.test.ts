@@ -1,41 +1,8 @@
 // `muster deploy` against the operators' API of a real controller, over a real inventory.
 import assert from 'node:assert/strict';
-import type { AddressInfo } from 'node:net';
-import { join } from 'node:path';
-import { test, type TestContext } from 'node:test';
-import { idleRollCall, openOperatorApi } from '../../controller/api/operator-api.fixture.ts';
-import { testImage, testRack } from '../../inventory/rack.fixture.ts';
-import { runCommandLine } from '../run.ts';
-
-async function controller(t: TestContext) {
-  const rack = await testRack();
-  const { inventory, directory } = rack;
-  const api = await openOperatorApi({ inventory, rollCall: idleRollCall(), directory: join(directory, 'images') });
-  t.after(async () => {
-    await api[Symbol.asyncDispose]();
-    await rack[Symbol.asyncDispose]();
-  });
-  await inventory.customers.add({ name: 'acme' });
-  await inventory.images.save(testImage('web'));
-  await inventory.images.save(testImage('web2'));
-  await api.app.listen({ host: '127.0.0.1', port: 0 });
-  const { port } = api.app.server.address() as AddressInfo;
-  const muster = async (...argv: string[]) => {
-    const ran = { code: -1, out: '', err: '' };
-    ran.code = await runCommandLine(argv, {
-      output: { out: (text) => (ran.out += text), err: (text) => (ran.err += text), tty: false },
-      signal: new AbortController().signal,
-      variables: { url: `http://127.0.0.1:${port}`, token: 'secret' },
-      readToken: () => undefined,
-      stateDirectories: [],
-      now: Date.now,
-      monotonic: () => performance.now(),
-      sleep: () => Promise.resolve(),
-    });
-    return ran;
-  };
-  return { muster, inventory, spec: () => inventory.workloads.get('acme', 'web')?.spec };
-}
+import { test } from 'node:test';
+import { testImage } from '../../inventory/rack.fixture.ts';
+import { controller } from './controller.fixture.ts';
 
 test('deploy: what a command does not name stays; what changes is shown', async (t) => {
   const { muster, spec } = await controller(t);
@@ -115,6 +82,22 @@ test('deploy: a contradiction is refused, and a variable that is not there is no
   assert.match((await deploy('--env', 'B=1', '--no-env', 'A')).out, /: variable B set, variable A removed;/);
 });
 
+test('deploy: checks are named one by one, and the others stay', async (t) => {
+  const { muster, spec } = await controller(t);
+  const deploy = (...options: string[]) => muster('deploy', 'acme/web', '--no-wait', ...options);
+  await deploy('--image', 'web', '--port', '80', '--check', 'live=tcp', '--check', 'ready=http:/healthz');
+  assert.deepEqual(spec()?.checks, { live: { tcp: {} }, ready: { http: { path: '/healthz' } } });
+  const changed = await deploy('--no-check', 'live', '--check', 'ready=http:/up');
+  assert.deepEqual(spec()?.checks, { ready: { http: { path: '/up' } } });
+  assert.match(changed.out, /check ready GET \/healthz → GET \/up, check live a connection removed; the rest stays/);
+  assert.match(
+    (await deploy('--check', 'alive=tcp')).err,
+    /--check is "alive=tcp", want one of start, ready, live, then =/,
+  );
+  const portless = await deploy('--no-port', '--check', 'ready=tcp');
+  assert.match(portless.err, /check ready names no port and the workload has none, want a port in one of them/);
+});
+
 test('deploy: an image that was imported anew under its name is taken by who names it', async (t) => {
   const { muster, inventory } = await controller(t);
   const deploy = (...options: string[]) => muster('deploy', 'acme/web', '--no-wait', ...options);
@@ -167,4 +150,66 @@ test('logs and events say why they are empty', async (t) => {
   assert.match(gone.err, /there is no instance web-1a2b3c4d of acme\/web/);
   assert.match((await muster('events', '--subject', 'nope')).out, /no event is about "nope": want a node, a customer/);
   assert.match((await muster('events', '--subject', 'acme/web')).out, /created: web, 1 replicas/);
+});
+
+test('set and scale: only what is named, only of what is there, and another number of instances replaces none', async (t) => {
+  const { muster, spec, inventory } = await controller(t);
+  assert.match((await muster('set', 'acme/web', '--image', 'web')).err, /there is no workload acme\/web/);
+  assert.match((await muster('scale', 'acme/web=2')).err, /there is no workload acme\/web/);
+  await muster('deploy', 'acme/web', '--no-wait', '--image', 'web', '--replicas', '2', '--env', 'A=1');
+  const set = await muster('set', 'acme/web', '--no-wait', '--image', 'web2', '--env', 'B=2', '--no-env', 'A');
+  assert.match(set.out, /^acme\/web: image web → web2, variable B set, variable A removed; the rest stays\n/);
+  assert.deepEqual(spec(), { image: 'web2', replicas: 2, env: { B: '2' } });
+  const revision = inventory.workloads.get('acme', 'web')?.specRevision;
+  const scaled = await muster('scale', 'acme/web=5', '--no-wait', '--json');
+  assert.deepEqual([scaled.err, JSON.parse(scaled.out).changes], ['', ['replicas 2 → 5']]);
+  assert.equal(inventory.workloads.get('acme', 'web')?.specRevision, revision);
+  for (const [line, said] of [
+    ['set acme/web', /want at least one option of what is to change/],
+    ['scale acme/web', /says no number, want CUSTOMER\/NAME=N/],
+    ['scale acme/web=many', /"many" is not a number of instances, want a whole number from 0 to 10000/],
+    ['set acme/web --env-rm A', /there is no option --env-rm, it is --no-env now/],
+  ] as const) {
+    const { code, err } = await muster(...line.split(' '));
+    assert.equal(code, 2, err);
+    assert.match(err, said);
+  }
+});
+
+test('who is overtaken by another operator looks again, and gives up in the end', async (t) => {
+  let others = 0;
+  const other = { by: 'anna', customer: 'acme', name: 'web' };
+  const isOvertaken = { times: 2 };
+  const { muster, spec, inventory } = await controller(t, {
+    onRead: async ({ workloads }) => {
+      if (others >= isOvertaken.times) return;
+      others += 1;
+      await workloads.patch({ ...other, patch: { env: { OTHER: String(others) } } }, other);
+    },
+  });
+  await inventory.workloads.put({ ...other, spec: { image: 'web', replicas: 1 } });
+  const scaled = await muster('scale', 'acme/web=3', '--no-wait');
+  assert.deepEqual([scaled.code, spec()], [0, { image: 'web', replicas: 3, env: { OTHER: '2' } }], scaled.err);
+  others = 0;
+  isOvertaken.times = 100;
+  const lost = await muster('deploy', 'acme/web', '--no-wait', '--replicas', '7');
+  assert.equal(lost.code, 1);
+  assert.match(
+    lost.err,
+    /cannot change acme\/web: others changed it 5 times in between; nothing of this change was made/,
+  );
+  assert.equal(spec()?.replicas, 3);
+});
+
+test('who finds none, and has one made by somebody else meanwhile, changes that one', async (t) => {
+  let made = false;
+  const { muster, spec } = await controller(t, {
+    onRead: async ({ workloads }) => {
+      if (made) return;
+      made = true;
+      await workloads.put({ customer: 'acme', name: 'web', spec: { image: 'web2', replicas: 4, port: 80 } });
+    },
+  });
+  const { code, err } = await muster('deploy', 'acme/web', '--no-wait', '--image', 'web');
+  assert.deepEqual([code, spec()], [0, { image: 'web', replicas: 4, port: 80 }], err);
 });
