@@ -25,7 +25,7 @@ export interface OutputPipeOptions {
   budget: ReadBudget;
 }
 
-const readBytes = 8_192;
+const readBytes = 16_384;
 const usualPipeBytes = 65_536;
 /** As large as a process without privileges may make a pipe. */
 const pipeLimitBytes = 1 << 20;
