@@ -244,6 +244,11 @@ function imageRoutes(app: FastifyInstance): void {
     usedBy: [{ workload: 'acme/web', digest: 'b'.repeat(64), instances: 2 }],
     sharedWith: [],
   }));
+  app.post<{ Body: { name: string } }>(
+    '/v1/images/pull',
+    { schema: { body: described.pullImage.schema.body } },
+    (request, reply) => reply.status(201).send({ ...image, name: request.body.name }),
+  );
   app.post('/v1/images/prune', { schema: { body: described.pruneImages.schema.body } }, () => ({
     removed: ['old'],
     freedBytes: 2 ** 20,

@@ -49,6 +49,19 @@ export function registerImagesApi(
       return { ...pruned, freedBytes: pruned.freedBytes + (await (await registry()).collect()) };
     },
   });
+  registerImports(app, images);
+  app.route({
+    ...served(imageRoutes.removeImage),
+
+    handler: async (request) => {
+      await images.remove(request.params.image);
+      await (await registry?.())?.forget(request.params.image);
+      return {};
+    },
+  });
+}
+
+function registerImports(app: Server, images: ImageStore): void {
   app.route({
     ...served(imageRoutes.importImage),
     bodyLimit: 8 * 2 ** 30,
@@ -67,12 +80,16 @@ export function registerImagesApi(
     },
   });
   app.route({
-    ...served(imageRoutes.removeImage),
-
-    handler: async (request) => {
-      await images.remove(request.params.image);
-      await (await registry?.())?.forget(request.params.image);
-      return {};
+    ...served(imageRoutes.pullImage),
+    handler: async (request, reply) => {
+      const { source, name, user, password, checksCertificate } = request.body;
+      if ((user === undefined) !== (password === undefined))
+        throw new RefusedError(400, 'cannot log in with half of it: want user and password, or neither');
+      // It takes as long as it takes; the import's process has a limit.
+      request.raw.socket.setTimeout(0);
+      const login = user === undefined || password === undefined ? undefined : { user, password };
+      const image = await images.pull(source, { name, by: request.operator, login, checksCertificate });
+      return reply.status(201).send(image);
     },
   });
 }
