@@ -4,7 +4,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
-import { macOf } from '../../inventory/rack.fixture.ts';
+import { macOf, testImage } from '../../inventory/rack.fixture.ts';
 import { controller } from './controller.fixture.ts';
 
 async function files(t: TestContext) {
@@ -139,6 +139,16 @@ test('a Compose file is deployed for a customer, with what it names beside it', 
     command: ['/bin/app', 'go'],
     env: { A: '1' },
   });
+});
+
+test('a command of a Compose file goes behind the entry point of the image that its customer gets', async (t) => {
+  const { muster, inventory } = await controller(t);
+  const own = testImage('acme/web', 'own');
+  await inventory.images.save({ ...own, config: { ...own.config, entrypoint: ['/own/entry'] } });
+  const path = await (await files(t))('compose.yaml', 'services: { web: { image: web, command: go } }\n');
+  assert.equal((await muster('deploy', '-f', path, '--customer', 'acme', '--no-wait')).code, 0);
+  const deployed = inventory.workloads.get('acme', 'web');
+  assert.deepEqual([deployed?.spec.command, deployed?.image.name], [['/own/entry', 'go'], 'acme/web']);
 });
 
 test('what a service depends on runs before the service is made', async (t) => {
