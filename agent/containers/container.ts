@@ -263,13 +263,13 @@ export class Container {
       chownSync(file, this.customer.uidBase + uid, this.customer.uidBase + gid);
       return OutputPipe.openForContainer(file);
     };
-    const output: [number, number] = [open('stdout'), open('stderr')];
+    const streams: [number, number, number] = [this.#bundle.openInput(), open('stdout'), open('stderr')];
     try {
       this.#openOutput();
       const memoryKills = () => group.settleMemoryKills(this.instance.id);
-      return new CrunRun(this.#bundle, { stateDir, output, memoryKills });
+      return new CrunRun(this.#bundle, { stateDir, streams, memoryKills });
     } finally {
-      output.forEach((fd) => closeSync(fd));
+      streams.forEach((fd) => closeSync(fd));
     }
   }
 

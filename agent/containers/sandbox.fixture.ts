@@ -30,6 +30,9 @@ mount -t cgroup2 none /sys/fs/cgroup
 mkdir /sys/fs/cgroup/tests
 echo $$ >/sys/fs/cgroup/tests/cgroup.procs
 mount -t tmpfs tmpfs /run
+# Its own: what a test does to it, nobody else sees.
+mknod -m 666 /run/null c 1 3
+mount --bind /run/null /dev/null
 ip link set lo up
 ${prepare}
 exec "$@"

@@ -1,7 +1,7 @@
 // A command in a container that runs: by crun, with all that the container's own process has (user, limits, filters, none of
 // its capabilities more) and in its control group. So it counts as the customer's, and a kill takes it with all the rest.
 import { spawn, type ChildProcess } from 'node:child_process';
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Bundle } from './bundle.ts';
 import { globalOptions } from './crun.ts';
@@ -28,11 +28,13 @@ export async function execInContainer(bundle: Bundle, options: ExecOptions): Pro
   const processFile = `${base}.json`;
   const pidFile = `${base}.pid`;
   writeFileSync(processFile, JSON.stringify({ ...bundle.process(), args: command }), { mode: 0o600 });
+  const input = bundle.openInput();
   const child = spawn(
     'crun',
     [...globalOptions(stateDir), 'exec', '--process', processFile, '--pid-file', pidFile, bundle.id],
-    { stdio: ['ignore', 'pipe', 'pipe'] },
+    { stdio: [input, 'pipe', 'pipe'] },
   );
+  closeSync(input);
   const said = firstWords(child);
   const { promise, resolve } = Promise.withResolvers<string>();
   child.once('error', (cause) => resolve(`cannot run crun: ${cause.message}`));
