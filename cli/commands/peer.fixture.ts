@@ -315,7 +315,7 @@ function orderRoutes(app: FastifyInstance, state: Partial<PeerState>): void {
 }
 
 function operatorRoutes(app: FastifyInstance): void {
-  const operator = { name: 'anna', createdAt: now };
+  const operator = { name: 'anna', createdAt: now, role: 'operator', customer: null, expiresAt: null };
   app.get('/v1/operators', () => ({ operators: [operator] }));
   app.post('/v1/operators', { schema: { body: OperatorSpec } }, (_request, reply) =>
     reply.status(201).send({ ...operator, token: 'f00d' }),

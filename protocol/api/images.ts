@@ -114,6 +114,7 @@ export const imageRoutes = {
     summary: 'All images, by name, and the imports under way',
     tag: 'images',
     security: 'operator',
+    access: 'customer',
     schema: { querystring: Type.Object(pageQuery, closed), response: { 200: Images } },
   },
   importImage: {
