@@ -352,11 +352,8 @@ async function converted(parts: Parts, conversion: Conversion): Promise<string |
   if (!imageName.test(name)) return `no image of it: ${name} is too long for an image's name, want a shorter tag`;
   const known = twin(parts, sha256);
   if (known !== undefined) {
-    if (inventory.images.get(name)?.digest !== known.digest) {
-      const { history: _, ...same } = known;
-      await inventory.images.save({ ...same, name, importedAt: parts.now() });
-    }
-    return undefined;
+    const isThere = inventory.images.get(name)?.digest === known.digest;
+    if (isThere || (await images.alias(known, name))) return undefined;
   }
   const layout = join(directory, 'uploads', `layout-${random(8).toString('hex')}`);
   try {
