@@ -176,6 +176,40 @@ test('events are appended live, filtered, and bounded', async () => {
   await says(page.locator('#events-empty'), '0 found: none of the last 200 events has “no such event”.');
 });
 
+test('how a workload was wanted is told where it is opened, and again when it was changed', async () => {
+  await using rack = await rackOf(2);
+  const [workload] = rack.snapshot.workloads;
+  assert.ok(workload);
+  const { customer, name } = workload;
+  const path = `/v1/workloads/${customer}/${name}/history`;
+  const first = { revision: 1, at: Date.now(), by: 'anna', image: 'web:1.3', digest: 'a', changes: ['image web:1.3'] };
+  const second = {
+    ...first,
+    revision: 2,
+    by: null,
+    image: 'web:1.4',
+    changes: ['image web:1.3 → web:1.4', '<b>x</b>'],
+  };
+  rack.reads.set(path, { revisions: [{ ...first, current: true }] });
+  await using opened = await browser.open(rack.pageUrl);
+  const { page, complaints } = opened;
+  const history = page.locator(`[data-customer="${customer}"]`).getByTestId('history');
+  await history.locator('summary').click();
+  await says(history.getByTestId('revisions'), /^1 \(now\) \d\d:\d\d by anna: image web:1\.3$/);
+  rack.reads.set(path, {
+    revisions: [
+      { ...second, current: true },
+      { ...first, current: false },
+    ],
+  });
+  rack.tell('workload', { ...workload, revision: 2 });
+  await says(
+    history.getByTestId('revisions'),
+    /^2 \(now\) \d\d:\d\d: image web:1\.3 → web:1\.4, <b>x<\/b>1 \d\d:\d\d by anna: image web:1\.3$/,
+  );
+  assert.deepEqual(complaints, []);
+});
+
 test('what a node or a customer says is text, never markup, and never a way out', async () => {
   await using rack = await rackOf(2);
   const evil = '<img src=x onerror="document.title=1"><script>document.title=1</script>';

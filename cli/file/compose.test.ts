@@ -27,10 +27,12 @@ services:
     environment: [A=own, "PRICE=$$5"]
     ports: ["8080:80"]
     depends_on: { db: { condition: service_healthy } }
-    deploy: { replicas: 3, resources: { limits: { memory: 64m, cpus: "0.5", pids: 20 } } }
+    healthcheck: { test: [CMD, curl, -f, http://127.0.0.1], interval: 1m30s, retries: 5, start_period: 20s }
+    deploy: { replicas: 3, update_config: { parallelism: 2, order: start-first }, resources: { limits: { memory: 64m, cpus: "0.5", pids: 20 } } }
   db:
     image: db
     entrypoint: [/bin/db]
+    healthcheck: { disable: true }
     command: ["--fast", $$x]
     mem_limit: 1gb
     user: "70:70"
@@ -45,6 +47,7 @@ services:
     {
       name: 'db',
       spec: {
+        checks: {},
         image: 'db',
         memoryBytes: 2 ** 30,
         user: '70:70',
@@ -67,6 +70,10 @@ services:
         command: ['/entry', 'serve', '--name', 'a b'],
         env: { A: 'own', B: 'two words', C: 'x', PRICE: '$5' },
         replicas: 3,
+        checks: {
+          ready: { exec: ['curl', '-f', 'http://127.0.0.1'], intervalMs: 90_000, timeoutMs: 30_000, failures: 5 },
+        },
+        update: { maxSurge: 2, maxUnavailable: 0 },
       },
       after: ['db'],
     },
@@ -99,6 +106,21 @@ const wrong: [text: string, said: RegExp][] = [
     /"services.web.stopGrace" is "soon", want a duration like 10s or 500ms, 0ms to 5m$/,
   ],
   [service('stop_signal: SIGFOO'), /"services.web.stopSignal" is "SIGFOO"/],
+  [service('healthcheck: { interval: 5s }'), /"services.web.healthcheck.test" is missing, want a command/],
+  [service('healthcheck: { test: [curl] }'), /^c:4:26: "services.web.healthcheck.test" is not as Compose has it/],
+  [
+    service('healthcheck: { test: x, interval: 1ms }'),
+    /^c:4:39: "services.web.healthcheck.interval" is "1ms", want a duration/,
+  ],
+  [service('healthcheck: { test: x, retries: many }'), /"services.web.healthcheck.failures" is "many"/],
+  [
+    service('healthcheck: { test: x, start_interval: 1s }'),
+    /there is no "start_interval" in "services.web.healthcheck"/,
+  ],
+  [service('deploy: { update_config: { delay: 5s } }'), /there is no "delay" in "services.web.deploy.update_config"/],
+  [service('deploy: { update_config: { order: random } }'), /order" is "random", want start-first or stop-first/],
+  [service('deploy: { update_config: { failure_action: rollback } }'), /"rollback", want pause/],
+  [service('deploy: { update_config: { parallelism: all } }'), /update_config.maxUnavailable" is "all"/],
   [service('read_only: true'), /an instance may write 16 MB/],
   [service('command: "unclosed'), /Missing closing "quote/],
   [service("command: it's"), /every quote closed/],

@@ -5,8 +5,9 @@ import { Check } from 'typebox/value';
 import { WorkloadSpec } from '../../protocol/api/workloads.ts';
 import { customerPattern, workloadPattern } from '../../protocol/names.ts';
 import { containerCapabilities } from '../../protocol/container/capabilities.ts';
-import { parseDuration, parseSize } from '../../protocol/workload/quantities.ts';
-import { checked, fileName, unknownKey } from './checked.ts';
+import { parseSize } from '../../protocol/workload/quantities.ts';
+import { checked, fileName } from './checked.ts';
+import { goDuration, healthcheck, inside, textOf, updateConfig } from './compose-parts.ts';
 import { shellWords } from './shell-words.ts';
 import { entryOf, type Entry, type Fault, type MapValue, type Source, type Value } from './source.ts';
 import type { FileSpec, FileWorkload, Wishes } from './workload-file.ts';
@@ -101,6 +102,10 @@ const taken: Readonly<Record<string, Take>> = {
       if (name !== 'ALL' && !containerCapabilities.some((known) => known === name))
         service.faults.push({ at: value.at, text: `${service.path}: nobody gets the capability ${name} here` });
   },
+  healthcheck: ({ value }, service) => {
+    const checks = healthcheck(value, { path: `${service.path}.healthcheck`, faults: service.faults });
+    if (checks !== undefined) service.spec.set('checks', checks);
+  },
   scale: ({ value }, service) => field({ name: 'replicas', value }, service),
   read_only: ({ value }, { faults }) => {
     if (textOf(value) === 'false') return;
@@ -182,14 +187,9 @@ function capabilities({ dropped = new Set(), added = new Set(), spec }: Service)
   if (kept.length < containerCapabilities.length) spec.set('capabilities', kept);
 }
 
-/** `1m30s`, as Go writes durations. */
 function stopGrace(value: Value, service: Service): void {
-  const text = textOf(value) ?? '';
-  const parts = [...text.matchAll(/([0-9.]+(?:ms|s|m|h))/g)].map(([part]) => parseDuration(part));
-  const isWhole = /^([0-9.]+(ms|s|m|h))+$/.test(text) && parts.every((part) => part !== undefined);
-  const ms = isWhole ? parts.reduce((sum: number, part) => sum + (part ?? 0), 0) : undefined;
-  const plain: Value = { kind: 'scalar', at: value.at, value: text, text: ms === undefined ? text : `${ms}ms` };
-  field({ name: 'stopGraceMs', value: plain }, service);
+  const text = goDuration(textOf(value) ?? '');
+  field({ name: 'stopGraceMs', value: { kind: 'scalar', at: value.at, value: text, text } }, service);
 }
 
 /** Its own words replace the image's command and stand behind its entry point, which only `entrypoint` replaces. */
@@ -336,55 +336,36 @@ function dependsOn(value: Value, { after, faults, path }: Service): void {
   }
 }
 
-/** `deploy:`, the part of it that is about what an instance may use and how many there are. */
+/** `deploy:`, the part of it that is about what an instance may use, how many there are, and how they are updated. */
 function deploy(value: Value, service: Service): void {
-  const limits: Part = {
-    path: 'deploy.resources.limits',
-    keys: {
-      memory: (own) => size(own, service),
-      cpus: (own) => number({ name: 'cpu', value: own }, service),
-      pids: (own) => number({ name: 'processes', value: own }, service),
-    },
+  const { faults, spec } = service;
+  const part = (name: string) => ({ path: `${service.path}.${name}`, faults });
+  const limits = {
+    memory: (own: Value) => size(own, service),
+    cpus: (own: Value) => number({ name: 'cpu', value: own }, service),
+    pids: (own: Value) => number({ name: 'processes', value: own }, service),
   };
-  const resources: Part = {
-    path: 'deploy.resources',
-    keys: { limits: (own) => inside(own, { ...limits, service }) },
-  };
-  const restartPolicy: Part = {
-    path: 'deploy.restart_policy',
-    keys: {
-      condition: (own) => {
-        if (textOf(own) === 'any') return;
-        const said = `"${service.path}.deploy.restart_policy.condition" is ${textOf(own) ?? 'no word'}`;
-        service.faults.push({ at: own.at, text: `${said}: what ends is started again, want any` });
-      },
-    },
+  const condition = (own: Value) => {
+    if (textOf(own) === 'any') return;
+    const said = `"${service.path}.deploy.restart_policy.condition" is ${textOf(own) ?? 'no word'}`;
+    faults.push({ at: own.at, text: `${said}: what ends is started again, want any` });
   };
   inside(value, {
-    path: 'deploy',
+    ...part('deploy'),
     keys: {
       replicas: (own) => field({ name: 'replicas', value: own }, service),
-      resources: (own) => inside(own, { ...resources, service }),
-      restart_policy: (own) => inside(own, { ...restartPolicy, service }),
+      resources: (own) =>
+        inside(own, {
+          ...part('deploy.resources'),
+          keys: { limits: (most) => inside(most, { ...part('deploy.resources.limits'), keys: limits }) },
+        }),
+      restart_policy: (own) => inside(own, { ...part('deploy.restart_policy'), keys: { condition } }),
+      update_config: (own) => {
+        const update = updateConfig(own, part('deploy.update_config'));
+        if (update !== undefined) spec.set('update', update);
+      },
     },
-    service,
   });
-}
-
-/** The keys of a map in a service that are understood. */
-interface Part {
-  path: string;
-  keys: Readonly<Record<string, (own: Value) => void>>;
-}
-
-function inside(value: Value, { path, keys, service }: Part & { service: Service }): void {
-  if (value.kind !== 'map') service.faults.push({ at: value.at, text: `"${service.path}.${path}" is no map` });
-  for (const { key, at, value: own } of value.kind === 'map' ? value.entries : []) {
-    const take = Object.hasOwn(keys, key) ? keys[key] : undefined;
-    const known = Object.keys(keys);
-    if (take !== undefined) take(own);
-    else service.faults.push({ at, text: unknownKey(key, { path: `${service.path}.${path}`, known }) });
-  }
 }
 
 /** Compose fills in variables of whoever runs it: nothing of that comes to a customer's containers unseen. */
@@ -435,11 +416,6 @@ function inOrder(
     ordered.push(...next);
   }
   return ordered;
-}
-
-function textOf(value: Value): string | undefined {
-  if (value.kind !== 'scalar' || value.value === null) return undefined;
-  return typeof value.value === 'string' ? value.value : value.text;
 }
 
 function notSupported(key: string): string {

@@ -4,6 +4,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
+import { macOf, testImage } from '../../inventory/rack.fixture.ts';
 import { controller } from './controller.fixture.ts';
 
 async function files(t: TestContext) {
@@ -138,6 +139,64 @@ test('a Compose file is deployed for a customer, with what it names beside it', 
     command: ['/bin/app', 'go'],
     env: { A: '1' },
   });
+});
+
+test('a command of a Compose file goes behind the entry point of the image that its customer gets', async (t) => {
+  const { muster, inventory } = await controller(t);
+  const own = testImage('acme/web', 'own');
+  await inventory.images.save({ ...own, config: { ...own.config, entrypoint: ['/own/entry'] } });
+  const path = await (await files(t))('compose.yaml', 'services: { web: { image: web, command: go } }\n');
+  assert.equal((await muster('deploy', '-f', path, '--customer', 'acme', '--no-wait')).code, 0);
+  const deployed = inventory.workloads.get('acme', 'web');
+  assert.deepEqual([deployed?.spec.command, deployed?.image.name], [['/own/entry', 'go'], 'acme/web']);
+});
+
+test('what a service depends on runs before the service is made', async (t) => {
+  const { run, muster, inventory, rack } = await controller(t);
+  const write = await files(t);
+  const mac = macOf(1);
+  await rack.ready(mac);
+  const path = await write(
+    'compose.yaml',
+    'services:\n  web: { image: web, depends_on: [db] }\n  db: { image: web2, deploy: { replicas: 2 } }\n',
+  );
+  const seen: string[][] = [];
+  /** As the scheduler and a board do it, between two looks of the command: one instance each time. */
+  const oneMore = async () => {
+    const all = inventory.workloads.all();
+    seen.push(all.map(({ name }) => name).toSorted());
+    const short = all.find(({ customer, name, spec }) => inventory.instances.of(customer, name).length < spec.replicas);
+    if (short === undefined) return;
+    const id = `${short.name}-${inventory.instances.nextNumber().toString(16).padStart(8, '0')}`;
+    const { customer, name: workload, specRevision } = short;
+    const place = { kind: 'place', id, customer, workload, node: mac, port: null, specRevision, reason: '' } as const;
+    assert.deepEqual(await inventory.instances.apply([place]), { applied: 1 });
+    const running = inventory.instances.on(mac).map((instance) => ({ id: instance.id, state: 'running' as const }));
+    await inventory.instances.report(
+      mac,
+      running.map((each) => ({ ...each, reason: '', restarts: 0 })),
+    );
+  };
+  const { code, out, err } = await run(['deploy', '-f', path, '--customer', 'acme'], { sleep: oneMore });
+  assert.equal(code, 0, err);
+  assert.deepEqual(seen, [['db'], ['db'], ['db', 'web']]);
+  assert.match(
+    out,
+    /^acme\/db is new: .*\nacme\/web is new: .*\nacme\/db runs: 2 of web2 after .*\n.*\n.*\nacme\/web runs: 1 of/,
+  );
+  const json = await muster('deploy', '-f', path, '--customer', 'acme', '--json');
+  const { workloads } = JSON.parse(json.out);
+  assert.deepEqual(
+    workloads.map(({ name, changes, instances }: { name: string; changes: []; instances: [] }) => [
+      name,
+      changes.length,
+      instances.length,
+    ]),
+    [
+      ['db', 0, 2],
+      ['web', 0, 1],
+    ],
+  );
 });
 
 test('muster schema prints the schema that is published', async (t) => {

@@ -177,7 +177,7 @@ async function readWishes(context: Context, call: Call): Promise<Wishes> {
   const { composeWishes, isCompose } = await import('../file/compose.ts');
   const { wishesOf } = await import('../file/workload-file.ts');
   const wishes = isCompose(source)
-    ? composeWishes(source, { customer: owner, ...(await surroundings(context, path)) })
+    ? composeWishes(source, { customer: owner, ...(await surroundings(context, { path, owner })) })
     : wishesOf(source, { customer: owner });
   const name = path === '-' ? 'standard input' : path;
   if ('faults' in wishes) {
@@ -212,11 +212,14 @@ async function readText(path: string, limitBytes: number): Promise<string> {
 }
 
 /** Of a Compose file: what its images start with, and the files beside it. */
-async function surroundings({ api }: Context, path: string) {
+async function surroundings({ api }: Context, { path, owner }: { path: string; owner: string | undefined }) {
   const { images } = await api.ask<{ images: Image[] }>({ path: '/v1/images' });
   const directory = path === '-' ? '.' : dirname(path);
   return {
-    entrypointOf: (name: string) => images.find((image) => image.name === name)?.config.entrypoint,
+    // As the controller finds it: the customer's own goes before everybody's.
+    entrypointOf: (name: string) =>
+      [`${owner}/${name}`, name].flatMap((each) => images.find((image) => image.name === each) ?? [])[0]?.config
+        .entrypoint,
     readBeside: (beside: string) => {
       try {
         return readFileSync(resolve(directory, beside), 'utf8');

@@ -1,4 +1,4 @@
-import { Type } from 'typebox';
+import { Type, type Static } from 'typebox';
 import { closed, told } from '../api/fields.ts';
 
 const Count = Type.Integer({ minimum: 0, maximum: 10_000 });
@@ -29,3 +29,4 @@ export const Update = Type.Object(
   },
   { ...closed, title: 'Update', description: 'How a change replaces instances.' },
 );
+export type Update = Static<typeof Update>;

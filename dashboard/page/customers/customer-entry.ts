@@ -8,6 +8,7 @@ import { everything } from '../rack-state.ts';
 import { boundMs } from '../../../protocol/timing.ts';
 import { bytes, holdBound, plural, seconds } from '../words.ts';
 import { instanceTable } from './instance-table.ts';
+import { workloadHistory, type WorkloadHistory } from './workload-history.ts';
 
 export interface CustomerEntryOptions {
   name: string;
@@ -44,6 +45,7 @@ export function customerEntry(options: CustomerEntryOptions): CustomerEntry {
   const details = element('details', { open }, summary, body);
   // What becomes of the bound for a customer that holds: said whether its entry is open or not.
   const bound = element('p', { class: 'warning', 'data-testid': 'hold-bound' }, holdBound);
+  const histories = new Map<string, WorkloadHistory>();
   const root = element(
     'article',
     { class: 'customer', 'aria-label': name, 'data-customer': name, 'data-testid': 'customer' },
@@ -69,7 +71,7 @@ export function customerEntry(options: CustomerEntryOptions): CustomerEntry {
     bound.hidden = customer.onSilence !== 'hold';
     setText(summary, `${running}/${plural(instances.length, 'container')} running on ${plural(nodes, 'node')}`);
     if (isOpen) {
-      about.replaceChildren(...aboutOf(shown, options.showOnRack));
+      about.replaceChildren(...aboutOf(shown, { showOnRack: options.showOnRack, histories }));
       table.draw(instances);
     }
     if (focus !== null && focus !== undefined) {
@@ -114,7 +116,14 @@ function liftButton(name: string, lift: (scope: string) => void): HTMLElement {
   return button;
 }
 
-function aboutOf({ customer, workloads }: ShownCustomer, showOnRack: (customer: string) => void): HTMLElement[] {
+interface Means {
+  showOnRack: (customer: string) => void;
+  /** Each stays as it is, open or not, while all around it is drawn anew. */
+  histories: Map<string, WorkloadHistory>;
+}
+
+function aboutOf({ customer, workloads }: ShownCustomer, { showOnRack, histories }: Means): HTMLElement[] {
+  for (const name of histories.keys()) if (!workloads.some((each) => each.name === name)) histories.delete(name);
   const limits = `At most ${bytes(customer.memoryBytes)} and ${customer.processes} processes a node.`;
   const find = element('button', { type: 'button', class: 'link', 'data-key': 'find' }, 'Show its nodes');
   find.addEventListener('click', () => showOnRack(customer.name));
@@ -125,11 +134,14 @@ function aboutOf({ customer, workloads }: ShownCustomer, showOnRack: (customer: 
   return [
     element('p', { class: 'muted', 'data-testid': 'on-silence' }, silence),
     element('p', { class: 'muted' }, `${limits} `, find),
-    element('ul', { class: 'workloads' }, ...workloads.map(workloadLine)),
+    element('ul', { class: 'workloads' }, ...workloads.map((workload) => workloadLine(workload, histories))),
   ];
 }
 
-function workloadLine(workload: Workload): HTMLElement {
+function workloadLine(workload: Workload, histories: Means['histories']): HTMLElement {
+  const history = histories.get(workload.name) ?? workloadHistory(workload);
+  histories.set(workload.name, history);
+  history.draw(workload);
   const { name, image, replicas, running, ready, problem, port, stopped, revision } = workload;
   const unready = ready < running ? `, ${ready} ready` : '';
   const served = port === null ? '' : `, port ${port}`;
@@ -142,5 +154,6 @@ function workloadLine(workload: Workload): HTMLElement {
     element('strong', {}, name),
     element('span', { class: 'muted' }, ` ${count}${unready} · ${image}${served} · revision ${revision}`),
     ...(problem === '' ? [] : [element('p', { class: 'warning' }, problem)]),
+    history.root,
   );
 }
