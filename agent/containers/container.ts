@@ -61,6 +61,7 @@ const firstPauseMs = 500;
 const longestPauseMs = 30_000;
 const steadyAfterMs = 30_000;
 const adoptedPollMs = 200;
+const lastWordsCharacters = 160;
 
 export class Container {
   readonly instance: DesiredInstance;
@@ -82,6 +83,8 @@ export class Container {
   #endedFor: string | undefined;
   #stop: StopRequest;
   #output: OutputPipe[] = [];
+  /** The last line of what ended last, of stderr where it said anything there. */
+  #lastWords = '';
   /** While it runs, where it has checks. */
   #checking: Checking | undefined;
 
@@ -182,8 +185,9 @@ export class Container {
       next = undefined;
       if (over.aborted || this.#host.refusal(this.instance.customer) !== undefined) continue;
       if (performance.now() - startedAt >= steadyAfterMs) pauseMs = firstPauseMs;
-      this.#set(this.#state, `${this.#reason}; again in ${pauseMs / 1000} s`);
-      this.#tell(this.#reason);
+      const again = `${this.#reason}; again in ${pauseMs / 1000} s`;
+      this.#set(this.#state, this.#lastWords === '' ? again : `${again}: ${this.#lastWords}`);
+      this.#tell(again);
       await this.#wait(pauseMs);
       pauseMs = Math.min(longestPauseMs, pauseMs * 2);
     }
@@ -205,6 +209,7 @@ export class Container {
     const { instance, customer } = this;
     const { network } = this.#host;
     this.#endedFor = undefined;
+    this.#lastWords = '';
     this.#set('fetching', '');
     const configuration = await this.#host.configurations.get(instance.configuration, over);
     if (configuration.args.length === 0) throw new Error('no command: neither the workload nor its image names one');
@@ -393,7 +398,9 @@ export class Container {
     await forgetContainer(this.#host.stateDir, this.instance.id);
     // A group that was killed once must not be used again: Linux (seen with 6.18) kills what is cloned into it from another.
     await removeTree(this.#cgroup);
-    for (const pipe of this.#output.splice(0)) pipe.finish();
+    const pipes = this.#output.splice(0);
+    for (const pipe of pipes) pipe.finish();
+    this.#lastWords = pipes.flatMap(({ last }) => (last === '' ? [] : last.slice(0, lastWordsCharacters))).at(-1) ?? '';
   }
 
   async #clean(): Promise<void> {

@@ -66,8 +66,10 @@ export class WorkloadProblems {
       if (workload !== undefined && (this.#problems.has(id) || !this.#runs(workload))) continue;
       this.#changing.delete(id);
       if (workload === undefined || this.#recovering.has(id)) continue;
-      const { replicas, image } = workload.spec;
-      this.#addEvent({ kind: 'workload', subject: id, message: `runs as wanted: ${replicas} of ${image}` });
+      const wanted = wantedReplicas(workload.spec);
+      const message =
+        wanted === 0 ? 'none of it runs, as wanted' : `runs as wanted: ${wanted} of ${workload.spec.image}`;
+      this.#addEvent({ kind: 'workload', subject: id, message });
     }
   }
 
