@@ -18,8 +18,14 @@ export interface Credentials {
   operatorToken: string;
 }
 
-/** What only a first start needs is loaded only then: starting fast is a safety property here. */
-export async function loadCredentials(directory: string, random: (bytes: number) => Buffer): Promise<Credentials> {
+/**
+ * `address`: the rack's, for a certificate that is made now. What only a first start needs is loaded only then: starting fast is a safety property
+ * here.
+ */
+export async function loadCredentials(
+  directory: string,
+  { random, address }: { random: (bytes: number) => Buffer; address: string },
+): Promise<Credentials> {
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   const file = (name: string) => join(directory, name);
   if (!existsSync(file('tls-certificate.pem')) || !existsSync(file('tls-key.pem'))) {
@@ -31,6 +37,19 @@ export async function loadCredentials(directory: string, random: (bytes: number)
       algorithm: 'sha256',
       notBeforeDate: new Date('2000-01-01'),
       notAfterDate: new Date('2100-01-01'),
+      extensions: [
+        { name: 'basicConstraints', cA: false, critical: true },
+        { name: 'keyUsage', digitalSignature: true, keyEncipherment: true, critical: true },
+        { name: 'extKeyUsage', serverAuth: true, clientAuth: true },
+        // Boards go by the pin; who pushes images trusts the file, and its client wants the name that it asked for in it.
+        {
+          name: 'subjectAltName',
+          altNames: [
+            { type: 2, value: 'muster' },
+            { type: 7, ip: address },
+          ],
+        },
+      ],
     });
     write(file('tls-key.pem'), made.private);
     write(file('tls-certificate.pem'), made.cert);

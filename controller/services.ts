@@ -68,7 +68,7 @@ export async function startServices(options: ServicesOptions): Promise<Services>
   await using stack = new AsyncDisposableStack();
   // Its process reads and checks the boot files while everything else starts.
   const boot = stack.use(startBootProcess({ cacheDirectory: configuration.cacheDirectory, sockets: options.sockets }));
-  const credentials = await loadCredentials(configuration.stateDirectory, random);
+  const credentials = await loadCredentials(configuration.stateDirectory, { random, address: configuration.address });
   const budget = connectionBudget(openFilesLimit());
   const shell = createNodeShell(credentials.sshPrivateKey);
   const power =

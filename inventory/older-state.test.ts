@@ -53,7 +53,7 @@ test('a state directory of an older version opens, and nothing in it is lost', a
   assert.equal(inventory.orders.killedBy('acme'), 2);
   assert.equal(inventory.orders.receipts(2)[0]?.evidenceAfterMs, 120.5);
   assert.equal(inventory.orders.escalationSteps(2, first)[0]?.by, 'ssh');
-  assert.equal(inventory.operators.nameOf('a'.repeat(64)), 'root');
+  assert.equal(inventory.operators.find('a'.repeat(64))?.name, 'root');
   assert.equal(inventory.operators.all()[0]?.name, 'anna');
   assert.equal(inventory.approvals.get(1)?.by, 'anna');
   assert.equal(inventory.drills.current()?.customer, 'canary');

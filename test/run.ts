@@ -44,7 +44,9 @@ const unit: Kind = {
 // Two racks of emulated boards at once would make each other slow.
 const boards: Kind = { flag: 'e2e', what: 'boards', pattern: 'test/**/*.e2e.ts', atOnce: 1, timeoutMs: 900_000 };
 // They keep each core busy: beside anything else nobody could hold what these ask for.
-const loads = ['test/failures/strangers.root.test.ts', 'test/faults/full-load.root.test.ts'];
+const loads = ['test/failures/strangers', 'test/faults/full-load', 'test/gap/gap'].map(
+  (file) => `${file}.root.test.ts`,
+);
 // Networks and control groups are each file's own. Half the time it waits for a clock.
 const root: Kind = {
   flag: 'root',

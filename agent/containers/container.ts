@@ -13,8 +13,9 @@ import { type CheckPaces, type Checking, startChecking } from '../checks/checkin
 import type { ContainerUser } from '../../protocol/container/container-user.ts';
 import { defaultStopGraceMs, stopSignalNumber } from '../../protocol/container/stop-signal.ts';
 import { Bundle, type InstanceRecord, type StopRequest } from './oci/bundle.ts';
-import { CrunRun, forgetContainer } from './oci/crun.ts';
+import { CrunRun, execFailure, forgetContainer, killedForMemory, StartError } from './oci/crun.ts';
 import { execInContainer } from './oci/crun-exec.ts';
+import { whyNotExecuted } from './oci/executable.ts';
 import { expectFirstProcess, firstProcessFile, signalFirstProcess } from './oci/first-process.ts';
 import { isGroupPopulated, killGroup, removeTree } from './groups/control-group.ts';
 import type { ConfigurationCache } from './cache/configuration-cache.ts';
@@ -223,8 +224,8 @@ export class Container {
       const seccomp = this.#host.seccomp();
       await this.#host.settled(instance.customer);
       const attachment = network.allot(instance);
-      await this.#bundle.makeRoot(image, customer);
-      if (!existsSync(namespacePath(instance.id))) await network.attach(attachment);
+      await this.#bundle.makeRoot(image, { uidBase: customer.uidBase, address: addressOf(attachment) });
+      if (!existsSync(namespacePath(instance.id))) await network.attach(attachment, customer);
       if (over.aborted || this.#host.refusal(instance.customer) !== undefined) return;
       const controllers = await this.#host.prepare(customer);
       // The bridge may be new, and is built switched off.
@@ -235,6 +236,7 @@ export class Container {
         user,
         nodeName: this.#host.nodeName(),
         rootDirectory: this.#bundle.root,
+        names: this.#bundle.names,
         networkNamespace: namespacePath(instance.id),
         cgroupRoot: this.#host.cgroupRoot,
         firstProcessFile: this.#firstProcessFile,
@@ -251,7 +253,7 @@ export class Container {
       this.#bundle.saveRecord({ instance, customer, attachment, starts: this.#starts, stop: this.#stop });
       const run = this.#startCrun(user);
       exit = run.ended;
-      await this.#started(run);
+      await this.#started(run, configuration);
       this.#check(configuration, { attachment, adopted: false });
     }
     await this.#untilExit(exit);
@@ -261,7 +263,6 @@ export class Container {
   #startCrun({ uid, gid }: ContainerUser): CrunRun {
     const { stateDir } = this.#host;
     const group = this.#host.group(this.instance.customer);
-    const memoryKills = group.memoryKills();
     const open = (stream: 'stdout' | 'stderr'): number => {
       const file = this.#bundle.outputFile(stream);
       chownSync(file, this.customer.uidBase + uid, this.customer.uidBase + gid);
@@ -270,26 +271,36 @@ export class Container {
     const output: [number, number] = [open('stdout'), open('stderr')];
     try {
       this.#openOutput();
-      const wasOutOfMemory = () => group.memoryKills() > memoryKills;
-      return new CrunRun(this.#bundle, { stateDir, output, wasOutOfMemory });
+      const memoryKills = () => group.settleMemoryKills(this.instance.id);
+      return new CrunRun(this.#bundle, { stateDir, output, memoryKills });
     } finally {
       output.forEach((fd) => closeSync(fd));
     }
   }
 
-  /** Until its process runs. Throws, with everything of it away, where it never did. */
-  async #started(run: CrunRun): Promise<void> {
+  /** Until its program has been executed. Throws, with everything of it away, where it never was. */
+  async #started(run: CrunRun, configuration: ContainerConfiguration): Promise<void> {
     this.#starting = run;
+    const stderr = this.#output.at(-1);
     try {
-      await run.started();
+      const isSeen = await run.started();
+      if (!isSeen) {
+        await this.#closeAfterExit();
+        if (execFailure.test(stderr?.lastLine ?? '')) throw new StartError(stderr?.lastLine ?? '');
+      }
     } catch (error) {
       await this.#closeAfterExit();
-      throw error;
+      throw error instanceof StartError ? this.#explained(error, configuration) : error;
     } finally {
       this.#starting = undefined;
     }
     if (this.#host.refusal(this.instance.customer) !== undefined) await this.#host.group(this.instance.customer).kill();
     this.#set('running', '');
+  }
+
+  #explained(error: StartError, { args: [program = ''], env, workingDir }: ContainerConfiguration): Error {
+    const why = whyNotExecuted(this.#bundle.root, { program, env, workingDir, machine: process.arch });
+    return why === undefined ? error : new StartError(why);
   }
 
   #check(
@@ -339,7 +350,8 @@ export class Container {
 
   async #emptied(): Promise<string> {
     while (isGroupPopulated(this.#cgroup) && !this.#release.signal.aborted) await pause(adoptedPollMs);
-    return 'ended; its status went to an earlier agent';
+    const kills = this.#host.group(this.instance.customer).settleMemoryKills(this.instance.id);
+    return `ended; its status went to an earlier agent${killedForMemory(kills)}`;
   }
 
   /** Until the exit, or the agent's end. A removal asks first and then kills. */

@@ -86,7 +86,7 @@ static void refused(void) {
   tell("syslog", syscall(SYS_syslog, 3, stack, sizeof stack));
   static const struct { const char *name; int family, type, protocol; } sockets[] = {
     {"packet", AF_PACKET, SOCK_RAW, 0}, {"alg", AF_ALG, SOCK_SEQPACKET, 0}, {"vsock", AF_VSOCK, SOCK_STREAM, 0},
-    {"netfilter", AF_NETLINK, SOCK_RAW, 12}, {"raw", AF_INET, SOCK_RAW, IPPROTO_ICMP},
+    {"netfilter", AF_NETLINK, SOCK_RAW, 12}, {"raw", AF_INET, SOCK_RAW, IPPROTO_ICMP}, {"ping", AF_INET, SOCK_DGRAM, IPPROTO_ICMP},
     {"tcp", AF_INET, SOCK_STREAM, 0}, {"udp6", AF_INET6, SOCK_DGRAM, 0}, {"unix", AF_UNIX, SOCK_STREAM, 0},
     {"route", AF_NETLINK, SOCK_RAW, 0},
   };

@@ -137,6 +137,7 @@ const refusals: Record<string, string> = {
   'socket vsock': 'EAFNOSUPPORT',
   'socket netfilter': 'EPROTONOSUPPORT',
   'socket raw': 'EPERM',
+  'socket ping': 'done',
   'socket tcp': 'done',
   'socket unix': 'done',
   'socket route': 'done',

@@ -1,10 +1,11 @@
 // Images in the manner of public reports, which docker runs and this runtime must: run by `images.root.test.ts` in namespaces
 // of its own.
 import assert from 'node:assert/strict';
-import { chownSync } from 'node:fs';
+import { chownSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { nodeRig, plantFile } from './node-rig.fixture.ts';
+import { plantBusybox } from './cache/busybox-image.fixture.ts';
+import { nodeAddress, nodeRig, plantFile, type Script } from './node-rig.fixture.ts';
 
 const rig = nodeRig();
 after(() => rig[Symbol.asyncDispose]());
@@ -195,4 +196,111 @@ test('a restart of the agent loses nothing that is in the pipe, and holds nobody
     ticks.map(Number),
     Array.from({ length: 3_000 }, (_, n) => n + 1),
   );
+});
+
+/** All states that it goes through until it has failed or ended once, each with its reason. */
+async function fates(wanted: Script): Promise<string[]> {
+  const seen = new Set<string>();
+  const [one] = await rig.run(wanted);
+  rig.runtime().onChange(() => {
+    const report = rig.report(one);
+    if (report !== undefined) seen.add(`${report.state}: ${report.reason}`);
+  });
+  await rig.until('it has ended', () => [...seen].some((each) => each.includes('again in')));
+  return [...seen];
+}
+
+const riscv = Buffer.concat([
+  Buffer.from('7f454c460201010000000000000000000200f30001000000', 'hex'),
+  Buffer.alloc(200),
+]);
+
+test('what cannot be executed never runs, and its reason names the cause', async () => {
+  const table: [string | Buffer, number, RegExp][] = [
+    [riscv, 0o755, /exec format error: \/run is a program for riscv64, this board is (x64|arm64)/],
+    ['#!/bin/sh\r\necho hi\r\n', 0o755, /the first line of \/run ends with CR LF/],
+    ['#!/bin/bash\n', 0o755, /\/run needs "\/bin\/bash", which is no file of the image/],
+    ['echo hi\n', 0o755, /exec format error: \/run is no program for Linux, and no script/],
+    ['#!/bin/sh\n', 0o644, /\/run is not executable: its mode is 644, want 755/],
+  ];
+  for (const [content, mode, why] of table) {
+    const plant = (root: string) => plantFile(root, 'run', content, mode);
+    const seen = await fates({ plant, configuration: { args: ['/run'] } });
+    assert.ok(!seen.some((each) => each.startsWith('running')), seen.join('\n'));
+    const failure = seen.find((each) => each.startsWith('failed: cannot start: '));
+    assert.match(failure ?? seen.join('\n'), why);
+  }
+});
+
+test('a status is told as it is', async () => {
+  assert.ok((await fates({ script: 'exit 255' })).includes('exited: exited with 255; again in 0.5 s'));
+  assert.ok(
+    (await fates({ script: 'exit 137' })).includes('exited: exited with 137, as after SIGKILL; again in 0.5 s'),
+  );
+  const quick = await fates({ configuration: { args: ['/bin/true'] } });
+  assert.ok(quick.includes('exited: exited with 0; again in 0.5 s'), quick.join('\n'));
+  assert.ok(!quick.some((each) => each.startsWith('failed')), 'it was executed, however short');
+});
+
+test('its own name is its own address, and localhost is there', async () => {
+  const port = { container: 8080, node: 20_000 };
+  await rig.run({
+    script: 'cat /etc/hosts /etc/hostname; echo $HOSTNAME; echo bound; exec httpd -f -p $(hostname -i):8080 -h /www',
+    instance: { port },
+  });
+  await rig.said('stdout: bound');
+  const [own] = rig.runtime().reports();
+  const [first = '', second = '', ...names] = told().filter((line) => line !== 'bound');
+  assert.equal(first, '127.0.0.1 localhost');
+  assert.match(second, new RegExp(`^172\\.28\\.\\d+\\.\\d+ ${own?.id}$`));
+  assert.deepEqual(names, [own?.id, own?.id]);
+  await rig.until('it answers at its port', () =>
+    fetch(`http://${nodeAddress}:20000/`, { signal: AbortSignal.timeout(2_000) }).then(
+      async (answer) => (await answer.text()) === 'here\n',
+      () => false,
+    ),
+  );
+});
+
+const named =
+  'cat /etc/hosts && cat /etc/resolv.conf && cat /etc/hostname && echo done; echo x >>/etc/hosts && echo open; sleep 60';
+
+test('an image without /etc has its names', async () => {
+  await rig.run({
+    bare: true,
+    plant: (root) => plantBusybox(root, ['sh', 'cat', 'sleep']),
+    script: named,
+    configuration: { env: ['PATH=/bin'] },
+  });
+  await rig.said('stdout: open');
+  assert.ok(told().includes('127.0.0.1 localhost') && told().includes('done'));
+});
+
+test('where /etc is a link within the image, its files and its names are there', async () => {
+  await rig.run({
+    bare: true,
+    plant: (root) => {
+      plantBusybox(root, ['sh', 'cat', 'sleep', 'id']);
+      plantFile(root, 'usr/etc/passwd', 'root:x:0:0::/:/bin/sh\napp:x:1000:1001::/:/bin/sh\n');
+      plantFile(root, 'usr/etc/app.conf', 'setting=1\n');
+      symlinkSync('usr/etc', join(root, 'etc'));
+      symlinkSync('/run/systemd/resolve/stub-resolv.conf', join(root, 'usr/etc/resolv.conf'));
+    },
+    script: `cat /etc/app.conf; id; ${named}`,
+    configuration: { user: 'app' },
+  });
+  await rig.said('stdout: done');
+  assert.ok(told().includes('setting=1') && told().includes('127.0.0.1 localhost'), told().join('\n'));
+  assert.ok(told().some((line) => line.startsWith('uid=1000(app)')));
+});
+
+test('the processors can be counted, and nothing else of /sys be seen or changed', async () => {
+  const script = `exec 2>&1; cat /sys/devices/system/cpu/possible; ls /sys /sys/devices /sys/devices/system
+    echo 0 >/sys/devices/system/cpu/cpu1/online || echo not changed; echo done; sleep 60`;
+  await rig.run({ script });
+  await rig.said('stdout: done');
+  assert.match(told()[0] ?? '', /^0(-\d+)?$/);
+  assert.ok(told().includes('not changed'));
+  const seen = told().filter((line) => /^[a-z_]+$/.test(line));
+  assert.deepEqual(seen, ['devices', 'fs', 'system', 'cpu', 'done']);
 });

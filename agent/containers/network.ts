@@ -9,6 +9,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync
 import { join } from 'node:path';
 import { instancePattern, isCustomerName } from '../../protocol/names.ts';
 import { bridgeOf } from './groups/customer-group.ts';
+import { idRange } from './oci/oci-config.ts';
 import { runTool } from './tool.ts';
 
 export interface RuntimeNetwork {
@@ -162,11 +163,11 @@ export class Network {
   }
 
   /** Builds the bridge (down, `CustomerGroup.allow` switches it on), the namespace and the veth pair, and loads the rules. */
-  attach(attachment: Attachment): Promise<void> {
+  attach(attachment: Attachment, { uidBase }: { uidBase: number }): Promise<void> {
     return this.#exclusively(async () => {
       // The rules first: no container's interface is ever up without them.
       await this.#load();
-      await this.#attach(attachment);
+      await this.#attach(attachment, uidBase);
     });
   }
 
@@ -195,7 +196,7 @@ export class Network {
     return next;
   }
 
-  async #attach(attachment: Attachment): Promise<void> {
+  async #attach(attachment: Attachment, uidBase: number): Promise<void> {
     const { instance, customer, subnet } = attachment;
     const bridge = bridgeOf(customer);
     const veth = vethOf(instance);
@@ -205,6 +206,8 @@ export class Network {
     const settings = [
       // NET_BIND_SERVICE is asked for in the user namespace that owns this one: the node's, where no container has it.
       'echo 0 >/proc/sys/net/ipv4/ip_unprivileged_port_start',
+      // NET_RAW is nobody's: ping without it, for all of the customer's groups.
+      `echo ${uidBase} ${uidBase + idRange - 1} >/proc/sys/net/ipv4/ping_group_range`,
       '{ [ ! -e /proc/sys/net/ipv6/conf/eth0/disable_ipv6 ] || echo 1 >/proc/sys/net/ipv6/conf/eth0/disable_ipv6; }',
     ].join(' && ');
     await this.#ip(

@@ -35,6 +35,16 @@ ${prepare}
 exec "$@"
 `;
 
+/** For `prepare`: the node is 10.77.0.50, with one cable to a rack that is a namespace of its own. */
+export const rackCable = `
+ip netns add rack
+ip link add rack0 type veth peer name eth0 netns rack
+ip address add 10.77.0.50/24 dev rack0
+ip link set rack0 up
+ip -n rack address add 10.77.0.1/24 dev eth0
+ip -n rack link set eth0 up
+`;
+
 const separation = ['--mount', '--net', '--pid', '--fork', '--kill-child', '--'];
 
 export interface Sandboxed {

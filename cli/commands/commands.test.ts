@@ -31,6 +31,8 @@ const shown: [line: string, wanted: RegExp][] = [
     'image inspect web',
     /^web\n +digest +a{64}\n(.*\n)+ +used by +acme\/web, 2 instances, of bbbbbbbbbbbb\n +before +bbbbbbbbbbbb +1M +5\.0 s ago\n$/,
   ],
+  ['image import docker://10.0.0.9:5000/team/web:1.4', /^image team\/web:1\.4 is there: 1M, aaaaaaaaaaaa\n$/],
+  ['image import docker://hub/library/nginx:1 --insecure --name edge', /^image edge is there/],
   ['image prune --keep 2M', /^old is removed, 1M freed: 2M of images are left\n$/],
   ['image prune --dry-run', /^old would be removed/],
   ['image remove web', /removed/],

@@ -1,14 +1,15 @@
 import { spawn } from 'node:child_process';
 import { createReadStream } from 'node:fs';
-import { stat } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { basename, resolve } from 'node:path';
 import { Transform } from 'node:stream';
+import { text } from 'node:stream/consumers';
 import type { Image, ImageDetail, ImageImport, Images, PrunedImages } from '../../protocol/api/images.ts';
 import { printable } from '../../protocol/printable.ts';
 import { ApiError } from '../api/api.ts';
 import { checkedName } from '../arguments/argument.ts';
 import { sizeOption } from '../arguments/limits.ts';
-import type { Command, Context } from '../command.ts';
+import { UsageError, type Call, type Command, type Context } from '../command.ts';
 import { durationText, sizeText } from '../print/figures.ts';
 import { liveLine, printDone, printJson, printList } from '../print/print.ts';
 
@@ -21,17 +22,25 @@ export const imageCommands: Command[] = [
   },
   {
     words: ['image', 'import'],
-    usage: 'FILE|DIRECTORY',
-    summary: 'import a container image: docker save or OCI archive, or OCI layout',
+    usage: 'FILE|DIRECTORY|URL',
+    summary: 'import a container image: an archive, an OCI layout, or from a registry',
+    details:
+      'FILE is what docker save writes, or an OCI archive; DIRECTORY an OCI layout. URL is docker://HOST/NAME:TAG, or with\n' +
+      '@sha256:DIGEST: the controller fetches it. The password of --user is read from a file; - is standard input.',
     takes: [1, 1],
-    options: { name: { type: 'string', value: 'NAME', help: "what to call it (default: the file's name)" } },
+    options: {
+      name: { type: 'string', value: 'NAME', help: "what to call it (default: the file's, or the registry's, name)" },
+      user: { type: 'string', value: 'USER', help: 'who to log in to the registry as' },
+      'password-file': { type: 'string', value: 'FILE', help: 'the password, or a token, of that user' },
+      insecure: { type: 'boolean', help: 'whatever certificate the registry has' },
+    },
     run: async (context, call) => {
       const [path = ''] = call.positionals;
-      const given = call.text('name');
-      const name = checkedName('image', given ?? nameOf(path));
-      const image = await upload(context, { path, name });
-      const text = `image ${image.name} is there: ${sizeText(image.squashfs.sizeBytes)}, ${image.digest.slice(0, 12)}`;
-      printDone(context, { json: image, text });
+      const isRemote = path.startsWith('docker://');
+      const name = checkedName('image', call.text('name') ?? (isRemote ? nameOfRemote(path) : nameOf(path)));
+      const image = isRemote ? await pull(context, { path, name, call }) : await upload(context, { path, name });
+      const size = sizeText(image.squashfs.sizeBytes);
+      printDone(context, { json: image, text: `image ${image.name} is there: ${size}, ${image.digest.slice(0, 12)}` });
     },
   },
   {
@@ -162,6 +171,49 @@ export function nameOf(path: string): string {
   return basename(resolve(path))
     .toLowerCase()
     .replace(/\.(tar|tgz|tar\.gz|tar\.zst|oci|img)$/, '');
+}
+
+/** `docker://HOST/team/web:1.4` is called `team/web:1.4`; of `library/nginx`, which docker's own are in, `nginx` is left. */
+export function nameOfRemote(source: string): string {
+  return source.replace(/^docker:\/\/[^/]*\/(library\/)?/, '').replace(/@.*$/, '');
+}
+
+interface Pulled {
+  path: string;
+  name: string;
+  call: Call;
+}
+
+async function pull(context: Context, { path, name, call }: Pulled): Promise<Image> {
+  const [user, file] = [call.text('user'), call.text('password-file')];
+  if ((user === undefined) !== (file === undefined))
+    throw new UsageError('want both --user and --password-file, or neither');
+  const login = file === undefined ? {} : { user, password: await passwordFrom(file) };
+  const line = liveLine(context);
+  const answered = new AbortController();
+  void follow(context, { name, signal: answered.signal, show: (doing) => line.show(doing) });
+  try {
+    return await context.api.ask<Image>({
+      method: 'POST',
+      path: '/v1/images/pull',
+      body: { source: path, name, checksCertificate: !call.flag('insecure'), ...login },
+      timeoutMs: pullLimitMs,
+    });
+  } finally {
+    answered.abort();
+    line.end();
+  }
+}
+
+/** As long as the controller tries, and a little longer. */
+const pullLimitMs = 2 * 3_600_000;
+
+async function passwordFrom(file: string): Promise<string> {
+  const read = file === '-' ? text(process.stdin) : readFile(file, 'utf8');
+  const password = await read.catch((cause: unknown) => {
+    throw new Error(`cannot read the password from ${file}`, { cause });
+  });
+  return password.trim();
 }
 
 async function upload(context: Context, { path, name }: { path: string; name: string }): Promise<Image> {

@@ -1,9 +1,10 @@
 // Operators, and the requests that wait for a second one's approval.
 import type { Approval } from '../../protocol/api/approvals.ts';
-import type { NewOperator, Operator } from '../../protocol/api/operators.ts';
+import type { NewOperator, Operator, OperatorSpec } from '../../protocol/api/operators.ts';
 import type { KillOrder } from '../../protocol/api/orders.ts';
 import { checkedCount, checkedName } from '../arguments/argument.ts';
-import type { Call, Command } from '../command.ts';
+import { durationOption } from '../arguments/limits.ts';
+import { UsageError, type Call, type Command, type Context } from '../command.ts';
 import { durationText, timeText } from '../print/figures.ts';
 import { follow, printLifted, who } from './kill.ts';
 import { printDone, printList } from '../print/print.ts';
@@ -72,6 +73,12 @@ export const operatorCommands: Command[] = [
         none: 'there are no operators',
         columns: [
           { heading: 'NAME', value: ({ name }) => name },
+          { heading: 'ROLE', value: ({ role, customer }) => (customer === null ? role : `${role} of ${customer}`) },
+          {
+            heading: 'EXPIRES',
+            value: ({ expiresAt }) => untilText(expiresAt, context.now()),
+            tone: ({ expiresAt }) => (expiresAt !== null && expiresAt <= context.now() ? 'warning' : undefined),
+          },
           { heading: 'SINCE (UTC)', value: ({ createdAt }) => timeText(createdAt) },
         ],
       });
@@ -82,14 +89,21 @@ export const operatorCommands: Command[] = [
     usage: 'NAME',
     summary: 'add an operator, and print its token, this once',
     details: `Only root may: the operator whose token is in the controller's state directory.
+A viewer reads. A deployer sees and changes what one customer runs, and nothing else: for that customer's own people and
+programs. A stopper reads and stops, and lifts nothing. An operator does all but adding operators and making backups.
 Its owner then uses it as $MUSTER_TOKEN or --token, or in the dashboard's address after #token=.`,
     takes: [1, 1],
+    options: {
+      role: { type: 'string', value: 'operator|viewer|deployer|stopper', help: 'what it may do (default operator)' },
+      customer: { type: 'string', value: 'CUSTOMER', help: 'whose a deployer is' },
+      expires: { type: 'string', value: 'DURATION', help: 'its token is worth nothing after that, as 12h or 90d' },
+    },
     run: async (context, call) => {
-      const name = nameOf(call);
-      const operator = await context.api.ask<NewOperator>({ method: 'POST', path: '/v1/operators', body: { name } });
+      const body = specOf(context, call);
+      const operator = await context.api.ask<NewOperator>({ method: 'POST', path: '/v1/operators', body });
       printDone(context, {
         json: operator,
-        text: `operator ${operator.name} is there; this token is shown only now:\n${operator.token}`,
+        text: `${operator.role} ${operator.name} is there; this token is shown only now:\n${operator.token}`,
       });
     },
   },
@@ -106,6 +120,31 @@ Its owner then uses it as $MUSTER_TOKEN or --token, or in the dashboard's addres
     },
   },
 ];
+
+const givenRoles = ['viewer', 'deployer', 'stopper', 'operator'] as const;
+
+function specOf(context: Context, call: Call): OperatorSpec {
+  const given = call.text('role') ?? 'operator';
+  const role = givenRoles.find((each) => each === given);
+  if (role === undefined) throw new UsageError(`--role is ${JSON.stringify(given)}, want ${givenRoles.join(', ')}`);
+  const customer = call.text('customer');
+  if ((customer !== undefined) !== (role === 'deployer'))
+    throw new UsageError(
+      '--customer goes with --role deployer, and a deployer wants it (see muster operator add --help)',
+    );
+  const lastsMs = durationOption(call, 'expires');
+  return {
+    name: nameOf(call),
+    role,
+    ...(customer === undefined ? {} : { customer: checkedName('customer', customer) }),
+    ...(lastsMs === undefined ? {} : { expiresAt: context.now() + lastsMs }),
+  };
+}
+
+function untilText(expiresAt: number | null, now: number): string {
+  if (expiresAt === null) return 'never';
+  return expiresAt <= now ? 'is over' : `in ${durationText(expiresAt - now)}`;
+}
 
 function idOf(call: Call): number {
   return checkedCount(call.positionals[0], { what: 'the number of a request', see: 'muster approvals' });

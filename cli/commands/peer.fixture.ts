@@ -244,6 +244,11 @@ function imageRoutes(app: FastifyInstance): void {
     usedBy: [{ workload: 'acme/web', digest: 'b'.repeat(64), instances: 2 }],
     sharedWith: [],
   }));
+  app.post<{ Body: { name: string } }>(
+    '/v1/images/pull',
+    { schema: { body: described.pullImage.schema.body } },
+    (request, reply) => reply.status(201).send({ ...image, name: request.body.name }),
+  );
   app.post('/v1/images/prune', { schema: { body: described.pruneImages.schema.body } }, () => ({
     removed: ['old'],
     freedBytes: 2 ** 20,
@@ -310,7 +315,7 @@ function orderRoutes(app: FastifyInstance, state: Partial<PeerState>): void {
 }
 
 function operatorRoutes(app: FastifyInstance): void {
-  const operator = { name: 'anna', createdAt: now };
+  const operator = { name: 'anna', createdAt: now, role: 'operator', customer: null, expiresAt: null };
   app.get('/v1/operators', () => ({ operators: [operator] }));
   app.post('/v1/operators', { schema: { body: OperatorSpec } }, (_request, reply) =>
     reply.status(201).send({ ...operator, token: 'f00d' }),

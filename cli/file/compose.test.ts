@@ -33,13 +33,27 @@ services:
     entrypoint: [/bin/db]
     command: ["--fast", $$x]
     mem_limit: 1gb
+    user: "70:70"
+    stop_signal: SIGINT
+    stop_grace_period: 1m30s
+    cap_drop: [ALL]
+    cap_add: [CAP_CHOWN, setuid]
     ports: [{ target: 5432, protocol: tcp }]
 `);
   assert.ok('workloads' in wishes, JSON.stringify(wishes));
   assert.deepEqual(wishes.workloads, [
     {
       name: 'db',
-      spec: { image: 'db', memoryBytes: 2 ** 30, port: 5432, command: ['/bin/db', '--fast', '$x'] },
+      spec: {
+        image: 'db',
+        memoryBytes: 2 ** 30,
+        user: '70:70',
+        stopSignal: 'SIGINT',
+        stopGraceMs: 90_000,
+        capabilities: ['CHOWN', 'SETUID'],
+        port: 5432,
+        command: ['/bin/db', '--fast', '$x'],
+      },
       after: [],
     },
     {
@@ -79,6 +93,12 @@ const wrong: [text: string, said: RegExp][] = [
   [service('ports: ["8000-8010:80"]'), /"services.web.port" is "", want a whole number from 1 to 65535/],
   [service('mem_limit: lots'), /^c:4:16: "services.web.memory" is "lots", want a size like 64M or 1G, 4M to 1T$/],
   [service('restart: "no"'), /^c:4:14: "restart" is no: what ends is started again, want always$/],
+  [service('cap_add: [NET_ADMIN]'), /^c:4:14: services.web: nobody gets the capability NET_ADMIN here$/],
+  [
+    service('stop_grace_period: soon'),
+    /"services.web.stopGrace" is "soon", want a duration like 10s or 500ms, 0ms to 5m$/,
+  ],
+  [service('stop_signal: SIGFOO'), /"services.web.stopSignal" is "SIGFOO"/],
   [service('read_only: true'), /an instance may write 16 MB/],
   [service('command: "unclosed'), /Missing closing "quote/],
   [service("command: it's"), /every quote closed/],

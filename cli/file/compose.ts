@@ -4,7 +4,8 @@
 import { Check } from 'typebox/value';
 import { WorkloadSpec } from '../../protocol/api/workloads.ts';
 import { customerPattern, workloadPattern } from '../../protocol/names.ts';
-import { parseSize } from '../../protocol/workload/quantities.ts';
+import { containerCapabilities } from '../../protocol/container/capabilities.ts';
+import { parseDuration, parseSize } from '../../protocol/workload/quantities.ts';
 import { checked, fileName, unknownKey } from './checked.ts';
 import { shellWords } from './shell-words.ts';
 import { entryOf, type Entry, type Fault, type MapValue, type Source, type Value } from './source.ts';
@@ -59,6 +60,8 @@ interface Service extends Reading {
   after: string[];
   entrypoint?: string[];
   command?: string[];
+  dropped?: CapabilityNames;
+  added?: CapabilityNames;
   env: Map<string, string>;
   envFile: Map<string, string>;
 }
@@ -88,6 +91,16 @@ const taken: Readonly<Record<string, Take>> = {
   mem_limit: ({ value }, service) => size(value, service),
   cpus: ({ value }, service) => number({ name: 'cpu', value }, service),
   pids_limit: ({ value }, service) => number({ name: 'processes', value }, service),
+  user: ({ value }, service) => field({ name: 'user', value }, service),
+  stop_signal: ({ value }, service) => field({ name: 'stopSignal', value }, service),
+  stop_grace_period: ({ value }, service) => stopGrace(value, service),
+  cap_drop: ({ value }, service) => void (service.dropped = capabilityNames(value, service)),
+  cap_add: ({ value }, service) => {
+    service.added = capabilityNames(value, service);
+    for (const name of service.added)
+      if (name !== 'ALL' && !containerCapabilities.some((known) => known === name))
+        service.faults.push({ at: value.at, text: `${service.path}: nobody gets the capability ${name} here` });
+  },
   scale: ({ value }, service) => field({ name: 'replicas', value }, service),
   read_only: ({ value }, { faults }) => {
     if (textOf(value) === 'false') return;
@@ -127,6 +140,7 @@ function serviceWorkload({ key, at, value }: Entry, reading: Reading): FileWorkl
     return [];
   }
   command({ at, image }, service);
+  capabilities(service);
   const env = new Map([...service.envFile, ...service.env]);
   if (env.size > 0) service.spec.set('env', Object.fromEntries(env));
   const spec = specOf(service.spec);
@@ -143,6 +157,39 @@ function specOf(fields: ReadonlyMap<string, unknown>): FileSpec | undefined {
   if (!Check(WorkloadSpec, whole)) return undefined;
   const { replicas, ...spec } = whole;
   return fields.has('replicas') ? { ...spec, replicas } : spec;
+}
+
+type CapabilityNames = ReadonlySet<string>;
+
+/** `NET_RAW`, `CAP_NET_RAW` or `ALL`. One that nobody has here is dropped already, and cannot be added. */
+function capabilityNames(value: Value, { faults, path }: Service): CapabilityNames {
+  const items = value.kind === 'list' ? value.items : [value];
+  return new Set(
+    items.flatMap((item) => {
+      const name = textOf(item)?.toUpperCase().replace(/^CAP_/, '');
+      if (name !== undefined && /^[A-Z_]+$/.test(name)) return [name];
+      faults.push({ at: item.at, text: `${path}: a capability is no word, want one like NET_RAW or ALL` });
+      return [];
+    }),
+  );
+}
+
+function capabilities({ dropped = new Set(), added = new Set(), spec }: Service): void {
+  if (dropped.size + added.size === 0) return;
+  const kept = containerCapabilities.filter(
+    (name) => added.has(name) || added.has('ALL') || !(dropped.has('ALL') || dropped.has(name)),
+  );
+  if (kept.length < containerCapabilities.length) spec.set('capabilities', kept);
+}
+
+/** `1m30s`, as Go writes durations. */
+function stopGrace(value: Value, service: Service): void {
+  const text = textOf(value) ?? '';
+  const parts = [...text.matchAll(/([0-9.]+(?:ms|s|m|h))/g)].map(([part]) => parseDuration(part));
+  const isWhole = /^([0-9.]+(ms|s|m|h))+$/.test(text) && parts.every((part) => part !== undefined);
+  const ms = isWhole ? parts.reduce((sum: number, part) => sum + (part ?? 0), 0) : undefined;
+  const plain: Value = { kind: 'scalar', at: value.at, value: text, text: ms === undefined ? text : `${ms}ms` };
+  field({ name: 'stopGraceMs', value: plain }, service);
 }
 
 /** Its own words replace the image's command and stand behind its entry point, which only `entrypoint` replaces. */

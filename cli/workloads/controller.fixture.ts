@@ -45,5 +45,12 @@ export async function controller(
   };
   /** As `root`. */
   const muster = (...argv: string[]) => run(argv);
-  return { muster, run, inventory, rack, spec: () => inventory.workloads.get('acme', 'web')?.spec };
+  return {
+    muster,
+    run,
+    url: `http://127.0.0.1:${port}`,
+    inventory,
+    rack,
+    spec: () => inventory.workloads.get('acme', 'web')?.spec,
+  };
 }

@@ -3,7 +3,7 @@
 import { copyFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Inventory } from '../../inventory/inventory.ts';
-import { rootOperator } from '../../inventory/operators/operators.ts';
+import { rootOperator } from '../../inventory/operators/roles.ts';
 import { statusRoutes } from '../../protocol/api/status.ts';
 import { RefusedError, served, type Server } from './serving/http.ts';
 

@@ -1,5 +1,6 @@
 import { customerRoutes } from '../../protocol/api/customers.ts';
 import type { Inventory } from '../../inventory/inventory.ts';
+import { ownCustomer } from './serving/access.ts';
 import { orRefuse, RefusedError, served, shown, type Server } from './serving/http.ts';
 import { pageOf } from './serving/pages.ts';
 import { etagOf, requireVersion, keyedMutex } from './serving/versions.ts';
@@ -9,9 +10,12 @@ export function registerCustomersApi(app: Server, inventory: Inventory): void {
   const exclusively = keyedMutex();
   app.route({
     ...served(customerRoutes.listCustomers),
-    handler: async ({ query }) => {
+    handler: async ({ query, asking }) => {
+      const own = ownCustomer(asking);
+      const all = inventory.customers.all();
+      const wanted = own === undefined ? all : all.filter(({ name }) => name === own);
       const view = ({ name }: { name: string }) => customerView(inventory, name);
-      const { items, rest } = await pageOf(inventory.customers.all(), { query, key: ({ name }) => name, view });
+      const { items, rest } = await pageOf(wanted, { query, key: ({ name }) => name, view });
       return { customers: items, ...rest };
     },
   });

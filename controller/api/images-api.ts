@@ -3,6 +3,7 @@ import { imageRoutes, type ImageDetail } from '../../protocol/api/images.ts';
 import type { Inventory } from '../../inventory/inventory.ts';
 import type { ImageStore } from '../images/image-store.ts';
 import type { Registry } from '../images/registry/registry.ts';
+import { imageRefusal, ownCustomer } from './serving/access.ts';
 import { RefusedError, served, type Server } from './serving/http.ts';
 import { pageOf } from './serving/pages.ts';
 import { readOn } from './serving/read-on.ts';
@@ -20,14 +21,19 @@ export function registerImagesApi(
   app.route({
     ...served(imageRoutes.listImages),
 
-    handler: async ({ query }) => {
-      const all = inventory.images.all();
+    handler: async ({ query, asking }) => {
+      const customers = inventory.customers.all().map(({ name }) => name);
+      const all = inventory.images
+        .all()
+        .filter(({ name }) => imageRefusal(asking, { image: name, customers }) === undefined);
       const { items, rest } = await pageOf(all, { query, key: ({ name }) => name, view: (image) => image });
-      const users = usersOf(inventory.workloads.all());
+      const own = ownCustomer(asking);
+      const workloads = inventory.workloads.all().filter(({ customer }) => own === undefined || customer === own);
+      const users = usersOf(workloads);
       const used = Object.fromEntries(
         items.flatMap(({ name }) => (users.has(name) ? [[name, users.get(name) ?? []]] : [])),
       );
-      return { images: items, imports: images.imports(), used, ...rest };
+      return { images: items, imports: own === undefined ? images.imports() : [], used, ...rest };
     },
   });
   app.route({
@@ -58,6 +64,19 @@ export function registerImagesApi(
         readOn(request.raw);
         throw error;
       }
+    },
+  });
+  app.route({
+    ...served(imageRoutes.pullImage),
+    handler: async (request, reply) => {
+      const { source, name, user, password, checksCertificate } = request.body;
+      if ((user === undefined) !== (password === undefined))
+        throw new RefusedError(400, 'cannot log in with half of it: want user and password, or neither');
+      // It takes as long as it takes; the import's process has a limit.
+      request.raw.socket.setTimeout(0);
+      const login = user === undefined || password === undefined ? undefined : { user, password };
+      const image = await images.pull(source, { name, by: request.operator, login, checksCertificate });
+      return reply.status(201).send(image);
     },
   });
   app.route({

@@ -10,7 +10,8 @@ export function registerOperatorsApi(
   app.route({
     ...served(operatorRoutes.whoami),
 
-    handler: ({ operator: name }) => Promise.resolve({ name, twoPersonRule }),
+    handler: ({ asking: { name, role, customer, expiresAt } }) =>
+      Promise.resolve({ name, role, customer, expiresAt, twoPersonRule }),
   });
   app.route({
     ...served(operatorRoutes.listOperators),
@@ -19,7 +20,7 @@ export function registerOperatorsApi(
       const { items, rest } = await pageOf(inventory.operators.all(), {
         query,
         key: ({ name }) => name,
-        view: ({ name, createdAt }) => ({ name, createdAt }),
+        view: (operator) => operator,
       });
       return { operators: items, ...rest };
     },
@@ -32,7 +33,7 @@ export function registerOperatorsApi(
       reply
         .status(201)
         .header('cache-control', 'no-store')
-        .send(orRefuse(await inventory.operators.add(request.body.name, request.operator))),
+        .send(orRefuse(await inventory.operators.add(request.body, request.operator))),
   });
   app.route({
     ...served(operatorRoutes.removeOperator),

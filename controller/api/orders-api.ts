@@ -78,6 +78,9 @@ export function registerApprovalsApi(app: Server, { inventory, orders }: OrdersA
     ...served(approvalRoutes.approve),
 
     handler: async (request, reply) => {
+      const asked = inventory.approvals.get(Number(request.params.id));
+      if (asked?.action === 'lift' && request.asking.role === 'stopper')
+        throw new RefusedError(403, `${request.operator} is a stopper, and may not lift: want a token of an operator`);
       const { action, order } = await orders.approve(Number(request.params.id), request.operator);
       return reply.status(order.stored ? (action === 'kill' ? 201 : 200) : 202).send(order);
     },

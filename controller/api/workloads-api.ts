@@ -5,6 +5,7 @@ import { workloadRoutes } from '../../protocol/api/workloads.ts';
 import { filledUpdate } from '../../protocol/workload/update.ts';
 import type { Inventory } from '../../inventory/inventory.ts';
 import type { WorkloadDocument } from '../../inventory/store/documents.ts';
+import { imageRefusal, ownCustomer, type Asking } from './serving/access.ts';
 import { orRefuse, RefusedError, served, shown, type Server } from './serving/http.ts';
 import { pageOf } from './serving/pages.ts';
 import { etagOf, requireVersion, keyedMutex, type KeyedMutex } from './serving/versions.ts';
@@ -14,9 +15,12 @@ export function registerWorkloadsApi(app: Server, inventory: Inventory): void {
   const exclusively = keyedMutex();
   app.route({
     ...served(workloadRoutes.listWorkloads),
-    handler: async ({ query }) => {
+    handler: async ({ query, asking }) => {
+      const own = ownCustomer(asking);
+      const all = inventory.workloads.all();
+      const wanted = own === undefined ? all : all.filter(({ customer }) => customer === own);
       const view = (workload: WorkloadName) => workloadView(inventory, workload);
-      const { items, rest } = await pageOf(inventory.workloads.all(), { query, key: nameOf, view });
+      const { items, rest } = await pageOf(wanted, { query, key: nameOf, view });
       return { workloads: items, ...rest };
     },
   });
@@ -40,6 +44,7 @@ export function registerWorkloadsApi(app: Server, inventory: Inventory): void {
     ...served(workloadRoutes.putWorkload),
     handler: (request, reply) => {
       const { params, body: spec, operator: by, query } = request;
+      requireImage(inventory, { asking: request.asking, image: spec.image });
       return exclusively(nameOf(params), async () => {
         requireVersion(request, { name: nameOf(params), etag: versionOf(inventory, params) });
         const asked = { by, dryRun: query.dryRun !== undefined };
@@ -52,6 +57,7 @@ export function registerWorkloadsApi(app: Server, inventory: Inventory): void {
     ...served(workloadRoutes.changeWorkload),
     handler: (request, reply) => {
       const { params, body: patch, operator: by, query } = request;
+      requireImage(inventory, { asking: request.asking, image: patch.image });
       return exclusively(nameOf(params), async () => {
         requireVersion(request, { name: nameOf(params), etag: knownWorkload(inventory, params) });
         const asked = { by, dryRun: query.dryRun !== undefined };
@@ -76,16 +82,13 @@ export function registerWorkloadsApi(app: Server, inventory: Inventory): void {
   });
   registerHistory(app, { inventory, exclusively });
   registerLogs(app, inventory);
-  app.route({
-    ...served(instanceRoutes.listInstances),
-    handler: async ({ query }) => {
-      const { customer } = query;
-      const wanted = customer === undefined ? inventory.instances.all() : inventory.instances.of(customer);
-      const view = ({ id }: { id: string }) => instanceView(inventory, id);
-      const { items, rest } = await pageOf(wanted, { query, key: ({ id }) => id, view });
-      return { instances: items, ...rest };
-    },
-  });
+  registerInstances(app, inventory);
+}
+
+function requireImage(inventory: Inventory, { asking, image }: { asking: Asking; image: string | undefined }): void {
+  const customers = inventory.customers.all().map(({ name }) => name);
+  const refusal = image === undefined ? undefined : imageRefusal(asking, { image, customers });
+  if (refusal !== undefined) throw new RefusedError(403, refusal);
 }
 
 interface WorkloadName {
@@ -113,6 +116,19 @@ function knownWorkload(inventory: Inventory, { customer, name }: WorkloadName): 
   const etag = versionOf(inventory, { customer, name });
   if (etag === undefined) throw new RefusedError(404, `there is no workload ${customer}/${name}`);
   return etag;
+}
+
+function registerInstances(app: Server, inventory: Inventory): void {
+  app.route({
+    ...served(instanceRoutes.listInstances),
+    handler: async ({ query, asking }) => {
+      const customer = ownCustomer(asking) ?? query.customer;
+      const wanted = customer === undefined ? inventory.instances.all() : inventory.instances.of(customer);
+      const view = ({ id }: { id: string }) => instanceView(inventory, id);
+      const { items, rest } = await pageOf(wanted, { query, key: ({ id }) => id, view });
+      return { instances: items, ...rest };
+    },
+  });
 }
 
 function registerHistory(

@@ -6,7 +6,8 @@ import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { errorChain } from '../../protocol/error-chain.ts';
 import { squashfsName } from '../../protocol/names.ts';
-import { importInProcess } from '../../images/customer/import-process.ts';
+import { importInProcess, type ImportRequest } from '../../images/customer/import-process.ts';
+import type { RegistryLogin } from '../../images/customer/registry-source.ts';
 import type { Inventory } from '../../inventory/inventory.ts';
 import { usersOf } from '../../inventory/customers/images.ts';
 import type { Image, ImageImport, PrunedImages } from '../../protocol/api/images.ts';
@@ -19,17 +20,28 @@ const conversionLimits = { most: 3, mostOfOne: 2, mostWaiting: 32 };
 /** The largest image that is taken, 4 GiB in 500,000 files, needs a minute or two on two cores. */
 const patienceMs = 300_000;
 const patienceMsPerMegabyte = 1_000;
+/** What a pull is given time for: an hour. */
+const pulledBytes = 3_300e6;
 
 export interface ImageStore {
   /** Takes a docker or OCI archive of that operator and answers when it is stored for good. */
   receive(archive: Readable, of: { name: string; by: string }): Promise<Image>;
   /** The same of a layout that is there already, of that many bytes. */
   convert(layout: string, of: { name: string; by: string; sizeBytes: number }): Promise<Image>;
+  /** The same of a registry's image, `docker://host/name:tag`. */
+  pull(source: string, of: PulledImage): Promise<Image>;
   /** The imports under way, oldest first. */
   imports(): ImageImport[];
   remove(name: string): Promise<void>;
   /** Removes what nothing uses, oldest first, until all together take `keepBytes` at most. */
   prune(wanted: { keepBytes: number; dryRun: boolean }): Promise<PrunedImages>;
+}
+
+export interface PulledImage {
+  name: string;
+  by: string;
+  login?: RegistryLogin | undefined;
+  checksCertificate: boolean;
 }
 
 export interface ImageStoreOptions {
@@ -58,10 +70,15 @@ export async function openImageStore({
   return {
     receive: (archive, of) => receiver.receive(archive, of),
     convert: (layout, of) => receiver.convert(layout, of),
+    pull: (source, of) => receiver.pull(source, of),
     imports: () => receiver.imports(),
     remove: (name) => removeImage(name, { directory, inventory }),
     prune: (wanted) => pruneImages(wanted, { directory, inventory }),
   };
+}
+
+interface Conversion extends Pick<ImportRequest, 'source' | 'workDirectory' | 'login' | 'checksCertificate'> {
+  sizeBytes: number;
 }
 
 class Receiver {
@@ -93,6 +110,13 @@ class Receiver {
     );
   }
 
+  pull(source: string, { name, by, login, checksCertificate }: PulledImage): Promise<Image> {
+    return this.#within({ name, by }, (told, workDirectory) =>
+      // How large it is, is known when it is here.
+      this.#converted(told, { source, workDirectory, sizeBytes: pulledBytes, login, checksCertificate }),
+    );
+  }
+
   /** Throws a RefusedError whatever goes wrong. */
   async #within<T>(
     { name, by }: { name: string; by: string },
@@ -116,10 +140,7 @@ class Receiver {
     }
   }
 
-  async #converted(
-    told: ImageImport,
-    { source, workDirectory, sizeBytes }: { source: string; workDirectory: string; sizeBytes: number },
-  ): Promise<Image> {
+  async #converted(told: ImageImport, { sizeBytes, ...source }: Conversion): Promise<Image> {
     const { directory, inventory, wallClock, limitMs } = this.#options;
     const { name, by } = told;
     const now = (doing: string): void => void Object.assign(told, { doing, since: wallClock() });
@@ -133,10 +154,18 @@ class Receiver {
     using _acquired = await acquired;
     this.#refuseWhenFull();
     now('starting');
+    const full = new AbortController();
+    const onStep = (doing: string): void => {
+      now(doing);
+      if (inventory.diskFull() !== undefined) full.abort();
+    };
     const image = await importInProcess(
-      { source, name, storeDirectory: directory, workDirectory, nowMs: wallClock() },
-      { limitMs: limitMs(sizeBytes), onStep: now },
-    );
+      { ...source, name, storeDirectory: directory, nowMs: wallClock() },
+      { limitMs: limitMs(sizeBytes), onStep, signal: full.signal },
+    ).catch((cause: unknown) => {
+      this.#refuseWhenFull();
+      throw cause;
+    });
     await inventory.images.save(image);
     inventory.events.add({ kind: 'image', subject: name, message: `imported, ${image.squashfs.sizeBytes} bytes` });
     return image;

@@ -9,9 +9,8 @@ import { fileURLToPath } from 'node:url';
 import type { Image } from '../../protocol/api/images.ts';
 import type { ImportOptions } from './import.ts';
 
-export type ImportRequest = Required<Pick<ImportOptions, 'source' | 'name' | 'storeDirectory' | 'workDirectory'>> & {
-  nowMs: number;
-};
+export type ImportRequest = Required<Pick<ImportOptions, 'source' | 'name' | 'storeDirectory' | 'workDirectory'>> &
+  Pick<ImportOptions, 'login' | 'checksCertificate'> & { nowMs: number };
 
 /** The program's own lines: written and read by this folder alone. */
 export type ImportLine = { step: string } | { image: Image } | { error: string; code?: string };

@@ -10,16 +10,16 @@
  * what else is in `images/`.
  */
 import { mkdir, mkdtemp, open, rename, rm, stat } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import { accountsLimitBytes, resolveUser } from '../../protocol/container/container-user.ts';
 import { configurationProblem } from '../../protocol/desired-state.ts';
 import { imageNamePattern, squashfsName } from '../../protocol/names.ts';
 import type { Image } from '../../protocol/api/images.ts';
-import { run } from '../command.ts';
 import { sha256File } from '../digest.ts';
 import { megabytes, silentProgress, type Progress } from '../progress.ts';
 import { runSettings } from './container-format.ts';
 import { chooseImage, type Chosen } from './image-choice.ts';
+import { copyFromRegistry, type RegistryLogin } from './registry-source.ts';
 import { openSource, unpack } from './source.ts';
 import { contentOf, writeSquashfs } from './squashfs.ts';
 import { readTar, shown } from './tar.ts';
@@ -28,6 +28,10 @@ import { Tree, type Inode } from './tree.ts';
 export interface ImportOptions {
   /** Path of an archive or a layout directory, or `docker://…` where skopeo is installed. */
   source: string;
+  /** Of a registry. */
+  login?: RegistryLogin | undefined;
+  /** Of a registry; true where left out. */
+  checksCertificate?: boolean | undefined;
   /** What the image will be called; also picks from an archive with several. */
   name: string;
   /** Where `<sha256>.squashfs` goes; made if missing. */
@@ -51,6 +55,8 @@ export interface ImportLimits {
   /** In one directory. mksquashfs 4.5 took 0.5 s over 10,000, 1.6 s over 20,000, 6.5 s over 40,000, over 10 minutes over 200,000. */
   directoryEntries: number;
   nameBytes: number;
+  /** From a registry, compressed. */
+  fetchedBytes: number;
 }
 
 const defaultLimits: ImportLimits = {
@@ -58,6 +64,7 @@ const defaultLimits: ImportLimits = {
   entries: 500_000,
   directoryEntries: 20_000,
   nameBytes: 64 * 2 ** 20,
+  fetchedBytes: 8 * 2 ** 30,
 };
 const imageName = new RegExp(imageNamePattern);
 
@@ -83,7 +90,17 @@ export async function importImage(options: ImportOptions): Promise<Image> {
   const workDir = await mkdtemp(join(workDirectory, '.import-'));
   try {
     const path = source.startsWith('docker://')
-      ? await copyFromRegistry({ source, architecture, workDir, signal })
+      ? await copyFromRegistry({
+          source,
+          name,
+          architecture,
+          workDir,
+          login: options.login,
+          checksCertificate: options.checksCertificate ?? true,
+          mostBytes: limits.fetchedBytes,
+          progress,
+          signal,
+        })
       : source;
     const opened = await openSource({ source: path, what: name, workDir, mostBytes: limits.unpackedBytes, signal });
     const chosen = await chooseImage({ source: opened, name, architecture });
@@ -182,17 +199,4 @@ async function readText(inode: Inode | undefined, layers: readonly string[]): Pr
   const pieces: Buffer[] = [];
   for await (const piece of contentOf(inode.content, file)) pieces.push(piece);
   return Buffer.concat(pieces).toString('utf8');
-}
-
-async function copyFromRegistry(options: {
-  source: string;
-  architecture: string;
-  workDir: string;
-  signal: AbortSignal | undefined;
-}) {
-  const { source, architecture, workDir, signal } = options;
-  const layout = join(workDir, basename(source).replace(/[^A-Za-z0-9.-]/g, '_') || 'layout');
-  const platform = ['--override-os', 'linux', '--override-arch', architecture];
-  await run('skopeo', ['copy', '--quiet', ...platform, source, `oci:${layout}:latest`], { signal });
-  return layout;
 }

@@ -85,6 +85,14 @@ export function decideRemoveCustomer(transaction: Transaction, name: string): { 
   );
   if (workloads.length > 0)
     return { refused: `${name} has ${workloads.map((workload) => workload.name).join(', ')}: remove them first` };
+  // A later customer of that name must not be theirs.
+  const deployers = Array.from(transaction.all('operators'), ([, each]) => each).filter(
+    ({ customer }) => customer === name,
+  );
+  if (deployers.length > 0)
+    return {
+      refused: `${name} has the deployers ${deployers.map((each) => each.name).join(', ')}: remove them first (muster operator remove)`,
+    };
   transaction.remove('customers', name);
   transaction.event('customer', name, 'removed');
   return { removed: name };

@@ -59,8 +59,11 @@ export function imageFor(
 ): ImageDocument | undefined {
   const names = name.includes(':') ? [name] : [name, `${name}:latest`];
   for (const each of [...names.map((own) => `${customer}/${own}`), ...names]) {
-    const image = view.get('images', each);
-    if (image !== undefined) return image;
+    const known = view.get('images', each);
+    if (known === undefined) continue;
+    // What its name stood for before is the name's, not the workload's.
+    const { history: _, ...image } = known;
+    return image;
   }
   return undefined;
 }

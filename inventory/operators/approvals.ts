@@ -10,6 +10,7 @@ import type { ApprovalDocument, OrderDocument } from '../store/documents.ts';
 import { Transaction } from '../store/transaction.ts';
 import type { Decide, Transact } from '../store/writer.ts';
 import { type Note, noted } from './audited.ts';
+import { decidersOf } from './roles.ts';
 
 /** What two operators are needed for. */
 export interface ApprovalRequest {
@@ -74,7 +75,8 @@ export function approvalBook({ cache, unstored, transact, now, audit }: Approval
     let orderOf: OrderOf = (request) => orderFrom(request, { number: unstored.nextNumber(), now: now() });
     const decision = (transaction: Transaction, note: Note) => decide(transaction, { note, orderOf });
     const { action, scope, reason } = approval ?? {};
-    const mayApprove = approval?.by !== given.by && cache.get('operators', given.by) !== undefined;
+    const deciders = decidersOf(cache.all('operators'), { action: action ?? 'kill', now: now() });
+    const mayApprove = approval?.by !== given.by && deciders.includes(given.by);
     if (approval === undefined || scope === undefined || reason === undefined || !mayApprove)
       return noted(decision, { audit, transact });
     const by = bothNames(approval, given.by);
@@ -140,7 +142,8 @@ function decideRequest(
   const { now, note } = means;
   decideExpire(transaction, { isOver: ({ expiresAt }) => now >= expiresAt, note });
   const { action, scope, reason, by } = request;
-  if (transaction.get('operators', by) === undefined) return notAnOperator(by);
+  const deciders = decidersOf(transaction.all('operators'), { action, now });
+  if (!deciders.includes(by)) return notAnOperator(by);
   const same = Array.from(transaction.all('approvals'), ([, approval]) => approval).find(
     (each) => each.action === action && each.scope === scope,
   );
@@ -152,8 +155,7 @@ function decideRequest(
     orderOf: (each) => orderFrom(each, { number: 1, now }),
   });
   if ('refused' in trial) return trial;
-  const operators = [...transaction.all('operators')].length;
-  if (operators < 2)
+  if (deciders.length < 2)
     return {
       refused: `${wording(request)} needs two operators and there is only ${by}: muster operator add NAME makes another`,
     };
@@ -172,7 +174,8 @@ function decideApprove(
   const approval = transaction.get('approvals', String(id));
   if (approval === undefined || now >= approval.expiresAt) return gone(id);
   // Between the check of the token and this moment it may have been removed.
-  if (transaction.get('operators', by) === undefined) return notAnOperator(by);
+  if (!decidersOf(transaction.all('operators'), { action: approval.action, now }).includes(by))
+    return notAnOperator(by);
   if (approval.by === by) return { refused: `${by} asked for this (approval ${id}): another operator must approve it` };
   const { action, scope, reason } = approval;
   const request = { action, scope, reason, by: bothNames(approval, by), targets };
@@ -194,7 +197,7 @@ function decideApprove(
 }
 
 function notAnOperator(name: string): Refused {
-  return { refused: `${name} is no operator (any more)` };
+  return { refused: `${name} is no operator who may decide this (any more)` };
 }
 
 function bothNames({ by }: ApprovalDocument, approvedBy: string): string {

@@ -11,7 +11,7 @@ const minute = 60_000;
 async function rackOfTwo(): Promise<TestRack> {
   const rack = await testRack();
   await rack.inventory.operators.setRoot(tokenSha256('root token'));
-  for (const name of ['anna', 'ben']) assert.ok('token' in (await rack.inventory.operators.add(name, 'root')));
+  for (const name of ['anna', 'ben']) assert.ok('token' in (await rack.inventory.operators.add({ name }, 'root')));
   await rack.ready(macOf(1));
   for (const name of ['acme', 'bolt']) await rack.inventory.customers.add({ name });
   await rack.inventory.orders.kill({ scope: 'acme', reason: 'spam', by: 'anna', targets: [macOf(1)] });
@@ -29,13 +29,15 @@ async function messages(rack: TestRack, subject: string): Promise<string[]> {
 test('operators: a token is shown once, kept as a hash, and works until its operator is removed', async () => {
   await using rack = await testRack();
   await rack.inventory.operators.setRoot(tokenSha256('root token'));
-  const anna = await rack.inventory.operators.add('anna', 'root');
+  const anna = await rack.inventory.operators.add({ name: 'anna' }, 'root');
   assert.ok('token' in anna);
   assert.match(anna.token, /^[0-9a-f]{48}$/);
-  assert.deepEqual(await rack.inventory.operators.add('anna', 'root'), { refused: 'operator anna is there already' });
+  assert.deepEqual(await rack.inventory.operators.add({ name: 'anna' }, 'root'), {
+    refused: 'operator anna is there already',
+  });
   await rack.restart();
-  assert.equal(rack.inventory.operators.nameOf(tokenSha256(anna.token)), 'anna');
-  assert.equal(rack.inventory.operators.nameOf(tokenSha256('root token')), 'root');
+  assert.equal(rack.inventory.operators.find(tokenSha256(anna.token))?.name, 'anna');
+  assert.equal(rack.inventory.operators.find(tokenSha256('root token'))?.name, 'root');
   assert.ok(!JSON.stringify(rack.inventory.operators.all()).includes(anna.token));
   assert.deepEqual(
     rack.inventory.operators.all().map(({ name }) => name),
@@ -43,16 +45,16 @@ test('operators: a token is shown once, kept as a hash, and works until its oper
   );
   // Whoever could make a second operator would be two.
   assert.match(
-    JSON.stringify(await rack.inventory.operators.add('carl', 'anna')),
+    JSON.stringify(await rack.inventory.operators.add({ name: 'carl' }, 'anna')),
     /anna cannot add or remove operators, want root/,
   );
   assert.match(JSON.stringify(await rack.inventory.operators.remove('root', 'root')), /cannot remove root/);
   assert.deepEqual(await rack.inventory.operators.remove('dora', 'root'), { refused: 'there is no operator dora' });
   assert.deepEqual(await rack.inventory.operators.remove('anna', 'root'), { removed: 'anna' });
-  assert.equal(rack.inventory.operators.nameOf(tokenSha256(anna.token)), undefined);
+  assert.equal(rack.inventory.operators.find(tokenSha256(anna.token))?.name, undefined);
   await rack.inventory.operators.setRoot(tokenSha256('another'));
-  assert.equal(rack.inventory.operators.nameOf(tokenSha256('root token')), undefined);
-  assert.equal(rack.inventory.operators.nameOf(tokenSha256('another')), 'root');
+  assert.equal(rack.inventory.operators.find(tokenSha256('root token'))?.name, undefined);
+  assert.equal(rack.inventory.operators.find(tokenSha256('another'))?.name, 'root');
   assert.ok((await messages(rack, 'root')).includes('has another token now'));
 });
 
@@ -67,7 +69,10 @@ test('who was removed a moment ago asks for nothing and approves nothing', async
   ]);
   assert.deepEqual(
     [approved, wanted],
-    [{ refused: 'ben is no operator (any more)' }, { refused: 'ben is no operator (any more)' }],
+    [
+      { refused: 'ben is no operator who may decide this (any more)' },
+      { refused: 'ben is no operator who may decide this (any more)' },
+    ],
   );
   assert.equal(rack.inventory.orders.killedBy('acme'), 1);
 });
@@ -75,10 +80,10 @@ test('who was removed a moment ago asks for nothing and approves nothing', async
 test('operators are bounded', async () => {
   await using rack = await testRack();
   await rack.inventory.operators.setRoot(tokenSha256('root token'));
-  const names = Array.from({ length: 120 }, (_, index) => `op-${index}`);
-  const answers = await Promise.all(names.map((name) => rack.inventory.operators.add(name, 'root')));
-  assert.equal(answers.filter((answer) => 'token' in answer).length, 99);
-  assert.match(JSON.stringify(answers.at(-1)), /there are 100 operators already/);
+  const names = Array.from({ length: 1_020 }, (_, index) => `op-${index}`);
+  const answers = await Promise.all(names.map((name) => rack.inventory.operators.add({ name }, 'root')));
+  assert.equal(answers.filter((answer) => 'token' in answer).length, 999);
+  assert.match(JSON.stringify(answers.at(-1)), /there are 1000 operators already/);
 });
 
 test('what one operator asked for waits through a restart, and is done when another approves', async () => {
@@ -219,8 +224,8 @@ test('the audit log has who asked, who approved, what was dropped, and who becam
   assert.deepEqual(
     entries.map(({ subject, body }) => [subject, body]),
     [
-      ['operator anna', '{"step":"added","by":"root"}'],
-      ['operator ben', '{"step":"added","by":"root"}'],
+      ['operator anna', '{"step":"added","by":"root","role":"operator","customer":null,"expiresAt":null}'],
+      ['operator ben', '{"step":"added","by":"root","role":"operator","customer":null,"expiresAt":null}'],
       [
         'approval-1',
         `{"step":"asked","action":"lift","scope":"acme","reason":"sorry","by":"anna","expiresAt":${first.approval.expiresAt}}`,
@@ -251,4 +256,35 @@ test('what became impossible while it waited is refused, and waits no longer', a
     refused: 'no order stops acme',
   });
   assert.deepEqual(rack.inventory.approvals.all(), []);
+});
+
+test('who only reads, deploys or stops is no second person for a lift, nor one whose time is over', async () => {
+  await using rack = await testRack();
+  const { operators, approvals, customers, orders } = rack.inventory;
+  await operators.setRoot(tokenSha256('root token'));
+  await customers.add({ name: 'acme' });
+  await orders.kill({ scope: 'acme', reason: 'spam', by: 'root', targets: [] });
+  const end = rack.now() + minute;
+  await operators.add({ name: 'viewer', role: 'viewer' }, 'root');
+  await operators.add({ name: 'deployer', role: 'deployer', customer: 'acme' }, 'root');
+  await operators.add({ name: 'stopper', role: 'stopper' }, 'root');
+  await operators.add({ name: 'anna', expiresAt: end }, 'root');
+  const asked = await approvals.request({ ...lift, by: 'root' }, { waitMs: 10 * minute });
+  assert.ok('approval' in asked, JSON.stringify(asked));
+  const { id } = asked.approval;
+  for (const by of ['viewer', 'deployer', 'stopper'])
+    assert.deepEqual(await approvals.approve({ id, by, targets }), {
+      refused: `${by} is no operator who may decide this (any more)`,
+    });
+  await rack.pass(minute);
+  assert.match(JSON.stringify(await approvals.approve({ id, by: 'anna', targets })), /anna is no operator who may/);
+  await approvals.withdraw(id, 'root');
+  assert.match(
+    JSON.stringify(await approvals.request({ ...lift, by: 'root' }, { waitMs: minute })),
+    /needs two operators and there is only root/,
+  );
+  // To stop everything a stopper is one of two.
+  const fire = await approvals.request({ ...stop, by: 'root' }, { waitMs: minute });
+  assert.ok('approval' in fire, JSON.stringify(fire));
+  assert.ok('order' in (await approvals.approve({ id: fire.approval.id, by: 'stopper', targets })));
 });

@@ -1,27 +1,26 @@
-// Operators: who may change the rack, each known by a token of their own.
+// Operators: who may ask, each known by a token of their own, with a role and perhaps an end.
 import { createHash } from 'node:crypto';
-import type { NewOperator } from '../../protocol/api/operators.ts';
+import type { NewOperator, Operator, OperatorSpec } from '../../protocol/api/operators.ts';
 import type { Refused } from '../refused.ts';
 import type { Cache } from '../store/cache.ts';
-import type { OperatorDocument } from '../store/documents.ts';
 import type { Transaction } from '../store/transaction.ts';
 import type { Transact } from '../store/writer.ts';
+import { unknownCustomer } from '../customers/unknown.ts';
 import { drop } from './approvals.ts';
 import { type Note, noted } from './audited.ts';
+import { isOver, rootOperator, shownOperator } from './roles.ts';
 
-/** Has the token of the state directory, is there from the first start, and alone adds and removes operators. */
-export const rootOperator = 'root';
-/** Every request that changes something is compared with each of them. */
-const operatorLimit = 100;
+/** Every request is compared with each of them. */
+const operatorLimit = 1_000;
 
 export interface OperatorBook {
-  /** By name. */
-  all(): OperatorDocument[];
-  /** Whose token it is, by its SHA-256 in hex. */
-  nameOf(tokenSha256: string): string | undefined;
+  /** By name, those whose time is over too. */
+  all(): Operator[];
+  /** Whose token it is, by its SHA-256 in hex; undefined where it is nobody's, or its time is over. */
+  find(tokenSha256: string): Operator | undefined;
   /** At each start: the token in the state directory may have been exchanged. */
   setRoot(tokenSha256: string): Promise<void>;
-  add(name: string, by: string): Promise<NewOperator | Refused>;
+  add(spec: OperatorSpec, by: string): Promise<NewOperator | Refused>;
   /** What it asked for and nobody approved goes with it. */
   remove(name: string, by: string): Promise<{ removed: string } | Refused>;
 }
@@ -41,16 +40,23 @@ export function operatorBook({
   audit: Note;
 }): OperatorBook {
   const all = () => [...cache.all('operators').values()];
+  const find = (sha256: string): Operator | undefined => {
+    const found = all().find((each) => each.tokenSha256 === sha256);
+    return found === undefined || isOver(found, now()) ? undefined : shownOperator(found);
+  };
   return {
-    all: () => all().toSorted((a, b) => (a.name < b.name ? -1 : 1)),
-    nameOf: (sha256) => all().find((each) => each.tokenSha256 === sha256)?.name,
+    all: () =>
+      all()
+        .map(shownOperator)
+        .toSorted((a, b) => (a.name < b.name ? -1 : 1)),
+    find,
     setRoot: async (sha256) => {
       if (cache.get('operators', rootOperator)?.tokenSha256 === sha256) return;
       await noted((transaction, note) => decideRoot(transaction, { sha256, now: now(), note }), { audit, transact });
     },
-    add: (name, by) => {
+    add: (spec, by) => {
       const token = random(24).toString('hex');
-      return noted((transaction, note) => decideAdd(transaction, { name, by, token, now: now(), note }), {
+      return noted((transaction, note) => decideAdd(transaction, { spec, by, token, now: now(), note }), {
         audit,
         transact: (decide) => transact(decide, by),
       });
@@ -82,16 +88,35 @@ function decideRoot(
 
 function decideAdd(
   transaction: Transaction,
-  { name, by, token, now, note }: { name: string; by: string; token: string; now: number; note: Note },
+  { spec, by, token, now, note }: { spec: OperatorSpec; by: string; token: string; now: number; note: Note },
 ): NewOperator | Refused {
+  const { name, role = 'operator', customer, expiresAt } = spec;
   if (by !== rootOperator) return onlyRoot(by);
   if (transaction.get('operators', name) !== undefined) return { refused: `operator ${name} is there already` };
   if ([...transaction.all('operators')].length >= operatorLimit)
     return { refused: `there are ${operatorLimit} operators already, want no more: remove one first` };
-  transaction.put('operators', name, { name, tokenSha256: tokenSha256(token), createdAt: now });
-  transaction.event('operator', name, 'added');
-  note(`operator ${name}`, { step: 'added', by });
-  return { name, createdAt: now, token };
+  if ((role === 'deployer') !== (customer !== undefined))
+    return {
+      refused:
+        customer === undefined
+          ? 'a deployer deploys for one customer: want its name as "customer"'
+          : `a ${role} is of no customer: want the role deployer for one of ${customer}`,
+    };
+  if (customer !== undefined && transaction.get('customers', customer) === undefined) return unknownCustomer(customer);
+  if (expiresAt !== undefined && expiresAt <= now) return { refused: 'its token would be over already' };
+  const operator = {
+    name,
+    tokenSha256: tokenSha256(token),
+    createdAt: now,
+    role,
+    ...(customer === undefined ? {} : { customer }),
+    ...(expiresAt === undefined ? {} : { expiresAt }),
+  };
+  transaction.put('operators', name, operator);
+  const whose = customer === undefined ? '' : ` of ${customer}`;
+  transaction.event('operator', name, role === 'operator' ? 'added' : `added as ${role}${whose}`);
+  note(`operator ${name}`, { step: 'added', by, role, customer: customer ?? null, expiresAt: expiresAt ?? null });
+  return { ...shownOperator(operator), token };
 }
 
 function decideRemove(

@@ -213,7 +213,7 @@ test('what is in memory only is lost with the process, and that is said', async 
 test('two operators: what the second approves is in force before the disk has it, and cannot expire meanwhile', async () => {
   await using it = await rig();
   await it.inventory.operators.setRoot('a'.repeat(64));
-  assert.ok('token' in (await it.inventory.operators.add('ben', 'root')));
+  assert.ok('token' in (await it.inventory.operators.add({ name: 'ben' }, 'root')));
   const request = { action: 'kill', scope: '*', reason: 'fire', by: 'root', targets: [board] } as const;
   const asked = await it.inventory.approvals.request({ ...request, targets: [board] }, { waitMs: 600_000 });
   assert.ok('approval' in asked);

@@ -224,6 +224,12 @@ export const OperatorDocument = Type.Object({
   /** Of the token as it is sent; the token itself is kept nowhere. */
   tokenSha256: Type.String({ pattern: sha256Pattern }),
   createdAt: Instant,
+  /** Of those from before there were roles: `operator`. */
+  role: Type.Optional(oneOf(['viewer', 'deployer', 'stopper', 'operator'])),
+  /** A deployer's. */
+  customer: Type.Optional(Type.String({ pattern: customerPattern })),
+  /** Never, where it is left out. */
+  expiresAt: Type.Optional(Instant),
 });
 export type OperatorDocument = Readonly<Static<typeof OperatorDocument>>;
 

@@ -61,6 +61,7 @@ export const customerRoutes = {
     summary: 'All customers, by name',
     tag: 'customers',
     security: 'operator',
+    access: 'customer',
     schema: {
       querystring: Type.Object(pageQuery, closed),
       response: { 200: Type.Object({ customers: Type.Array(Customer), next: Next }) },
@@ -72,6 +73,7 @@ export const customerRoutes = {
     summary: 'One customer',
     tag: 'customers',
     security: 'operator',
+    access: 'customer',
     schema: { params: CustomerParams, response: { 200: Customer } },
     versioned: true,
   },

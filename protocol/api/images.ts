@@ -114,6 +114,7 @@ export const imageRoutes = {
     summary: 'All images, by name, and the imports under way',
     tag: 'images',
     security: 'operator',
+    access: 'customer',
     schema: { querystring: Type.Object(pageQuery, closed), response: { 200: Images } },
   },
   importImage: {
@@ -125,6 +126,32 @@ export const imageRoutes = {
     security: 'operator',
     schema: { querystring: Type.Object({ name: ImageName }, closed), response: { 201: Image } },
     consumes: 'application/octet-stream',
+    problems: ['unavailable'],
+  },
+  pullImage: {
+    method: 'POST',
+    path: '/v1/images/pull',
+    summary: 'Import an image from a registry',
+    description:
+      'The controller fetches it, for linux/arm64. The answer comes when it is converted; the list tells how far it is.',
+    tag: 'images',
+    security: 'operator',
+    schema: {
+      body: Type.Object(
+        {
+          source: told(
+            '`docker://host/name:tag`, or with `@sha256:…`.',
+            Type.String({ pattern: '^docker://[A-Za-z0-9][A-Za-z0-9._:/@-]{2,300}$' }),
+          ),
+          name: ImageName,
+          user: Type.Optional(Type.String({ minLength: 1, maxLength: 200, pattern: '^[^:]+$' })),
+          password: Type.Optional(told('Kept nowhere.', Type.String({ minLength: 1, maxLength: 4_096 }))),
+          checksCertificate: told('False: whatever certificate the registry has.', Type.Boolean({ default: true })),
+        },
+        closed,
+      ),
+      response: { 201: Image },
+    },
     problems: ['unavailable'],
   },
   getImage: {

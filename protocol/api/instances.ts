@@ -73,6 +73,7 @@ export const instanceRoutes = {
     summary: 'All instances, by id',
     tag: 'workloads',
     security: 'operator',
+    access: 'customer',
     schema: {
       querystring: Type.Object({ customer: Type.Optional(CustomerName), ...pageQuery }, closed),
       response: { 200: Type.Object({ instances: Type.Array(Instance), next: Next }) },

@@ -35,6 +35,7 @@ export const logRoutes = {
     summary: 'What a workload’s instances printed, oldest first',
     tag: 'workloads',
     security: 'operator',
+    access: 'customer',
     schema: {
       params: WorkloadParams,
       querystring: Type.Object(

@@ -126,6 +126,7 @@ export const orderRoutes = {
       '201: in force and stored. 202: in force, and not stored yet (`stored` is false); or, under the two-person rule, an approval request that waits for a second operator.',
     tag: 'orders',
     security: 'operator',
+    access: 'stop',
     schema: { body: KillRequest, response: { 201: KillOrder, 202: Type.Union([Approval, KillOrder]) } },
   },
   lift: {
@@ -188,6 +189,7 @@ export const approvalRoutes = {
     description: '201 for a kill, 200 for a lift, 202 where it is in force and not stored yet.',
     tag: 'orders',
     security: 'operator',
+    access: 'stop',
     schema: { params: ApprovalParams, response: { 200: KillOrder, 201: KillOrder, 202: KillOrder } },
   },
   withdrawApproval: {

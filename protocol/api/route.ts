@@ -15,6 +15,9 @@ export const tags = {
   agents: 'What nodes ask, over TLS on the rack\u2019s interface.',
 } as const;
 
+export const roles = ['viewer', 'deployer', 'stopper', 'operator', 'root'] as const;
+export type Role = (typeof roles)[number];
+
 export interface Route {
   method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
   path: `/${string}`;
@@ -24,6 +27,11 @@ export interface Route {
   tag: keyof typeof tags;
   /** Whose proof it wants: an operator's token, an agent's session, or none. */
   security: 'operator' | 'agent' | 'none';
+  /**
+   * Which roles it is for, where those that go by its method are not meant: `customer` is also for the deployers of that
+   * customer, `wish` like that and not for who only reads, `stop` also for stoppers, `root` for root alone.
+   */
+  access?: 'customer' | 'wish' | 'stop' | 'root' | 'anyone';
   schema: {
     params?: TSchema;
     querystring?: TSchema;
@@ -47,6 +55,24 @@ export interface Route {
 /** By `operationId`. */
 export type Routes = Record<string, Route>;
 
+/** Whose tokens it takes. A deployer's is for one customer: whether it is about that one is for the request to say. */
+export function rolesOf({ method, access }: Pick<Route, 'method' | 'access'>): readonly Role[] {
+  switch (access) {
+    case 'anyone':
+      return roles;
+    case 'root':
+      return ['root'];
+    case 'stop':
+      return ['stopper', 'operator', 'root'];
+    case 'wish':
+      return ['deployer', 'operator', 'root'];
+    case 'customer':
+      return method === 'GET' ? roles : ['deployer', 'operator', 'root'];
+    default:
+      return method === 'GET' ? ['viewer', 'stopper', 'operator', 'root'] : ['operator', 'root'];
+  }
+}
+
 /** Every way in which the route refuses, in the order of their status. */
 export function problemsOf(route: Route): ProblemCode[] {
   const { security, schema, method, versioned, consumes, problems: own = [] } = route;
@@ -56,7 +82,7 @@ export function problemsOf(route: Route): ProblemCode[] {
     'invalid-request',
     'unknown-parameter',
     hasBody && 'invalid-json',
-    ...(security === 'operator' ? (['no-token', 'wrong-token', 'other-site'] as const) : []),
+    ...(security === 'operator' ? (['no-token', 'wrong-token', 'other-site', 'forbidden'] as const) : []),
     security === 'agent' && 'no-session',
     schema.params !== undefined && 'not-found',
     !isRead && security === 'operator' && 'conflict',

@@ -4,33 +4,28 @@
 /** Docker's default on `rm`, and ours. */
 export const defaultStopGraceMs = 10_000;
 export const longestStopGraceMs = 300_000;
-export const stopSignalPattern =
-  '^((SIG)?(HUP|INT|QUIT|ABRT|USR1|USR2|ALRM|TERM|CONT|WINCH|PWR|KILL|RTMIN(\\+([0-9]|[12][0-9]|30))?)|[1-9]|[1-5][0-9]|6[0-4])$';
 
-const numbers: Record<string, number> = {
-  HUP: 1,
-  INT: 2,
-  QUIT: 3,
-  ABRT: 6,
-  KILL: 9,
-  USR1: 10,
-  USR2: 12,
-  ALRM: 14,
-  TERM: 15,
-  CONT: 18,
-  WINCH: 28,
-  PWR: 30,
-  // The C library's: the kernel's own two first ones are in its use.
-  RTMIN: 34,
-};
+/** Linux's, from 1. */
+const names =
+  'HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS'.split(
+    ' ',
+  );
+/** The C library's: the kernel's own two first ones are in its use. */
+const firstRealTime = 34;
+const lastRealTime = 64;
+const realTime = '(RTMIN(\\+([0-9]|[12][0-9]|30))?|RTMAX(-([0-9]|[12][0-9]|30))?)';
+
+export const stopSignalPattern = `^((SIG)?(${names.join('|')}|${realTime})|[1-9]|[1-5][0-9]|6[0-4])$`;
 const form = new RegExp(stopSignalPattern);
 
 /** SIGTERM where none is named; undefined where it is no signal's name. */
-export function stopSignalNumber(name: string | undefined): number | undefined {
-  if (name === undefined || name === '') return numbers.TERM;
-  const upper = name.toUpperCase();
+export function stopSignalNumber(wanted: string | undefined): number | undefined {
+  const upper = (wanted ?? '').toUpperCase() || 'TERM';
   if (!form.test(upper)) return undefined;
   if (/^[0-9]+$/.test(upper)) return Number(upper);
-  const [word = '', more = '0'] = upper.replace(/^SIG/, '').split('+');
-  return (numbers[word] ?? 0) + Number(more);
+  const name = upper.replace(/^SIG/, '');
+  const [word, more = '0'] = name.split(/[+-]/);
+  if (word === 'RTMIN') return firstRealTime + Number(more);
+  if (word === 'RTMAX') return lastRealTime - Number(more);
+  return names.indexOf(name) + 1;
 }

@@ -52,6 +52,6 @@ function cut(text = ''): string {
 function inWords(field: string, value: unknown): string | undefined {
   if (value === undefined) return undefined;
   if (typeof value === 'number') return quantityOf(field)?.text(value) ?? String(value);
-  if (Array.isArray(value) && value.every((each) => typeof each === 'string')) return value.join(' ');
+  if (Array.isArray(value) && value.every((each) => typeof each === 'string')) return value.join(' ') || 'none';
   return typeof value === 'string' ? value : JSON.stringify(value);
 }

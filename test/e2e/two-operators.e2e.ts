@@ -66,7 +66,7 @@ async function controllerOfTwo(): Promise<TwoOperators> {
     inventory,
     failures,
     tokenOf: async (name) => {
-      const operator = await inventory.operators.add(name, 'root');
+      const operator = await inventory.operators.add({ name }, 'root');
       assert.ok('token' in operator);
       return operator.token;
     },

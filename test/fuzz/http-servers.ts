@@ -90,7 +90,7 @@ export async function fuzzOperatorApi(count: number, random: Random): Promise<nu
 export async function fuzzAgentApi(count: number, random: Random): Promise<number> {
   await using rack = await startRack();
   const { inventory, directory, session } = rack;
-  const { certificate, key } = await loadCredentials(directory, randomBytes);
+  const { certificate, key } = await loadCredentials(directory, { random: randomBytes, address: '127.0.0.1' });
   const app = createServer({ https: { key, cert: certificate } });
   await using stack = new AsyncDisposableStack();
   stack.defer(() => app.close());

@@ -23,8 +23,9 @@ const spec: WorkloadSpec = {
   image: 'app',
   replicas: 3,
   port: 8080,
-  memoryBytes: 16 * 2 ** 20,
-  processes: 60,
+  memoryBytes: 32 * 2 ** 20,
+  // A process each for the requests that wait while this machine is busy elsewhere.
+  processes: 120,
   env: { EDITION: '1' },
   update: { drainMs: 2_000 },
 };

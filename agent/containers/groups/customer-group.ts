@@ -39,6 +39,8 @@ export class CustomerGroup {
   readonly #kill: string;
   readonly #pids: string;
   readonly #flags: string;
+  /** Of instances that have ended, as the group has counted them. */
+  #settledKills: number;
   #last: Promise<void> = Promise.resolve();
   #strike: Promise<void> | undefined;
 
@@ -54,6 +56,10 @@ export class CustomerGroup {
     this.#kill = `${this.path}/cgroup.kill`;
     this.#pids = `${this.path}/pids.current`;
     this.#flags = `/sys/class/net/${bridgeOf(customer)}/flags`;
+    this.#settledKills = directories(this.path).reduce(
+      (rest, instance) => rest - (this.#memoryKills(instance) ?? 0),
+      this.#memoryKills() ?? 0,
+    );
   }
 
   /**
@@ -165,13 +171,31 @@ export class CustomerGroup {
     return unreclaimableBytes(readGroup(`${this.path}/${instance === undefined ? '' : `${instance}/`}memory.stat`));
   }
 
-  /** How often the kernel has killed one of the customer's processes for want of memory. */
-  memoryKills(): number {
-    return Number(/^oom_kill (\d+)$/m.exec(readGroup(`${this.path}/memory.events`) ?? '')?.[1] ?? 0);
+  /**
+   * How many of an instance's processes the kernel has killed for want of memory. To be asked once for each of its starts, when
+   * that has ended. crun has removed its group by then, but the customer's has counted with it: what no other instance
+   * accounts for, now or when it ended, is this one's.
+   */
+  settleMemoryKills(instance: string): number {
+    const own = this.#memoryKills(instance);
+    const all = this.#memoryKills() ?? 0;
+    // Mostly nothing is left to tell apart, and nobody else is asked.
+    const left = all > this.#settledKills ? all - this.#settledKills : 0;
+    const others = own !== undefined || left === 0 ? [] : directories(this.path).filter((other) => other !== instance);
+    const kills = own ?? others.reduce((rest, other) => rest - (this.#memoryKills(other) ?? 0), left);
+    this.#settledKills += Math.max(0, kills);
+    return Math.max(0, kills);
+  }
+
+  #memoryKills(instance?: string): number | undefined {
+    const events = readGroup(`${this.path}/${instance === undefined ? '' : `${instance}/`}memory.events`);
+    const [, count] = /^oom_kill (\d+)$/m.exec(events ?? '') ?? [];
+    return count === undefined ? undefined : Number(count);
   }
 
   /** Removes the group and what is left of its instances' groups. Throws EBUSY while a process is in it. */
   remove(): Promise<void> {
+    this.#settledKills = 0;
     return removeTree(this.path);
   }
 

@@ -4,8 +4,8 @@
 //   config.json, root        what crun runs: an overlay over the image
 //   crun.pid, crun.log       what crun says
 //   stdout, stderr           named pipes that the container prints to (`output/output-pipe.ts`)
-//   disk                     a tmpfs of its own with all that the container can make grow: the overlay's `upper` and `work`.
-//                            What fills it harms neither a neighbour nor the agent
+//   disk                     a tmpfs of its own with all that the container can make grow: the overlay's `upper` and `work`,
+//                            and `names`, its /etc/hosts and the like. What fills it harms neither a neighbour nor the agent
 import {
   chmodSync,
   chownSync,
@@ -22,6 +22,7 @@ import { join } from 'node:path';
 import type { DesiredCustomer, DesiredInstance } from '../../../protocol/api/agent.ts';
 import { type ImageLease, mountOptions } from '../cache/image-cache.ts';
 import type { Attachment } from '../network.ts';
+import { nameFiles, type NameFile } from './oci-config.ts';
 import { outputStreams, type OutputStream } from '../output/output-pipe.ts';
 import { runTool } from '../tool.ts';
 
@@ -47,6 +48,8 @@ export class Bundle {
   readonly id: string;
   readonly directory: string;
   readonly root: string;
+  /** With a file for each of `nameFiles`. */
+  readonly names: string;
   readonly pidFile: string;
   readonly crunLogFile: string;
   readonly #disk: string;
@@ -59,6 +62,7 @@ export class Bundle {
     this.pidFile = join(this.directory, 'crun.pid');
     this.crunLogFile = join(this.directory, 'crun.log');
     this.#disk = join(this.directory, 'disk');
+    this.names = join(this.#disk, 'names');
     this.#recordFile = join(this.directory, 'instance.json');
   }
 
@@ -67,13 +71,9 @@ export class Bundle {
   }
 
   /** A fresh root for each start: nothing that a run wrote outlives it. */
-  async makeRoot(image: ImageLease, { uidBase }: DesiredCustomer): Promise<void> {
+  async makeRoot(image: ImageLease, { uidBase, address }: { uidBase: number; address: string }): Promise<void> {
     for (const directory of [this.directory, this.#disk]) mkdirSync(directory, { recursive: true, mode: 0o711 });
-    if (mountOptions(this.#disk) === undefined) {
-      const cap = `size=${writableBytes},nr_inodes=8192,mode=711,nodev,nosuid`;
-      await runTool(['mount', '-t', 'tmpfs', '-o', cap, 'tmpfs', this.#disk], { timeoutMs: mountTimeoutMs });
-    }
-    await this.#makeOutput();
+    await Promise.all([this.#mountDisk(), this.#makeOutput()]);
     const upper = join(this.#disk, 'upper');
     const work = join(this.#disk, 'work');
     if (mountOptions(this.root) !== undefined) await unmount([this.root]);
@@ -85,20 +85,31 @@ export class Bundle {
     const { mode } = statSync(image.path);
     chmodSync(upper, mode & 0o7777);
     chownSync(upper, uidBase, uidBase);
-    if (existsSync(join(image.path, 'etc'))) this.#writeNames(join(upper, 'etc'), uidBase);
+    this.#writeNames({ uidBase, address });
     for (const file of [this.pidFile, this.crunLogFile]) rmSync(file, { force: true });
     const layers = `lowerdir=${image.path},upperdir=${upper},workdir=${work},nodev,nosuid`;
     await runTool(['mount', '-t', 'overlay', '-o', layers, 'overlay', this.root], { timeoutMs: mountTimeoutMs });
   }
 
-  /** Images come without these: an engine is expected to provide them. */
-  #writeNames(directory: string, uidBase: number): void {
-    const names = { hostname: `${this.id}\n`, hosts: `127.0.0.1 localhost\n127.0.1.1 ${this.id}\n` };
-    mkdirSync(directory, { mode: 0o755 });
-    chownSync(directory, uidBase, uidBase);
-    for (const [name, text] of Object.entries(names)) {
-      writeFileSync(join(directory, name), text, { mode: 0o644 });
-      chownSync(join(directory, name), uidBase, uidBase);
+  async #mountDisk(): Promise<void> {
+    if (mountOptions(this.#disk) !== undefined) return;
+    const cap = `size=${writableBytes},nr_inodes=8192,mode=711,nodev,nosuid`;
+    await runTool(['mount', '-t', 'tmpfs', '-o', cap, 'tmpfs', this.#disk], { timeoutMs: mountTimeoutMs });
+  }
+
+  /** Its root may change them, as elsewhere. */
+  #writeNames({ uidBase, address }: { uidBase: number; address: string }): void {
+    const texts: Record<NameFile, string> = {
+      hostname: `${this.id}\n`,
+      // Whoever asks for its own name gets the address that its port is reached by.
+      hosts: `127.0.0.1 localhost\n${address} ${this.id}\n`,
+      'resolv.conf': '# This rack has no name server: names are those of /etc/hosts.\n',
+    };
+    mkdirSync(this.names, { recursive: true, mode: 0o711 });
+    for (const name of nameFiles) {
+      const file = join(this.names, name);
+      writeFileSync(file, texts[name], { mode: 0o644 });
+      chownSync(file, uidBase, uidBase);
     }
   }
 

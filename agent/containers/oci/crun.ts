@@ -1,7 +1,8 @@
 // crun by its command line. `crun run` stays as the parent of the container's first process until that has ended, and is
 // the only one that hears its status: an agent that adopts the container does not.
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import { constants } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Bundle } from './bundle.ts';
@@ -14,8 +15,8 @@ export interface CrunOptions {
   stateDir: string;
   /** File descriptors for what the container prints; the caller closes its own. */
   output: [stdout: number, stderr: number];
-  /** Asked when it has ended by SIGKILL. */
-  readonly wasOutOfMemory: () => boolean;
+  /** Asked once, when it has ended: how many of its processes the kernel has killed for want of memory. */
+  readonly memoryKills: () => number;
 }
 
 export class CrunRun {
@@ -24,7 +25,7 @@ export class CrunRun {
   readonly #bundle: Bundle;
   readonly #monitor: ChildProcess;
 
-  constructor(bundle: Bundle, { stateDir, output, wasOutOfMemory }: CrunOptions) {
+  constructor(bundle: Bundle, { stateDir, output, memoryKills }: CrunOptions) {
     this.#bundle = bundle;
     const log = `--log=file:${bundle.crunLogFile}`;
     const run = ['run', '--bundle', bundle.directory, '--pid-file', bundle.pidFile, bundle.id];
@@ -34,26 +35,32 @@ export class CrunRun {
       detached: true,
     });
     this.#monitor.unref();
-    this.ended = reasonOf(this.#monitor).then((reason) =>
-      reason === 'ended by signal 9' && wasOutOfMemory() ? 'out of memory' : reason,
-    );
+    this.ended = endOf(this.#monitor).then((end) => reasonOf(end, memoryKills()));
   }
 
-  /** Until the container's process runs (crun writes the pid file then). Throws what crun said where it never did. */
-  async started(): Promise<void> {
+  /**
+   * Until the container's program has been executed. False where it has ended before anybody saw that: it was quick, or crun
+   * could not execute it and said so on the container's standard error. Throws what crun said where it did not come so far.
+   */
+  async started(): Promise<boolean> {
     const deadline = performance.now() + startTimeoutMs;
     let ended: string | undefined;
     void this.ended.then((reason) => {
       ended = reason;
     });
-    while (!existsSync(this.#bundle.pidFile)) {
-      if (ended !== undefined) throw new Error(`cannot start: ${this.#complaint() || ended}`);
+    while (!this.#hasExecuted()) {
+      if (ended !== undefined) {
+        const complaint = this.#complaint();
+        if (complaint === '' && existsSync(this.#bundle.pidFile)) return false;
+        throw new StartError(complaint || ended);
+      }
       if (performance.now() > deadline) {
         this.kill();
-        throw new Error(`cannot start: crun took longer than ${startTimeoutMs} ms`);
+        throw new StartError(`crun took longer than ${startTimeoutMs} ms`);
       }
       await pause(2);
     }
+    return true;
   }
 
   /** crun itself, not the container. */
@@ -61,9 +68,40 @@ export class CrunRun {
     this.#monitor.kill('SIGKILL');
   }
 
+  /** The first process is crun itself until it executes the program; crun writes the pid file shortly before. */
+  #hasExecuted(): boolean {
+    if (!existsSync(this.#bundle.pidFile)) return false;
+    const first = programOf(readFileSync(this.#bundle.pidFile, 'utf8').trim());
+    const crun = programOf(String(this.#monitor.pid));
+    return first !== undefined && crun !== undefined && first !== crun;
+  }
+
   #complaint(): string {
     const file = this.#bundle.crunLogFile;
     return existsSync(file) ? readFileSync(file, 'utf8').trim().slice(-400) : '';
+  }
+}
+
+/** What crun writes to the container's standard error where the kernel refuses to execute its program. */
+export const execFailure = /^exec container process\b/;
+
+/** crun's or the kernel's words for why it does not run. */
+export class StartError extends Error {
+  readonly words: string;
+
+  constructor(words: string) {
+    super(`cannot start: ${words}`);
+    this.words = words;
+  }
+}
+
+/** Which file a process runs; undefined where it is gone. */
+function programOf(pid: string): string | undefined {
+  try {
+    const { dev, ino } = statSync(`/proc/${pid}/exe`);
+    return `${dev} ${ino}`;
+  } catch {
+    return undefined;
   }
 }
 
@@ -82,13 +120,33 @@ export function globalOptions(stateDir: string): string[] {
   return ['--root', booksOf(stateDir), '--cgroup-manager=cgroupfs'];
 }
 
-function reasonOf(monitor: ChildProcess): Promise<string> {
+type End = { code: number } | { crun: string };
+
+function endOf(monitor: ChildProcess): Promise<End> {
   return new Promise((resolve) => {
-    monitor.once('error', (cause) => resolve(`cannot run crun: ${cause.message}`));
-    monitor.once('exit', (code, signal) => {
-      if (signal !== null) resolve(`crun was ended by ${signal}`);
-      else if (code !== null && code > 128) resolve(`ended by signal ${code - 128}`);
-      else resolve(`exited with ${code}`);
-    });
+    monitor.once('error', (cause) => resolve({ crun: `cannot run crun: ${cause.message}` }));
+    monitor.once('exit', (code, signal) => resolve(code === null ? { crun: `crun was ended by ${signal}` } : { code }));
   });
+}
+
+/** Signals that end a process which does not handle them. */
+const fatal = 'HUP INT QUIT ILL TRAP ABRT BUS FPE KILL SEGV PIPE ALRM TERM SYS XCPU'.split(' ');
+
+/**
+ * crun passes a status on, and 128 + n where signal n ended it: the same as of a program that exits with that. So a status is
+ * told as it is, and a cause only where the kernel has counted it.
+ */
+export function reasonOf(end: End, memoryKills: number): string {
+  if ('crun' in end) return end.crun;
+  const { code } = end;
+  if (code === 128 + constants.signals.SIGKILL && memoryKills > 0) return 'out of memory';
+  const name = fatal.find((each) => constants.signals[`SIG${each}` as NodeJS.Signals] === code - 128);
+  const status = `exited with ${code}${name === undefined ? '' : `, as after SIG${name}`}`;
+  return `${status}${killedForMemory(memoryKills)}`;
+}
+
+/** `; 2 of its processes were killed for want of memory`; empty for none. */
+export function killedForMemory(count: number): string {
+  if (count === 0) return '';
+  return `; ${count === 1 ? 'one of its processes was' : `${count} of its processes were`} killed for want of memory`;
 }

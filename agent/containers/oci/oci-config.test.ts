@@ -22,6 +22,7 @@ const place = {
   user: { uid: 0, gid: 0, groups: [44] },
   nodeName: 'node-c20001',
   rootDirectory: '/run/muster/instances/web-0a1b2c3d/root',
+  names: '/run/muster/instances/web-0a1b2c3d/disk/names',
   networkNamespace: '/run/netns/web-0a1b2c3d',
   cgroupRoot: '/sys/fs/cgroup',
   firstProcessFile: '/run/leash/first/acme/web-0a1b2c3d',

@@ -7,6 +7,10 @@ import type { ContainerUser } from '../../../protocol/container/container-user.t
 
 export const idRange = 65_536;
 
+/** Of its /etc. An image comes without them: an engine is expected to provide them. */
+export const nameFiles = ['hosts', 'hostname', 'resolv.conf'] as const;
+export type NameFile = (typeof nameFiles)[number];
+
 export type ConfiguredInstance = DesiredInstance & ContainerConfiguration;
 
 export interface ContainerPlace {
@@ -15,6 +19,8 @@ export interface ContainerPlace {
   nodeName: string;
   /** The overlay that crun pivots into. */
   rootDirectory: string;
+  /** A folder with a file for each of `nameFiles`. */
+  names: string;
   /** `ip netns` name's path. */
   networkNamespace: string;
   cgroupRoot: string;
@@ -74,7 +80,14 @@ const mounts = [
     source: 'shm',
     options: ['nosuid', 'noexec', 'nodev', 'mode=1777', 'size=16m', 'nr_inodes=1024'],
   },
-  // No sysfs: the network namespace is the node's to configure, and the board's hardware is nobody's business.
+  // No sysfs: the network namespace is the node's to configure, and the board's hardware is nobody's business; but thread pools
+  // count the processors here.
+  {
+    destination: '/sys/devices/system/cpu',
+    type: 'bind',
+    source: '/sys/devices/system/cpu',
+    options: ['bind', 'private', 'nosuid', 'noexec', 'nodev', 'ro'],
+  },
   // Language runtimes read their limits here.
   {
     destination: '/sys/fs/cgroup',
@@ -105,7 +118,7 @@ export function ociConfig(instance: ConfiguredInstance, place: ContainerPlace): 
     process: processOf(instance, place),
     root: { path: place.rootDirectory, readonly: false },
     hostname: instance.id,
-    mounts,
+    mounts: [...mounts, ...nameFiles.map((name) => nameMount(place.names, name))],
     hooks: {
       createRuntime: [
         {
@@ -145,6 +158,16 @@ export function ociConfig(instance: ConfiguredInstance, place: ContainerPlace): 
       maskedPaths,
       readonlyPaths: ['/proc/sys', '/proc/sysrq-trigger'],
     },
+  };
+}
+
+/** By a mount whatever the image's /etc is: not there, or a link within the image. */
+function nameMount(names: string, name: NameFile) {
+  return {
+    destination: `/etc/${name}`,
+    type: 'bind',
+    source: `${names}/${name}`,
+    options: ['bind', 'private', 'nosuid', 'noexec', 'nodev', 'rw'],
   };
 }
 

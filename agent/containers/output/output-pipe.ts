@@ -25,7 +25,7 @@ export interface OutputPipeOptions {
   budget: ReadBudget;
 }
 
-const readBytes = 8_192;
+const readBytes = 16_384;
 const usualPipeBytes = 65_536;
 /** As large as a process without privileges may make a pipe. */
 const pipeLimitBytes = 1 << 20;
@@ -40,6 +40,7 @@ export class OutputPipe {
   readonly #options: OutputPipeOptions;
   readonly #splitter = new LineSplitter();
   readonly #socket: Socket;
+  #lastLine = '';
   #pending: string[] = [];
   #fullSince: number | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -72,6 +73,11 @@ export class OutputPipe {
     return openSync(file, 'r+');
   }
 
+  /** What came last, as it came. */
+  get lastLine(): string {
+    return this.#lastLine;
+  }
+
   /** What is still in it, when no process of the container is left. */
   finish(): void {
     if (this.#isClosed) return;
@@ -82,7 +88,7 @@ export class OutputPipe {
       this.#lose({ bytes: skipped });
       this.#splitter.tear();
     }
-    this.#pending.push(...this.#splitter.push(left.subarray(skipped)));
+    this.#hear(this.#splitter.push(left.subarray(skipped)));
     const excess = this.#pending.length - lastLines;
     if (excess > 0) {
       this.#deliver();
@@ -97,7 +103,7 @@ export class OutputPipe {
     this.#isClosed = true;
     clearTimeout(this.#timer);
     this.#socket.destroy();
-    this.#pending.push(...this.#splitter.flush());
+    this.#hear(this.#splitter.flush());
     this.#deliver(lastLines);
     if (this.#pending.length > 0) this.#lose({ lines: this.#pending.length });
   }
@@ -107,8 +113,13 @@ export class OutputPipe {
     if (this.#isDropping()) {
       this.#lose({ bytes: bytes.length });
       this.#splitter.tear();
-    } else this.#pending.push(...this.#splitter.push(bytes));
+    } else this.#hear(this.#splitter.push(bytes));
     this.#next(rest);
+  }
+
+  #hear(lines: string[]): void {
+    this.#lastLine = lines.at(-1) ?? this.#lastLine;
+    this.#pending.push(...lines);
   }
 
   #next(waitMs: number): void {

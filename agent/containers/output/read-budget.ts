@@ -1,6 +1,7 @@
 // What all containers together may make the agent read: what they print costs its one thread, which obeys permits, no more.
 
-const bytesPerMs = 1_024;
+/** More than a report carries in the same time. */
+const bytesPerMs = 512;
 /** Between two reads of one stream: what it prints meanwhile comes in one. */
 const restMs = 10;
 

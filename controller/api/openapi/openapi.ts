@@ -14,7 +14,7 @@ import { nodeRoutes } from '../../../protocol/api/nodes.ts';
 import { operatorRoutes } from '../../../protocol/api/operators.ts';
 import { approvalRoutes, orderRoutes } from '../../../protocol/api/orders.ts';
 import { Problem, problemMediaType, problems, type ProblemCode } from '../../../protocol/api/problem.ts';
-import { problemsOf, type Route, type Routes, tags } from '../../../protocol/api/route.ts';
+import { problemsOf, rolesOf, type Route, type Routes, tags } from '../../../protocol/api/route.ts';
 import { referenceRoutes, statusRoutes } from '../../../protocol/api/status.ts';
 import { streamRoutes } from '../../../protocol/api/stream.ts';
 import { workloadRoutes } from '../../../protocol/api/workloads.ts';
@@ -101,7 +101,7 @@ function operation(operationId: string, { route, schemas }: { route: Route; sche
   return {
     operationId,
     summary,
-    description: description ?? `${summary}.`,
+    description: `${description ?? `${summary}.`}${security === 'operator' ? ` Roles: ${rolesOf(route).join(', ')}.` : ''}`,
     tags: [tag],
     security: security === 'none' ? [] : [{ [security]: [] }],
     ...(tag === 'agents' ? { servers: [agentServer] } : {}),

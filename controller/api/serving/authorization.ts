@@ -1,14 +1,17 @@
-// Who asks: each request is by a named operator, told by the bearer token.
+// Who asks, and whether they may: each request is by a named operator, told by the bearer token, who has a role.
 import type { Inventory } from '../../../inventory/inventory.ts';
 import { tokenSha256 } from '../../../inventory/operators/operators.ts';
 import { RateLimit } from '../../rate-limit.ts';
 import { startRepeatedEvents } from '../../kill/repeated-events.ts';
+import { accessRefusal, type Asking } from './access.ts';
 import { RefusedError, type Server } from './http.ts';
 
 declare module 'fastify' {
   interface FastifyRequest {
     /** The operator's name; empty where no token, or nobody's, came with the request. */
     operator: string;
+    /** The same with its role. Of nobody where the route wants no token. */
+    asking: Asking;
   }
   interface FastifyContextConfig {
     /** The page's own files, which ask for a token themselves; the API's routes say it in their description. */
@@ -42,16 +45,25 @@ export function authorizeOperators(
 ): void {
   const admitsWrongToken = wrongTokenGate(inventory, 'operators');
   app.decorateRequest('operator', '');
+  app.decorateRequest('asking');
   app.addHook('onReady', () => inventory.operators.setRoot(tokenSha256(rootToken)));
   app.addHook('onRequest', async (request) => {
     const { url } = request.routeOptions;
     refuseOtherSites(request.headers, url);
     // Compared by its hash: how long that takes tells nothing about the token.
     const token = /^Bearer (.{1,200})$/.exec(request.headers.authorization ?? '')?.[1];
-    request.operator = (token === undefined ? undefined : inventory.operators.nameOf(tokenSha256(token))) ?? '';
+    request.asking = (token === undefined ? undefined : inventory.operators.find(tokenSha256(token))) ?? nobody;
+    request.operator = request.asking.name;
     if (request.operator !== '') app.connections.prove(request.raw.socket);
     const { needsNoToken = false, described } = request.routeOptions.config;
-    if (request.operator !== '' || needsNoToken || described?.security === 'none') return;
+    if (needsNoToken || described?.security === 'none') return;
+    if (request.operator !== '') {
+      const { params, query } = request;
+      const refusal =
+        described === undefined ? undefined : accessRefusal(request.asking, { route: described, params, query });
+      if (refusal !== undefined) throw new RefusedError(403, refusal);
+      return;
+    }
     if (token === undefined)
       throw new RefusedError(
         401,
@@ -64,11 +76,14 @@ export function authorizeOperators(
       });
     throw new RefusedError(
       401,
-      'cannot accept this token: no operator has it (any more), want another, which an operator makes with "muster operator add NAME"',
+      'cannot accept this token: no operator has it (any more), or its time is over: want another, which an operator makes with "muster operator add NAME"',
       { code: 'wrong-token', headers: { 'www-authenticate': `${challenge}, error="invalid_token"` } },
     );
   });
 }
+
+/** Reads nothing, whatever its routes forget to ask. */
+const nobody: Asking = { name: '', role: 'deployer', customer: null, expiresAt: null };
 
 const challenge = 'Bearer realm="muster"';
 

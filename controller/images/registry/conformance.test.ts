@@ -169,6 +169,10 @@ test('manifests come in by tag and by digest, and go out as they came', async ()
     /^MANIFEST_BLOB_UNKNOWN: .*not in acme\/art; push that first/,
   );
   assert.equal((await put('v2', Buffer.alloc((4 << 20) + 1))).status, 413);
+  assert.match((await put('v2', '['.repeat(4 << 20))).code, /^MANIFEST_INVALID: .* not JSON/);
+  const large = JSON.stringify({ ...JSON.parse(bytes.toString()), annotations: { note: 'x'.repeat(3 << 20) } });
+  assert.equal((await put('large', large)).status, 201);
+  assert.equal((await place.ask('GET /v2/acme/art/manifests/large')).body.toString(), large);
   for (const tag of ['__proto__', 'constructor', 'x'.repeat(128)]) {
     assert.equal((await place.ask(`GET /v2/acme/art/manifests/${tag}`)).status, 404, tag);
     assert.equal((await put(tag, bytes)).status, 201, tag);

@@ -65,7 +65,8 @@ test('skopeo pushes an image over TLS, a workload runs it by its short name, and
   const source = join(place.rack.directory, 'web.tar');
   await writeFile(source, sampleArchives({ busybox: randomBytes(300_000), architecture: 'arm64' }).web);
   const at = `docker://127.0.0.1:${place.port}`;
-  await skopeo(place, ['copy', ...creds('dest-'), `oci-archive:${source}`, `${at}/acme/web:1.4`]);
+  const checked = ['--dest-creds=anna:secret', `--dest-cert-dir=${place.certificates}`];
+  await skopeo(place, ['copy', ...checked, `oci-archive:${source}`, `${at}/acme/web:1.4`]);
   const image = inventory.images.get('acme/web:1.4');
   assert.deepEqual(image?.config.entrypoint, ['/usr/bin/web']);
   assert.equal(image.config.user, 'app');

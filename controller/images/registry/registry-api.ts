@@ -6,6 +6,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { errorChain } from '../../../protocol/error-chain.ts';
 import type { Inventory } from '../../../inventory/inventory.ts';
 import { tokenSha256 } from '../../../inventory/operators/operators.ts';
+import type { Operator } from '../../../protocol/api/operators.ts';
 import { wrongTokenGate } from '../../api/serving/authorization.ts';
 import { RefusedError, type Server } from '../../api/serving/http.ts';
 import { readOn } from '../../api/serving/read-on.ts';
@@ -56,16 +57,40 @@ export function registerRegistryApi(app: Server, { inventory, registry }: Regist
       config: { anyHost: true, ownPace: true },
       handler: async (request, reply) => {
         const token = passwordOf(request.headers.authorization);
-        const operator = token === undefined ? undefined : inventory.operators.nameOf(tokenSha256(token));
-        if (operator === undefined)
+        const asking = token === undefined ? undefined : inventory.operators.find(tokenSha256(token));
+        if (asking === undefined)
           throw unauthorized({ isWrong: token !== undefined, admits: () => admitsWrongToken(request.ip) });
         app.connections.prove(request.raw.socket);
         reply.header('docker-distribution-api-version', 'registry/2.0');
-        const asked = { request, reply, operator, registry: await registry() };
-        return answer(registryRequest(pathOf(request)), asked);
+        const what = registryRequest(pathOf(request));
+        refuseByRole(asking, { what, request });
+        const asked = { request, reply, operator: asking.name, registry: await registry() };
+        return answer(what, asked);
       },
     });
   });
+}
+
+/** Whoever may read images may pull; a deployer has the repositories of its customer, and pulls those of nobody. */
+function refuseByRole(
+  { name, role, customer }: Operator,
+  { what, request }: { what: RegistryRequest; request: FastifyRequest },
+): void {
+  if (role === 'root' || role === 'operator') return;
+  const isRead = request.method === 'GET' || request.method === 'HEAD';
+  if (role !== 'deployer') {
+    if (!isRead) throw new RegistryError([403, 'DENIED'], `${name} is a ${role}, and may pull and not push`);
+    return;
+  }
+  const { from } = queryOf(request);
+  const repositories = 'repository' in what ? [what.repository, ...(from === undefined ? [] : [from])] : [];
+  const isOwn = (repository: string) => customer !== null && repository.startsWith(`${customer}/`);
+  const other = repositories.find((repository) => !isOwn(repository) && !(isRead && !repository.includes('/')));
+  if (other !== undefined)
+    throw new RegistryError(
+      [403, 'DENIED'],
+      `${name} is a deployer of ${customer ?? 'nobody'}, and may ${isRead ? 'pull' : 'push'} what begins with ${customer ?? 'nobody'}/, and not ${other}`,
+    );
 }
 
 function pathOf(request: FastifyRequest): string {

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { Agent, request } from 'node:https';
 import type { IncomingHttpHeaders } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { Readable } from 'node:stream';
@@ -34,6 +35,8 @@ export interface RegistryPlace extends AsyncDisposable {
   images: ImageStore;
   registry: () => Promise<Registry>;
   directory: string;
+  /** Where the certificate is, as clients are given it. */
+  certificates: string;
   port: number;
   clock: { now: number };
   readonly ask: (route: string, said?: Said) => Promise<Answer>;
@@ -60,7 +63,13 @@ export async function registryPlace(limits: RegistryOptions['limits'] = {}): Pro
   });
   const directory = join(rack.directory, 'registry');
   const registry = startRegistry({ directory, inventory, images, random: randomBytes, now, limits });
-  const { key, certificate } = await loadCredentials(join(rack.directory, 'credentials'), randomBytes);
+  const certificates = join(rack.directory, 'certificates');
+  const { key, certificate } = await loadCredentials(join(rack.directory, 'credentials'), {
+    random: randomBytes,
+    address: '127.0.0.1',
+  });
+  await mkdir(certificates);
+  await writeFile(join(certificates, 'ca.crt'), certificate);
   const app = createServer({ https: { key, cert: certificate }, bodyMs: 30_000 });
   registerRegistryApi(app, { inventory, registry });
   stack.defer(() => app.close());
@@ -74,6 +83,7 @@ export async function registryPlace(limits: RegistryOptions['limits'] = {}): Pro
     images,
     registry,
     directory,
+    certificates,
     port,
     clock,
     ask: (route, said) => ask(route, { ...said, agent, port }),

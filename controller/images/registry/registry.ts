@@ -13,7 +13,8 @@ import type { Inventory } from '../../../inventory/inventory.ts';
 import { imageNamePattern } from '../../../protocol/names.ts';
 import { RefusedError } from '../../api/serving/http.ts';
 import type { ImageStore } from '../image-store.ts';
-import { pushedManifest, type PushedManifest } from './pushed-manifest.ts';
+import { readManifest } from './large-manifest.ts';
+import type { PushedManifest } from './pushed-manifest.ts';
 import { RegistryError } from './registry-error.ts';
 import { ownerOf, type Reference } from './registry-request.ts';
 import { blobPath, openRepositories, type RegistryLimits, type Repositories, type Repository } from './repositories.ts';
@@ -275,7 +276,7 @@ async function putManifest(
   const { directory, repositories, now } = parts;
   const { repository, reference, bytes, contentType } = put;
   refuseStranger(parts, repository);
-  const manifest = pushedManifest(bytes, contentType);
+  const manifest = await readManifest(bytes, contentType);
   const sha256 = hashOf(bytes);
   if ('sha256' in reference && reference.sha256 !== sha256)
     throw new RegistryError(
