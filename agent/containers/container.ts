@@ -9,12 +9,11 @@ import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { DesiredCustomer, DesiredInstance, InstanceReport } from '../../protocol/api/agent.ts';
 import type { ContainerConfiguration, InstanceState } from '../../protocol/api/instances.ts';
-import { type CheckPaces, type Checking, startChecking } from '../checks/checking.ts';
+import type { CheckPaces, Checking } from '../checks/checking.ts';
 import type { ContainerUser } from '../../protocol/container/container-user.ts';
 import { defaultStopGraceMs, stopSignalNumber } from '../../protocol/container/stop-signal.ts';
 import { Bundle, type InstanceRecord, type StopRequest } from './oci/bundle.ts';
 import { CrunRun, execFailure, forgetContainer, killedForMemory, StartError } from './oci/crun.ts';
-import { execInContainer } from './oci/crun-exec.ts';
 import { whyNotExecuted } from './oci/executable.ts';
 import { expectFirstProcess, firstProcessFile, signalFirstProcess } from './oci/first-process.ts';
 import { isGroupPopulated, killGroup, removeTree } from './groups/control-group.ts';
@@ -25,6 +24,7 @@ import type { LogQueue } from './output/log-queue.ts';
 import { OutputPipe, outputStreams } from './output/output-pipe.ts';
 import type { ReadBudget } from './output/read-budget.ts';
 import { addressOf, type Attachment, type Network, namespacePath } from './network.ts';
+import { startInstanceChecks } from './instance-checks.ts';
 import { containerUser } from './oci/container-user.ts';
 import { hardLimits, ociConfig } from './oci/oci-config.ts';
 import type { Semaphore } from './semaphore.ts';
@@ -304,23 +304,16 @@ export class Container {
   }
 
   #check(
-    { checks }: ContainerConfiguration,
+    configuration: ContainerConfiguration,
     { attachment, adopted }: { attachment: Attachment; adopted: boolean },
   ): void {
-    if (checks === undefined || this.isRemoved) return;
-    const { stateDir, checkPaces } = this.#host;
-    this.#checking = startChecking({
-      checks,
-      adopted,
-      customer: this.instance.customer,
-      instance: {
-        address: addressOf(attachment),
-        exec: (command, options) => execInContainer(this.#bundle, { stateDir, command, ...options }),
-      },
-      paces: checkPaces,
-      changed: () => this.#host.changed(),
-      restart: (reason) => this.endFor(reason),
-    });
+    if (this.isRemoved) return;
+    const { stateDir, checkPaces: paces } = this.#host;
+    const bundle = this.#bundle;
+    const changed = () => this.#host.changed();
+    const restart = (reason: string) => this.endFor(reason);
+    const about = { configuration, attachment, adopted, bundle, stateDir };
+    this.#checking = startInstanceChecks({ ...about, paces, changed, restart });
   }
 
   async #runAdopted(record: InstanceRecord): Promise<void> {

@@ -130,8 +130,10 @@ function aboutOf({ customer, workloads }: ShownCustomer, showOnRack: (customer: 
 }
 
 function workloadLine(workload: Workload): HTMLElement {
-  const { name, image, replicas, running, ready, problem, port, stopped, revision } = workload;
+  const { name, image, replicas, running, ready, problem, port, stopped, revision, updated } = workload;
   const unready = ready < running ? `, ${ready} ready` : '';
+  // A change on its way: the rest is as before, until those are ready that replace it.
+  const changed = stopped || updated === ready ? '' : `, ${updated} of them as last changed`;
   const served = port === null ? '' : `, port ${port}`;
   const count = stopped
     ? `stopped, ${running} running (${replicas} when started)`
@@ -140,7 +142,7 @@ function workloadLine(workload: Workload): HTMLElement {
     'li',
     { 'data-testid': 'workload' },
     element('strong', {}, name),
-    element('span', { class: 'muted' }, ` ${count}${unready} · ${image}${served} · revision ${revision}`),
+    element('span', { class: 'muted' }, ` ${count}${unready}${changed} · ${image}${served} · revision ${revision}`),
     ...(problem === '' ? [] : [element('p', { class: 'warning' }, problem)]),
   );
 }
