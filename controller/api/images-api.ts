@@ -49,6 +49,19 @@ export function registerImagesApi(
       return { ...pruned, freedBytes: pruned.freedBytes + (await (await registry()).collect()) };
     },
   });
+  registerImports(app, images);
+  app.route({
+    ...served(imageRoutes.removeImage),
+
+    handler: async (request) => {
+      await images.remove(request.params.image);
+      await (await registry?.())?.forget(request.params.image);
+      return {};
+    },
+  });
+}
+
+function registerImports(app: Server, images: ImageStore): void {
   app.route({
     ...served(imageRoutes.importImage),
     bodyLimit: 8 * 2 ** 30,
@@ -77,15 +90,6 @@ export function registerImagesApi(
       const login = user === undefined || password === undefined ? undefined : { user, password };
       const image = await images.pull(source, { name, by: request.operator, login, checksCertificate });
       return reply.status(201).send(image);
-    },
-  });
-  app.route({
-    ...served(imageRoutes.removeImage),
-
-    handler: async (request) => {
-      await images.remove(request.params.image);
-      await (await registry?.())?.forget(request.params.image);
-      return {};
     },
   });
 }
