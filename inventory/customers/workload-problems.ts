@@ -1,5 +1,5 @@
 // Why workloads do not run as wanted, as the scheduler sees it. In memory only: it finds out again.
-import { isReady } from './placement.ts';
+import { isServing } from './placement.ts';
 import type { Change } from '../store/changes.ts';
 import type { Cache } from '../store/cache.ts';
 import type { WorkloadDocument } from '../store/documents.ts';
@@ -75,9 +75,14 @@ export class WorkloadProblems {
 
   #runs({ customer, name, specRevision, spec }: WorkloadDocument): boolean {
     const instances = this.#cache.instancesOf(customer, name);
+    const holds = this.#cache.get('customers', customer)?.onSilence === 'hold';
     return (
       instances.length === wantedReplicas(spec) &&
-      instances.every((instance) => isReady(instance) && instance.specRevision === specRevision)
+      instances.every(
+        (instance) =>
+          instance.specRevision === specRevision &&
+          isServing(instance, { node: this.#cache.get('nodes', instance.node), holds }),
+      )
     );
   }
 
