@@ -21,6 +21,7 @@ import type { ConfigurationCache } from './cache/configuration-cache.ts';
 import type { CustomerGroup } from './groups/customer-group.ts';
 import type { ImageCache } from './cache/image-cache.ts';
 import type { LogQueue } from './output/log-queue.ts';
+import { cleanLine } from './output/line-splitter.ts';
 import { OutputPipe, outputStreams } from './output/output-pipe.ts';
 import type { ReadBudget } from './output/read-budget.ts';
 import { addressOf, type Attachment, type Network, namespacePath } from './network.ts';
@@ -187,7 +188,8 @@ export class Container {
       if (over.aborted || this.#host.refusal(this.instance.customer) !== undefined) continue;
       if (performance.now() - startedAt >= steadyAfterMs) pauseMs = firstPauseMs;
       const again = `${this.#reason}; again in ${pauseMs / 1000} s`;
-      this.#set(this.#state, this.#lastWords === '' ? again : `${again}: ${this.#lastWords}`);
+      const words = this.#state === 'exited' && this.#endedFor === undefined ? this.#lastWords : '';
+      this.#set(this.#state, words === '' ? again : `${again}: ${words}`);
       this.#tell(again);
       await this.#wait(pauseMs);
       pauseMs = Math.min(longestPauseMs, pauseMs * 2);
@@ -405,7 +407,8 @@ export class Container {
     await removeTree(this.#cgroup);
     const pipes = this.#output.splice(0);
     for (const pipe of pipes) pipe.finish();
-    this.#lastWords = pipes.flatMap(({ last }) => (last === '' ? [] : last.slice(0, lastWordsCharacters))).at(-1) ?? '';
+    const words = pipes.map(({ lastLine }) => (cleanLine(lastLine)[0] ?? '').trim().slice(0, lastWordsCharacters));
+    this.#lastWords = words.findLast((text) => text !== '') ?? this.#lastWords;
   }
 
   async #clean(): Promise<void> {

@@ -32,7 +32,9 @@ echo $$ >/sys/fs/cgroup/tests/cgroup.procs
 mount -t tmpfs tmpfs /run
 ip link set lo up
 ${prepare}
-exec "$@"
+# As PID 1 of a board does, it takes leave of whoever is left to it.
+"$@" &
+wait $!
 `;
 
 /** For `prepare`: the node is 10.77.0.50, with one cable to a rack that is a namespace of its own. */

@@ -45,8 +45,6 @@ export class OutputPipe {
   #fullSince: number | undefined;
   #timer: NodeJS.Timeout | undefined;
   #isClosed = false;
-  /** The last line with anything in it that was passed on; empty before there was one. */
-  last = '';
 
   /** Opens the pipe, of which somebody must have the other end open when this turn of the event loop is over. */
   constructor(options: OutputPipeOptions) {
@@ -138,10 +136,8 @@ export class OutputPipe {
     const { instance, stream, queue } = this.#options;
     let sent = 0;
     for (; sent < this.#pending.length && queue.hasRoom(instance, beyond); sent++)
-      for (const text of cleanLine(this.#pending[sent] ?? '')) {
+      for (const text of cleanLine(this.#pending[sent] ?? ''))
         queue.push({ at: performance.now(), instance, stream, text }, beyond);
-        if (text.trim() !== '') this.last = text.trim();
-      }
     this.#pending.splice(0, sent);
     if (this.#pending.length === 0 && this.#hasRoom()) this.#fullSince = undefined;
     else this.#fullSince ??= performance.now();
