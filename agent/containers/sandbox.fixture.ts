@@ -35,7 +35,9 @@ mknod -m 666 /run/null c 1 3
 mount --bind /run/null /dev/null
 ip link set lo up
 ${prepare}
-exec "$@"
+# As PID 1 of a board does, it takes leave of whoever is left to it.
+"$@" &
+wait $!
 `;
 
 /** For `prepare`: the node is 10.77.0.50, with one cable to a rack that is a namespace of its own. */
