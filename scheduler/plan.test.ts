@@ -32,7 +32,7 @@ class Story {
 
   customer(name: string, more: Partial<WorldCustomer> = {}): this {
     const others = this.world.customers.filter((each) => each.name !== name);
-    const customer = { name, memoryBytes: 768 * mebibyte, processes: 512, killed: false };
+    const customer = { name, memoryBytes: 768 * mebibyte, processes: 512, killed: false, holds: false };
     this.world.customers = [...others, { ...customer, ...more }];
     return this;
   }
@@ -291,6 +291,13 @@ const stories: Record<string, (story: Story) => void> = {
     story.say('a is removed').world.nodes.shift();
     story.world.nodes = story.world.nodes.filter(({ name }) => name !== 'a');
     story.node('d').settle();
+  },
+  'what is on a silent node counts for nothing in a change, unless its customer holds': (story) => {
+    story.node('a').node('b').customer('acme').customer('hold', { holds: true });
+    story.workload('acme/web', { replicas: 2 }).workload('hold/web', { replicas: 2 }).settle();
+    story.say('a is silent, both change').node('a', { state: 'silent', unreadyAt: story.now, since: story.now });
+    story.workload('acme/web', { replicas: 2, specRevision: 2 }).workload('hold/web', { replicas: 2, specRevision: 2 });
+    story.settle();
   },
   'a killed customer is left alone': (story) => {
     story.node('a').node('b').customer('acme').workload('acme/web', { replicas: 2 }).settle();

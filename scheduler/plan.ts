@@ -51,6 +51,7 @@ export function* planInSlices(world: World, now: number): Sliced<Plan> {
     const problem = yield* planWorkload({
       workload,
       instances,
+      holds: customer.holds,
       pass,
       placer: new Placer(pass, { workload, customer }),
     });

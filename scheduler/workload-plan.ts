@@ -8,7 +8,7 @@
 //   judge          what an operator must know, in words
 //
 // Outdated is an instance of an earlier revision, and one on a node that is being drained: both are replaced in the same way.
-import { isReady } from '../inventory/customers/placement.ts';
+import { isServing } from '../inventory/customers/placement.ts';
 import { itemsPerLook, type Sliced, sorted } from '../inventory/slices.ts';
 import type { Mac } from '../protocol/mac.ts';
 import { lostAfterMs } from '../protocol/timing.ts';
@@ -27,6 +27,8 @@ const crashLoopRestarts = 3;
 export interface Task {
   workload: WorldWorkload;
   instances: WorldInstance[];
+  /** Its customer runs on where its node is not heard. */
+  holds: boolean;
   pass: Pass;
   placer: Placer;
 }
@@ -128,13 +130,13 @@ function* fill(task: Task, { current, outdated }: Standing): Sliced<number> {
 function* retire(task: Task, { current, outdated }: Standing): Sliced<number> {
   const { workload } = task;
   const least = workload.replicas - (workload.update.maxUnavailable ?? 0);
-  let ready = [...current, ...outdated].filter(isReady).length;
+  let ready = [...current, ...outdated].filter((instance) => isReady(task, instance)).length;
   let count = current.length + outdated.length;
   let gone = 0;
   for (const instance of yield* leavingOrder(task, { leaving: outdated, stay: current })) {
-    if (count <= least || (isReady(instance) && ready <= least)) break;
+    if (count <= least || (isReady(task, instance) && ready <= least)) break;
     leave(task, { instance, reason: whyOutdated(task, instance) ?? '' });
-    if (isReady(instance)) ready--;
+    if (isReady(task, instance)) ready--;
     count--;
     gone++;
   }
@@ -151,7 +153,7 @@ function* retire(task: Task, { current, outdated }: Standing): Sliced<number> {
 function* makeRoom(task: Task, { current, outdated, leaving }: Standing): Sliced<boolean> {
   const { workload, placer } = task;
   if (outdated.length === 0 || placer.refusal === undefined || placer.placed > 0 || leaving > 0) return false;
-  if (!current.every(isReady)) return false;
+  if (!current.every((instance) => isReady(task, instance))) return false;
   if (workload.update.maxUnavailable !== undefined) return true;
   for (const [at, instance] of (yield* leavingOrder(task, { leaving: outdated, stay: current })).entries()) {
     if (placer.wouldFitInsteadOf(instance)) {
@@ -164,8 +166,9 @@ function* makeRoom(task: Task, { current, outdated, leaving }: Standing): Sliced
 }
 
 /** Ready ones are drained before they end: whoever sends them traffic hears of it and turns elsewhere. */
-function leave({ workload, pass }: Task, { instance, reason }: { instance: WorldInstance; reason: string }): void {
-  if (isReady(instance) && workload.update.drainMs > 0) pass.drain(instance, reason);
+function leave(task: Task, { instance, reason }: { instance: WorldInstance; reason: string }): void {
+  const { workload, pass } = task;
+  if (isReady(task, instance) && workload.update.drainMs > 0) pass.drain(instance, reason);
   else pass.remove(instance, reason);
 }
 
@@ -192,7 +195,11 @@ function judge(task: Task, found: Standing & { missing: number; isStuck: boolean
 function judgeReadiness(task: Task, { current, outdated }: Standing): string {
   const { workload, pass } = task;
   const late = current.filter(
-    (instance) => !isReady(instance) && pass.isDue(instance.placedAt + workload.update.deadlineMs),
+    (instance) =>
+      // Of a node that is not heard its own event tells.
+      pass.capacity.node(instance.node)?.state === 'ready' &&
+      !isReady(task, instance) &&
+      pass.isDue(instance.placedAt + workload.update.deadlineMs),
   );
   const [first] = late;
   if (first === undefined) return '';
@@ -211,9 +218,13 @@ function nameOf({ pass }: Task, { node }: WorldInstance): string {
   return pass.capacity.node(node)?.name ?? node;
 }
 
-function rank(instance: WorldInstance): number {
+function isReady({ holds, pass }: Task, instance: WorldInstance): boolean {
+  return isServing(instance, { node: pass.capacity.node(instance.node), holds });
+}
+
+function rank(task: Task, instance: WorldInstance): number {
   if (instance.state === 'failed') return 0;
-  return isReady(instance) ? 3 : instance.state === 'running' ? 2 : 1;
+  return isReady(task, instance) ? 3 : instance.state === 'running' ? 2 : 1;
 }
 
 /**
@@ -221,17 +232,21 @@ function rank(instance: WorldInstance): number {
  * youngest.
  */
 function* leavingOrder(
-  { workload, pass }: Task,
+  task: Task,
   { leaving, stay }: { leaving: WorldInstance[]; stay: WorldInstance[] },
 ): Sliced<WorldInstance[]> {
   if (leaving.length === 0) return leaving;
+  const { workload, pass } = task;
   const zone = ({ node }: WorldInstance): string => zoneOf(workload, pass.capacity.node(node));
   const inZone = workload.spread === undefined ? new Map<string, number>() : yield* crowds({ leaving, stay, of: zone });
   const onNode = yield* crowds({ leaving, stay, of: ({ node }) => node });
   const by = (crowd: Map<string, number>) => (a: WorldInstance, b: WorldInstance) =>
     (crowd.get(b.id) ?? 0) - (crowd.get(a.id) ?? 0);
   const [byZone, byNode] = [by(inZone), by(onNode)];
-  return yield* sorted(leaving, (a, b) => rank(a) - rank(b) || byZone(a, b) || byNode(a, b) || compare(b.id, a.id));
+  return yield* sorted(
+    leaving,
+    (a, b) => rank(task, a) - rank(task, b) || byZone(a, b) || byNode(a, b) || compare(b.id, a.id),
+  );
 }
 
 /** By id: how many of those that stay, and of older ones that leave, are in the same place. */

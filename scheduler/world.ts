@@ -21,6 +21,8 @@ export interface WorldCustomer {
   memoryBytes: number;
   processes: number;
   killed: boolean;
+  /** Its instances run on where their node is not heard. */
+  holds: boolean;
 }
 
 export interface WorldWorkload {
@@ -85,10 +87,11 @@ export function readWorld(inventory: Inventory): World {
       placement: placement ?? 'open',
       labels: labelsOf({ name, facts, labels }),
     })),
-    customers: inventory.customers.all().map(({ name, memoryBytes, processes }) => ({
+    customers: inventory.customers.all().map(({ name, memoryBytes, processes, onSilence }) => ({
       name,
       memoryBytes,
       processes,
+      holds: onSilence === 'hold',
       killed: inventory.orders.killedBy(name) !== undefined,
     })),
     workloads: inventory.workloads.all().map(workloadOf),

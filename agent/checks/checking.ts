@@ -2,7 +2,7 @@
 // how often all of them together may ask in pacer.ts.
 import { setTimeout as wait } from 'node:timers/promises';
 import { intervalOf, type CheckName } from '../../protocol/workload/checks.ts';
-import type { FilledChecks } from '../../protocol/workload/check-schemas.ts';
+import type { FilledCheck, FilledChecks } from '../../protocol/workload/check-schemas.ts';
 import { afterCheck, askedNow, newHealth, type Health } from './health.ts';
 import { commandPace, connectionPace, pacer, type Pacer } from './pacer.ts';
 import { probe, type Instance } from './probe.ts';
@@ -54,7 +54,7 @@ export function startChecking(options: CheckingOptions): Checking {
     const { signal } = ended;
     try {
       while (askedNow(health).includes(name)) {
-        const failure = await pace.paced(() => probe(check, { instance, signal }), { customer, signal });
+        const failure = await pace.paced(() => asked(check), { customer, signal });
         signal.throwIfAborted();
         learn(afterCheck(health, { name, failure }));
         await wait(intervalOf(check, health.streaks[name].hasHeld), undefined, { signal });
@@ -63,6 +63,15 @@ export function startChecking(options: CheckingOptions): Checking {
       if (!signal.aborted) throw error;
     } finally {
       asking.delete(name);
+    }
+  }
+
+  /** What the node itself cannot do is no reason for the agent to end: it is the check that does not hold. */
+  async function asked(check: FilledCheck): Promise<string | undefined> {
+    try {
+      return await probe(check, { instance, signal: ended.signal });
+    } catch (error) {
+      return `cannot be asked: ${error instanceof Error ? error.message.slice(0, 200) : String(error)}`;
     }
   }
 

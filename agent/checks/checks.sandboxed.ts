@@ -157,6 +157,19 @@ test('one that is not live any more is ended and started again, and says why', a
   await end(runtime);
 });
 
+test('one that ends says its exit code, when it starts again, and its last line', async () => {
+  const runtime = start(`/run/muster-${++stateNumber}`);
+  const script = 'echo starting; echo "bind: address in use" >&2; exit 3';
+  const one = instance({ script, checks: { ready: { exec: ['/bin/true'] } } });
+  apply(runtime, one);
+  await until(
+    'it is told',
+    () => reportOf(runtime, one)?.reason === 'exited with 3; again in 1 s: bind: address in use',
+  );
+  assert.equal(reportOf(runtime, one)?.ready, false);
+  await end(runtime);
+});
+
 test('a check’s process is the customer’s: it dies by its time limit, and at once with a kill', async () => {
   const runtime = start(`/run/muster-${++stateNumber}`);
   const hangs: Checks = { ready: { exec: ['/bin/sh', '-c', 'sleep 1000'], timeoutMs: 1_500, intervalMs: 1_000 } };

@@ -9,12 +9,11 @@ import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { DesiredCustomer, DesiredInstance, InstanceReport } from '../../protocol/api/agent.ts';
 import type { ContainerConfiguration, InstanceState } from '../../protocol/api/instances.ts';
-import { type CheckPaces, type Checking, startChecking } from '../checks/checking.ts';
+import type { CheckPaces, Checking } from '../checks/checking.ts';
 import type { ContainerUser } from '../../protocol/container/container-user.ts';
 import { defaultStopGraceMs, stopSignalNumber } from '../../protocol/container/stop-signal.ts';
 import { Bundle, type InstanceRecord, type StopRequest } from './oci/bundle.ts';
 import { CrunRun, execFailure, forgetContainer, killedForMemory, StartError } from './oci/crun.ts';
-import { execInContainer } from './oci/crun-exec.ts';
 import { whyNotExecuted } from './oci/executable.ts';
 import { expectFirstProcess, firstProcessFile, signalFirstProcess } from './oci/first-process.ts';
 import { isGroupPopulated, killGroup, removeTree } from './groups/control-group.ts';
@@ -22,9 +21,11 @@ import type { ConfigurationCache } from './cache/configuration-cache.ts';
 import type { CustomerGroup } from './groups/customer-group.ts';
 import type { ImageCache } from './cache/image-cache.ts';
 import type { LogQueue } from './output/log-queue.ts';
+import { cleanLine } from './output/line-splitter.ts';
 import { OutputPipe, outputStreams } from './output/output-pipe.ts';
 import type { ReadBudget } from './output/read-budget.ts';
 import { addressOf, type Attachment, type Network, namespacePath } from './network.ts';
+import { startInstanceChecks } from './instance-checks.ts';
 import { containerUser } from './oci/container-user.ts';
 import { hardLimits, ociConfig } from './oci/oci-config.ts';
 import type { Semaphore } from './semaphore.ts';
@@ -62,6 +63,7 @@ const firstPauseMs = 500;
 const longestPauseMs = 30_000;
 const steadyAfterMs = 30_000;
 const adoptedPollMs = 200;
+const lastWordsCharacters = 160;
 
 export class Container {
   readonly instance: DesiredInstance;
@@ -83,6 +85,8 @@ export class Container {
   #endedFor: string | undefined;
   #stop: StopRequest;
   #output: OutputPipe[] = [];
+  /** The last line of what ended last, of stderr where it said anything there. */
+  #lastWords = '';
   /** While it runs, where it has checks. */
   #checking: Checking | undefined;
 
@@ -183,8 +187,10 @@ export class Container {
       next = undefined;
       if (over.aborted || this.#host.refusal(this.instance.customer) !== undefined) continue;
       if (performance.now() - startedAt >= steadyAfterMs) pauseMs = firstPauseMs;
-      this.#set(this.#state, `${this.#reason}; again in ${pauseMs / 1000} s`);
-      this.#tell(this.#reason);
+      const again = `${this.#reason}; again in ${pauseMs / 1000} s`;
+      const words = this.#state === 'exited' && this.#endedFor === undefined ? this.#lastWords : '';
+      this.#set(this.#state, words === '' ? again : `${again}: ${words}`);
+      this.#tell(again);
       await this.#wait(pauseMs);
       pauseMs = Math.min(longestPauseMs, pauseMs * 2);
     }
@@ -206,6 +212,7 @@ export class Container {
     const { instance, customer } = this;
     const { network } = this.#host;
     this.#endedFor = undefined;
+    this.#lastWords = '';
     this.#set('fetching', '');
     const configuration = await this.#host.configurations.get(instance.configuration, over);
     if (configuration.args.length === 0) throw new Error('no command: neither the workload nor its image names one');
@@ -263,13 +270,13 @@ export class Container {
       chownSync(file, this.customer.uidBase + uid, this.customer.uidBase + gid);
       return OutputPipe.openForContainer(file);
     };
-    const output: [number, number] = [open('stdout'), open('stderr')];
+    const streams: [number, number, number] = [this.#bundle.openInput(), open('stdout'), open('stderr')];
     try {
       this.#openOutput();
       const memoryKills = () => group.settleMemoryKills(this.instance.id);
-      return new CrunRun(this.#bundle, { stateDir, output, memoryKills });
+      return new CrunRun(this.#bundle, { stateDir, streams, memoryKills });
     } finally {
-      output.forEach((fd) => closeSync(fd));
+      streams.forEach((fd) => closeSync(fd));
     }
   }
 
@@ -299,23 +306,16 @@ export class Container {
   }
 
   #check(
-    { checks }: ContainerConfiguration,
+    configuration: ContainerConfiguration,
     { attachment, adopted }: { attachment: Attachment; adopted: boolean },
   ): void {
-    if (checks === undefined || this.isRemoved) return;
-    const { stateDir, checkPaces } = this.#host;
-    this.#checking = startChecking({
-      checks,
-      adopted,
-      customer: this.instance.customer,
-      instance: {
-        address: addressOf(attachment),
-        exec: (command, options) => execInContainer(this.#bundle, { stateDir, command, ...options }),
-      },
-      paces: checkPaces,
-      changed: () => this.#host.changed(),
-      restart: (reason) => this.endFor(reason),
-    });
+    if (this.isRemoved) return;
+    const { stateDir, checkPaces: paces } = this.#host;
+    const bundle = this.#bundle;
+    const changed = () => this.#host.changed();
+    const restart = (reason: string) => this.endFor(reason);
+    const about = { configuration, attachment, adopted, bundle, stateDir };
+    this.#checking = startInstanceChecks({ ...about, paces, changed, restart });
   }
 
   async #runAdopted(record: InstanceRecord): Promise<void> {
@@ -405,7 +405,10 @@ export class Container {
     await forgetContainer(this.#host.stateDir, this.instance.id);
     // A group that was killed once must not be used again: Linux (seen with 6.18) kills what is cloned into it from another.
     await removeTree(this.#cgroup);
-    for (const pipe of this.#output.splice(0)) pipe.finish();
+    const pipes = this.#output.splice(0);
+    for (const pipe of pipes) pipe.finish();
+    const words = pipes.map(({ lastLine }) => (cleanLine(lastLine)[0] ?? '').trim().slice(0, lastWordsCharacters));
+    this.#lastWords = words.findLast((text) => text !== '') ?? this.#lastWords;
   }
 
   async #clean(): Promise<void> {

@@ -1,7 +1,7 @@
 // Images in the manner of public reports, which docker runs and this runtime must: run by `images.root.test.ts` in namespaces
 // of its own.
 import assert from 'node:assert/strict';
-import { chownSync, symlinkSync } from 'node:fs';
+import { chownSync, statSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { plantBusybox } from './cache/busybox-image.fixture.ts';
@@ -303,4 +303,12 @@ test('the processors can be counted, and nothing else of /sys be seen or changed
   assert.ok(told().includes('not changed'));
   const seen = told().filter((line) => /^[a-z_]+$/.test(line));
   assert.deepEqual(seen, ['devices', 'fs', 'system', 'cpu', 'done']);
+});
+
+test('its standard input is empty, and nothing of the board’s is given to it', async () => {
+  await rig.run({ script: "wc -c; stat -c '%u %a' /dev/null; echo done; sleep 60" });
+  await rig.said('stdout: done');
+  // 65534: nobody that its user namespace knows.
+  assert.deepEqual(told(), ['0', '65534 666', 'done']);
+  assert.equal(statSync('/dev/null').uid, 0);
 });

@@ -400,8 +400,8 @@ test('what exits is started again after a growing pause, and says why', async ()
   await until('it was started three times', () =>
     runtime.reports().some(({ id, restarts }) => id === one.id && restarts >= 2),
   );
-  assert.ok(seen.has('exited: exited with 7; again in 0.5 s'), [...seen].join('\n'));
-  assert.ok(seen.has('exited: exited with 7; again in 1 s'), [...seen].join('\n'));
+  assert.ok(seen.has('exited: exited with 7; again in 0.5 s: once'), [...seen].join('\n'));
+  assert.ok(seen.has('exited: exited with 7; again in 1 s: once'), [...seen].join('\n'));
   assert.ok(
     [...seen].some((text) => text.startsWith('failed: cannot start:') && text.includes('no-such-program')),
     [...seen].join('\n'),

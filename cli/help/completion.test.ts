@@ -46,6 +46,7 @@ test('bash completes commands, their words, options, choices and files', () => {
     '--no-check',
     '--no-command',
     '--no-env',
+    '--no-placement',
     '--no-port',
     '--no-stop-signal',
     '--no-user',

@@ -98,6 +98,20 @@ test('deploy: checks are named one by one, and the others stay', async (t) => {
   assert.match(portless.err, /check ready names no port and the workload has none, want a port in one of them/);
 });
 
+test('deploy: where it may run is said as a whole', async (t) => {
+  const { muster, spec } = await controller(t);
+  const deploy = (...options: string[]) => muster('deploy', 'acme/web', '--no-wait', ...options);
+  await deploy('--image', 'web', '--place', 'zone=a', '--place', 'model=ODROID C2', '--spread', 'rack');
+  assert.deepEqual(spec()?.placement, { labels: { zone: 'a', model: 'ODROID C2' }, spread: 'rack' });
+  await deploy('--place', 'zone=b');
+  assert.deepEqual(spec()?.placement, { labels: { zone: 'b' } });
+  await deploy('--no-placement');
+  assert.equal(spec()?.placement, undefined);
+  assert.match((await deploy('--place', 'zone')).err, /--place is "zone", want LABEL=VALUE, like zone=a/);
+  assert.match((await deploy('--spread', 'Rack 1')).err, /--spread is "Rack 1", want the name of a label/);
+  assert.match((await deploy('--no-placement', '--place', 'a=b')).err, /want one of --no-placement, and --place/);
+});
+
 test('deploy: an image that was imported anew under its name is taken by who names it', async (t) => {
   const { muster, inventory } = await controller(t);
   const deploy = (...options: string[]) => muster('deploy', 'acme/web', '--no-wait', ...options);

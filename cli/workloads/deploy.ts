@@ -8,6 +8,7 @@ import { ApiError, type Tagged } from '../api/api.ts';
 import { checkedName, checkedNumber, checkedWorkload, workloadPath, type WorkloadName } from '../arguments/argument.ts';
 import { UsageError, type Call, type Command, type Context, type Option } from '../command.ts';
 import { checksOption } from '../arguments/check.ts';
+import { placementOption } from '../arguments/placement.ts';
 import { coresOption, countOption, durationOption, sizeOption } from '../arguments/limits.ts';
 import { printDone } from '../print/print.ts';
 import { deployFile, fileOptions } from './files.ts';
@@ -80,6 +81,14 @@ const specOptions = {
     value: 'N',
     help: 'how many fewer may be ready meanwhile (a new one: none, or one where there is no room for one more)',
   },
+  place: {
+    type: 'string',
+    multiple: true,
+    value: 'LABEL=VALUE',
+    help: 'only on nodes with these labels (see muster node label); they replace those from before',
+  },
+  spread: { type: 'string', value: 'LABEL', help: 'spread over the values of a label before over nodes' },
+  'no-placement': { type: 'boolean', help: 'on any node again' },
 } as const satisfies Record<string, Option>;
 
 export const waitOptions = {
@@ -270,6 +279,8 @@ function workloadPatch(call: Call): WorkloadPatch {
   const memoryBytes = sizeOption(call, { name: 'memory', from: 4 * 2 ** 20, to: 2 ** 40 });
   const cpu = coresOption(call, { name: 'cpu', from: 0.05, to: 256 });
   const processes = countOption(call, { name: 'processes', from: 1, to: 32_768 });
+  const placement = placementOption(call);
+  if (placement !== undefined) patch.placement = placement;
   const update = updateOption(call);
   if (update !== undefined) patch.update = update;
   const checks = checksOption(call);
@@ -355,6 +366,7 @@ function newSpec(id: string, patch: WorkloadPatch): WorkloadSpec {
   if (memoryBytes != null) spec.memoryBytes = memoryBytes;
   if (cpu != null) spec.cpu = cpu;
   if (processes != null) spec.processes = processes;
+  if (patch.placement != null) spec.placement = patch.placement;
   if (patch.update != null) spec.update = patch.update;
   if (patch.checks != null) spec.checks = givenChecks(patch.checks);
   if (user != null) spec.user = user;

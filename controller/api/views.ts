@@ -13,10 +13,15 @@ import { filledChecks } from '../../protocol/workload/checks.ts';
 import { labelsOf } from '../../protocol/workload/labels.ts';
 import { filledUpdate } from '../../protocol/workload/update.ts';
 import { everything } from '../../protocol/roll-call.ts';
-import { isReady } from '../../inventory/customers/placement.ts';
+import { isServing } from '../../inventory/customers/placement.ts';
 import { workloadLimits } from '../../inventory/customers/workload-limits.ts';
 import type { ChangedWorkload as InventoryChange } from '../../inventory/customers/workloads.ts';
-import type { InstanceDocument, OrderDocument, WorkloadDocument } from '../../inventory/store/documents.ts';
+import type {
+  InstanceDocument,
+  NodeDocument,
+  OrderDocument,
+  WorkloadDocument,
+} from '../../inventory/store/documents.ts';
 import { lastDrill } from './drill-views.ts';
 import { isDrillOrder } from '../../inventory/drills/drills.ts';
 import type { Inventory } from '../../inventory/inventory.ts';
@@ -115,6 +120,7 @@ function viewOf(inventory: Inventory, document: WorkloadDocument): Workload {
   const { customer, name, spec, image, specRevision, createdAt } = document;
   const order = inventory.orders.killedBy(customer);
   const instances = inventory.instances.of(customer, name);
+  const ready = instances.filter((instance) => isReady(inventory, instance));
   return {
     customer,
     name,
@@ -136,8 +142,8 @@ function viewOf(inventory: Inventory, document: WorkloadDocument): Workload {
     update: updateOf(spec),
     placement: spec.placement ?? {},
     running: running(instances),
-    ready: instances.filter(isReady).length,
-    updated: instances.filter((instance) => instance.specRevision === specRevision && isReady(instance)).length,
+    ready: ready.length,
+    updated: ready.filter((instance) => instance.specRevision === specRevision).length,
     problem: order === undefined ? inventory.workloads.problemOf(customer, name) : `stopped by kill order ${order}`,
   };
 }
@@ -147,10 +153,27 @@ function updateOf(spec: WorkloadSpec): Workload['update'] {
   return maxUnavailable === undefined ? rest : { ...rest, maxUnavailable };
 }
 
+function isReady(inventory: Inventory, instance: InstanceDocument): boolean {
+  const holds = inventory.customers.get(instance.customer)?.onSilence === 'hold';
+  return isServing(instance, { node: inventory.nodes.get(instance.node), holds });
+}
+
+/** Why one that its node called running is not ready. */
+function runningReason({
+  instance: { draining, reason },
+  node,
+}: {
+  instance: InstanceDocument;
+  node: NodeDocument | undefined;
+}): string {
+  if (draining !== undefined) return `draining: ${draining.reason}`;
+  return node?.state === 'silent' ? `its node is not heard${reason === '' ? '' : `; before: ${reason}`}` : reason;
+}
+
 export function instanceView(inventory: Inventory, id: string): Instance | undefined {
   const instance = inventory.instances.get(id);
   if (instance === undefined) return undefined;
-  const { customer, workload, node: mac, state, reason, since, restarts, port, draining } = instance;
+  const { customer, workload, node: mac, state, reason, since, restarts, port } = instance;
   const node = inventory.nodes.get(mac);
   const ip = node?.ip ?? null;
   const order = inventory.orders.killedBy(customer);
@@ -164,12 +187,12 @@ export function instanceView(inventory: Inventory, id: string): Instance | undef
     reason:
       order !== undefined && state === 'stopped'
         ? `kill order ${order}`
-        : draining !== undefined && state === 'running'
-          ? `draining: ${draining.reason}`
+        : state === 'running'
+          ? runningReason({ instance, node })
           : reason,
     since,
     restarts,
-    ready: isReady(instance),
+    ready: isReady(inventory, instance),
     nodeName: node?.name ?? mac,
     endpoint: ip === null || port === null ? null : `http://${ip}:${port}`,
   };

@@ -1,6 +1,6 @@
 // Customers' images: an archive comes in over HTTP, a process of its own makes one squashfs by digest of it.
 import { createWriteStream } from 'node:fs';
-import { mkdir, readdir, rm, stat } from 'node:fs/promises';
+import { mkdir, readdir, rename, rm, stat, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -9,6 +9,7 @@ import { squashfsName } from '../../protocol/names.ts';
 import { importInProcess, type ImportRequest } from '../../images/customer/import-process.ts';
 import type { RegistryLogin } from '../../images/customer/registry-source.ts';
 import type { Inventory } from '../../inventory/inventory.ts';
+import { Mutex } from '../../inventory/store/mutex.ts';
 import { usersOf } from '../../inventory/customers/images.ts';
 import type { Image, ImageImport, PrunedImages } from '../../protocol/api/images.ts';
 import { RefusedError } from '../api/serving/http.ts';
@@ -30,6 +31,8 @@ export interface ImageStore {
   convert(layout: string, of: { name: string; by: string; sizeBytes: number }): Promise<Image>;
   /** The same of a registry's image, `docker://host/name:tag`. */
   pull(source: string, of: PulledImage): Promise<Image>;
+  /** Gives an image one more name; false where it is gone by now. */
+  alias(known: Image, name: string): Promise<boolean>;
   /** The imports under way, oldest first. */
   imports(): ImageImport[];
   remove(name: string): Promise<void>;
@@ -66,14 +69,23 @@ export async function openImageStore({
   for (const name of await readdir(directory).catch(() => []))
     if (name.startsWith('.import-')) await rm(join(directory, name), { recursive: true, force: true });
   await mkdir(incoming, { recursive: true });
-  const receiver = new Receiver({ directory, inventory, random, wallClock, limitMs });
+  // Else a file is removed between its coming and its name's.
+  const files = new Mutex();
+  const receiver = new Receiver({ directory, inventory, random, wallClock, limitMs, files });
   return {
     receive: (archive, of) => receiver.receive(archive, of),
     convert: (layout, of) => receiver.convert(layout, of),
     pull: (source, of) => receiver.pull(source, of),
+    alias: (known, name) =>
+      files.run(async () => {
+        if (inventory.images.get(known.name)?.squashfs.sha256 !== known.squashfs.sha256) return false;
+        const { history: _, ...same } = known;
+        await inventory.images.save({ ...same, name, importedAt: wallClock() });
+        return true;
+      }),
     imports: () => receiver.imports(),
-    remove: (name) => removeImage(name, { directory, inventory }),
-    prune: (wanted) => pruneImages(wanted, { directory, inventory }),
+    remove: (name) => files.run(() => removeImage(name, { directory, inventory })),
+    prune: (wanted) => files.run(() => pruneImages(wanted, { directory, inventory })),
   };
 }
 
@@ -81,12 +93,16 @@ interface Conversion extends Pick<ImportRequest, 'source' | 'workDirectory' | 'l
   sizeBytes: number;
 }
 
+interface ReceiverOptions extends Required<ImageStoreOptions> {
+  files: Mutex;
+}
+
 class Receiver {
-  readonly #options: Required<ImageStoreOptions>;
+  readonly #options: ReceiverOptions;
   readonly #semaphore = new FairSemaphore(conversionLimits);
   readonly #underWay = new Set<ImageImport>();
 
-  constructor(options: Required<ImageStoreOptions>) {
+  constructor(options: ReceiverOptions) {
     this.#options = options;
   }
 
@@ -160,13 +176,18 @@ class Receiver {
       if (inventory.diskFull() !== undefined) full.abort();
     };
     const image = await importInProcess(
-      { ...source, name, storeDirectory: directory, nowMs: wallClock() },
+      { ...source, name, storeDirectory: source.workDirectory, nowMs: wallClock() },
       { limitMs: limitMs(sizeBytes), onStep, signal: full.signal },
     ).catch((cause: unknown) => {
       this.#refuseWhenFull();
       throw cause;
     });
-    await inventory.images.save(image);
+    await this.#options.files.run(async () => {
+      const file = squashfsName(image.squashfs.sha256);
+      await rename(join(source.workDirectory, file), join(directory, file));
+      await inventory.images.save(image);
+      await collectOld({ directory, inventory });
+    });
     inventory.events.add({ kind: 'image', subject: name, message: `imported, ${image.squashfs.sizeBytes} bytes` });
     return image;
   }
@@ -219,8 +240,14 @@ function runningFiles(inventory: Inventory): Set<string> {
   ]);
 }
 
+/** What no name leads to may take a quarter of the disk together with what they do lead to; the oldest goes first. */
+async function collectOld(stored: Stored): Promise<void> {
+  const { blocks, bsize } = await statfs(stored.directory);
+  await pruneImages({ keepBytes: (blocks * bsize) / 4, dryRun: false, keepsNames: true }, stored);
+}
+
 async function pruneImages(
-  { keepBytes, dryRun }: { keepBytes: number; dryRun: boolean },
+  { keepBytes, dryRun, keepsNames = false }: { keepBytes: number; dryRun: boolean; keepsNames?: boolean },
   { directory, inventory }: Stored,
 ): Promise<PrunedImages> {
   const files = await squashfsFiles(directory);
@@ -230,6 +257,7 @@ async function pruneImages(
     inUse: runningFiles(inventory),
     used: new Set(usersOf(inventory.workloads.all()).keys()),
     keepBytes,
+    keepsNames,
   });
   const removed: string[] = [];
   if (dryRun) removed.push(...pruning.names);

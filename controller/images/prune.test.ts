@@ -45,3 +45,9 @@ for (const [what, keepBytes, inUse, names, gone] of table) {
     assert.deepEqual([pruned.names, pruned.files.map((sha256) => sha256[0]).join('')], [names, gone]);
   });
 }
+
+test('prunedImages() keeps names where it is told to', () => {
+  const inUse = new Set([hex('e')]);
+  const pruned = prunedImages({ images, files, inUse, used: new Set(), keepBytes: 0, keepsNames: true });
+  assert.deepEqual([pruned.names, pruned.files.map((sha256) => sha256[0]).join('')], [[], 'fcb']);
+});

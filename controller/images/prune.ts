@@ -10,13 +10,15 @@ export interface PruneWorld {
   /** Names that workloads were deployed by. */
   used: ReadonlySet<string>;
   keepBytes: number;
+  /** Only what no name leads to goes. */
+  keepsNames?: boolean;
 }
 
 /**
  * Names and files to remove so that what is left takes `keepBytes` at most, as far as that goes. Names stood for other files
  * before: those go first, because no name leads to them any more. A file goes when the last name that it has goes.
  */
-export function prunedImages({ images, files, inUse, used, keepBytes }: PruneWorld): {
+export function prunedImages({ images, files, inUse, used, keepBytes, keepsNames = false }: PruneWorld): {
   names: string[];
   files: string[];
 } {
@@ -38,7 +40,7 @@ export function prunedImages({ images, files, inUse, used, keepBytes }: PruneWor
     if (bytes > keepBytes) drop(sha256);
   for (const { squashfs } of before) if (bytes > keepBytes) drop(squashfs.sha256);
   for (const { name, squashfs } of images.toSorted((a, b) => a.importedAt - b.importedAt)) {
-    if (bytes <= keepBytes) break;
+    if (keepsNames || bytes <= keepBytes) break;
     if (used.has(name)) continue;
     names.push(name);
     holders.set(squashfs.sha256, (holders.get(squashfs.sha256) ?? 1) - 1);

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { configurationDigest } from '../../protocol/desired-state.ts';
 import type { Inventory } from '../inventory.ts';
-import { editDatabase, macOf, testImage, testRack } from '../rack.fixture.ts';
+import { placeWeb, editDatabase, macOf, testImage, testRack } from '../rack.fixture.ts';
 import {
   customerView,
   instanceView,
@@ -254,6 +254,23 @@ test('reports: ready is stored, counted and told; each change of it is one event
     events.slice(1).map(({ message }) => message),
     [`running: ${reason}`, 'ready', reason, 'ready'],
   );
+});
+
+test('what is on a node that is not heard is not ready, whatever it said last; who holds on silence is as before', async () => {
+  for (const onSilence of ['stop', 'hold'] as const) {
+    await using rack = await testRack();
+    const { inventory } = rack;
+    await rack.ready(mac);
+    await placeWeb(inventory, { customer: 'acme', nodes: [mac], onSilence });
+    const [{ id } = { id: '' }] = inventory.instances.all();
+    await inventory.instances.report(mac, [{ id, state: 'running', reason: '', ready: true, restarts: 0 }]);
+    assert.equal(instanceView(inventory, id)?.ready, true);
+    await rack.pass(4_000);
+    assert.equal(inventory.nodes.get(mac)?.state, 'silent');
+    const { ready, state } = instanceView(inventory, id) ?? {};
+    assert.deepEqual([state, ready], ['running', onSilence === 'hold']);
+    assert.equal(workloadView(inventory, { customer: 'acme', name: 'web' })?.ready, onSilence === 'hold' ? 1 : 0);
+  }
 });
 
 test('kill: the order stands until lifted, through restarts; each node acknowledges once', async () => {

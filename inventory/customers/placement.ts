@@ -6,7 +6,7 @@ import type { Mac } from '../../protocol/mac.ts';
 import { configurationOf, forgetConfigurations, resolve } from './configurations.ts';
 import { killedBy } from './permitted-customers.ts';
 import { workloadLimits } from './workload-limits.ts';
-import type { InstanceDocument, WorkloadDocument } from '../store/documents.ts';
+import type { InstanceDocument, NodeDocument, WorkloadDocument } from '../store/documents.ts';
 import type { Transaction } from '../store/transaction.ts';
 import type { Cache, View } from '../store/cache.ts';
 
@@ -184,6 +184,17 @@ export function decideReport(
 /** An agent that knows of no checks says nothing of them: what runs on its node is ready. */
 export function isReady({ state, ready, draining }: Pick<InstanceDocument, 'state' | 'ready' | 'draining'>): boolean {
   return state === 'running' && ready !== false && draining === undefined;
+}
+
+/**
+ * Whether it may be sent traffic now. A node that is not heard has stopped whom nobody vouches for, whatever it said last; whoever
+ * holds on silence runs on.
+ */
+export function isServing(
+  instance: Pick<InstanceDocument, 'state' | 'ready' | 'draining'>,
+  { node, holds }: { node: Pick<NodeDocument, 'state'> | undefined; holds: boolean },
+): boolean {
+  return isReady(instance) && (node?.state === 'ready' || (holds && node?.state === 'silent'));
 }
 
 /** A report names all that is on its node: what it does not name is not there, whatever an earlier one said. */

@@ -48,3 +48,16 @@ test('that a workload runs as wanted again is said when it runs, not when nothin
   inventory.workloads.setProblems(new Map());
   assert.deepEqual(await told(), ['no node is ready', 'runs as wanted again']);
 });
+
+test('one that is stopped is not said to run', async () => {
+  await using rack = await testRack();
+  const { inventory } = rack;
+  await rack.ready(macOf(1));
+  await placeWeb(inventory, { customer: 'acme', nodes: [] });
+  inventory.workloads.setProblems(new Map());
+  await rack.pass(1_000);
+  await inventory.workloads.patch({ customer: 'acme', name: 'web', patch: { stopped: true } });
+  inventory.workloads.setProblems(new Map());
+  const events = await inventory.events.list({ limit: 100, subject: 'acme/web' });
+  assert.equal(events.at(-1)?.message, 'none of it runs, as wanted');
+});

@@ -1,5 +1,5 @@
 // Why workloads do not run as wanted, as the scheduler sees it. In memory only: it finds out again.
-import { isReady } from './placement.ts';
+import { isServing } from './placement.ts';
 import type { Change } from '../store/changes.ts';
 import type { Cache } from '../store/cache.ts';
 import type { WorkloadDocument } from '../store/documents.ts';
@@ -66,16 +66,23 @@ export class WorkloadProblems {
       if (workload !== undefined && (this.#problems.has(id) || !this.#runs(workload))) continue;
       this.#changing.delete(id);
       if (workload === undefined || this.#recovering.has(id)) continue;
-      const { replicas, image } = workload.spec;
-      this.#addEvent({ kind: 'workload', subject: id, message: `runs as wanted: ${replicas} of ${image}` });
+      const wanted = wantedReplicas(workload.spec);
+      const message =
+        wanted === 0 ? 'none of it runs, as wanted' : `runs as wanted: ${wanted} of ${workload.spec.image}`;
+      this.#addEvent({ kind: 'workload', subject: id, message });
     }
   }
 
   #runs({ customer, name, specRevision, spec }: WorkloadDocument): boolean {
     const instances = this.#cache.instancesOf(customer, name);
+    const holds = this.#cache.get('customers', customer)?.onSilence === 'hold';
     return (
       instances.length === wantedReplicas(spec) &&
-      instances.every((instance) => isReady(instance) && instance.specRevision === specRevision)
+      instances.every(
+        (instance) =>
+          instance.specRevision === specRevision &&
+          isServing(instance, { node: this.#cache.get('nodes', instance.node), holds }),
+      )
     );
   }
 

@@ -5,12 +5,14 @@
 //   crun.pid, crun.log       what crun says
 //   stdout, stderr           named pipes that the container prints to (`output/output-pipe.ts`)
 //   disk                     a tmpfs of its own with all that the container can make grow: the overlay's `upper` and `work`,
-//                            and `names`, its /etc/hosts and the like. What fills it harms neither a neighbour nor the agent
+//                            `names`, its /etc/hosts and the like, and `input`. What fills it harms neither a neighbour
+//                            nor the agent
 import {
   chmodSync,
   chownSync,
   existsSync,
   mkdirSync,
+  openSync,
   readFileSync,
   renameSync,
   rmSync,
@@ -53,6 +55,7 @@ export class Bundle {
   readonly pidFile: string;
   readonly crunLogFile: string;
   readonly #disk: string;
+  readonly #input: string;
   readonly #recordFile: string;
 
   constructor(stateDir: string, id: string) {
@@ -63,6 +66,7 @@ export class Bundle {
     this.crunLogFile = join(this.directory, 'crun.log');
     this.#disk = join(this.directory, 'disk');
     this.names = join(this.#disk, 'names');
+    this.#input = join(this.#disk, 'input');
     this.#recordFile = join(this.directory, 'instance.json');
   }
 
@@ -86,6 +90,7 @@ export class Bundle {
     chmodSync(upper, mode & 0o7777);
     chownSync(upper, uidBase, uidBase);
     this.#writeNames({ uidBase, address });
+    writeFileSync(this.#input, '', { mode: 0o600 });
     for (const file of [this.pidFile, this.crunLogFile]) rmSync(file, { force: true });
     const layers = `lowerdir=${image.path},upperdir=${upper},workdir=${work},nodev,nosuid`;
     await runTool(['mount', '-t', 'overlay', '-o', layers, 'overlay', this.root], { timeoutMs: mountTimeoutMs });
@@ -139,6 +144,14 @@ export class Bundle {
   /** Where the container prints to. */
   outputFile(stream: OutputStream): string {
     return join(this.directory, stream);
+  }
+
+  /**
+   * What it reads as its standard input: nothing. Not the board's /dev/null: crun gives its container all three streams, and
+   * whoever owns /dev/null can take it from everybody (seen with crun 1.8). The caller closes it.
+   */
+  openInput(): number {
+    return openSync(this.#input, 'r');
   }
 
   /** Any of its users may write: an image that drops privileges opens /dev/stdout after that, too. */

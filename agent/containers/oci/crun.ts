@@ -14,7 +14,7 @@ const deleteTimeoutMs = 10_000;
 export interface CrunOptions {
   stateDir: string;
   /** File descriptors for what the container prints; the caller closes its own. */
-  output: [stdout: number, stderr: number];
+  streams: [stdin: number, stdout: number, stderr: number];
   /** Asked once, when it has ended: how many of its processes the kernel has killed for want of memory. */
   readonly memoryKills: () => number;
 }
@@ -25,13 +25,13 @@ export class CrunRun {
   readonly #bundle: Bundle;
   readonly #monitor: ChildProcess;
 
-  constructor(bundle: Bundle, { stateDir, output, memoryKills }: CrunOptions) {
+  constructor(bundle: Bundle, { stateDir, streams, memoryKills }: CrunOptions) {
     this.#bundle = bundle;
     const log = `--log=file:${bundle.crunLogFile}`;
     const run = ['run', '--bundle', bundle.directory, '--pid-file', bundle.pidFile, bundle.id];
     // A session of its own: what ends the agent's does not end the container.
     this.#monitor = spawn('crun', [...globalOptions(stateDir), log, ...run], {
-      stdio: ['ignore', ...output],
+      stdio: streams,
       detached: true,
     });
     this.#monitor.unref();

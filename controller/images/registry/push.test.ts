@@ -122,6 +122,21 @@ test('an image by docker’s own media types, under a tag that moves, has a hist
   assert.ok('workload' in deployed && deployed.workload.image.digest === image.digest, 'without a tag it is latest');
 });
 
+test('of an image for many machines the one for boards becomes the image', async () => {
+  await using place = await registryPlace();
+  const manifests = [];
+  for (const architecture of ['amd64', 'arm64']) {
+    const { bytes } = await pushImage(place, { name: `acme/web:${architecture}`, text: architecture, architecture });
+    const digest = `sha256:${sha256(Buffer.from(bytes))}`;
+    manifests.push({ mediaType: manifestType, digest, size: bytes.length, platform: { architecture, os: 'linux' } });
+  }
+  const type = 'application/vnd.oci.image.index.v1+json';
+  const body = json({ schemaVersion: 2, mediaType: type, manifests });
+  const put = await place.ask('PUT /v2/acme/web/manifests/many', { body, headers: { 'content-type': type } });
+  assert.deepEqual([put.status, put.headers['warning']], [201, undefined]);
+  assert.equal(`sha256:${place.rack.inventory.images.get('acme/web:many')?.digest}`, manifests[1]?.digest);
+});
+
 test('what no board can run is kept, with a warning and an event that say why', async () => {
   await using place = await registryPlace();
   const { answer } = await pushImage(place, { name: 'acme/web:amd', text: 'a', architecture: 'amd64' });

@@ -83,9 +83,11 @@ function refuseByRole(
     return;
   }
   const { from } = queryOf(request);
-  const repositories = 'repository' in what ? [what.repository, ...(from === undefined ? [] : [from])] : [];
   const isOwn = (repository: string) => customer !== null && repository.startsWith(`${customer}/`);
-  const other = repositories.find((repository) => !isOwn(repository) && !(isRead && !repository.includes('/')));
+  const mayRead = (repository: string) => isOwn(repository) || !repository.includes('/');
+  const isRefused = 'repository' in what && !(isRead ? mayRead : isOwn)(what.repository);
+  // What it mounts from, it reads.
+  const other = isRefused ? what.repository : from !== undefined && !mayRead(from) ? from : undefined;
   if (other !== undefined)
     throw new RegistryError(
       [403, 'DENIED'],

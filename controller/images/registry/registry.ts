@@ -31,6 +31,8 @@ export interface RegistryOptions {
 }
 
 const mostBytes = 64 * 2 ** 30;
+/** Of the disk, or a sixteenth of a small one: no push takes these. */
+const keptBytes = 64 * 2 ** 20;
 const countLimits = {
   repositories: 1_000,
   entries: 2_000,
@@ -234,7 +236,7 @@ function refuseStranger({ inventory }: Parts, repository: string): void {
 
 /** What is asked before each piece that comes in: whether the disk, the registry and the customer have room for it. */
 function admission(parts: Parts, repository: string): Admit {
-  const { inventory, limits, repositories, uploads, now } = parts;
+  const { inventory, limits, repositories, uploads, directory, now } = parts;
   const owner = ownerOf(repository);
   const mine = (other: string): boolean => ownerOf(other) === owner;
   const stored = () => ({
@@ -251,6 +253,12 @@ function admission(parts: Parts, repository: string): Admit {
     // What the disk has left then is for orders.
     const full = inventory.diskFull();
     if (full !== undefined) throw new RegistryError([507, 'DENIED'], full);
+    const { blocks, bavail, bsize } = await statfs(directory);
+    if (bavail * bsize - bytes < Math.min(keptBytes, (blocks * bsize) / 16))
+      throw new RegistryError(
+        [507, 'DENIED'],
+        `cannot store it: the disk has ${bavail * bsize} bytes left, which are for orders and logs; ${makeRoom}`,
+      );
     const before = excess(bytes);
     if (before.ofOwn > 0) await repositories.collect({ freeBytes: before.ofOwn, owner, now: now() });
     if (before.ofAll > 0) await repositories.collect({ freeBytes: before.ofAll, now: now() });
@@ -262,11 +270,10 @@ function admission(parts: Parts, repository: string): Admit {
   };
 }
 
+const makeRoom = 'remove images that nothing uses (muster image ls, muster image rm NAME)';
+
 function quota(why: string): RegistryError {
-  return new RegistryError(
-    [403, 'DENIED'],
-    `cannot store it: ${why}; remove images that nothing uses (muster image ls, muster image rm NAME)`,
-  );
+  return new RegistryError([403, 'DENIED'], `cannot store it: ${why}; ${makeRoom}`);
 }
 
 async function putManifest(
@@ -345,11 +352,8 @@ async function converted(parts: Parts, conversion: Conversion): Promise<string |
   if (!imageName.test(name)) return `no image of it: ${name} is too long for an image's name, want a shorter tag`;
   const known = twin(parts, sha256);
   if (known !== undefined) {
-    if (inventory.images.get(name)?.digest !== known.digest) {
-      const { history: _, ...same } = known;
-      await inventory.images.save({ ...same, name, importedAt: parts.now() });
-    }
-    return undefined;
+    const isThere = inventory.images.get(name)?.digest === known.digest;
+    if (isThere || (await images.alias(known, name))) return undefined;
   }
   const layout = join(directory, 'uploads', `layout-${random(8).toString('hex')}`);
   try {

@@ -30,6 +30,7 @@ test('a deployer pushes to its customer, and to nobody else; who only reads pull
     [deployer, push('bolt/web'), 403],
     [deployer, push('acmeother/web'), 403],
     [deployer, `${push('acme/web')}?mount=${digest}&from=bolt/web`, 403],
+    [deployer, `${push('acme/web')}?mount=${digest}&from=web`, 201],
     [deployer, 'DELETE /v2/bolt/web/manifests/1', 403],
     [viewer, read('bolt/web'), 200],
     [viewer, push('acme/web'), 403],

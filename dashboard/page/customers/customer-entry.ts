@@ -142,8 +142,10 @@ function workloadLine(workload: Workload, histories: Means['histories']): HTMLEl
   const history = histories.get(workload.name) ?? workloadHistory(workload);
   histories.set(workload.name, history);
   history.draw(workload);
-  const { name, image, replicas, running, ready, problem, port, stopped, revision } = workload;
+  const { name, image, replicas, running, ready, problem, port, stopped, revision, updated } = workload;
   const unready = ready < running ? `, ${ready} ready` : '';
+  // A change on its way: the rest is as before, until those are ready that replace it.
+  const changed = stopped || updated === ready ? '' : `, ${updated} of them as last changed`;
   const served = port === null ? '' : `, port ${port}`;
   const count = stopped
     ? `stopped, ${running} running (${replicas} when started)`
@@ -152,7 +154,7 @@ function workloadLine(workload: Workload, histories: Means['histories']): HTMLEl
     'li',
     { 'data-testid': 'workload' },
     element('strong', {}, name),
-    element('span', { class: 'muted' }, ` ${count}${unready} · ${image}${served} · revision ${revision}`),
+    element('span', { class: 'muted' }, ` ${count}${unready}${changed} · ${image}${served} · revision ${revision}`),
     ...(problem === '' ? [] : [element('p', { class: 'warning' }, problem)]),
     history.root,
   );
