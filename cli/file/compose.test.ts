@@ -90,7 +90,7 @@ const wrong: [text: string, said: RegExp][] = [
   ['services: { web: { build: . } }', /c:1:20: services.web: "build" is not supported: take it out/],
   [`${service('')}networks: { a: {} }`, /^c:5:1: "networks" is not supported: take it out$/],
   [service('privileged: true'), /^c:4:5: services.web: "privileged" is not supported/],
-  [service('image: "${TAG}"'), /Map keys must be unique/],
+  [service('image: "${TAG}"'), /"image" is there twice: want each key once/],
   [service('command: [run, "${X:-y}"]'), /^c:4:20: "\$\{X:-y\}" has a variable, and none is filled in/],
   [service('environment: [HOME]'), /^c:4:19: "services.web.environment.HOME" has no value/],
   [service('environment: { A: }'), /^c:4:20: "services.web.environment.A" has no value/],

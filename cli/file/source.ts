@@ -54,7 +54,8 @@ export function readSource(text: string): Source {
       faults: [{ at: start, text: `the file is larger than ${fileLimitBytes} bytes: large data belongs in an image` }],
     };
   const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: true, strict: true });
+  // Whether keys are there twice is looked at below: the package compares each with each, minutes for a megabyte of them.
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: false, strict: true });
   const placeOf = (offset = 0): Place => {
     const { line, col } = lines.linePos(offset);
     return { line: Math.max(1, line), column: Math.max(1, col) };
@@ -95,7 +96,10 @@ class Reader {
     this.#count += 1;
     if (depth > depthLimit || this.#count > valueLimit) {
       if (!this.#isGivenUp)
-        this.faults.push({ at, text: depth > depthLimit ? 'it is nested too deep' : 'aliases make too much of it' });
+        this.faults.push({
+          at,
+          text: depth > depthLimit ? 'it is nested too deep' : 'there is too much in it, with what aliases repeat',
+        });
       this.#isGivenUp = true;
       return nothing;
     }
@@ -116,6 +120,7 @@ class Reader {
   #entries(items: readonly { key: unknown; value: unknown }[], depth: number): Entry[] {
     const own: Entry[] = [];
     const merged: Entry[] = [];
+    const names = new Set<string>();
     for (const { key, value } of items) {
       const name = this.read(key, depth + 1);
       if (name.kind !== 'scalar' || name.value === null) {
@@ -124,9 +129,13 @@ class Reader {
       }
       const read = value === null ? emptyAfter(name) : this.read(value, depth + 1);
       if (name.text === '<<') merged.push(...this.#merged(read));
-      else own.push({ key: name.text, at: name.at, value: read });
+      else {
+        if (names.has(name.text) && !this.#isGivenUp)
+          this.faults.push({ at: name.at, text: `${JSON.stringify(name.text)} is there twice: want each key once` });
+        names.add(name.text);
+        own.push({ key: name.text, at: name.at, value: read });
+      }
     }
-    const names = new Set(own.map(({ key }) => key));
     // What stands there itself goes before what is merged in, and the first of those before the others.
     for (const entry of merged) if (!names.has(entry.key) && names.add(entry.key)) own.push(entry);
     return own;
