@@ -11,8 +11,7 @@ import type { DesiredCustomer, DesiredInstance, InstanceReport } from '../../pro
 import type { ContainerConfiguration, InstanceState } from '../../protocol/api/instances.ts';
 import type { CheckPaces, Checking } from '../checks/checking.ts';
 import type { ContainerUser } from '../../protocol/container/container-user.ts';
-import { defaultStopGraceMs, stopSignalNumber } from '../../protocol/container/stop-signal.ts';
-import { Bundle, type InstanceRecord, type StopRequest } from './oci/bundle.ts';
+import { Bundle, type InstanceRecord, stopRequest, type StopRequest } from './oci/bundle.ts';
 import { CrunRun, execFailure, forgetContainer, killedForMemory, StartError } from './oci/crun.ts';
 import { whyNotExecuted } from './oci/executable.ts';
 import { expectFirstProcess, firstProcessFile, signalFirstProcess } from './oci/first-process.ts';
@@ -84,6 +83,9 @@ export class Container {
   #isRefused = false;
   #endedFor: string | undefined;
   #stop: StopRequest;
+  /** Of its image, which does not change: read once, however often it starts. */
+  #user: ContainerUser | undefined;
+  #unexecuted: { why: string | undefined } | undefined;
   #output: OutputPipe[] = [];
   /** The last line of what ended last, of stderr where it said anything there. */
   #lastWords = '';
@@ -217,7 +219,7 @@ export class Container {
     const configuration = await this.#host.configurations.get(instance.configuration, over);
     if (configuration.args.length === 0) throw new Error('no command: neither the workload nor its image names one');
     using image = await this.#host.images.acquire(instance.squashfs, { uidBase: customer.uidBase, signal: over });
-    const user = containerUser(image.path, { ...instance, ...configuration });
+    const user = (this.#user ??= containerUser(image.path, { ...instance, ...configuration }));
     this.#stop = stopRequest(configuration);
     let exit: Promise<string>;
     {
@@ -301,7 +303,8 @@ export class Container {
   }
 
   #explained(error: StartError, { args: [program = ''], env, workingDir }: ContainerConfiguration): Error {
-    const why = whyNotExecuted(this.#bundle.root, { program, env, workingDir, machine: process.arch });
+    const execution = { program, env, workingDir, machine: process.arch };
+    const { why } = (this.#unexecuted ??= { why: whyNotExecuted(this.#bundle.root, execution) });
     return why === undefined ? error : new StartError(why);
   }
 
@@ -439,11 +442,4 @@ export class Container {
     this.#reason = reason;
     this.#host.changed();
   }
-}
-
-function stopRequest({
-  stopSignal,
-  stopGraceMs,
-}: Pick<ContainerConfiguration, 'stopSignal' | 'stopGraceMs'>): StopRequest {
-  return { signal: stopSignalNumber(stopSignal) ?? 15, graceMs: stopGraceMs ?? defaultStopGraceMs };
 }

@@ -2,8 +2,8 @@
 // image-spec's config.md (`User`) and docker have it. Pure: the controller refuses what cannot be resolved when an image is
 // imported, and the board resolves it when a container starts.
 
-/** Of an image's /etc/passwd, and of its /etc/group. */
-export const accountsLimitBytes = 1 << 20;
+/** Of an image's /etc/passwd, and of its /etc/group: boards read them on the thread that asks for permits. */
+export const accountsLimitBytes = 1 << 17;
 /** Characters of `user:group`. */
 export const userLimit = 256;
 /** More than any account of a real image has, and few for the kernel to look through. */

@@ -21,6 +21,8 @@ import {
 } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { ContainerConfiguration } from '../../../protocol/api/instances.ts';
+import { defaultStopGraceMs, stopSignalNumber } from '../../../protocol/container/stop-signal.ts';
 import type { DesiredCustomer, DesiredInstance } from '../../../protocol/api/agent.ts';
 import { type ImageLease, mountOptions } from '../cache/image-cache.ts';
 import type { Attachment } from '../network.ts';
@@ -31,6 +33,13 @@ import { runTool } from '../tool.ts';
 export interface StopRequest {
   signal: number;
   graceMs: number;
+}
+
+export function stopRequest({
+  stopSignal,
+  stopGraceMs,
+}: Pick<ContainerConfiguration, 'stopSignal' | 'stopGraceMs'>): StopRequest {
+  return { signal: stopSignalNumber(stopSignal) ?? 15, graceMs: stopGraceMs ?? defaultStopGraceMs };
 }
 
 /** What `instance.json` holds. */

@@ -14,6 +14,8 @@ export interface Execution {
 }
 
 const headBytes = 4_096;
+/** Of PATH: an image may name thousands. */
+const directoriesLimit = 32;
 const usualPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
 /** By their number in the header of an ELF file (gABI, `e_machine`). */
@@ -35,7 +37,7 @@ export function whyNotExecuted(root: string, execution: Execution): string | und
   const path = env.findLast((each) => each.startsWith('PATH='))?.slice(5) ?? usualPath;
   const candidates = program.includes('/')
     ? [isAbsolute(program) ? program : join('/', workingDir, program)]
-    : path.split(':').map((directory) => join('/', directory, program));
+    : path.split(':', directoriesLimit).map((directory) => join('/', directory, program));
   const found = candidates.find((candidate) => findInImage(root, candidate) !== undefined);
   if (found === undefined)
     return program.includes('/')

@@ -16,12 +16,13 @@ test('readInImage() follows links within the image, and opens plain files only',
   symlinkSync('../../../../usr/etc/passwd', join(root, 'above'));
   symlinkSync('/etc/hostname', join(root, 'dangling'));
   symlinkSync('loop', join(root, 'loop'));
+  symlinkSync('usr/../'.repeat(500), join(root, 'winding'));
   symlinkSync('usr/etc/passwd/', join(root, 'slashed'));
   execFileSync('mkfifo', [join(root, 'fifo')]);
   const read = (path: string, limitBytes = 100) => readInImage(root, { path, limitBytes })?.toString();
   for (const path of ['etc/passwd', '/etc/passwd', 'absolute', 'above', '../etc/./passwd'])
     assert.equal(read(path), 'root:x:0:0', path);
   assert.equal(read('etc/passwd', 4), 'root');
-  for (const path of ['dangling', 'loop', 'fifo', 'etc', '', 'etc/passwd/x', 'nothing/at/all'])
+  for (const path of ['dangling', 'loop', 'winding/etc/passwd', 'fifo', 'etc', '', 'etc/passwd/x', 'nothing/at/all'])
     assert.equal(read(path), undefined, path);
 });

@@ -5,12 +5,15 @@ import { join } from 'node:path';
 
 /** As the kernel. */
 const linksLimit = 40;
+/** Names on the way, those of links too: an image says how many, and the thread that asks for permits walks them. */
+const namesLimit = 512;
 
 /** Where the image's `path` is on this node: of a plain file, links followed; undefined where there is none. */
 export function findInImage(root: string, path: string): string | undefined {
   let at: string[] = [];
   const left = path.split('/').toReversed();
-  for (let links = 0; left.length > 0;) {
+  for (let links = 0, names = 0; left.length > 0;) {
+    if (++names > namesLimit) return undefined;
     const name = left.pop() ?? '';
     if (name === '' || name === '.') continue;
     if (name === '..') {
