@@ -208,7 +208,7 @@ test('what holds on silence is said wherever the customer is, with what becomes 
   const { page } = opened;
   const bound = 'On a node that hears no controller it keeps running: no bound holds there.';
   const globex = customerEntry(page, 'globex');
-  await globex.locator('summary').click();
+  await globex.locator('summary').first().click();
   await globex.getByTestId('on-silence').waitFor({ state: 'hidden' });
   await says(globex, 'holds on silence');
   await says(globex.getByTestId('hold-bound'), bound);
