@@ -242,6 +242,15 @@ test('a port in use and a missing interface are one clear sentence each', async 
   await assert.rejects(run(...launch('eth9')), /muster: there is no network interface 'eth9'; there are: lo, rack\n/);
 });
 
+test('a port that is held by a process which ends is waited for: it has its sockets longer than its name', async () => {
+  const holding = `use Socket; socket(S, PF_INET, SOCK_DGRAM, 0); bind(S, pack_sockaddr_in(6900, INADDR_ANY)) or die;
+    $0 = ''; $| = 1; print "held\\n"; sleep 1`;
+  const ending = spawn(...inside(board, ['perl', '-e', holding]), { stdio: ['ignore', 'pipe', 'inherit'] });
+  await once(ending.stdout, 'data');
+  const sockets = [{ name: 'tftp', address: '0.0.0.0', port: 6900 }];
+  await runInside(board, ...withDeviceSockets({ interface: 'board', sockets, command: ['true'] }));
+});
+
 /** From now until the test's end this machine is that board as well. */
 async function become(t: TestContext, { mac, ip }: { mac: string; ip: string }): Promise<void> {
   await leaseOf(mac);

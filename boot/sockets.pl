@@ -102,7 +102,8 @@ sub owner {
         open my $line, '<', "/proc/$pid/cmdline" or next;
         my ($program, $script) = grep { m{^[\w./][\w./-]{0,200}$} } split /\0/, do { local $/; <$line> } // next;
         my $name = join ' ', map { s{.*/}{}r } grep { defined } $program, $script;
-        return "$name (process $pid)";
+        # One that ends has its sockets for a moment longer than its name.
+        return ($name || 'another program') . " (process $pid)";
     }
     return 'another program';
 }
