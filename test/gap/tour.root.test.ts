@@ -1,9 +1,11 @@
 // The tour of docs/WORKLOADS.md, line by line as it stands there: the real command line, controller, agents and containers.
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { sampleArchives } from '../../images/customer/samples.ts';
@@ -35,13 +37,12 @@ test('the tour of docs/WORKLOADS.md', { timeout: 500_000 }, async (t) => {
   const { web } = sampleArchives({ busybox: readFileSync('/bin/busybox'), architecture: 'arm64' });
   writeFileSync(join(samples, 'web.tar'), web);
   const env = { ...process.env, MUSTER_URL: rig.controller.url, MUSTER_TOKEN: await rig.controller.token() };
-  const shell = (line: string): Promise<{ code: number; said: string }> =>
-    new Promise((resolve) => {
-      const script = `muster() { "${rootDir}cli/muster" "$@"; }\n${line}`;
-      const child = execFile('bash', ['-c', script], { cwd: directory, env }, (_error, out, err) =>
-        resolve({ code: child.exitCode ?? -1, said: out + err }),
-      );
-    });
+  const shell = async (line: string): Promise<{ code: unknown; said: string }> => {
+    const script = `muster() { "${rootDir}cli/muster" "$@"; }\n${line}`;
+    const child = spawn('bash', ['-c', script], { cwd: directory, env, stdio: ['ignore', 'pipe', 'pipe'] });
+    const [out, err, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')]);
+    return { code, said: out + err };
+  };
   for (const line of lines)
     await t.test(line, async () => {
       const { code, said } = await shell(line);
