@@ -2,7 +2,7 @@
 import type { ChangedWorkload, Workload, WorkloadSpec, WorkloadPatch } from '../../protocol/api/workloads.ts';
 import { containerCapabilities } from '../../protocol/container/capabilities.ts';
 import { stopSignalNumber } from '../../protocol/container/stop-signal.ts';
-import { checkNames } from '../../protocol/workload/checks.ts';
+import { mergedWish } from '../../protocol/workload/merge-patch.ts';
 import { printable } from '../../protocol/printable.ts';
 import { ApiError, type Tagged } from '../api/api.ts';
 import { checkedName, checkedNumber, checkedWorkload, workloadPath, type WorkloadName } from '../arguments/argument.ts';
@@ -219,7 +219,7 @@ async function wanted(
       throw error;
     });
     if (found === undefined) {
-      const body = newSpec(`${name.customer}/${name.name}`, patch);
+      const body = newWish(`${name.customer}/${name.name}`, patch);
       const answer = await context.api.ask<ChangedWorkload>({ method: 'PUT', path, body, ifNoneMatch: '*' });
       return { before: undefined, answer };
     }
@@ -353,27 +353,11 @@ function envOf(call: Call): Record<string, string | null> | undefined {
 }
 
 /** The same for a workload that is not there yet. Throws a UsageError. */
-function newSpec(id: string, patch: WorkloadPatch): WorkloadSpec {
-  const { image, replicas = 1, command, env, port, memoryBytes, cpu, processes } = patch;
-  const { user, capabilities, stopSignal, stopGraceMs } = patch;
+function newWish(id: string, patch: WorkloadPatch): Record<string, unknown> {
+  const { image } = patch;
   if (image === undefined)
     throw new UsageError(`${id} is not there yet: want --image NAME for a new one (muster images lists them)`);
-  const spec: WorkloadSpec = { image, replicas };
-  const variables = Object.entries(env ?? {}).filter((entry): entry is [string, string] => entry[1] !== null);
-  if (command != null) spec.command = command;
-  if (variables.length > 0) spec.env = Object.fromEntries(variables);
-  if (port != null) spec.port = port;
-  if (memoryBytes != null) spec.memoryBytes = memoryBytes;
-  if (cpu != null) spec.cpu = cpu;
-  if (processes != null) spec.processes = processes;
-  if (patch.placement != null) spec.placement = patch.placement;
-  if (patch.update != null) spec.update = patch.update;
-  if (patch.checks != null) spec.checks = givenChecks(patch.checks);
-  if (user != null) spec.user = user;
-  if (capabilities != null) spec.capabilities = capabilities;
-  if (stopSignal != null) spec.stopSignal = stopSignal;
-  if (stopGraceMs != null) spec.stopGraceMs = stopGraceMs;
-  return spec;
+  return mergedWish({ image, replicas: 1 }, patch);
 }
 
 function updateOption(call: Call): WorkloadSpec['update'] {
@@ -381,13 +365,4 @@ function updateOption(call: Call): WorkloadSpec['update'] {
   const maxUnavailable = countOption(call, { name: 'max-unavailable', from: 0, to: 10_000 });
   if (maxSurge === undefined && maxUnavailable === undefined) return undefined;
   return { ...(maxSurge !== undefined && { maxSurge }), ...(maxUnavailable !== undefined && { maxUnavailable }) };
-}
-
-function givenChecks(checks: NonNullable<WorkloadPatch['checks']>): NonNullable<WorkloadSpec['checks']> {
-  const given: NonNullable<WorkloadSpec['checks']> = {};
-  for (const name of checkNames) {
-    const check = checks[name];
-    if (check != null) given[name] = check;
-  }
-  return given;
 }

@@ -4,7 +4,7 @@ import type { WorkloadPatch, WorkloadSpec } from '../../protocol/api/workloads.t
 import { configurationProblem } from '../../protocol/desired-state.ts';
 import { checksProblem } from '../../protocol/workload/checks.ts';
 import { updateProblem } from '../../protocol/workload/update.ts';
-import { patchedSpec } from '../../protocol/workload-patch.ts';
+import { patchedSpec } from '../../protocol/workload/workload-patch.ts';
 import { specChanges } from '../../protocol/workload/changes.ts';
 import { noted, type Note } from '../operators/audited.ts';
 import type { Refused } from '../refused.ts';

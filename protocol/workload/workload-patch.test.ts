@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { WorkloadPatch, WorkloadSpec } from '../api/workloads.ts';
-import { patchedSpec } from '../workload-patch.ts';
+import { patchedSpec } from './workload-patch.ts';
 import { specChanges } from './changes.ts';
 import { exactDuration, exactSize, parseDuration, parseSize } from './quantities.ts';
 

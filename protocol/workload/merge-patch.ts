@@ -1,15 +1,12 @@
-// `PATCH /v1/workloads/:customer/:name`: what it does not name stays; null takes something away (RFC 7396). Pure.
-import { Check, Errors } from 'typebox/value';
-import { WorkloadSpec, type WorkloadPatch } from './api/workloads.ts';
+// A merge patch (RFC 7396) of what is wanted of a workload: what it does not name stays, null takes something away. Pure, and
+// without the schemas: the command line has no time to load them.
+import type { WorkloadPatch, WorkloadSpec } from '../api/workloads.ts';
 
-/** What is wanted then, or why that would be nothing whole: a patch of a part may leave something out that must be there. */
-export function patchedSpec(spec: WorkloadSpec, patch: WorkloadPatch): WorkloadSpec | { refused: string } {
+/** What is wanted then. Whether that is something whole is for its schema to say. */
+export function mergedWish(spec: WorkloadSpec, patch: WorkloadPatch): Record<string, unknown> {
   const { env, ...rest } = merged(spec, { patch, byName: namedParts });
   // An environment of which nothing is left is none. No check at all is another wish than the defaults.
-  const next: unknown = isRecord(env) && Object.keys(env).length > 0 ? { ...rest, env } : rest;
-  if (Check(WorkloadSpec, next)) return next;
-  const faults = Errors(WorkloadSpec, next).map(({ instancePath, message }) => `"${instancePath.slice(1)}" ${message}`);
-  return { refused: `cannot change it like that: ${faults[0] ?? 'nothing whole is left'}` };
+  return isRecord(env) && Object.keys(env).length > 0 ? { ...rest, env } : rest;
 }
 
 /** Fields of which a patch may change one part: variable by variable, check by check. Any other is one thing. */
