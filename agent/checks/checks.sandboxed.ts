@@ -14,7 +14,8 @@ import type { Checks } from '../../protocol/workload/check-schemas.ts';
 import { until as waitUntil } from '../../test/until.ts';
 import { plantBusybox, squash } from '../containers/cache/busybox-image.fixture.ts';
 import { writeSeccompProfile } from '../containers/oci/seccomp-profile.fixture.ts';
-import { createRuntime, type Runtime } from '../containers/runtime.ts';
+import { endRuntime, testRuntime } from '../containers/runtime.fixture.ts';
+import type { Runtime } from '../containers/runtime.ts';
 import { watchThreadDelay } from '../thread-delay.ts';
 
 const scratch = mkdtempSync(join(tmpdir(), 'muster-checks-'));
@@ -43,22 +44,11 @@ function makeImage(): { sha256: string; sizeBytes: number; file: string } {
 }
 
 function start(stateDir: string): Runtime {
-  const runtime = createRuntime({
-    cgroupRoot: '/sys/fs/cgroup',
+  const runtime = testRuntime({
     stateDir,
-    firstProcessDirectory: join(stateDir, 'first'),
-    imageCacheBytes: 64 * 2 ** 20,
     seccompFile,
-    requireLimits: false,
-    nodeName: () => 'node-test',
-    network: {
-      rackInterface: 'rack0',
-      rackSubnet: '10.77.0.0/24',
-      nodeAddress: '10.77.0.50',
-      controllerAddress: '10.77.0.1',
-    },
+    configurations,
     fetchSquashfs: (_sha256, { destination }) => copyFile(image.file, destination),
-    fetchConfiguration: (sha256) => Promise.resolve(configurations.get(sha256) ?? Buffer.alloc(0)),
     log: (text) => console.log(text),
   });
   runtime.allowCustomer('acme');
@@ -66,11 +56,8 @@ function start(stateDir: string): Runtime {
   return runtime;
 }
 
-async function end(runtime: Runtime): Promise<void> {
-  await runtime.stopEverything('removed').gone;
-  runtime.apply({ generation: 1_000_000, customers: [], instances: [] });
-  await until('the node is clean', () => runtime.reports().length === 0 && runtime.loads().length === 0);
-  await runtime[Symbol.asyncDispose]();
+function end(runtime: Runtime): Promise<void> {
+  return endRuntime(runtime, until);
 }
 
 function instance({ script, checks }: { script: string; checks: Checks | undefined }): DesiredInstance {

@@ -14,10 +14,9 @@ import { configurationDigest, configurationText } from '../../protocol/desired-s
 import { boundMs } from '../../protocol/timing.ts';
 import { until as waitUntil } from '../../test/until.ts';
 import { plantBusybox, squash } from './cache/busybox-image.fixture.ts';
-import { createRuntime } from './runtime.ts';
+import { cgroupRoot, endRuntime, testRuntime } from './runtime.fixture.ts';
 import { writeSeccompProfile } from './oci/seccomp-profile.fixture.ts';
 
-const cgroupRoot = '/sys/fs/cgroup';
 const stateDir = '/run/muster';
 const scratch = mkdtempSync(join(tmpdir(), 'muster-hostile-'));
 const seccompFile = join(scratch, 'seccomp.json');
@@ -26,32 +25,15 @@ const image = makeImage();
 const lines: string[] = [];
 /** As the controller would send them. */
 const configurations = new Map<string, Buffer>();
-const runtime = createRuntime({
-  cgroupRoot,
+const runtime = testRuntime({
   stateDir,
-  firstProcessDirectory: join(stateDir, 'first'),
-  imageCacheBytes: 64 * 2 ** 20,
   seccompFile,
-  requireLimits: false,
-  nodeName: () => 'node-test',
-  network: {
-    rackInterface: 'rack0',
-    rackSubnet: '10.77.0.0/24',
-    nodeAddress: '10.77.0.50',
-    controllerAddress: '10.77.0.1',
-  },
+  configurations,
   fetchSquashfs: (_sha256, { destination }) => copyFile(image.file, destination),
-  fetchConfiguration: (sha256) => {
-    const text = configurations.get(sha256);
-    return text === undefined ? Promise.reject(new Error(`no configuration ${sha256}`)) : Promise.resolve(text);
-  },
   log: () => undefined,
 });
 after(async () => {
-  await runtime.stopEverything('removed').gone;
-  runtime.apply({ generation: 1_000_000, customers: [], instances: [] });
-  await until('the node is clean', () => runtime.reports().length === 0 && runtime.loads().length === 0);
-  await runtime[Symbol.asyncDispose]();
+  await endRuntime(runtime, until);
   rmSync(scratch, { recursive: true });
 });
 

@@ -5,7 +5,8 @@ import { chownSync, statSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { plantBusybox } from './cache/busybox-image.fixture.ts';
-import { nodeAddress, nodeRig, plantFile, type Script } from './node-rig.fixture.ts';
+import { nodeRig, plantFile, type Script } from './node-rig.fixture.ts';
+import { nodeAddress } from './runtime.fixture.ts';
 
 const rig = nodeRig();
 after(() => rig[Symbol.asyncDispose]());

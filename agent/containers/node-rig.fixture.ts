@@ -10,10 +10,9 @@ import { configurationDigest, configurationText } from '../../protocol/desired-s
 import { until as waitUntil } from '../../test/until.ts';
 import { plantBusybox, squash } from './cache/busybox-image.fixture.ts';
 import { writeSeccompProfile } from './oci/seccomp-profile.fixture.ts';
-import { createRuntime, type Runtime } from './runtime.ts';
+import { testRuntime } from './runtime.fixture.ts';
+import type { Runtime } from './runtime.ts';
 
-export const cgroupRoot = '/sys/fs/cgroup';
-export const nodeAddress = '10.77.0.50';
 export const uidBase = 200_000;
 const applets =
   'sh sleep echo cat id ls hostname httpd printf touch chown chroot su env true kill ping stat mknod yes wc';
@@ -52,7 +51,15 @@ export function nodeRig(): NodeRig {
   const lines: string[] = [];
   const logged: string[] = [];
   let generation = 0;
-  const start = () => startRuntime({ seccompFile, shelf, logged });
+  const start = () =>
+    testRuntime({
+      stateDir: '/run/muster',
+      seccompFile,
+      configurations: shelf.configurations,
+      imageCacheBytes: 256 * 2 ** 20,
+      fetchSquashfs: (sha256, { destination }) => copyFile(shelf.images.get(sha256) ?? '', destination),
+      log: (text) => logged.push(text),
+    });
   let runtime = start();
 
   function collect(): void {
@@ -114,34 +121,6 @@ export function nodeRig(): NodeRig {
       rmSync(scratch, { recursive: true });
     },
   };
-}
-
-type Shelf = ReturnType<typeof imageShelf>;
-
-const stateDir = '/run/muster';
-
-function startRuntime({
-  seccompFile,
-  shelf,
-  logged,
-}: {
-  seccompFile: string;
-  shelf: Shelf;
-  logged: string[];
-}): Runtime {
-  return createRuntime({
-    cgroupRoot,
-    stateDir,
-    firstProcessDirectory: join(stateDir, 'first'),
-    imageCacheBytes: 256 * 2 ** 20,
-    seccompFile,
-    requireLimits: false,
-    nodeName: () => 'node-test',
-    network: { rackInterface: 'rack0', rackSubnet: '10.77.0.0/24', nodeAddress, controllerAddress: '10.77.0.1' },
-    fetchSquashfs: (sha256, { destination }) => copyFile(shelf.images.get(sha256) ?? '', destination),
-    fetchConfiguration: (sha256) => Promise.resolve(shelf.configurations.get(sha256) ?? Buffer.alloc(0)),
-    log: (text) => logged.push(text),
-  });
 }
 
 /** As the controller has them. */

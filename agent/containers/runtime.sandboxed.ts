@@ -17,10 +17,9 @@ import { until as waitUntil } from '../../test/until.ts';
 import { writeSeccompProfile } from './oci/seccomp-profile.fixture.ts';
 import { plantBusybox, squash } from './cache/busybox-image.fixture.ts';
 import { readGroup } from './groups/control-group.ts';
-import { createRuntime, type Runtime } from './runtime.ts';
+import { cgroupRoot, endRuntime, nodeAddress, testRuntime } from './runtime.fixture.ts';
+import type { Runtime } from './runtime.ts';
 
-const cgroupRoot = '/sys/fs/cgroup';
-const nodeAddress = '10.77.0.50';
 const scratch = mkdtempSync(join(tmpdir(), 'muster-containers-'));
 after(() => execFileSync('rm', ['-rf', scratch]));
 const image = makeImage();
@@ -50,31 +49,18 @@ function freshState(): string {
 }
 
 function start(stateDir: string): Runtime {
-  latest = createRuntime({
-    cgroupRoot,
+  latest = testRuntime({
     stateDir,
-    firstProcessDirectory: join(stateDir, 'first'),
-    imageCacheBytes: 64 * 2 ** 20,
     seccompFile,
-    requireLimits: false,
-    nodeName: () => 'node-test',
-    network: { rackInterface: 'rack0', rackSubnet: '10.77.0.0/24', nodeAddress, controllerAddress: '10.77.0.1' },
+    configurations,
     fetchSquashfs: (_sha256, { destination }) => copyFile(image.file, destination),
-    fetchConfiguration: (sha256) => {
-      const text = configurations.get(sha256);
-      return text === undefined ? Promise.reject(new Error(`no configuration ${sha256}`)) : Promise.resolve(text);
-    },
     log: (text) => logged.push(text),
   });
   return latest;
 }
 
-/** Stops everything and waits until nothing of it is left, so that each test begins on a clean node. */
-async function end(runtime: Runtime): Promise<void> {
-  await runtime.stopEverything('removed').gone;
-  runtime.apply({ generation: 1_000_000, customers: [], instances: [] });
-  await until('the node is clean', () => runtime.reports().length === 0 && runtime.loads().length === 0);
-  await runtime[Symbol.asyncDispose]();
+function end(runtime: Runtime): Promise<void> {
+  return endRuntime(runtime, until);
 }
 
 const customers: Record<string, DesiredCustomer> = Object.fromEntries(
